@@ -1,0 +1,177 @@
+"""The runs of a profile, listed from its config: one `Cell` per run, and where its files lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bench.config import Ablation, Config, Dataset, FrontEnd, Model, Recipe
+from bench.files import UserError, digest_of
+
+BASE = "base"
+INIT_RUN = "run:"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run = (dataset, model, variant, fold, seed). `fold` is -1 where there are no folds."""
+
+    dataset: str
+    model: str
+    variant: str
+    fold: int
+    seed: int
+
+    def __str__(self) -> str:
+        fold = f"fold{self.fold}-" if self.fold >= 0 else ""
+        return f"{self.dataset}/{self.model}/{self.variant}/{fold}seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a cell resolves to: every value that its result depends on, besides code and data."""
+
+    cell: Cell
+    dataset: Dataset
+    model: Model
+    front_end: FrontEnd
+    recipe: Recipe
+    parent: Cell | None
+
+    @cached_property
+    def resolved(self) -> dict[str, Any]:
+        """JSON-like form, hashed for the run's identity. Paths are left out: data has a digest."""
+        model = self.model.model_dump(mode="json")
+        return {
+            "cell": asdict(self.cell),
+            "dataset": self.dataset.model_dump(mode="json", exclude={"root", "front_ends"}),
+            "model": model,
+            "front_end": self.front_end.model_dump(mode="json"),
+            "recipe": self.recipe.model_dump(mode="json"),
+            "parent": str(self.parent) if self.parent else None,
+        }
+
+    @property
+    def digest(self) -> str:
+        """sha256 of `resolved`."""
+        return digest_of(self.resolved)
+
+
+def list_cells(config: Config) -> list[Cell]:
+    """Every run of the profile: all models on all data sets, then the ablations' variants."""
+    cells = [
+        Cell(dataset, model, BASE, _fold(config, dataset, seed), seed)
+        for dataset in config.datasets
+        for model in config.models
+        for seed in config.seeds
+    ]
+    for study in config.ablations.values():
+        cells += [
+            Cell(study.dataset, study.model, variant, _fold(config, study.dataset, seed), seed)
+            for variant in study.variants
+            for seed in config.seeds
+        ]
+    return list(dict.fromkeys(cells))
+
+
+def _fold(config: Config, dataset: str, seed: int) -> int:
+    folds = config.datasets[dataset].folds
+    return seed % folds if folds else -1
+
+
+def find_cell(config: Config, name: str) -> Cell:
+    """The cell with this name.
+
+    Raises:
+        UserError: no such cell; the message lists the nearest names.
+    """
+    import difflib
+
+    cells = {str(cell): cell for cell in list_cells(config)}
+    if name in cells:
+        return cells[name]
+    close = difflib.get_close_matches(name, cells, n=3, cutoff=0.3)
+    raise UserError(f"no run '{name}' in profile '{config.profile}'; nearest: {', '.join(close)}")
+
+
+def plan(config: Config, cell: Cell) -> Plan:
+    """Resolve a cell: its data set, model with changed arguments, front end, recipe and parent."""
+    dataset = config.datasets[cell.dataset]
+    model = config.models[cell.model]
+    change = _ablation(config, cell)
+    model = model.model_copy(update={"arguments": {**model.arguments, **change.model}})
+    recipe = config.recipe(cell.model, cell.dataset, change.recipe)
+    return Plan(
+        cell=cell,
+        dataset=dataset,
+        model=model,
+        front_end=dataset.front_ends[model.front_end],
+        recipe=recipe,
+        parent=_parent(config, cell, recipe),
+    )
+
+
+def _ablation(config: Config, cell: Cell) -> Ablation:
+    if cell.variant == BASE:
+        return Ablation(why="")
+    for study in config.ablations.values():
+        if (study.model, study.dataset) == (cell.model, cell.dataset):
+            if cell.variant in study.variants:
+                return study.variants[cell.variant]
+    raise UserError(f"{cell}: variant '{cell.variant}' is in no ablation of the config")
+
+
+def _parent(config: Config, cell: Cell, recipe: Recipe) -> Cell | None:
+    """The run whose weights this one starts from: same model and seed on another data set."""
+    if not recipe.init.startswith(INIT_RUN):
+        return None
+    source = recipe.init.removeprefix(INIT_RUN)
+    if source not in config.datasets:
+        raise UserError(f"{cell}: recipe init '{recipe.init}' names no data set of the config")
+    if source == cell.dataset:
+        raise UserError(f"{cell}: recipe init '{recipe.init}' starts from its own data set")
+    return Cell(source, cell.model, BASE, _fold(config, source, cell.seed), cell.seed)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a profile keeps things; `work` may be deleted at any time, `results` is the outcome."""
+
+    work: Path
+    results: Path
+    report: Path
+
+    @classmethod
+    def of(cls, config: Config) -> Layout:
+        """The layout of a profile."""
+        paths = config.paths
+        return cls(Path(paths.work), Path(paths.results), Path(paths.report))
+
+    def corpus(self, dataset: str) -> Path:
+        """Folder of a corpus table (clips.parquet, events.tsv, corpus.json)."""
+        return self.work / "corpora" / dataset
+
+    def features(self, dataset: str, front_end: str) -> Path:
+        """Folder of a feature store."""
+        return self.work / "features" / dataset / front_end
+
+    def run(self, cell: Cell) -> Path:
+        """Folder of a run's results."""
+        return self.results / "runs" / str(cell)
+
+    def state(self, identity: str) -> Path:
+        """Folder of a run's training state, keyed by the run's identity."""
+        return self.work / "state" / identity[:16]
+
+    def records(self, config: Config) -> Iterator[Path]:
+        """The record of every cell of the profile."""
+        return (self.run(cell) / "record.json" for cell in list_cells(config))
+
+
+def feature_sets(config: Config) -> list[tuple[str, str]]:
+    """The (dataset, front end) pairs that some model needs, in config order."""
+    names = dict.fromkeys(model.front_end for model in config.models.values())
+    return [(dataset, name) for dataset in config.datasets for name in names]

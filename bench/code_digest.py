@@ -1,0 +1,112 @@
+"""Digests of the code that a stage runs, so that Snakemake re-runs a stage when its code changes.
+
+Snakemake does not see edits in imported modules. A stage's digest covers its entry modules and
+everything of this repository that they import, directly or not, taken over the syntax tree without
+docstrings: comments and formatting do not count.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from functools import cache
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("modelkit", "htsat", "baselines", "bench", "reports")
+
+ARCHITECTURES = {
+    "htsat": "htsat",
+    "ast": "baselines.ast",
+    "pann": "baselines.pann",
+    "linear": "bench.linear",
+}
+STAGES: dict[str, tuple[str, ...]] = {
+    "embed": ("bench.corpora.embedded",),
+    "corpus": ("bench.corpora",),
+    "featurize": ("bench.features",),
+    "train": ("bench.train",),
+    "evaluate": ("bench.evaluate",),
+    "cost": ("bench.cost",),
+    "track": ("bench.tracking",),
+    "report": ("reports",),
+}
+
+
+def stage_digest(stage: str, *extra: str) -> str:
+    """sha256 over the modules that `stage` (and the modules `extra`) reach by imports."""
+    modules: set[str] = set()
+    for entry in (*STAGES[stage], *extra):
+        modules |= _reachable(entry)
+    text = "\n".join(f"{name} {_module_digest(name)}" for name in sorted(modules))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def model_stage_digest(stage: str, architecture: str) -> str:
+    """`stage_digest` with the code of one architecture (models are imported by name, late)."""
+    return stage_digest(stage, ARCHITECTURES[architecture])
+
+
+@cache
+def _reachable(entry: str) -> frozenset[str]:
+    """The repository's modules that `entry` reaches; a package stands for its __init__."""
+    seen: set[str] = set()
+    waiting = [entry]
+    while waiting:
+        name = waiting.pop()
+        if name in seen or _file(name) is None:
+            continue
+        seen.add(name)
+        waiting += _imports(name)
+    return frozenset(seen)
+
+
+def _file(module: str) -> Path | None:
+    path = ROOT.joinpath(*module.split("."))
+    for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+        if candidate.is_file():
+            return candidate
+    return None
+
+
+@cache
+def _tree(module: str) -> ast.Module:
+    path = _file(module)
+    assert path is not None
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _imports(module: str) -> tuple[str, ...]:
+    """Repository modules named by import statements anywhere in `module` (late imports too)."""
+    found: list[str] = []
+    for node in ast.walk(_tree(module)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] in PACKAGES:
+                parts = name.split(".")
+                found += [".".join(parts[: i + 1]) for i in range(len(parts))]
+    return tuple(dict.fromkeys(found))
+
+
+@cache
+def _module_digest(module: str) -> str:
+    tree = _tree(module)
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list) and body and _is_docstring(body[0]):
+            body[0] = ast.Pass()
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _is_docstring(node: ast.AST) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

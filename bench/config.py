@@ -1,0 +1,327 @@
+"""The experiment file: typed, frozen, and strict about every key.
+
+`load` reads YAML, merges `extends`, checks it against the models below and names the nearest valid
+key for an unknown one. `python -m bench schema` writes the JSON schema that Snakemake validates.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bench.files import UserError, digest_of
+
+
+class Strict(BaseModel):
+    """Base of every section: no unknown keys, no changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FrontEnd(Strict):
+    """What turns a waveform into (frames, mels); times in samples unless named otherwise."""
+
+    kind: Literal["logmel", "fbank"]
+    sample_rate: int = Field(gt=0, description="Hz; audio is resampled to it")
+    window: int = Field(gt=0, description="analysis window in samples")
+    hop: int = Field(gt=0, description="hop in samples")
+    mels: int = Field(gt=0, description="number of mel bands")
+    fmin: float = Field(ge=0, description="lowest mel edge in Hz")
+    fmax: float = Field(gt=0, description="highest mel edge in Hz")
+    frames: int = Field(gt=0, description="frames that a model sees per clip")
+    fill: Literal["repeat", "zero", "silence"] = Field(
+        "repeat", description="how shorter clips reach `frames`"
+    )
+    normalise: bool = Field(False, description="(x - mean) / (2 std) of the training split (AST)")
+
+    @property
+    def seconds(self) -> float:
+        """Time spanned by `frames`, in seconds."""
+        return self.frames * self.hop / self.sample_rate
+
+
+class Dataset(Strict):
+    """One task: where its files lie, how it is split, what is measured."""
+
+    loader: Literal["audioset", "esc50", "speechcommands", "desed"]
+    root: str = Field(description="folder in the data set's own on-disk layout")
+    options: dict[str, Any] = Field(default_factory=dict, description="loader options")
+    folds: int = Field(0, ge=0, description="cross-validation folds; seed k tests fold k mod folds")
+    fold_protocol: Literal["clean", "published"] = Field(
+        "clean", description="published = no validation fold, selection on the test fold"
+    )
+    loss: Literal["bce", "ce"]
+    metric: Literal["mAP", "accuracy", "intersection_f1"] = Field(
+        description="the figure that the report leads with"
+    )
+    selection: Literal["mAP", "accuracy"] = Field(
+        description="validation figure that picks the epoch"
+    )
+    localize: bool = Field(False, description="score located events as well")
+    front_ends: dict[str, FrontEnd]
+
+
+class Model(Strict):
+    """One architecture with its arguments."""
+
+    architecture: Literal["htsat", "ast", "pann", "linear"]
+    front_end: str
+    arguments: dict[str, Any] = Field(default_factory=dict, description="constructor arguments")
+
+
+class SpecAugment(Strict):
+    """Widths and numbers of the masked stripes (Park et al. 2019)."""
+
+    time_width: int = Field(0, ge=0)
+    time_stripes: int = Field(2, ge=0)
+    frequency_width: int = Field(0, ge=0)
+    frequency_stripes: int = Field(2, ge=0)
+
+
+class Recipe(Strict):
+    """How a run is trained. Every value can differ by model and data set."""
+
+    epochs: int = Field(gt=0)
+    batch_size: int = Field(gt=0)
+    optimizer: Literal["adamw", "adam"] = "adamw"
+    learning_rate: float = Field(gt=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = Field(0.05, ge=0)
+    amsgrad: bool = False
+    schedule: Literal["constant", "cosine", "steps"] = "cosine"
+    warmup_epochs: float = Field(1.0, ge=0)
+    step_epochs: tuple[int, ...] = Field((), description="epochs after which the rate is scaled")
+    step_factor: float = Field(0.5, gt=0)
+    gradient_clip: float = Field(1.0, ge=0, description="largest gradient norm; 0 = off")
+    sampler: Literal["shuffle", "balanced"] = "shuffle"
+    mixup_alpha: float = Field(0.0, ge=0, description="Beta(alpha, alpha); 0 = off")
+    mix_labels: bool = Field(True, description="False as in HTS-AT's code: targets stay unmixed")
+    specaugment: SpecAugment = SpecAugment()
+    select: Literal["best", "last"] = Field("best", description="epoch that is evaluated")
+    average_epochs: int = Field(0, ge=0, description="average the weights of the last n epochs")
+    init: str = Field("random", description="random, run:DATASET, or official:FILE")
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+
+class Ablation(Strict):
+    """One changed thing, and the variant that it is compared with."""
+
+    why: str
+    against: str = "base"
+    model: dict[str, Any] = Field(default_factory=dict, description="changed model arguments")
+    recipe: dict[str, Any] = Field(default_factory=dict, description="changed recipe values")
+
+
+class AblationStudy(Strict):
+    """A family of variants on one model and one data set (one family for Holm's correction)."""
+
+    model: str
+    dataset: str
+    variants: dict[str, Ablation]
+
+
+class Localization(Strict):
+    """How frame scores become events; chosen per class on validation data."""
+
+    criterion: Literal["intersection", "event_based"] = "intersection"
+    median_filters: tuple[int, ...] = Field((1, 3, 5), description="candidate lengths in frames")
+    thresholds: int = Field(39, ge=1, description="candidate thresholds, evenly over (0, 1)")
+
+
+class Embedded(Strict):
+    """The builder of the small corpora."""
+
+    bank: Literal["synthetic", "recordings"] = "synthetic"
+    root: str
+    sizes: dict[str, Any] = Field(default_factory=dict, description="EmbeddedSizes values")
+    cache: str = Field("data/cache", description="downloaded packages of the recordings bank")
+
+
+class Cost(Strict):
+    """Measurement of full-size models: a few training steps each."""
+
+    models: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    batch_size: int = Field(2, gt=0)
+    steps: int = Field(3, gt=0)
+    classes: int = Field(527, gt=0)
+
+
+class Paths(Strict):
+    """Folders, relative to the folder that the command runs in."""
+
+    work: str
+    results: str
+    report: str
+
+
+class Config(Strict):
+    """One profile: everything that its runs depend on."""
+
+    profile: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    title: str
+    data_kind: Literal["synthetic", "recordings", "real"]
+    seeds: tuple[int, ...] = Field(min_length=1)
+    paths: Paths
+    embedded: Embedded | None = None
+    datasets: dict[str, Dataset]
+    models: dict[str, Model]
+    recipes: dict[str, dict[str, Any]] = Field(
+        description="'base', 'MODEL' and 'MODEL/DATASET', merged in that order"
+    )
+    ablations: dict[str, AblationStudy] = Field(default_factory=dict)
+    localization: Localization = Localization()
+    cost: Cost = Cost()
+
+    @model_validator(mode="after")
+    def _references_exist(self) -> Config:
+        for name, model in self.models.items():
+            for key, dataset in self.datasets.items():
+                _known(model.front_end, dataset.front_ends, f"models.{name}.front_end (in {key})")
+        for key in self.recipes:
+            model_name, _, dataset_name = key.partition("/")
+            if key != "base":
+                _known(model_name, self.models, f"recipes.{key}")
+            if dataset_name:
+                _known(dataset_name, self.datasets, f"recipes.{key}")
+        for name, study in self.ablations.items():
+            _known(study.model, self.models, f"ablations.{name}.model")
+            _known(study.dataset, self.datasets, f"ablations.{name}.dataset")
+            for variant, ablation in study.variants.items():
+                where = f"ablations.{name}.variants.{variant}"
+                _known(ablation.against, {"base": 0, **study.variants}, f"{where}.against")
+                self._merged_recipe(study.model, study.dataset, ablation.recipe, where)
+        for model_name in self.models:
+            for dataset_name in self.datasets:
+                self.recipe(model_name, dataset_name)
+        return self
+
+    def recipe(
+        self, model: str, dataset: str, overrides: Mapping[str, Any] | None = None
+    ) -> Recipe:
+        """The recipe of one cell: base, then model, then model/dataset, then `overrides`."""
+        return self._merged_recipe(model, dataset, overrides or {}, f"recipes ({model}/{dataset})")
+
+    def _merged_recipe(
+        self, model: str, dataset: str, overrides: Mapping[str, Any], where: str
+    ) -> Recipe:
+        merged: dict[str, Any] = {}
+        for layer in (
+            self.recipes.get("base", {}),
+            self.recipes.get(model, {}),
+            self.recipes.get(f"{model}/{dataset}", {}),
+            overrides,
+        ):
+            merged.update(layer)
+        return parse(Recipe, merged, where)
+
+
+def _known(value: str, allowed: Mapping[str, Any], where: str) -> None:
+    if value not in allowed:
+        raise UserError(f"{where}: unknown '{value}'{_nearest(value, allowed)}")
+
+
+def _nearest(value: str, allowed: Mapping[str, Any]) -> str:
+    close = difflib.get_close_matches(value, list(allowed), n=1, cutoff=0.4)
+    listed = ", ".join(sorted(allowed))
+    return f"; did you mean '{close[0]}'? (valid: {listed})" if close else f"; valid: {listed}"
+
+
+def parse(section: type[Strict], values: Mapping[str, Any], where: str) -> Any:
+    """Check `values` against `section`.
+
+    Raises:
+        UserError: one line per mistake: the place, the value, and the nearest valid key.
+    """
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(section, item, where) for item in error.errors()]
+        raise UserError("\n".join(lines)) from error
+
+
+def _explain(section: type[Strict], item: Any, where: str) -> str:
+    place = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        allowed = _fields_at(section, item["loc"][:-1])
+        return f"{where}: unknown key '{place}'{_nearest(str(item['loc'][-1]), allowed)}"
+    if item["type"] == "missing":
+        return f"{where}: key '{place}' is missing"
+    return f"{where}: {place}: {item['msg']} (got {item['input']!r})"
+
+
+def _fields_at(section: type[Strict], location: tuple[Any, ...]) -> dict[str, Any]:
+    """The valid keys of the sub-section at `location`; dict keys on the way are skipped."""
+    current: Any = section
+    for part in location:
+        fields = getattr(current, "model_fields", {})
+        if part not in fields:
+            continue  # a free name (data set, model, variant) inside a mapping
+        current = _section_inside(fields[part].annotation)
+    return dict(getattr(current, "model_fields", {}))
+
+
+def _section_inside(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        found = _section_inside(argument)
+        if found is not None:
+            return found
+    return None
+
+
+def _merge(base: Any, change: Any) -> Any:
+    if isinstance(base, dict) and isinstance(change, dict):
+        return {
+            key: _merge(base[key], change[key])
+            if key in base and key in change
+            else change.get(key, base.get(key))
+            for key in {**base, **change}
+        }
+    return change
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a profile and what it `extends` (a file beside it); later values win.
+
+    Raises:
+        UserError: the file is missing, is not YAML, or is not a mapping.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such config file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: expected a mapping of keys, got {type(values).__name__}")
+    parent = values.pop("extends", None)
+    return _merge(read_yaml(path.parent / parent), values) if parent else values
+
+
+def load(source: str | Path | Mapping[str, Any]) -> Config:
+    """The checked config of a profile, from a file or an already merged mapping.
+
+    Raises:
+        UserError: naming the file, every wrong key or value, and the nearest valid key.
+    """
+    if isinstance(source, Mapping):
+        return parse(Config, _merge_extends(source), "config")
+    return parse(Config, read_yaml(source), str(source))
+
+
+def _merge_extends(values: Mapping[str, Any]) -> dict[str, Any]:
+    own = {key: value for key, value in values.items() if key != "extends"}
+    parent = values.get("extends")
+    return _merge(read_yaml(Path("config") / parent), own) if parent else own
+
+
+def config_digest(value: BaseModel) -> str:
+    """sha256 of a section's resolved values."""
+    return digest_of(value.model_dump(mode="json"))
