@@ -1,0 +1,63 @@
+# Two commands do everything on a bare machine: `make reproduce` and `make test`.
+# `make help` lists the rest.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= all
+PROFILE ?= default
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONPATH :=
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := true
+export DVC_NO_ANALYTICS := 1
+
+RUNTIME_STAMP := $(VENV)/.runtime
+TEST_STAMP := $(VENV)/.test
+
+.PHONY: help reproduce test test-system lint ui environment test-environment clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
+
+reproduce: environment  ## everything from a bare clone: environment, the whole DAG, where to look
+	snakemake --cores $(CORES) --configfile config/$(PROFILE).yaml
+	@python -m bench status --config config/$(PROFILE).yaml --results
+
+test: test-environment lint  ## everything from a bare clone: lint, all tests, the smoke pipeline
+	pytest -m "not system and not long"
+
+test-system: test-environment  ## what needs system packages (browser, LaTeX): installs them from one list
+	tests/system/install.sh
+	pytest -m system tests/system
+
+lint: test-environment  ## ruff, mypy, snakefmt, snakemake --lint
+	ruff check .
+	ruff format --check .
+	mypy
+	snakefmt --check --quiet Snakefile workflow
+	snakemake --lint --configfile config/smoke.yaml
+
+ui: environment  ## the MLflow UI on 127.0.0.1:5000
+	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///results/$(PROFILE)/mlflow.db
+
+environment: $(RUNTIME_STAMP)  ## .venv with the pinned closure
+
+test-environment: $(TEST_STAMP)
+
+# A stamp holds the pins that were installed; a changed list installs again, an equal one does not.
+$(RUNTIME_STAMP): requirements.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(TEST_STAMP): $(RUNTIME_STAMP) requirements-test.txt requirements-oracles.txt
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check \
+	    -r requirements.txt -r requirements-test.txt
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --disable-pip-version-check \
+	    -r requirements-oracles.txt
+	@touch $@
+
+clean:  ## delete what runs have made (not the environment, not downloads)
+	rm -rf work results reports/out .snakemake data/default data/smoke data/recordings

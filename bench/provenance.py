@@ -1,0 +1,89 @@
+"""Where a number came from: code, environment and machine, as plain JSON values."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from bench.code_digest import ROOT
+from bench.files import digest_file
+
+PACKAGES = (
+    "torch",
+    "timm",
+    "numpy",
+    "scipy",
+    "pandas",
+    "scikit-learn",
+    "soundfile",
+    "soxr",
+    "sed_eval",
+    "snakemake",
+    "mlflow",
+)
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, check=True, timeout=20
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.decode(errors="replace").strip()
+
+
+@cache
+def source() -> dict[str, Any]:
+    """Git commit, whether the tree differs from it, and a digest of the difference.
+
+    All three are None outside a git checkout (a release archive), which the report then says.
+    """
+    difference = _git("diff", "HEAD")
+    return {
+        "git_sha": _git("rev-parse", "HEAD"),
+        "dirty": None if difference is None else bool(difference),
+        "diff_sha256": hashlib.sha256(difference.encode()).hexdigest() if difference else None,
+    }
+
+
+@cache
+def environment() -> dict[str, Any]:
+    """Versions, the digest of the pins, and the hardware that equal digits depend on."""
+    return {
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "pins_sha256": digest_file(ROOT / "requirements.txt"),
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _cpu_name() -> str:
+    """Model name and vector extensions: together they decide the order of float additions."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or platform.machine()
+    fields = dict(
+        (key.strip(), value.strip())
+        for key, _, value in (line.partition(":") for line in text.splitlines())
+        if value
+    )
+    flags = set(fields.get("flags", "").split())
+    vector = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
+    return " ".join([fields.get("model name", platform.machine()), *vector])
