@@ -1,0 +1,340 @@
+"""bench.fetch against a real HTTP server on this machine that misbehaves in the known ways."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+
+import bench.fetch as fetching
+from bench.fetch import FetchError, Source, fetch, fetch_all
+from bench.files import UserError
+
+BODY = np.random.default_rng(0).bytes(600_000)
+SHA = hashlib.sha256(BODY).hexdigest()
+Answer = Callable[["Handler"], None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers each path by the function that the test put under it; logs what it sent."""
+
+    server: Server
+
+    def do_GET(self) -> None:
+        self.server.requests.append((self.path, self.headers.get("Range")))
+        self.server.answers[self.path](self)
+
+    def send(
+        self,
+        body: bytes,
+        *,
+        status: int = 200,
+        declared: int | None = -1,
+        cut: int | None = None,
+        **headers: str,
+    ) -> None:
+        """Send `body`; `declared` lies about its length, `cut` closes the line after so many bytes."""
+        self.send_response(status)
+        declared = len(body) if declared == -1 else declared
+        if declared is not None:
+            self.send_header("Content-Length", str(declared))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body[:cut])
+        self.server.sent += len(body[:cut])
+        self.close_connection = True
+
+    def offset(self) -> int:
+        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        return int(wanted[1]) if wanted else 0
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answers: dict[str, Answer] = {}
+        self.requests: list[tuple[str, str | None]] = []
+        self.sent = 0
+
+    def url(self, path: str, answer: Answer) -> str:
+        self.answers[path] = answer
+        return f"http://127.0.0.1:{self.server_address[1]}{path}"
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def get(tmp_path: Path) -> Iterator[Callable[..., fetching.Fetched]]:
+    """fetch() into tmp_path/clip.bin, without proxies and without waiting."""
+    with httpx.Client(trust_env=False, timeout=5, follow_redirects=True) as client:
+
+        def run(*urls: str, size: int | None = len(BODY), sha256: str | None = SHA, **options):
+            options = {"tries": 3, "pause": lambda seconds: None, "client": client} | options
+            return fetch(Source(urls, size, sha256), tmp_path / "clip.bin", **options)
+
+        yield run
+
+
+def ranged(body: bytes = BODY, cut: int | None = None, **headers: str) -> Answer:
+    """A server that honours ranges, and closes the connection after `cut` bytes of each answer."""
+
+    def answer(handler: Handler) -> None:
+        offset = handler.offset()
+        if not offset:
+            handler.send(body, cut=cut, **headers)
+        elif offset >= len(body):
+            handler.send(b"", status=416, Content_Range=f"bytes */{len(body)}")
+        else:
+            span = f"bytes {offset}-{len(body) - 1}/{len(body)}"
+            handler.send(body[offset:], status=206, cut=cut, Content_Range=span, **headers)
+
+    return answer
+
+
+def whole(body: bytes = BODY, **options: int | None) -> Answer:
+    """A server that knows no ranges."""
+    return lambda handler: handler.send(body, **options)
+
+
+def status(code: int, **headers: str) -> Answer:
+    return lambda handler: handler.send(b"sorry", status=code, **headers)
+
+
+def in_turn(*answers: Answer) -> Answer:
+    left = list(answers)
+    return lambda handler: (left.pop(0) if len(left) > 1 else left[0])(handler)
+
+
+def assert_right(tmp_path: Path) -> None:
+    assert [path.name for path in tmp_path.iterdir()] == ["clip.bin"]
+    assert (tmp_path / "clip.bin").read_bytes() == BODY
+
+
+def test_whole_file_then_nothing_more(server, get, tmp_path):
+    url = server.url("/a", ranged())
+    seen: list[int] = []
+    assert get(url, on_bytes=seen.append).received == sum(seen) == len(BODY)
+    assert_right(tmp_path)
+    assert get(url).received == 0
+    assert len(server.requests) == 1
+
+
+def test_cut_connections_resume_without_sending_a_byte_twice(server, get, tmp_path):
+    get(server.url("/a", ranged(cut=130_000)))
+    assert_right(tmp_path)
+    assert server.sent == len(BODY)
+    assert [span for _, span in server.requests] == [
+        None, *(f"bytes={n}-" for n in range(130_000, 600_000, 130_000))
+    ]  # fmt: skip
+
+
+def test_a_later_process_continues_the_part(server, get, tmp_path):
+    (tmp_path / "clip.bin.part").write_bytes(BODY[:400_000])
+    assert get(server.url("/a", ranged())).received == 200_000
+    assert_right(tmp_path)
+
+
+def test_a_foreign_part_is_thrown_away_once(server, get, tmp_path):
+    (tmp_path / "clip.bin.part").write_bytes(bytes(400_000))
+    assert get(server.url("/a", ranged())).received == 200_000 + len(BODY)
+    assert_right(tmp_path)
+
+
+def test_a_part_survives_a_mirror_that_lacks_the_file(server, get, tmp_path):
+    (tmp_path / "clip.bin.part").write_bytes(BODY[:400_000])
+    got = get(server.url("/none", status(404)), server.url("/a", ranged()))
+    assert got.received == 200_000
+
+
+def test_a_part_that_is_too_long_is_thrown_away(server, get, tmp_path):
+    (tmp_path / "clip.bin.part").write_bytes(BODY + b"x")
+    assert get(server.url("/a", ranged())).received == len(BODY)
+
+
+def test_range_answered_by_the_whole_file(server, get, tmp_path):
+    url = server.url("/a", in_turn(whole(cut=100_000), whole()))
+    assert get(url).received == 100_000 + len(BODY)
+    assert_right(tmp_path)
+
+
+@pytest.mark.parametrize("span", ["bytes 0-599999/600000", "bytes */600000", "nonsense", ""])
+def test_wrong_range_answers_start_anew(server, get, tmp_path, span):
+    def wrong(handler: Handler) -> None:
+        handler.send(BODY, status=206, Content_Range=span)
+
+    get(server.url("/a", in_turn(whole(cut=100_000), wrong, whole())))
+    assert_right(tmp_path)
+
+
+def test_next_mirror_after_404_wrong_bytes_and_lies(server, get, tmp_path):
+    got = get(
+        server.url("/none", status(404)),
+        server.url("/page", whole(b"<html>log in</html>")),
+        server.url("/wrong", ranged(BODY[:-1] + b"!")),
+        server.url("/good", ranged()),
+    )
+    assert_right(tmp_path)
+    assert got.sha256 == SHA
+    assert [path for path, _ in server.requests] == ["/none", "/page", "/wrong", "/good"]
+
+
+def test_the_error_names_every_source_and_hides_credentials(server, get, tmp_path):
+    url = server.url("/wrong", ranged(bytes(len(BODY)))).replace("//", "//me:secret@") + "?key=1"
+    server.answers["/wrong?key=1"] = server.answers["/wrong"]
+    with pytest.raises(
+        FetchError, match=r"(?s)/none: 404 Not Found; .*/wrong: wrong bytes"
+    ) as info:
+        get(server.url("/none", status(404)), url)
+    assert "secret" not in str(info.value)
+    assert "key" not in str(info.value)
+    assert not (tmp_path / "clip.bin").exists()
+
+
+@pytest.mark.parametrize("declared", [len(BODY) + 1000, len(BODY) - 1000, 10**15])
+def test_a_declared_length_that_lies_is_refused_before_the_body(server, get, tmp_path, declared):
+    with pytest.raises(FetchError, match=rf"declares {declared:,} bytes where 600,000"):
+        get(server.url("/a", whole(declared=declared)))
+
+
+def test_a_body_shorter_than_declared_fails_after_bounded_tries(server, get, tmp_path):
+    url = server.url("/a", whole(BODY[:1000], declared=len(BODY)))
+    with pytest.raises(FetchError, match="3 tries"):
+        get(url)
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(("body", "said"), [(BODY + b"x", "more than"), (BODY[:-9], "ended after")])
+def test_without_a_declared_length_the_published_size_holds(server, get, body, said):
+    with pytest.raises(FetchError, match=said):
+        get(server.url("/a", whole(body, declared=None)))
+
+
+def test_busy_server_is_asked_again_after_the_time_it_names(server, get, tmp_path):
+    pauses: list[float] = []
+    busy = status(503, Retry_After="7")
+    get(server.url("/a", in_turn(busy, busy, ranged())), pause=pauses.append)
+    assert_right(tmp_path)
+    assert pauses == [7.0, 7.0]
+
+
+def test_back_off_grows_and_ends(server, get):
+    pauses: list[float] = []
+    with pytest.raises(FetchError, match="503"):
+        get(server.url("/a", status(503)), pause=pauses.append, tries=6)
+    assert len(pauses) == 5
+    assert all(later > 0.99 * earlier for earlier, later in zip(pauses, pauses[1:], strict=False))
+    assert 8 <= pauses[-1] <= 16
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "ftp://127.0.0.1/x", "http://", "no url"])
+def test_unreachable_or_senseless_addresses_are_clear_errors(get, url):
+    with pytest.raises(FetchError, match=r"clip\.bin: no source gave it"):
+        get(url)
+
+
+def test_redirects_are_followed_and_loops_end(server, get, tmp_path):
+    loop = server.url("/loop", status(302, Location="/loop"))
+    hop = server.url("/hop", status(302, Location="/a"))
+    server.url("/a", ranged())
+    get(loop, hop)
+    assert_right(tmp_path)
+
+
+def test_without_checksum_only_an_unchanged_version_is_continued(server, get, tmp_path):
+    new = b"n" * 500_000
+
+    def changed(handler: Handler) -> None:  # the file was replaced: If-Range gets all of it
+        assert handler.headers["If-Range"] == '"old"'
+        handler.send(new, ETag='"new"')
+
+    url = server.url("/a", in_turn(ranged(cut=200_000, ETag='"old"'), changed))
+    got = get(url, size=None, sha256=None)
+    assert (tmp_path / "clip.bin").read_bytes() == new
+    assert got.sha256 == hashlib.sha256(new).hexdigest()
+
+
+def test_without_checksum_the_same_version_is_continued(server, get, tmp_path):
+    get(server.url("/a", ranged(cut=200_000, ETag='"v1"')), size=None, sha256=None)
+    assert_right(tmp_path)
+    assert server.sent == len(BODY)
+
+
+def test_without_checksum_or_version_nothing_is_continued(server, get, tmp_path):
+    (tmp_path / "clip.bin.part").write_bytes(bytes(400_000))
+    assert get(server.url("/a", ranged()), size=None, sha256=None).received == len(BODY)
+
+
+def test_complete_part_of_unknown_size_is_recognised(server, get, tmp_path):
+    (tmp_path / "clip.bin.part").write_bytes(BODY)
+    assert get(server.url("/a", ranged()), size=None).received == 0
+    assert_right(tmp_path)
+
+
+def test_damaged_destination_is_fetched_again(server, get, tmp_path):
+    (tmp_path / "clip.bin").write_bytes(bytes(len(BODY)))
+    assert get(server.url("/a", ranged())).received == len(BODY)
+    assert_right(tmp_path)
+
+
+def test_too_little_space_is_said_before_the_first_request(server, tmp_path):
+    sources = {tmp_path / f"{n}": Source((server.url("/a", ranged()),), 10**15, SHA) for n in "ab"}
+    with pytest.raises(UserError, match="2,000,000,000 MB are to be fetched"):
+        fetch_all(sources)
+    assert not server.requests
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(get, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be made"):
+        fetch(Source(("http://127.0.0.1:1/x",)), tmp_path / "file" / "x")
+
+
+def test_two_processes_do_not_write_one_file(server, get, tmp_path):
+    with (
+        fetching._open_part(tmp_path / "clip.bin"),
+        pytest.raises(FetchError, match="another process"),
+    ):
+        get(server.url("/a", ranged()))
+    get(server.url("/a", ranged()))
+    assert_right(tmp_path)
+
+
+def test_several_files_and_one_failure(server, tmp_path):
+    wanted = {
+        tmp_path / "good": Source((server.url("/a", ranged(cut=250_000)),), len(BODY), SHA),
+        tmp_path / "bad": Source((server.url("/none", status(410)),)),
+        tmp_path / "also": Source((server.url("/b", ranged()),), sha256=SHA),
+    }
+    ended: list[Path] = []
+    with httpx.Client(trust_env=False) as client:
+        outcomes = fetch_all(wanted, client=client, on_file=lambda path, _: ended.append(path))
+    assert isinstance(outcomes[tmp_path / "bad"], FetchError)
+    assert (tmp_path / "good").read_bytes() == (tmp_path / "also").read_bytes() == BODY
+    assert sorted(ended) == sorted(wanted)
+
+
+@pytest.mark.parametrize("values", [((), 1, SHA), (("u",), -1, SHA), (("u",), 1, "F" * 64)])
+def test_senseless_sources_are_refused(values):
+    with pytest.raises(ValueError):
+        Source(*values)
