@@ -1,0 +1,160 @@
+"""SpecAugment and mixup with random numbers drawn beforehand.
+
+Every random number of a batch is drawn when its `Augment` is made, from the generator that the
+caller passes. Made with `numpy.random.default_rng((seed, epoch, step))`, a batch is augmented in
+the same way whatever ran before it, on any device, and after a resumed run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Pairing = Literal["reversed", "pairs", "permutation"]
+
+
+@dataclass(frozen=True)
+class SpecAugment:
+    """Stripes of features set to the fill value, as torchlibrosa's `SpecAugmentation` draws them.
+
+    Per clip and stripe, the width is uniform in {0, ..., max_width - 1} and the position uniform.
+    The defaults are those of PANNs and of HTS-AT's code (the paper of HTS-AT names only the
+    largest total, 128 frames and 16 mels).
+    """
+
+    time_stripes: int = 2
+    time_width: int = 64
+    mel_stripes: int = 2
+    mel_width: int = 8
+
+
+@dataclass(frozen=True)
+class Mixup:
+    """How a batch is mixed: x' = l x[first] + (1 - l) x[second], l ~ Beta(alpha, alpha) per item.
+
+    Attributes:
+        alpha: of the Beta distribution. 0.5 in HTS-AT, 1.0 in PANNs, 10 in AST.
+        pairing: "reversed" mixes item i with item B - 1 - i (HTS-AT); "pairs" mixes neighbours
+            and halves the batch (PANNs); "permutation" mixes with a random permutation (AST's
+            uniform partner, within the batch).
+        labels: whether targets are mixed like the features. HTS-AT's code does not: the targets
+            stay those of `first`, even where l is small.
+        rate: share of items that are mixed; the others keep l = 1 (AST: 0.5).
+    """
+
+    alpha: float = 0.5
+    pairing: Pairing = "reversed"
+    labels: bool = False
+    rate: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.alpha <= 0 or not 0 <= self.rate <= 1:
+            raise ValueError(
+                f"mixup needs alpha > 0 and 0 <= rate <= 1; got {self.alpha} and {self.rate}"
+            )
+
+
+@dataclass(frozen=True)
+class Augment:
+    """The augmentation of one batch; models call `mask` and `mix` where their paper does.
+
+    Attributes:
+        stripes: SpecAugment's settings, or None: `mask` returns its input.
+        time_draws, mel_draws: (B, stripes, 2) uniform numbers in [0, 1): width, position.
+        mixup: mixup's settings, or None: `mix` and `targets` return their input.
+        share: (B',) l of each mixed item; B' = B / 2 for "pairs", else B.
+        first, second: (B',) int64 indices into the batch.
+    """
+
+    stripes: SpecAugment | None
+    time_draws: Tensor
+    mel_draws: Tensor
+    mixup: Mixup | None
+    share: Tensor
+    first: Tensor
+    second: Tensor
+
+    @classmethod
+    def draw(
+        cls,
+        batch: int,
+        rng: np.random.Generator,
+        *,
+        stripes: SpecAugment | None = None,
+        mixup: Mixup | None = None,
+    ) -> Augment:
+        """Draw all numbers for a batch of `batch` clips.
+
+        Raises:
+            ValueError: an odd batch cannot be mixed in pairs.
+        """
+        settings = stripes or SpecAugment()
+        time_draws = rng.random((batch, settings.time_stripes, 2))
+        mel_draws = rng.random((batch, settings.mel_stripes, 2))
+        settings_mixup = mixup or Mixup()
+        first, second = _partners(batch, settings_mixup.pairing, rng)
+        share = rng.beta(settings_mixup.alpha, settings_mixup.alpha, len(first))
+        share[rng.random(len(first)) >= settings_mixup.rate] = 1.0
+        return cls(
+            stripes=stripes,
+            time_draws=torch.from_numpy(time_draws),
+            mel_draws=torch.from_numpy(mel_draws),
+            mixup=mixup,
+            share=torch.from_numpy(share).float(),
+            first=torch.from_numpy(first),
+            second=torch.from_numpy(second),
+        )
+
+    def mask(self, x: Tensor, fill: float = 0.0) -> Tensor:
+        """Set stripes of `x` (B, T, F) to `fill`; a new tensor, or `x` itself without SpecAugment.
+
+        Raises:
+            ValueError: a stripe may be wider than the features.
+        """
+        if self.stripes is None:
+            return x
+        hidden = _stripes(self.time_draws, x.shape[1], self.stripes.time_width)[:, :, None]
+        hidden = hidden | _stripes(self.mel_draws, x.shape[2], self.stripes.mel_width)[:, None, :]
+        return x.masked_fill(hidden.to(x.device), fill)
+
+    def mix(self, x: Tensor) -> Tensor:
+        """Mix `x` (B, ...) along the batch: (B', ...)."""
+        if self.mixup is None:
+            return x
+        share = self.share.to(x).view(-1, *[1] * (x.ndim - 1))
+        first, second = self.first.to(x.device), self.second.to(x.device)
+        return share * x[first] + (1 - share) * x[second]
+
+    def targets(self, y: Tensor) -> Tensor:
+        """Targets (B, ...) that belong to the mixed batch: mixed, or those of `first`."""
+        if self.mixup is None:
+            return y
+        return self.mix(y) if self.mixup.labels else y[self.first.to(y.device)]
+
+
+def _partners(batch: int, pairing: Pairing, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    clips = np.arange(batch)
+    if pairing == "reversed":
+        return clips, clips[::-1].copy()
+    if pairing == "permutation":
+        return clips, rng.permutation(batch)
+    if batch % 2:
+        raise ValueError(f"a batch of {batch} cannot be mixed in pairs; use an even batch size")
+    return clips[0::2].copy(), clips[1::2].copy()
+
+
+def _stripes(draws: Tensor, size: int, max_width: int) -> Tensor:
+    """(B, size) bool, True inside the stripes that the uniform numbers (B, n, 2) stand for."""
+    if max_width > size:
+        raise ValueError(
+            f"SpecAugment stripes below {max_width} wide do not fit into {size} values; "
+            "lower the mask width"
+        )
+    width = (draws[..., :1] * max_width).long()
+    start = (draws[..., 1:] * (size - width)).long()
+    position = torch.arange(size)
+    return ((position >= start) & (position < start + width)).any(dim=1)

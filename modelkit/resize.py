@@ -1,0 +1,59 @@
+"""Resizing one axis as a product with a fixed matrix.
+
+CUDA's backward pass of bicubic interpolation adds atomically, so it is not deterministic and raises
+under `torch.use_deterministic_algorithms(True)`. Interpolation is linear: its matrix is what it
+makes of the identity, and a matrix product is deterministic in both directions.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Mode = Literal["bicubic", "bilinear"]
+
+
+@lru_cache(maxsize=64)
+def resize_matrix(
+    source: int,
+    target: int,
+    mode: Mode = "bicubic",
+    align_corners: bool = True,
+    antialias: bool = False,
+) -> Tensor:
+    """The (target, source) float32 matrix by which torch interpolates an axis; rows sum to one.
+
+    The arguments are those of `F.interpolate`, which is applied along one axis. The matrix is
+    cached: do not change it in place.
+
+    Raises:
+        ValueError: a size is below one.
+    """
+    if source < 1 or target < 1:
+        raise ValueError(f"cannot resize {source} values to {target}; both must be at least 1")
+    identity = torch.eye(source)[None, None]
+    with torch.no_grad():
+        return F.interpolate(
+            identity, (target, source), mode=mode, align_corners=align_corners, antialias=antialias
+        )[0, 0]
+
+
+def resize_time(
+    x: Tensor,
+    target: int,
+    mode: Mode = "bicubic",
+    align_corners: bool = True,
+    antialias: bool = False,
+) -> Tensor:
+    """Resize the second-to-last axis of `x` (..., T, F) to (..., target, F).
+
+    An `x` that has the size already is returned as it is.
+    """
+    source = x.shape[-2]
+    if source == target:
+        return x
+    return resize_matrix(source, target, mode, align_corners, antialias).to(x) @ x
