@@ -1,0 +1,74 @@
+"""Data sets: one loader per real on-disk layout, one table for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+from bench.corpora.base import (
+    SPLITS,
+    Corpus,
+    Coverage,
+    Progress,
+    check,
+    open_corpus,
+    save,
+)
+from bench.files import UserError
+
+__all__ = [
+    "DATASETS",
+    "SPLITS",
+    "Corpus",
+    "Coverage",
+    "build_corpus",
+    "check",
+    "load",
+    "open_corpus",
+    "save",
+]
+
+DATASETS = ("audioset", "desed", "esc50", "speechcommands")
+
+
+def load(name: str, root: str | Path, *, synthetic: bool = False, **options: Any) -> Corpus:
+    """Read a data set from its own layout below `root`; `options` are its loader's.
+
+    Raises:
+        UserError: an unknown data set or option, or files that are absent or wrong.
+    """
+    from bench.corpora import audioset, desed, esc50, speechcommands
+
+    loaders = {
+        "audioset": audioset.load,
+        "desed": desed.load,
+        "esc50": esc50.load,
+        "speechcommands": speechcommands.load,
+    }
+    if name not in loaders:
+        raise UserError(f"unknown data set '{name}'; one of {', '.join(DATASETS)}")
+    load_dataset: Callable[..., Corpus] = loaders[name]
+    valid = set(signature(load_dataset).parameters) - {"root", "synthetic"}
+    for key in set(options) - valid:
+        raise UserError(
+            f"datasets.{name}.options: unknown option '{key}'; "
+            f"valid: {', '.join(sorted(valid)) or 'none'}"
+        )
+    return load_dataset(Path(root), synthetic=synthetic, **options)
+
+
+def build_corpus(
+    name: str,
+    root: str | Path,
+    folder: str | Path,
+    *,
+    synthetic: bool = False,
+    threads: int = 8,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Corpus:
+    """`load` a data set and `save` it to `folder`; returns it with its digests."""
+    corpus = load(name, root, synthetic=synthetic, **options)
+    return save(corpus, folder, threads=threads, progress=progress)
