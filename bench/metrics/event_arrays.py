@@ -1,0 +1,137 @@
+"""Events as sorted integer and float arrays, the form that the counting functions work on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class EventArrays:
+    """Events in columns of equal length, sorted by (clip, label, onset).
+
+    `clip` and `label` are places in the list of files and of classes; times are in seconds.
+    """
+
+    clip: Ints
+    label: Ints
+    onset: Floats
+    offset: Floats
+
+    def __len__(self) -> int:
+        return len(self.clip)
+
+    def select(self, keep: NDArray) -> EventArrays:
+        """The events at the given places (boolean mask or indices in ascending order)."""
+        return EventArrays(self.clip[keep], self.label[keep], self.onset[keep], self.offset[keep])
+
+
+def _sorted(clip: Ints, label: Ints, onset: Floats, offset: Floats) -> EventArrays:
+    """Bring columns into the order that `EventArrays` promises."""
+    order = np.lexsort((offset, onset, label, clip))
+    return EventArrays(clip[order], label[order], onset[order], offset[order])
+
+
+def encode(
+    events: pd.DataFrame, durations: Mapping[str, float], classes: Sequence[str]
+) -> EventArrays:
+    """Turn an event table into arrays.
+
+    Raises:
+        ValueError: unknown file or class, a time that is not finite, or offset before onset.
+    """
+    clips = {name: place for place, name in enumerate(durations)}
+    labels = {name: place for place, name in enumerate(classes)}
+    for column, known, where in (
+        ("filename", clips, "the durations"),
+        ("event_label", labels, "the class list"),
+    ):
+        unknown = set(events[column]) - set(known)
+        if unknown:
+            raise ValueError(f"{column} {sorted(unknown, key=str)[0]!r} is not in {where}")
+    onset = events["onset"].to_numpy(np.float64)
+    offset = events["offset"].to_numpy(np.float64)
+    bad = ~(np.isfinite(onset) & np.isfinite(offset) & (offset >= onset))
+    if bad.any():
+        first = events[bad].iloc[0]
+        raise ValueError(
+            f"event of {first['filename']} from {first['onset']} to {first['offset']} s "
+            "has no valid times"
+        )
+    return _sorted(
+        np.array([clips[name] for name in events["filename"]], np.int64),
+        np.array([labels[name] for name in events["event_label"]], np.int64),
+        onset,
+        offset,
+    )
+
+
+def decode(events: EventArrays, files: Iterable[str], classes: Iterable[str]) -> pd.DataFrame:
+    """Turn arrays into an event table."""
+    return pd.DataFrame(
+        {
+            "filename": np.array(list(files), object)[events.clip],
+            "onset": events.onset,
+            "offset": events.offset,
+            "event_label": np.array(list(classes), object)[events.label],
+        }
+    )
+
+
+def merge_overlaps(events: EventArrays) -> EventArrays:
+    """Union of the events of one class that overlap in one clip; touching events stay two.
+
+    Events without length are dropped.
+    """
+    events = events.select(events.offset > events.onset)
+    if not len(events):
+        return events
+    group = np.cumsum(_starts(events.clip, events.label)) - 1
+    # The latest offset so far within the group: shifting each group above all times of the ones
+    # before turns it into one running maximum. Ranks keep the comparison exact.
+    times, rank = np.unique(np.concatenate([events.onset, events.offset]), return_inverse=True)
+    onset_rank, offset_rank = np.split(rank + np.tile(group, 2) * len(times), 2)
+    reach = np.maximum.accumulate(offset_rank)
+    first = np.append(True, onset_rank[1:] >= reach[:-1])
+    last = np.append(np.flatnonzero(first)[1:], len(events)) - 1
+    merged = events.select(first)
+    return EventArrays(merged.clip, merged.label, merged.onset, times[reach[last] % len(times)])
+
+
+def pairs_of_same_class(
+    predicted: EventArrays, reference: EventArrays, classes: int
+) -> tuple[Ints, Ints]:
+    """Indices (predicted, reference) of every pair with the same clip and class."""
+    return _pairs(
+        predicted.clip * classes + predicted.label, reference.clip * classes + reference.label
+    )
+
+
+def pairs_of_same_clip(predicted: EventArrays, reference: EventArrays) -> tuple[Ints, Ints]:
+    """Indices (predicted, reference) of every pair in the same clip, whatever the classes."""
+    return _pairs(predicted.clip, reference.clip)
+
+
+def _pairs(keys: Ints, sorted_keys: Ints) -> tuple[Ints, Ints]:
+    """All (i, j) with keys[i] == sorted_keys[j]."""
+    start = np.searchsorted(sorted_keys, keys, side="left")
+    count = np.searchsorted(sorted_keys, keys, side="right") - start
+    left = np.repeat(np.arange(len(keys)), count)
+    within = np.arange(len(left)) - np.repeat(np.cumsum(count) - count, count)
+    return left, np.repeat(start, count) + within
+
+
+def _starts(*columns: NDArray) -> NDArray[np.bool_]:
+    """Where a sorted sequence of rows changes in any column; the first row counts as a change."""
+    change = np.zeros(len(columns[0]), bool)
+    change[:1] = True
+    for column in columns:
+        change[1:] |= column[1:] != column[:-1]
+    return change

@@ -1,0 +1,104 @@
+"""`python -m bench score`: every event metric of a prediction file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from bench.files import UserError
+
+DESCRIPTION = "Score predicted sound events against a reference by intersection, collar and segment"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the verb."""
+    table = "tab-separated: filename onset offset event_label"
+    parser.add_argument("--reference", type=Path, required=True, metavar="R.tsv", help=table)
+    parser.add_argument("--predictions", type=Path, required=True, metavar="P.tsv", help=table)
+    parser.add_argument(
+        "--durations",
+        type=Path,
+        required=True,
+        metavar="D.tsv",
+        help="tab-separated: filename duration; these files are scored, event-free ones included",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Score and print.
+
+    Raises:
+        UserError: a table is malformed; the message names file, line and remedy.
+    """
+    scores = score_files(args.reference, args.predictions, args.durations)
+    print(json.dumps(scores, indent=1, allow_nan=False) if args.json else as_table(scores))
+    return 0
+
+
+def score_files(reference: Path, predictions: Path, durations: Path) -> dict[str, Any]:
+    """`score_events` of two event tables over the files of a durations table.
+
+    The classes are the labels that occur in either table, in alphabetical order.
+
+    Returns:
+        The result of `score_events`, with `files`, `reference_events`, `predicted_events` and
+        `warnings` (texts) beside the three families.
+
+    Raises:
+        UserError: a table is malformed; the message names file, line and remedy.
+    """
+    from bench.metrics.event_scores import score_events
+    from bench.metrics.events import read_durations, read_events
+
+    seconds = read_durations(durations)
+    truth = read_events(reference, seconds)
+    made = read_events(predictions, seconds)
+    if truth.empty:
+        raise UserError(f"{reference}: holds no events; every F1 needs some")
+    classes = sorted({*truth["event_label"], *made["event_label"]})
+    late = int((made["onset"] >= made["filename"].map(seconds)).sum()) if len(made) else 0
+    unknown = sorted({*made["event_label"]} - {*truth["event_label"]})
+    warnings = []
+    if late:
+        warnings.append(
+            f"{late} predicted events start after the end of their file: the intersection and "
+            "segment rules leave them out, the collar rule counts them as false"
+        )
+    if unknown:
+        warnings.append(
+            f"predicted but never in the reference, so in no macro mean: {', '.join(unknown)}"
+        )
+    return {
+        **score_events(truth, made, seconds, classes),
+        "files": len(seconds),
+        "reference_events": len(truth),
+        "predicted_events": len(made),
+        "warnings": warnings,
+    }
+
+
+def as_table(scores: dict[str, Any]) -> str:
+    """The scores in percent, one line per class, for a terminal."""
+    families = ("intersection", "event_based", "segment_based")
+    width = max(12, *(len(name) for name in scores["intersection"]["per_class"]))
+    lines = [
+        f"{scores['files']} files, {scores['reference_events']} reference events, "
+        f"{scores['predicted_events']} predicted; F1 in %",
+        "",
+        f"{'':{width}}  intersection  collar 0.2 s  segment 1 s",
+    ]
+
+    def line(name: str, values: list[float | None]) -> str:
+        cells = ["–" if value is None else f"{100 * value:.2f}" for value in values]
+        return f"{name:{width}}  {cells[0]:>12}  {cells[1]:>12}  {cells[2]:>11}"
+
+    for name in scores["intersection"]["per_class"]:
+        lines.append(line(name, [scores[family]["per_class"][name] for family in families]))
+    lines += [
+        line("macro mean", [scores[family]["macro_f1"] for family in families]),
+        line("micro", [scores[family]["micro_f1"] for family in families]),
+    ]
+    return "\n".join(lines + [f"note: {warning}" for warning in scores["warnings"]])
