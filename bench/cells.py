@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -88,8 +89,6 @@ def find_cell(config: Config, name: str) -> Cell:
     Raises:
         UserError: no such cell; the message lists the nearest names.
     """
-    import difflib
-
     cells = {str(cell): cell for cell in list_cells(config)}
     if name in cells:
         return cells[name]
@@ -118,9 +117,9 @@ def _ablation(config: Config, cell: Cell) -> Ablation:
     if cell.variant == BASE:
         return Ablation(why="")
     for study in config.ablations.values():
-        if (study.model, study.dataset) == (cell.model, cell.dataset):
-            if cell.variant in study.variants:
-                return study.variants[cell.variant]
+        mine = (study.model, study.dataset) == (cell.model, cell.dataset)
+        if mine and cell.variant in study.variants:
+            return study.variants[cell.variant]
     raise UserError(f"{cell}: variant '{cell.variant}' is in no ablation of the config")
 
 

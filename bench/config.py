@@ -75,12 +75,21 @@ class Model(Strict):
 
 
 class SpecAugment(Strict):
-    """Widths and numbers of the masked stripes (Park et al. 2019)."""
+    """Masked stripes (Park et al. 2019), as `modelkit.augment.SpecAugment` draws them."""
 
-    time_width: int = Field(0, ge=0)
     time_stripes: int = Field(2, ge=0)
-    frequency_width: int = Field(0, ge=0)
-    frequency_stripes: int = Field(2, ge=0)
+    time_width: int = Field(64, gt=0, description="widths are below this many frames")
+    mel_stripes: int = Field(2, ge=0)
+    mel_width: int = Field(8, gt=0, description="widths are below this many mel bands")
+
+
+class Mixup(Strict):
+    """Mixed pairs of clips, as `modelkit.augment.Mixup` draws them."""
+
+    alpha: float = Field(gt=0, description="of Beta(alpha, alpha)")
+    pairing: Literal["reversed", "pairs", "permutation"] = "permutation"
+    labels: bool = Field(True, description="False as in HTS-AT's code: targets stay unmixed")
+    rate: float = Field(1.0, ge=0, le=1, description="share of clips that are mixed")
 
 
 class Recipe(Strict):
@@ -99,9 +108,8 @@ class Recipe(Strict):
     step_factor: float = Field(0.5, gt=0)
     gradient_clip: float = Field(1.0, ge=0, description="largest gradient norm; 0 = off")
     sampler: Literal["shuffle", "balanced"] = "shuffle"
-    mixup_alpha: float = Field(0.0, ge=0, description="Beta(alpha, alpha); 0 = off")
-    mix_labels: bool = Field(True, description="False as in HTS-AT's code: targets stay unmixed")
-    specaugment: SpecAugment = SpecAugment()
+    mixup: Mixup | None = None
+    specaugment: SpecAugment | None = None
     select: Literal["best", "last"] = Field("best", description="epoch that is evaluated")
     average_epochs: int = Field(0, ge=0, description="average the weights of the last n epochs")
     init: str = Field("random", description="random, run:DATASET, or official:FILE")

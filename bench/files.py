@@ -35,7 +35,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         )
     except OSError as error:
         raise UserError(
-            f"{path}: cannot be written ({error.strerror}); check the folder's permissions and space"
+            f"{path}: cannot be written ({error.strerror}); "
+            "check the folder's permissions and free space"
         ) from error
     os.close(handle)
     temporary = Path(name)
@@ -71,6 +72,11 @@ def canonical_json(value: Any) -> str:
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as indented JSON with sorted keys, atomically; NaN is refused."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def write_json_lines(path: str | Path, rows: list[dict[str, Any]]) -> None:
+    """Write one JSON object a line, atomically; NaN is refused."""
+    write_text(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
 
 
 def read_json(path: str | Path) -> Any:

@@ -1,0 +1,153 @@
+"""`python -m bench cost MODEL`: what the full-size models cost, measured on a few steps."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import time
+from typing import TYPE_CHECKING, Any
+
+from bench import config
+from bench.cells import Layout
+from bench.files import UserError, write_json
+from bench.provenance import environment, source
+
+if TYPE_CHECKING:
+    import torch
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("model", help="a key of the config's cost.models")
+    parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: all)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Entry of the verb."""
+    settings = config.load(args.config)
+    if args.model not in settings.cost.models:
+        valid = ", ".join(settings.cost.models) or "none"
+        raise UserError(f"cost.models has no '{args.model}'; valid: {valid}")
+    values = measure(settings.cost, args.model, args.threads)
+    write_json(Layout.of(settings).results / "cost" / f"{args.model}.json", values)
+    return 0
+
+
+def saved_activation_bytes(model: torch.nn.Module, features: torch.Tensor) -> int:
+    """Bytes that autograd keeps for the backward pass of one training forward pass.
+
+    Each storage counts once; parameters and buffers do not count, nor does the input.
+    The model's mode and batch-norm statistics are restored.
+    """
+    import torch
+
+    kept: dict[int, int] = {}
+    own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers())}
+    own.add(features.untyped_storage().data_ptr())
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in own:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    training = model.training
+    buffers = {name: value.clone() for name, value in model.named_buffers()}
+    random_state = torch.get_rng_state()
+    model.train()
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        output = model(features)
+        # The graph must live until the sum is taken, or storages are freed and reused.
+        total = sum(kept.values())
+    del output
+    model.train(training)
+    torch.set_rng_state(random_state)
+    with torch.no_grad():
+        for name, value in model.named_buffers():
+            value.copy_(buffers[name])
+    return total
+
+
+def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, Any]:
+    """Parameters, saved activations, multiply-adds, speed and memory of one full-size model.
+
+    Speed is the median over `settings.steps` training steps (forward, backward, AdamW) and as many
+    inference passes, after one warm-up of each, on random features.
+    """
+    import importlib
+
+    import torch
+
+    from bench.models import CLASSES, live_parameters
+
+    if threads:
+        torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    arguments = dict(settings.models[name])
+    module, constructor = CLASSES[arguments.pop("architecture")]
+    published = arguments.pop("published_parameters", None)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model = getattr(importlib.import_module(module), constructor)(settings.classes, **arguments)
+    model.to(device)
+    features = torch.randn(
+        settings.batch_size, arguments["frames"], arguments["mels"], device=device
+    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
+
+    def train() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        model(features).clip_logits.square().mean().backward()
+        optimizer.step()
+
+    @torch.no_grad()
+    def infer() -> None:
+        model(features)
+
+    model.train()
+    activations = saved_activation_bytes(model, features)
+    train_seconds = _median_seconds(train, settings.steps, device)
+    model.eval()
+    inference_seconds = _median_seconds(infer, settings.steps, device)
+    on_gpu = device.type == "cuda"
+    return {
+        "model": name,
+        "parameters": live_parameters(model),
+        "published_parameters": published,
+        "activation_bytes_per_clip": activations / settings.batch_size,
+        "macs_per_clip": _multiply_adds(model, features) / settings.batch_size,
+        "train_clips_per_second": settings.batch_size / train_seconds,
+        "inference_clips_per_second": settings.batch_size / inference_seconds,
+        "peak_memory_mb": torch.cuda.max_memory_allocated(device) / 2**20
+        if on_gpu
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "batch_size": settings.batch_size,
+        "steps": settings.steps,
+        "precision": "fp32",
+        "threads": torch.get_num_threads(),
+        "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",
+        "provenance": {**source(), **environment()},
+    }
+
+
+def _median_seconds(step: Any, repeats: int, device: torch.device) -> float:
+    import torch
+
+    times = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        step()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[1:])
+
+
+def _multiply_adds(model: torch.nn.Module, features: torch.Tensor) -> float:
+    """Half of the floating-point operations that torch counts in one forward pass."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(features)
+    return counter.get_total_flops() / 2

@@ -1,0 +1,103 @@
+"""What a run trains and is tested on: features, targets and splits, joined by clip."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.cells import Plan
+from bench.config import FrontEnd
+from bench.corpora import SPLITS, Corpus, open_corpus
+from bench.corpora.esc50 import with_test_fold
+from bench.features import FeatureStore
+from bench.files import UserError
+
+
+@dataclass(frozen=True)
+class Task:
+    """Clips of one corpus under one front end, in the corpus table's order.
+
+    `targets` (N, C) float32 are 0/1; `rows` maps a split to indices of usable clips; `position`
+    maps a clip to its place in the feature store; `scale` is the (mean, standard deviation) of the
+    training split's frames where the front end normalises.
+    """
+
+    corpus: Corpus
+    store: FeatureStore
+    front_end: FrontEnd
+    targets: np.ndarray
+    rows: dict[str, np.ndarray]
+    position: np.ndarray
+    scale: tuple[float, float] | None
+
+    def features(self, rows: np.ndarray) -> np.ndarray:
+        """Features of these clips as (B, T, F) float32, filled to the front end's frames."""
+        front_end = self.front_end
+        batch = self.store.batch(self.position[rows], frames=front_end.frames, fill=front_end.fill)
+        if self.scale is not None:
+            mean, deviation = self.scale
+            batch -= np.float32(mean)
+            batch /= np.float32(2 * deviation)  # AST divides by two standard deviations
+        return batch
+
+
+def open_task(plan: Plan, corpus_folder: Path, feature_folder: Path) -> Task:
+    """Join corpus and features for a plan; clips whose audio was unusable are left out.
+
+    Under the published fold protocol there is no validation split: selection then looks at the
+    test fold, as the published recipes do.
+
+    Raises:
+        UserError: a stage before is missing, or a split is empty.
+    """
+    corpus = split_corpus(plan, corpus_folder)
+    store = FeatureStore.open(feature_folder)
+    place = {clip: number for number, clip in enumerate(store.clips)}
+    position = np.array([place.get(clip, -1) for clip in corpus.clips["clip"]])
+    split = corpus.clips["split"].to_numpy()
+    rows = {name: np.flatnonzero((position >= 0) & (split == name)) for name in SPLITS}
+    if plan.cell.fold >= 0 and plan.dataset.fold_protocol == "published":
+        rows["validation"] = rows["test"]
+    for name, members in rows.items():
+        if not len(members):
+            raise UserError(f"{corpus_folder}: no usable clip in the {name} split")
+    scale = None
+    if plan.front_end.normalise:
+        scale = store.mean_std(position[rows["train"]])
+    return Task(corpus, store, plan.front_end, multi_hot(corpus), rows, position, scale)
+
+
+def split_corpus(plan: Plan, corpus_folder: Path) -> Corpus:
+    """The corpus of a plan, with the splits that its fold gives."""
+    corpus = open_corpus(corpus_folder)
+    if plan.cell.fold < 0:
+        return corpus
+    return with_test_fold(corpus, plan.cell.fold, plan.dataset.fold_protocol)
+
+
+def multi_hot(corpus: Corpus) -> np.ndarray:
+    """Targets (N, C) float32 of a corpus, in its class order."""
+    position = {name: index for index, name in enumerate(corpus.classes)}
+    targets = np.zeros((len(corpus.clips), len(position)), np.float32)
+    for row, labels in enumerate(corpus.clips["labels"]):
+        for label in labels:
+            targets[row, position[label]] = 1.0
+    return targets
+
+
+def epoch_order(task: Task, sampler: str, rng: np.random.Generator) -> np.ndarray:
+    """Clip indices of one epoch, as many as the training split has.
+
+    `shuffle` is a permutation. `balanced` is the sampler of HTS-AT and PANNs: rounds over the
+    classes in random order, one random clip of each (data_generator.py of both).
+    """
+    rows = task.rows["train"]
+    if sampler == "shuffle":
+        return rng.permutation(rows)
+    members = [rows[column > 0] for column in task.targets[rows].T]
+    members = [clips for clips in members if len(clips)]
+    rounds = -(-len(rows) // len(members))
+    picks = [rng.choice(members[c]) for _ in range(rounds) for c in rng.permutation(len(members))]
+    return np.asarray(picks[: len(rows)])

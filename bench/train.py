@@ -1,0 +1,226 @@
+"""`python -m bench train CELL`: train one run and score its validation and test clips."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench import cells, config
+from bench.cells import Layout, Plan
+from bench.code_digest import model_stage_digest
+from bench.files import atomic_write, digest_of, read_json, write_json, write_json_lines
+from bench.locks import run_lock
+from bench.provenance import environment, source
+from bench.scores import Scores, write_scores
+from bench.streams import PURPOSES, stream_seed
+from bench.task import Task, open_task
+
+SCORED = ("validation", "test")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("cell", help="DATASET/MODEL/VARIANT/[foldF-]seedS, as `plan` lists them")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (results depend on it)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Entry of the verb."""
+    settings = config.load(args.config)
+    cell = cells.find_cell(settings, args.cell)
+    train_cell(settings, cell, threads=args.threads)
+    return 0
+
+
+def train_cell(settings: config.Config, cell: cells.Cell, threads: int = 1) -> None:
+    """Train a run, score it, and write model.pt, metrics.jsonl, scores.npz and training.json.
+
+    training.json is written last: where it stands, the others are whole.
+
+    Raises:
+        UserError: a stage before is missing, or another process trains this run.
+    """
+    plan, layout = cells.plan(settings, cell), Layout.of(settings)
+    digests = input_digests(plan, layout)
+    identity = digest_of({"resolved": plan.resolved, "digests": digests, "threads": threads})
+    started = datetime.now(UTC)
+    task = open_task(
+        plan, layout.corpus(cell.dataset), layout.features(cell.dataset, plan.model.front_end)
+    )
+    train = _train_linear if plan.model.architecture == "linear" else _train_network
+    folder, state = layout.run(cell), layout.state(identity)
+    with run_lock(state, str(cell)):
+        outcome = train(plan, layout, task, identity, threads)
+        with atomic_write(folder / "model.pt") as temporary:
+            outcome.save(temporary)
+        write_json_lines(folder / "metrics.jsonl", outcome.curve)
+        write_scores(folder / "scores.npz", task, outcome.scores)
+        write_json(
+            folder / "training.json",
+            {
+                "key": str(cell),
+                "identity": identity,
+                "parent": _parent_reference(plan, layout),
+                "resolved": plan.resolved,
+                "config_digest": plan.digest,
+                "digests": digests,
+                "splits": {name: len(rows) for name, rows in task.rows.items()},
+                "excluded": int((task.position < 0).sum()),
+                "seeds": {name: stream_seed(cell.seed, name) for name in PURPOSES},
+                "provenance": {
+                    **source(),
+                    **environment(),
+                    "threads": threads,
+                    "device": outcome.device,
+                    "deterministic": True,
+                    "command": shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
+                    "started": started.isoformat(timespec="seconds"),
+                    "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                },
+                "parameters": outcome.parameters,
+                "cost": outcome.cost,
+            },
+        )
+        shutil.rmtree(state, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training hands over; `save` writes the weights to a path."""
+
+    save: Callable[[Path], None]
+    scores: dict[str, Scores]
+    curve: list[dict[str, Any]]
+    parameters: int
+    cost: dict[str, Any]
+    device: str
+
+
+def input_digests(plan: Plan, layout: Layout) -> dict[str, str]:
+    """Digests of everything besides the config that decides this run's result."""
+    digests = {
+        "code_train": model_stage_digest("train", plan.model.architecture),
+        "data": read_json(layout.corpus(plan.cell.dataset) / "corpus.json")["digest"],
+        "features": read_json(
+            layout.features(plan.cell.dataset, plan.model.front_end) / "digest.json"
+        )["digest"],
+        "pins": environment()["pins_sha256"],
+    }
+    if plan.parent is not None:
+        digests["parent"] = read_json(layout.run(plan.parent) / "training.json")["identity"]
+    return digests
+
+
+def _parent_reference(plan: Plan, layout: Layout) -> dict[str, str] | None:
+    if plan.parent is None:
+        return None
+    identity = read_json(layout.run(plan.parent) / "training.json")["identity"]
+    return {"key": str(plan.parent), "identity": identity}
+
+
+def _train_network(plan: Plan, layout: Layout, task: Task, identity: str, threads: int) -> Outcome:
+    import torch
+
+    from bench import fit, models
+    from bench.cost import saved_activation_bytes
+    from bench.scoring import score_clips
+    from bench.slots import gpu_slot
+    from bench.state import StateFolder
+
+    with gpu_slot():
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(True)
+        torch.manual_seed(stream_seed(plan.cell.seed, "init"))
+        model = models.build(plan, len(task.corpus.classes))
+        if plan.parent is not None:
+            models.start_from_run(model, layout.run(plan.parent) / "model.pt")
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        model.to(device)
+        sample = torch.from_numpy(task.features(task.rows["train"][:4])).to(device)
+        activation_bytes = saved_activation_bytes(model, sample) / len(sample)
+        progress = fit.fit(
+            model,
+            task,
+            plan.recipe,
+            plan.dataset.loss,
+            plan.dataset.selection,
+            plan.cell.seed,
+            StateFolder(layout.state(identity), identity),
+            log=lambda line: print(f"{plan.cell}: {line}", flush=True),
+        )
+        clock = time.perf_counter()
+        scores = {
+            name: score_clips(model, task, task.rows[name], plan.dataset.loss) for name in SCORED
+        }
+        score_seconds = time.perf_counter() - clock
+        on_gpu = device.type == "cuda"
+        return Outcome(
+            save=lambda path: torch.save({k: v.cpu() for k, v in model.state_dict().items()}, path),
+            scores=scores,
+            curve=progress.curve,
+            parameters=models.live_parameters(model),
+            cost=_cost(
+                progress.seconds,
+                score_seconds,
+                progress.clips_seen,
+                epochs=progress.epoch,
+                selected_epoch=progress.selected_epoch,
+                activation_bytes_per_clip=activation_bytes,
+                gpu_peak=torch.cuda.max_memory_allocated(device) if on_gpu else None,
+            ),
+            device=torch.cuda.get_device_name(device) if on_gpu else "cpu",
+        )
+
+
+def _train_linear(plan: Plan, layout: Layout, task: Task, identity: str, threads: int) -> Outcome:
+    from bench import linear
+
+    clock = time.perf_counter()
+    model, curve, selected = linear.fit(task)
+    seconds = time.perf_counter() - clock
+    clock = time.perf_counter()
+    scores = {
+        name: Scores(model.probabilities(linear.statistics(task, task.rows[name])), None, 0.0)
+        for name in SCORED
+    }
+    return Outcome(
+        save=model.save,
+        scores=scores,
+        curve=curve,
+        parameters=model.parameters,
+        cost=_cost(
+            seconds,
+            time.perf_counter() - clock,
+            len(task.rows["train"]),
+            epochs=len(curve),
+            selected_epoch=selected,
+            activation_bytes_per_clip=None,
+            gpu_peak=None,
+        ),
+        device="cpu",
+    )
+
+
+def _cost(
+    seconds: float, score_seconds: float, clips: int, *, gpu_peak: int | None, **rest: Any
+) -> dict[str, Any]:
+    """Cost fields of a record; peak memory is the GPU's allocations, else the resident set."""
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {
+        "train_seconds": seconds,
+        "train_hours": seconds / 3600,
+        "score_seconds": score_seconds,
+        "clips_seen": clips,
+        "clips_per_second": clips / seconds,
+        "peak_memory_mb": (resident if gpu_peak is None else gpu_peak) / 2**20,
+        **rest,
+    }
