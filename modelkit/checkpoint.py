@@ -36,6 +36,10 @@ def read_checkpoint(path: str | Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such checkpoint file")
     try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
         with torch.serialization.safe_globals(_numpy_globals()):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -99,11 +103,27 @@ def state_dict_of(content: Any, *, prefixes: Iterable[str] = ("module.",)) -> di
     return state
 
 
+def read_state_dict(
+    path: str | Path, *, prefixes: Iterable[str] = ("module.",)
+) -> dict[str, Tensor]:
+    """`state_dict_of` a file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: it is unreadable, or holds no state dict; the message names the file.
+    """
+    content = read_checkpoint(path)
+    try:
+        return state_dict_of(content, prefixes=prefixes)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
 def _tensor(key: str, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         return value
     if isinstance(value, np.ndarray | np.generic):
-        return torch.from_numpy(np.asarray(value).copy())
+        return torch.from_numpy(np.array(value))
     raise CheckpointError(f"state dict entry {key!r} is a {type(value).__name__}, not an array")
 
 
@@ -150,6 +170,7 @@ def load_checked(
     ignore: Iterable[str] = (),
     fresh: Iterable[str] = (),
     strict: bool = True,
+    source: str | Path = "checkpoint",
 ) -> KeyReport:
     """Copy `state` into `module` and account for every entry of both.
 
@@ -159,6 +180,7 @@ def load_checked(
             names are left out too.
         strict: refuse a state dict with missing, unexpected or misshaped entries, leaving the
             module as it was. Otherwise what fits is loaded and the rest reported.
+        source: the file, for messages.
 
     Raises:
         CheckpointError: strict, and not every entry fits; the message names each.
@@ -185,7 +207,7 @@ def load_checked(
         fresh=tuple(name for name in own if name in kept),
     )
     if strict and not report.complete:
-        raise CheckpointError(f"the checkpoint does not fit the model:\n{report}")
+        raise CheckpointError(f"{source}: does not fit the model:\n{report}")
     module.load_state_dict({name: offered[name] for name in loaded}, strict=False)
     return report
 

@@ -1,0 +1,115 @@
+"""Weights from elsewhere: the authors' files, Swin's ImageNet weights, other attention windows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from modelkit.checkpoint import CheckpointError, KeyReport, load_checked, read_state_dict
+from modelkit.frontend import FRONT_END_KEYS, check_front_end
+
+if TYPE_CHECKING:
+    from htsat.model import HTSAT
+
+_CLASSIFIER = ("tscam_conv.*", "head.*")
+_DERIVED = ("*.attn_mask", "*.relative_position_index")
+_TABLE = "relative_position_bias_table"
+
+
+def load_official(
+    model: HTSAT, path: str | Path, *, new_classes: bool = False, sample_rate: int = 32000
+) -> KeyReport:
+    """See `HTSAT.load_official`."""
+    state = _rename(read_state_dict(path, prefixes=("sed_model.", "module.")))
+    try:
+        check_front_end(state, sample_rate=sample_rate, mels=model.mels)
+        _check_derived(model, state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    unused = ("head.*",) if model.architecture.token_semantic else ()
+    return load_checked(
+        model,
+        fit_position_tables(model, state),
+        ignore=(*FRONT_END_KEYS, *_DERIVED, *unused),
+        fresh=_CLASSIFIER if new_classes else (),
+        source=path,
+    )
+
+
+def load_imagenet(model: HTSAT, path: str | Path) -> KeyReport:
+    """See `HTSAT.load_imagenet`."""
+    state = read_state_dict(path)
+    if "layers.3.downsample.reduction.weight" in state:  # timm names merging by its output
+        state = {f"trunk.{name}": value for name, value in state.items()}
+    else:
+        state = _rename(state)
+    projection = "trunk.patch_embed.proj.weight"
+    if projection in state and state[projection].ndim == 4:
+        state[projection] = state[projection].mean(1, keepdim=True)
+    report = load_checked(
+        model,
+        fit_position_tables(model, state),
+        ignore=(*_DERIVED, "head.*", "trunk.head.*"),
+        fresh=("bn0.*", *_CLASSIFIER),
+        strict=False,
+        source=path,
+    )
+    if report.missing or report.unexpected:
+        raise CheckpointError(f"{path}: not the weights of this Swin transformer:\n{report}")
+    return report
+
+
+def fit_position_tables(model: HTSAT, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """See `HTSAT.adapt_state`."""
+    fitted = dict(state)
+    for name, module in model.named_modules():
+        key = f"{name}.{_TABLE}"
+        if key not in state or not hasattr(module, "window_size"):
+            continue
+        table, own = state[key], getattr(module, _TABLE)
+        if table.ndim != 2 or table.shape == own.shape or table.shape[1] != own.shape[1]:
+            continue
+        side = round(len(table) ** 0.5)
+        if side**2 == len(table) and side % 2:
+            fitted[key] = _fit_table(table, side, module.window_size)
+    return fitted
+
+
+def _fit_table(table: Tensor, side: int, window: tuple[int, int]) -> Tensor:
+    centre = side // 2
+    rows, columns = (
+        (torch.arange(2 * size - 1) - (size - 1)).clamp(-centre, centre) + centre for size in window
+    )
+    square = table.view(side, side, -1)
+    return square[rows][:, columns].flatten(0, 1)
+
+
+def _check_derived(model: HTSAT, state: Mapping[str, Tensor]) -> None:
+    """Compare the masks and indices of equal size; weight averaging has made them float."""
+    for name, own in model.named_buffers():
+        if name not in state or not any(fnmatchcase(name, pattern) for pattern in _DERIVED):
+            continue
+        found = state[name]
+        if found.shape == own.shape and not torch.equal(found.to(own.dtype), own):
+            raise CheckpointError(f"{name} differs from the model's: it attends in another way")
+
+
+def _rename(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Microsoft Swin's names, which the authors kept, to this model's.
+
+    There, patch merging ends a stage; in timm it begins the next.
+    """
+    renamed = {}
+    for name, value in state.items():
+        name = re.sub(
+            r"^layers\.(\d+)\.downsample", lambda m: f"layers.{int(m[1]) + 1}.downsample", name
+        )
+        trunk = name.startswith(("patch_embed.", "layers.", "norm."))
+        renamed[f"trunk.{name}" if trunk else name] = value
+    return renamed

@@ -1,0 +1,234 @@
+"""HTS-AT: a hierarchical token-semantic audio transformer.
+
+Chen, Du, Zhu, Ma, Berg-Kirkpatrick, Dubnov, "HTS-AT: A Hierarchical Token-Semantic Audio
+Transformer for Sound Classification and Detection", ICASSP 2022, arXiv 2202.00874.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from htsat import checkpoints
+from htsat.fold import (
+    fold_spectrogram,
+    plan_fold,
+    token_order,
+    unfold_tokens,
+    unfolding_matrix,
+)
+from htsat.presets import architecture
+from modelkit.augment import Augment
+from modelkit.checkpoint import KeyReport
+from modelkit.frontend import front_end_parameters
+from modelkit.output import ModelOutput
+from modelkit.resize import resize_time
+from modelkit.vision import SwinTransformer
+
+
+class HTSAT(nn.Module):
+    """Log-mel features in, clip and frame logits out.
+
+    Args:
+        classes: C.
+        preset: "paper" (31M parameters), "small" or "tiny"; see `htsat.presets`.
+        frames: T of the features of one clip.
+        mels: F.
+        seconds: duration that the T frames span.
+        overrides: single entries of `htsat.presets.Architecture` in place of the preset's:
+            token_order, window_size, token_semantic, padding and so on.
+
+    Raises:
+        ValueError: unknown preset or entry, or sizes that do not fit each other.
+    """
+
+    def __init__(
+        self,
+        classes: int = 527,
+        *,
+        preset: str = "paper",
+        frames: int = 1001,
+        mels: int = 64,
+        seconds: float = 10.0,
+        **overrides: Any,
+    ) -> None:
+        super().__init__()
+        self.classes = classes
+        self.architecture = arch = architecture(preset, **overrides)
+        self.seconds_per_input = seconds / frames
+        self.mels = mels
+        self.fold = plan_fold(
+            arch.image_size,
+            mels,
+            arch.patch_size,
+            arch.merge,
+            arch.fold_frames,
+            fold=arch.token_order != "no_windows",
+        )
+        if arch.padding == "zeros":
+            self._check_fits(frames)
+
+        self.bn0 = nn.BatchNorm1d(mels)
+        self.trunk = SwinTransformer(
+            img_size=self.fold.image,
+            patch_size=arch.patch_size,
+            in_chans=1,
+            num_classes=0,
+            embed_dim=arch.embed_dim,
+            depths=arch.depths,
+            num_heads=arch.heads,
+            window_size=arch.window_size,
+            mlp_ratio=arch.mlp_ratio,
+            drop_path_rate=arch.drop_path,
+        )
+        _check_windows(self.trunk)
+        width = self.trunk.num_features
+        if arch.token_semantic:
+            self.tscam_conv = nn.Conv2d(width, classes, (self.fold.bands, 3), padding=(0, 1))
+        else:
+            self.head = nn.Linear(width, classes)
+            nn.init.trunc_normal_(self.head.weight, std=0.02)
+            nn.init.zeros_(self.head.bias)
+
+        order = token_order(arch.token_order, self.fold, arch.order_seed)
+        self.reordered = not torch.equal(order, torch.arange(len(order)))
+        if self.reordered:
+            self.register_buffer("order", order, persistent=False)
+            self.register_buffer("unfolding", unfolding_matrix(order, self.fold), persistent=False)
+
+    def forward(self, features: Tensor, augment: Augment | None = None) -> ModelOutput:
+        """Classify features (B, T, F), at any T.
+
+        Args:
+            augment: masks and mixes the batch after batch norm, before folding; for training.
+
+        Raises:
+            ValueError: not (B, T, F), or more frames than zero padding has room for.
+        """
+        if features.ndim != 3 or features.shape[2] != self.mels:
+            raise ValueError(
+                f"expected features (batch, frames, {self.mels} mels), got {tuple(features.shape)}"
+            )
+        x = self.bn0(features.transpose(1, 2)).transpose(1, 2)
+        if augment is not None:
+            x = augment.mix(augment.mask(x))
+        tokens = self.semantic_tokens(x)
+        if self.architecture.token_semantic:
+            frame_logits = self.tscam_conv(tokens).squeeze(2).transpose(1, 2)
+            clip_logits = frame_logits.mean(1)
+        else:
+            clip_logits = self.head(tokens.mean((2, 3)))
+            # The released code sums over frequency here, where its clip logits take the mean.
+            frame_logits = self.head(tokens.sum(2).transpose(1, 2))
+        return ModelOutput(clip_logits, frame_logits, self._seconds_per_frame(features.shape[1]))
+
+    def semantic_tokens(self, x: Tensor) -> Tensor:
+        """Normalised features (B, T, F) -> tokens (B, D, bands, T') of the last stage.
+
+        The input of the token-semantic module: time in order, frequency low to high.
+        """
+        image = fold_spectrogram(self._fill(x), self.fold)
+        tokens = self.trunk.patch_embed(image)
+        if self.reordered:
+            tokens = tokens.flatten(1, 2)[:, self.order].view_as(tokens)
+        tokens = self.trunk.norm(self.trunk.layers(tokens))
+        if not self.reordered:
+            return unfold_tokens(tokens, self.fold)
+        mapped = self.unfolding @ tokens.flatten(1, 2)
+        return mapped.transpose(1, 2).unflatten(2, (self.fold.bands, self.fold.outputs))
+
+    @property
+    def published_parameters(self) -> int:
+        """Parameters as the authors' class counts them: 31,325,143 for AudioSet.
+
+        With the frozen STFT and mel matrices of the front end (window 1024), and the Linear(C, C)
+        that stands unused beside the token-semantic module.
+        """
+        unused = self.classes * (self.classes + 1) if self.architecture.token_semantic else 0
+        live = sum(parameter.numel() for parameter in self.parameters())
+        return live + unused + front_end_parameters(mels=self.mels)
+
+    def load_official(
+        self, path: str | Path, *, new_classes: bool = False, sample_rate: int = 32000
+    ) -> KeyReport:
+        """Load a checkpoint of HTS-AT's authors (`HTSAT_AudioSet_Saved_1.ckpt` and the like).
+
+        Reads Lightning files, weight-averaged files and bare state dicts. The front end's matrices
+        are compared with those of `sample_rate`, 1024, 50-14000 Hz; attention masks and relative
+        position indices with the model's. `head` is left out beside a token-semantic module.
+        Position tables of other attention windows are fitted, see `adapt_state`.
+
+        Args:
+            new_classes: keep the fresh classifier, for other classes than the file's.
+            sample_rate: of the file's front end, in Hz; 16000 for the Speech Commands files.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            CheckpointError: an entry is missing, surplus or misshaped (the message names each), or
+                the file was trained on other features.
+        """
+        return checkpoints.load_official(
+            self, path, new_classes=new_classes, sample_rate=sample_rate
+        )
+
+    def load_imagenet(self, path: str | Path) -> KeyReport:
+        """Start the trunk from Swin's ImageNet weights; batch norm and classifier stay fresh.
+
+        The paper's file is Microsoft's `swin_tiny_c24_patch4_window8_256.pth`, which fits in full.
+        timm's Swin-T is read too: its position tables belong to 3, 6, 12 and 24 heads, so the
+        report names them as misshaped unless the model has those heads. The patch kernels take
+        the mean over the three colours, as in the authors' code.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            CheckpointError: it is unreadable, or entries are missing or surplus.
+        """
+        return checkpoints.load_imagenet(self, path)
+
+    def adapt_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A state dict of this architecture, its position tables fitted to these windows.
+
+        A table holds one row per offset between two tokens of a window, and offsets keep their
+        meaning: a smaller window takes the centre of the table, and those that a larger window
+        adds take the value of the nearest one. Tables of other oblong windows, or of other
+        numbers of heads, stay as they are.
+        """
+        return checkpoints.fit_position_tables(self, state)
+
+    def _fill(self, x: Tensor) -> Tensor:
+        """(B, T, F) -> the frames and mels that the image holds."""
+        frames = x.shape[1]
+        if self.architecture.padding == "zeros":
+            self._check_fits(frames)
+            return F.pad(x, (0, 0, 0, self.fold.frames - frames))
+        x = resize_time(x, self.fold.frames, antialias=frames > self.fold.frames)
+        return resize_time(x.transpose(1, 2), self.fold.mels).transpose(1, 2)
+
+    def _seconds_per_frame(self, frames: int) -> float:
+        filled = self.fold.frames if self.architecture.padding == "zeros" else frames
+        return filled * self.seconds_per_input / self.fold.outputs
+
+    def _check_fits(self, frames: int) -> None:
+        if frames > self.fold.frames:
+            raise ValueError(
+                f"{frames} frames do not fit into an image of {self.fold.frames}; cut the clip, "
+                "use padding stretch or a larger image_size"
+            )
+
+
+def _check_windows(trunk: SwinTransformer) -> None:
+    """Refuse attention windows that leave a remainder: they would attend to padding."""
+    layers: Any = trunk.layers
+    for stage, layer in enumerate(layers):
+        block = layer.blocks[0]
+        grid, window = block.input_resolution, block.window_size
+        if any(tokens % side for tokens, side in zip(grid, window, strict=True)):
+            raise ValueError(
+                f"attention windows of {window} do not divide the grid {grid} of stage "
+                f"{stage + 1}; choose another window_size"
+            )
