@@ -1,0 +1,167 @@
+"""Audio files to mono float32 at one rate, with a clear verdict on files that are no good."""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import soundfile
+import soxr
+
+BLOCK_VALUES = 1 << 20  # samples times channels per read: bounds memory whatever a header claims
+RATES = (1_000, 768_000)  # Hz; a header outside of this is damage, not audio
+STREAMED = (
+    0x7FFF0000  # WAV data sizes from here on are place-holders of programs that wrote to a pipe
+)
+MP3_SLACK_S = 1.0  # libsndfile's length of an MP3 is an estimate, measured up to 0.53 s too long
+
+
+class AudioError(ValueError):
+    """A file that holds no usable audio; the message names the file and the reason."""
+
+    def __init__(self, path: str | Path, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[AudioError], tuple[str, str]]:
+        path = str(self).removesuffix(f": {self.reason}")
+        return AudioError, (path, self.reason)
+
+
+@dataclass(frozen=True, eq=False)
+class Audio:
+    """A decoded clip.
+
+    Attributes:
+        samples: float32 (n,), mono, at the asked rate, finite, at least one.
+        source_rate: the file's own rate in Hz.
+        repairs: what was wrong with the file and could be mended.
+    """
+
+    samples: np.ndarray
+    source_rate: int
+    repairs: tuple[str, ...] = ()
+
+    @property
+    def silent(self) -> bool:
+        """Whether every sample is zero."""
+        return not self.samples.any()
+
+
+def read(
+    path: str | Path, rate: int, *, start_s: float = 0.0, duration_s: float | None = None
+) -> np.ndarray:
+    """The samples of `decode`: mono float32 (n,) at `rate` Hz."""
+    return decode(path, rate, start_s=start_s, duration_s=duration_s).samples
+
+
+def decode(
+    path: str | Path, rate: int, *, start_s: float = 0.0, duration_s: float | None = None
+) -> Audio:
+    """Decode a part of an audio file, mix its channels to one and resample it (soxr, high quality).
+
+    Args:
+        path: WAV, FLAC, OGG, MP3 or whatever else libsndfile reads; any rate, any channels.
+        rate: wanted sample rate in Hz.
+        start_s: where the part begins, in seconds.
+        duration_s: its length in seconds; the file may end earlier. None reads to the end.
+
+    Raises:
+        AudioError: no such file, an empty or truncated one, no audio, no samples in the part,
+            samples that are not finite, or a constant other than zero.
+    """
+    try:
+        if Path(path).stat().st_size == 0:
+            raise AudioError(path, "empty file (0 bytes)")
+        with soundfile.SoundFile(path) as file:
+            if not RATES[0] <= file.samplerate <= RATES[1]:
+                raise AudioError(path, f"sample rate of {file.samplerate} Hz in the header")
+            source_rate, container = file.samplerate, file.format
+            first = round(start_s * source_rate)
+            promised = file.frames - first
+            wanted = None if duration_s is None else math.ceil(duration_s * source_rate)
+            samples = _read_mono(file, first, wanted)
+    except OSError as error:
+        raise AudioError(path, f"cannot be read ({error.strerror or error})") from error
+    except soundfile.LibsndfileError as error:
+        raise AudioError(path, f"not decodable ({error.error_string.rstrip('.')})") from error
+    repairs: tuple[str, ...] = ()
+    if wanted is None or len(samples) < wanted:
+        slack = int(MP3_SLACK_S * source_rate) if container in ("MP3", "MPEG") else 0
+        expected = promised if wanted is None else min(promised, wanted)
+        repairs = _check_complete(path, len(samples), expected - slack, source_rate)
+    if not len(samples):
+        raise AudioError(path, f"no samples from {start_s} s on")
+    if not np.isfinite(samples).all():
+        raise AudioError(
+            path, f"{np.count_nonzero(~np.isfinite(samples))} samples are NaN or infinite"
+        )
+    if samples[0] != 0 and (samples == samples[0]).all():
+        raise AudioError(path, f"constant value {samples[0]:g} instead of sound")
+    if source_rate != rate:
+        samples = soxr.resample(samples, source_rate, rate, quality="HQ")
+        if not len(samples):
+            raise AudioError(path, "too short to resample")
+    return Audio(samples, source_rate, repairs)
+
+
+def _read_mono(file: soundfile.SoundFile, first: int, wanted: int | None) -> np.ndarray:
+    """Up to `wanted` frames from `first` on, channels averaged: float32 (n,)."""
+    if first >= file.frames:
+        return np.empty(0, np.float32)
+    if first:
+        file.seek(first)
+    block = max(1, BLOCK_VALUES // file.channels)
+    parts: list[np.ndarray] = []
+    left = math.inf if wanted is None else wanted
+    while left > 0:
+        part = file.read(int(min(block, left)), dtype="float32", always_2d=True)
+        if not len(part):
+            break
+        parts.append(part[:, 0] if part.shape[1] == 1 else part.mean(axis=1, dtype=np.float32))
+        left -= len(part)
+    return np.concatenate(parts) if parts else np.empty(0, np.float32)
+
+
+def _check_complete(path: str | Path, got: int, expected: int, rate: int) -> tuple[str, ...]:
+    """Repairs, if the file's end is where its container says it is.
+
+    Raises:
+        AudioError: the file was cut off.
+    """
+    with open(path, "rb") as file:
+        magic = file.read(12)
+        if magic[:4] == b"RIFF" and magic[8:] == b"WAVE":
+            return _check_wav(path, file)
+        if magic[:4] == b"OggS":
+            file.seek(max(0, Path(path).stat().st_size - 65536))
+            tail = file.read()
+            last = tail.rfind(b"OggS")
+            if last < 0 or last + 5 >= len(tail) or not tail[last + 5] & 4:
+                raise AudioError(path, "truncated: the last Ogg page is missing")
+    if 0 < expected < 1 << 48 and got < expected:
+        raise AudioError(path, f"truncated: {got / rate:.2f} s of {expected / rate:.2f} s")
+    return ()
+
+
+def _check_wav(path: str | Path, file: BinaryIO) -> tuple[str, ...]:
+    """Compare the data chunk's size with what follows it."""
+    size_of_file = Path(path).stat().st_size
+    position = 12
+    while position + 8 <= size_of_file:
+        file.seek(position)
+        name, size = struct.unpack("<4sI", file.read(8))
+        position += 8
+        if name == b"data":
+            there = size_of_file - position
+            if size >= STREAMED or (size == 0 and there):
+                return ("the WAV header states no length: read to the end of the file",)
+            if size > there:
+                raise AudioError(path, f"truncated: {there} of {size} bytes of samples")
+            return ()
+        position += size + size % 2
+    return ()
