@@ -7,6 +7,7 @@ key for an unknown one. `python -m bench schema` writes the JSON schema that Sna
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -14,7 +15,10 @@ from typing import Any, Literal, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from bench.code_digest import ROOT
 from bench.files import UserError, digest_of
+
+EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
 
 
 class Strict(BaseModel):
@@ -33,6 +37,9 @@ class FrontEnd(Strict):
     mels: int = Field(gt=0, description="number of mel bands")
     fmin: float = Field(ge=0, description="lowest mel edge in Hz")
     fmax: float = Field(gt=0, description="highest mel edge in Hz")
+    repeat_to_s: float | None = Field(
+        None, gt=0, description="repeat shorter waveforms up to this many seconds"
+    )
     frames: int = Field(gt=0, description="frames that a model sees per clip")
     fill: Literal["repeat", "zero", "silence"] = Field(
         "repeat", description="how shorter clips reach `frames`"
@@ -196,6 +203,9 @@ class Config(Strict):
                 _known(model_name, self.models, f"recipes.{key}")
             if dataset_name:
                 _known(dataset_name, self.datasets, f"recipes.{key}")
+        for model_name in self.models:
+            for dataset_name in self.datasets:
+                self.recipe(model_name, dataset_name)
         for name, study in self.ablations.items():
             _known(study.model, self.models, f"ablations.{name}.model")
             _known(study.dataset, self.datasets, f"ablations.{name}.dataset")
@@ -203,9 +213,6 @@ class Config(Strict):
                 where = f"ablations.{name}.variants.{variant}"
                 _known(ablation.against, {"base": 0, **study.variants}, f"{where}.against")
                 self._merged_recipe(study.model, study.dataset, ablation.recipe, where)
-        for model_name in self.models:
-            for dataset_name in self.datasets:
-                self.recipe(model_name, dataset_name)
         return self
 
     def recipe(
@@ -320,14 +327,25 @@ def load(source: str | Path | Mapping[str, Any]) -> Config:
         UserError: naming the file, every wrong key or value, and the nearest valid key.
     """
     if isinstance(source, Mapping):
-        return parse(Config, _merge_extends(source), "config")
-    return parse(Config, read_yaml(source), str(source))
+        return parse(Config, _numbers(_merge_extends(source)), "config")
+    return parse(Config, _numbers(read_yaml(source)), str(source))
 
 
 def _merge_extends(values: Mapping[str, Any]) -> dict[str, Any]:
     own = {key: value for key, value in values.items() if key != "extends"}
     parent = values.get("extends")
-    return _merge(read_yaml(Path("config") / parent), own) if parent else own
+    return _merge(read_yaml(ROOT / "config" / parent), own) if parent else own
+
+
+def _numbers(value: Any) -> Any:
+    """`value` with the texts that are numbers like 1e-4 made numbers: YAML 1.1 leaves them text."""
+    if isinstance(value, Mapping):
+        return {key: _numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
+    if isinstance(value, str) and EXPONENT.fullmatch(value):
+        return float(value)
+    return value
 
 
 def config_digest(value: BaseModel) -> str:

@@ -1,0 +1,89 @@
+"""`python -m bench VERB`: every stage of the pipeline, and the questions that a person asks of it."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import os
+import signal
+import sys
+from typing import NamedTuple
+
+from bench.files import UserError
+from bench.locks import stop_with_supervisor
+
+DEFAULT_CONFIG = "config/default.yaml"
+
+
+class Verb(NamedTuple):
+    """Where a verb lives: a module with `add_arguments(parser)` and `run(args) -> int`."""
+
+    module: str
+    help: str
+    profile: bool = True  # whether it takes --config
+
+
+VERBS = {
+    "embed": Verb("bench.embed", "build the embedded corpora"),
+    "corpus": Verb("bench.corpus", "read one data set into a checked table"),
+    "featurize": Verb("bench.featurize", "compute the features of one data set"),
+    "train": Verb("bench.train", "train one run and score its clips"),
+    "evaluate": Verb("bench.evaluate", "turn a run's scores into its record"),
+    "cost": Verb("bench.cost", "measure one full-size model for a few steps"),
+    "track": Verb("bench.tracking", "bring the MLflow store up to date with the records"),
+    "report": Verb("reports.build", "write the report and the tables"),
+    "plan": Verb("bench.plan", "jobs, hours and disk ahead"),
+    "status": Verb("bench.status", "what ran, what runs, what is left"),
+    "explain": Verb("bench.explain", "where a number came from"),
+    "score": Verb("bench.score", "all event metrics of a prediction file", profile=False),
+    "schema": Verb("bench.schema", "write the JSON schema of the config", profile=False),
+}
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; returns the exit code.
+
+    2 = a mistake that the user can mend (one line on stderr), 130 = interrupted, 143 = told to end.
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        args = _parser(arguments[:1]).parse_args(arguments)
+        stop_with_supervisor()
+        return int(args.run(args))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:  # `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        print(f"error: {error}; nothing finished is lost: mend it and go on", file=sys.stderr)
+        return 2
+
+
+def _parser(chosen: list[str]) -> argparse.ArgumentParser:
+    """The parser; only the chosen verb's module is imported."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for name, verb in VERBS.items():
+        child = verbs.add_parser(name, help=verb.help, description=verb.help)
+        if name in chosen:
+            module = importlib.import_module(verb.module)
+            module.add_arguments(child)
+            child.set_defaults(run=module.run)
+            if verb.profile:
+                child.add_argument(
+                    "--config", default=DEFAULT_CONFIG, help=f"profile (default: {DEFAULT_CONFIG})"
+                )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
