@@ -1,0 +1,217 @@
+"""Decoding: every usual container, and a named reason for every kind of damage."""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from bench.audio.decode import AudioError, decode, read
+
+RATE = 16000
+
+
+def tone(seconds: float = 0.5, rate: int = RATE, hertz: float = 440.0) -> np.ndarray:
+    return (0.4 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(
+        np.float32
+    )
+
+
+@pytest.mark.parametrize(
+    ("suffix", "subtype", "tolerance"),
+    [
+        ("wav", "PCM_U8", 0.01),
+        ("wav", "PCM_16", 1e-4),
+        ("wav", "PCM_24", 1e-6),
+        ("wav", "FLOAT", 0.0),
+        ("flac", "PCM_16", 1e-4),
+        ("ogg", "VORBIS", 0.05),
+        ("mp3", "MPEG_LAYER_III", 0.05),
+    ],
+)
+def test_containers(tmp_path: Path, suffix: str, subtype: str, tolerance: float) -> None:
+    path = tmp_path / f"clip.{suffix}"
+    soundfile.write(path, tone(), RATE, subtype=subtype)
+    samples = read(path, RATE)
+    assert samples.dtype == np.float32
+    assert samples.ndim == 1
+    middle = slice(2000, 6000)
+    assert np.abs(samples[middle] - tone()[middle]).max() <= tolerance
+
+
+@pytest.mark.parametrize("channels", [2, 6])
+def test_channels_are_averaged(tmp_path: Path, channels: int) -> None:
+    path = tmp_path / "clip.wav"
+    levels = np.linspace(0.0, 1.0, channels, dtype=np.float32)
+    soundfile.write(path, tone()[:, None] * levels, RATE, subtype="FLOAT")
+    np.testing.assert_allclose(read(path, RATE), tone() * 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
+def test_resampling_keeps_length_and_pitch(tmp_path: Path, rate: int) -> None:
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, tone(1.0, rate), rate, subtype="FLOAT")
+    audio = decode(path, RATE)
+    assert audio.source_rate == rate
+    assert len(audio.samples) == RATE
+    middle = slice(2000, 14000)
+    assert np.abs(audio.samples[middle] - tone(1.0)[middle]).max() < 1e-3
+
+
+def test_a_part_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "clip.wav"
+    ramp = np.linspace(-0.9, 0.9, 3 * RATE, dtype=np.float32)
+    soundfile.write(path, ramp, RATE, subtype="FLOAT")
+    part = read(path, RATE, start_s=1.0, duration_s=0.5)
+    np.testing.assert_array_equal(part, ramp[RATE : RATE + RATE // 2])
+    tail = read(path, RATE, start_s=2.5, duration_s=10.0)
+    np.testing.assert_array_equal(tail, ramp[5 * RATE // 2 :])
+    with pytest.raises(AudioError, match=r"no samples from 3\.0 s on"):
+        decode(path, RATE, start_s=3.0)
+
+
+def test_long_files_are_read_in_blocks(tmp_path: Path) -> None:
+    path = tmp_path / "clip.wav"
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, (1_200_000, 2)).astype(np.float32)
+    soundfile.write(path, samples, 48000, subtype="FLOAT")
+    np.testing.assert_allclose(read(path, 48000), samples.mean(axis=1), atol=1e-7)
+
+
+def test_silence_is_audio(tmp_path: Path) -> None:
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, np.zeros(100), RATE)
+    assert decode(path, RATE).silent
+
+
+def wav(path: Path, samples: np.ndarray, declared: int | None = None) -> Path:
+    soundfile.write(path, samples, RATE, subtype="FLOAT" if samples.dtype == np.float32 else None)
+    if declared is not None:
+        data = bytearray(path.read_bytes())
+        place = data.index(b"data") + 4
+        data[place : place + 4] = struct.pack("<I", declared)
+        data[4:8] = struct.pack("<I", declared or 8)
+        path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("declared", [0, 0xFFFFFFFF, 0x7FFFFFFF])
+def test_wav_written_to_a_pipe_is_repaired(tmp_path: Path, declared: int) -> None:
+    path = wav(tmp_path / "clip.wav", (tone() * 32767).astype(np.int16), declared)
+    audio = decode(path, RATE)
+    assert len(audio.samples) == len(tone())
+    assert audio.repairs == ("the WAV header states no length: read to the end of the file",)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+def test_truncated_files_are_named(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"clip.{suffix}"
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 10 * RATE)
+    soundfile.write(path, noise, RATE)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 6 // 10])
+    with pytest.raises(AudioError, match=rf"clip\.{suffix}: "):
+        decode(path, RATE)
+    with pytest.raises(AudioError):
+        decode(path, RATE, duration_s=10.0)
+
+
+def test_the_part_before_the_cut_is_usable(tmp_path: Path) -> None:
+    path = wav(tmp_path / "clip.wav", np.tile(tone(), 4))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 6 // 10])
+    assert len(read(path, RATE, duration_s=1.0)) == RATE
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", r"empty file \(0 bytes\)"),
+        (b"This is a text file.\n" * 200, "not decodable"),
+        (b"<html><body>404 not found</body></html>", "not decodable"),
+        (b"RIFF\x24\x00\x00\x00WAVE", "not decodable"),
+        (b"\x00" * 5000, "not decodable"),
+    ],
+)
+def test_files_that_are_no_audio(tmp_path: Path, content: bytes, reason: str) -> None:
+    for name in ("clip.wav", "clip.mp3", "clip.flac"):
+        path = tmp_path / name
+        path.write_bytes(content)
+        with pytest.raises(AudioError, match=reason):
+            decode(path, RATE)
+
+
+def test_samples_that_are_no_sound(tmp_path: Path) -> None:
+    path = tmp_path / "clip.wav"
+    with pytest.raises(AudioError, match="no samples"):
+        decode(wav(path, np.zeros(0, np.float32)), RATE)
+    broken = tone()
+    broken[7] = np.nan
+    with pytest.raises(AudioError, match="1 samples are NaN or infinite"):
+        decode(wav(path, broken), RATE)
+    broken[8] = np.inf
+    with pytest.raises(AudioError, match="2 samples are NaN or infinite"):
+        decode(wav(path, broken), RATE)
+    with pytest.raises(AudioError, match=r"constant value 1 instead of sound"):
+        decode(wav(path, np.ones(RATE, np.float32)), RATE)
+
+
+def test_absent_files_and_folders(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match="No such file"):
+        decode(tmp_path / "nothing.wav", RATE)
+    with pytest.raises(AudioError, match="cannot be read|not decodable"):
+        decode(tmp_path, RATE)
+
+
+def test_a_header_cannot_claim_memory_or_absurd_rates(tmp_path: Path) -> None:
+    path = tmp_path / "clip.flac"
+    soundfile.write(path, tone(), RATE)
+    data = bytearray(path.read_bytes())
+    data[21] |= 0x0F  # the total of samples: 36 bits at the end of this byte and the next four
+    data[22:26] = b"\xff\xff\xff\xff"
+    path.write_bytes(data)
+    with pytest.raises(AudioError, match="truncated|not decodable"):
+        decode(path, RATE)
+    path = wav(tmp_path / "clip.wav", tone())
+    data = bytearray(path.read_bytes())
+    data[24:28] = struct.pack("<I", 4_000_000)
+    path.write_bytes(data)
+    with pytest.raises(AudioError, match="sample rate of 4000000 Hz"):
+        decode(path, RATE)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
+def test_mutated_files_decode_or_name_a_reason(tmp_path: Path, suffix: str) -> None:
+    """Flipped, cut and overwritten bytes: finite samples or an AudioError, nothing else."""
+    path = tmp_path / f"clip.{suffix}"
+    soundfile.write(path, tone(0.3), RATE)
+    original = path.read_bytes()
+    rng = np.random.default_rng(7)
+    verdicts = set()
+    for trial in range(40):
+        data = bytearray(original)
+        places = rng.integers(0, len(data) if trial % 2 else min(64, len(data)), 3)
+        for place in places:
+            data[place] = int(rng.integers(256))
+        if trial % 5 == 0:
+            data = data[: int(rng.integers(1, len(data)))]
+        path.write_bytes(data)
+        try:
+            samples = decode(path, RATE, duration_s=1.0).samples
+        except AudioError as error:
+            assert error.reason
+            verdicts.add("refused")
+        else:
+            assert np.isfinite(samples).all()
+            assert 1 <= len(samples) <= RATE
+            verdicts.add("decoded")
+    # Ogg pages carry checksums, so no damage goes unseen there.
+    assert verdicts == ({"refused"} if suffix == "ogg" else {"refused", "decoded"})
+
+
+def test_errors_cross_process_borders() -> None:
+    error = pickle.loads(pickle.dumps(AudioError("a: b.wav", "empty: yes")))
+    assert (str(error), error.reason) == ("a: b.wav: empty: yes", "empty: yes")
