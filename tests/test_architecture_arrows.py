@@ -1,0 +1,79 @@
+"""Who may import whom. The arrows of docs/architecture.md, read from the import statements."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+OWN = {"modelkit", "htsat", "baselines", "bench", "reports"}
+ALLOWED = {
+    "modelkit": {"modelkit"},
+    "htsat": {"htsat", "modelkit"},
+    "baselines": {"baselines", "modelkit"},
+    "bench": {"bench", "modelkit", "htsat", "baselines", "reports"},
+    "reports": {"reports", "bench"},
+}
+TORCH_FREE = ("bench/audio", "bench/corpora", "bench/metrics", "reports")
+TORCH = {"torch", "timm", "torchvision"}
+
+
+def _imports(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize("package", sorted(ALLOWED))
+def test_packages_import_only_what_stands_below_them(package: str) -> None:
+    for path in (ROOT / package).rglob("*.py"):
+        roots = {name.split(".")[0] for name in _imports(path)} & OWN
+        assert roots <= ALLOWED[package], path
+
+
+@pytest.mark.parametrize("folder", TORCH_FREE)
+def test_what_reads_files_and_scores_needs_no_torch(folder: str) -> None:
+    for path in (ROOT / folder).rglob("*.py"):
+        assert not {name.split(".")[0] for name in _imports(path)} & TORCH, path
+
+
+def test_models_are_reached_only_through_the_registry() -> None:
+    for path in (ROOT / "bench").rglob("*.py"):
+        roots = {name.split(".")[0] for name in _imports(path)}
+        if path.name != "models.py":
+            assert not roots & {"htsat", "baselines"}, path
+
+
+def test_the_command_line_starts_without_heavy_libraries() -> None:
+    code = (
+        "import sys, runpy\n"
+        "sys.argv = ['bench', '--help']\n"
+        "try: runpy.run_module('bench', run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'timm', 'mlflow', 'sklearn', 'matplotlib', 'sed_eval', 'transformers'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "HEAVY []" in done.stdout
+
+
+def test_training_does_not_import_tracking_metrics_or_plotting_libraries() -> None:
+    code = (
+        "import sys, bench.train, bench.fit, bench.models, bench.scoring, bench.evaluate\n"
+        "heavy = {'mlflow', 'sed_eval', 'matplotlib', 'transformers', 'librosa'}\n"
+        "print('HEAVY', sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "HEAVY []" in done.stdout

@@ -1,0 +1,71 @@
+"""Comments do not count, code does, and only for the stages that run it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = """
+import json
+from bench.code_digest import model_stage_digest, stage_digest
+print(json.dumps({
+    "htsat": model_stage_digest("train", "htsat"),
+    "ast": model_stage_digest("train", "ast"),
+    "pann": model_stage_digest("train", "pann"),
+    "evaluate": stage_digest("evaluate"),
+    "featurize": stage_digest("featurize"),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("copy")
+    for package in ("modelkit", "htsat", "baselines", "bench", "reports"):
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, folder / package, ignore=ignore)
+    return folder
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    command = [sys.executable, "-c", SCRIPT]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def _changed(folder: Path, file: str, old: str, new: str) -> set[str]:
+    path = folder / file
+    before, text = _digests(folder), path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    after = _digests(folder)
+    path.write_text(text)
+    return {name for name in before if before[name] != after[name]}
+
+
+def test_comments_docstrings_and_blank_lines_change_nothing(copy: Path) -> None:
+    added = "# a remark\n\nfrom __future__ import annotations"
+    assert _changed(copy, "htsat/model.py", "from __future__ import annotations", added) == set()
+    assert _changed(copy, "htsat/model.py", '"""', '"""Another wording. ') == set()
+
+
+def test_the_forward_pass_of_htsat_concerns_its_training_alone(copy: Path) -> None:
+    changed = _changed(copy, "htsat/model.py", "def forward(", "EXTRA = 1\n\n    def forward(")
+    assert changed == {"htsat"}
+
+
+def test_the_training_loop_concerns_every_training_and_no_evaluation(copy: Path) -> None:
+    changed = _changed(copy, "bench/fit.py", "total = 0.0", "total = 0.0 + 0")
+    assert changed == {"htsat", "ast", "pann"}
+
+
+def test_metrics_concern_evaluation(copy: Path) -> None:
+    changed = _changed(copy, "bench/metrics/event_counts.py", "import", "import os\nimport")
+    assert "evaluate" in changed
+    assert "featurize" not in changed

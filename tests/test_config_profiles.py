@@ -1,0 +1,117 @@
+"""The config refuses what it does not know, and resolves cells the same way for everybody."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from bench import cells, config
+from bench.files import UserError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _default() -> dict:
+    return config.read_yaml(ROOT / "config" / "default.yaml")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_committed_profile_is_valid_and_resolves_every_cell(path: Path) -> None:
+    settings = config.load(path)
+    assert settings.profile == path.stem
+    listed = cells.list_cells(settings)
+    assert len(set(map(str, listed))) == len(listed) > 0
+    for cell in listed:
+        plan = cells.plan(settings, cell)
+        assert plan.parent is None or plan.parent in listed
+        assert cells.find_cell(settings, str(cell)) == cell
+
+
+@pytest.mark.parametrize(
+    ("place", "key", "value", "words"),
+    [
+        ((), "ablation", {}, ["unknown key 'ablation'", "did you mean 'ablations'"]),
+        (("recipes", "base"), "epoch", 3, ["recipes", "unknown key 'epoch'", "'epochs'"]),
+        (("recipes", "base"), "epochs", "many", ["epochs", "'many'"]),
+        (("recipes",), "htsta/esc50", {}, ["unknown 'htsta'", "did you mean 'htsat'"]),
+        (("datasets", "esc50"), "rooot", "x", ["rooot", "did you mean 'root'"]),
+        (("models", "ast"), "front_end", "fbnk", ["fbnk", "did you mean 'fbank'"]),
+        (("ablations", "htsat"), "dataset", "dessed", ["dessed", "did you mean 'desed'"]),
+        ((), "seeds", [], ["seeds"]),
+    ],
+)
+def test_a_mistake_is_named_with_its_remedy(place, key, value, words) -> None:
+    values = _default()
+    section = values
+    for part in place:
+        section = section[part]
+    section[key] = value
+    with pytest.raises(UserError) as caught:
+        config.load(values)
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_not_yaml_and_missing_files_are_named(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("a: [1, 2")
+    with pytest.raises(UserError, match=r"broken\.yaml.*not valid YAML"):
+        config.load(broken)
+    with pytest.raises(UserError, match=r"absent\.yaml: no such"):
+        config.load(tmp_path / "absent.yaml")
+
+
+def test_extends_merges_section_by_section(tmp_path: Path) -> None:
+    (tmp_path / "default.yaml").write_text(yaml.safe_dump(_default()))
+    child = tmp_path / "child.yaml"
+    child.write_text("extends: default.yaml\nprofile: child\nrecipes: {base: {epochs: 3}}\n")
+    settings = config.load(child)
+    assert settings.recipe("htsat", "audioset").epochs == 3
+    assert settings.recipe("htsat", "audioset").batch_size == 32
+    assert settings.seeds == (0, 1, 2)
+
+
+def test_recipes_merge_from_base_to_model_to_model_and_dataset_to_variant() -> None:
+    values = _default()
+    values["recipes"] |= {"htsat": {"batch_size": 8}, "htsat/desed": {"epochs": 7}}
+    settings = config.load(values)
+    assert settings.recipe("ast", "desed").batch_size == 32
+    assert settings.recipe("htsat", "desed").batch_size == 8
+    assert settings.recipe("htsat", "desed").epochs == 7
+    assert settings.recipe("htsat", "desed", {"epochs": 9}).epochs == 9
+
+
+def test_one_changed_recipe_value_changes_the_digest_of_its_cells_alone() -> None:
+    values = _default()
+    before = config.load(values)
+    values["recipes"]["htsat/esc50"] = {**values["recipes"]["htsat/esc50"], "learning_rate": 5e-4}
+    after = config.load(values)
+    changed = {
+        str(cell)
+        for cell in cells.list_cells(before)
+        if cells.plan(before, cell).digest != cells.plan(after, cell).digest
+    }
+    assert changed == {f"esc50/htsat/base/fold{k}-seed{k}" for k in range(3)}
+
+
+def test_a_moved_data_folder_changes_no_digest() -> None:
+    values = _default()
+    cell = cells.list_cells(config.load(values))[0]
+    before = cells.plan(config.load(values), cell).digest
+    values["datasets"]["audioset"]["root"] = "elsewhere"
+    assert cells.plan(config.load(values), cell).digest == before
+
+
+def test_seeds_test_folds_in_turn_and_parents_share_the_seed() -> None:
+    settings = config.load(ROOT / "config" / "default.yaml")
+    cell = cells.find_cell(settings, "esc50/htsat/base/fold2-seed2")
+    parent = cells.plan(settings, cell).parent
+    assert str(parent) == "audioset/htsat/base/seed2"
+
+
+def test_an_unknown_cell_is_named_with_the_nearest() -> None:
+    settings = config.load(ROOT / "config" / "default.yaml")
+    with pytest.raises(UserError, match="audioset/htsat/base/seed0"):
+        cells.find_cell(settings, "audioset/htsat/bass/seed0")
