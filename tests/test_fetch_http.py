@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -40,7 +41,7 @@ class Handler(BaseHTTPRequestHandler):
         cut: int | None = None,
         **headers: str,
     ) -> None:
-        """Send `body`; `declared` lies about its length, `cut` closes the line after so many bytes."""
+        """Send `body`; `declared` lies about its length, `cut` ends it after so many bytes."""
         self.send_response(status)
         declared = len(body) if declared == -1 else declared
         if declared is not None:
@@ -243,7 +244,7 @@ def test_back_off_grows_and_ends(server, get):
     with pytest.raises(FetchError, match="503"):
         get(server.url("/a", status(503)), pause=pauses.append, tries=6)
     assert len(pauses) == 5
-    assert all(later > 0.99 * earlier for earlier, later in zip(pauses, pauses[1:], strict=False))
+    assert all(later > 0.99 * earlier for earlier, later in pairwise(pauses))
     assert 8 <= pauses[-1] <= 16
 
 
@@ -334,7 +335,10 @@ def test_several_files_and_one_failure(server, tmp_path):
     assert sorted(ended) == sorted(wanted)
 
 
-@pytest.mark.parametrize("values", [((), 1, SHA), (("u",), -1, SHA), (("u",), 1, "F" * 64)])
-def test_senseless_sources_are_refused(values):
-    with pytest.raises(ValueError):
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [(((), 1, SHA), "URL"), ((("u",), -1, SHA), "-1 bytes"), ((("u",), 1, "F" * 64), "FF")],
+)
+def test_senseless_sources_are_refused(values, said):
+    with pytest.raises(ValueError, match=said):
         Source(*values)
