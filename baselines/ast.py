@@ -17,13 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from modelkit.augment import Augment
-from modelkit.checkpoint import (
-    CheckpointError,
-    KeyReport,
-    load_checked,
-    read_checkpoint,
-    state_dict_of,
-)
+from modelkit.checkpoint import CheckpointError, KeyReport, load_checked, read_state_dict
 from modelkit.output import ModelOutput
 from modelkit.vision import VisionTransformerDistilled
 
@@ -154,20 +148,20 @@ class AST(nn.Module):
         unused = 2 * IMAGENET_CLASSES * (self.v.embed_dim + 1)
         return sum(parameter.numel() for parameter in self.parameters()) + unused
 
-    def load_official(self, path: str | Path, *, new_classifier: bool = False) -> KeyReport:
+    def load_official(self, path: str | Path, *, new_classes: bool = False) -> KeyReport:
         """Load a file released by AST's authors (`audioset_10_10_0.4593.pth` and the like).
 
         Its position table is cut or stretched in time if this model takes other lengths (the
         authors' AudioSet start for ESC-50 and Speech Commands).
 
         Args:
-            new_classifier: keep the fresh classifier, for other classes than the file's.
+            new_classes: keep the fresh classifier, for other classes than the file's.
 
         Raises:
             FileNotFoundError: there is no such file.
             CheckpointError: an entry is missing, surplus or misshaped; the message names each.
         """
-        state = _read(path)
+        state = read_state_dict(path)
         if POSITIONS in state:
             released = RELEASED_GRIDS.get(state[POSITIONS].shape[1] - SPECIAL_TOKENS, self.grid)
             if released[0] != self.grid[0]:
@@ -175,7 +169,9 @@ class AST(nn.Module):
                     f"{path}: its patches lie in {released[0]} rows of frequency, those of this "
                     f"model in {self.grid[0]}; build AST with the file's stride and 128 mels"
                 )
-        return self._load(path, self.adapt_state(state), CLASSIFIER if new_classifier else ())
+        fresh = CLASSIFIER if new_classes else ()
+        state = self.adapt_state(state)
+        return load_checked(self, state, ignore=DEAD_HEADS, fresh=fresh, source=path)
 
     def load_imagenet(self, path: str | Path) -> KeyReport:
         """Start from DeiT (`deit_base_distilled_patch16_384`, authors' or timm's file).
@@ -187,7 +183,7 @@ class AST(nn.Module):
             FileNotFoundError: there is no such file.
             CheckpointError: an entry is missing, surplus or misshaped; the message names each.
         """
-        state = {f"v.{name}": value for name, value in _read(path).items()}
+        state = {f"v.{name}": value for name, value in read_state_dict(path).items()}
         kernels = "v.patch_embed.proj.weight"
         if kernels in state:
             state[kernels] = state[kernels].sum(dim=1, keepdim=True)
@@ -200,7 +196,7 @@ class AST(nn.Module):
                     "and distillation tokens; use a distilled DeiT"
                 )
             state[POSITIONS] = resize_positions(table, (side, side), self.grid)
-        return self._load(path, state, CLASSIFIER)
+        return load_checked(self, state, ignore=DEAD_HEADS, fresh=CLASSIFIER, source=path)
 
     def adapt_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """`state` of an AST of other length, with its position table fitted to this grid in time.
@@ -214,14 +210,6 @@ class AST(nn.Module):
                 source = (rows, patches // rows)
                 adapted[POSITIONS] = resize_positions(adapted[POSITIONS], source, self.grid)
         return adapted
-
-    def _load(
-        self, path: str | Path, state: Mapping[str, Tensor], fresh: tuple[str, ...]
-    ) -> KeyReport:
-        try:
-            return load_checked(self, state, ignore=DEAD_HEADS, fresh=fresh)
-        except CheckpointError as error:
-            raise CheckpointError(f"{path}: {error}") from error
 
 
 class Patches(nn.Module):
@@ -261,11 +249,3 @@ def resize_positions(table: Tensor, source: tuple[int, int], target: tuple[int, 
             image = image.narrow(axis, start, size)
     image = F.interpolate(image, target, mode="bilinear", align_corners=False)
     return torch.cat([special, image.flatten(2).transpose(1, 2)], dim=1)
-
-
-def _read(path: str | Path) -> dict[str, Tensor]:
-    content = read_checkpoint(path)
-    try:
-        return state_dict_of(content)
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
