@@ -14,7 +14,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bench.metrics.event_arrays import EventArrays, Floats, decode, encode, merge_overlaps
+from bench.metrics.event_arrays import (
+    EventArrays,
+    Floats,
+    decode,
+    encode,
+    events_of,
+    merge_overlaps,
+)
 from bench.metrics.event_counts import Counts, collar_counts, intersection_counts
 
 Criterion = Literal["intersection", "event_based"]
@@ -246,28 +253,6 @@ def median_filtered(scores: NDArray[np.float32], length: int) -> NDArray[np.floa
     from scipy.ndimage import median_filter
 
     return median_filter(scores, size=(1, length, 1), mode="reflect")
-
-
-def events_of(
-    active: NDArray[np.bool_], seconds_per_frame: float, durations: Floats
-) -> EventArrays:
-    """Runs of active frames as events.
-
-    Args:
-        active: (N, T, C) bool.
-        durations: (N,) seconds; runs are cut there and dropped when they start later.
-
-    Returns:
-        Events with times rounded to the microsecond.
-    """
-    line = np.moveaxis(active, 1, 2)
-    edge = np.zeros((*line.shape[:2], 1), bool)
-    change = np.diff(np.concatenate([edge, line, edge], axis=2).view(np.int8), axis=2)
-    clip, label, start = np.nonzero(change == 1)
-    end = np.nonzero(change == -1)[2]
-    onset = np.round(start * seconds_per_frame, 6)
-    offset = np.minimum(np.round(end * seconds_per_frame, 6), durations[clip])
-    return EventArrays(clip, label, onset, offset).select(onset < offset)
 
 
 def _candidates(

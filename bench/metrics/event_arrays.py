@@ -85,6 +85,28 @@ def decode(events: EventArrays, files: Iterable[str], classes: Iterable[str]) ->
     )
 
 
+def events_of(
+    active: NDArray[np.bool_], seconds_per_frame: float, durations: Floats
+) -> EventArrays:
+    """Runs of active frames as events.
+
+    Args:
+        active: (N, T, C) bool.
+        durations: (N,) seconds; runs are cut there and dropped when they start later.
+
+    Returns:
+        Events with times rounded to the microsecond.
+    """
+    line = np.moveaxis(active, 1, 2)
+    edge = np.zeros((*line.shape[:2], 1), bool)
+    change = np.diff(np.concatenate([edge, line, edge], axis=2).view(np.int8), axis=2)
+    clip, label, start = np.nonzero(change == 1)
+    end = np.nonzero(change == -1)[2]
+    onset = np.round(start * seconds_per_frame, 6)
+    offset = np.minimum(np.round(end * seconds_per_frame, 6), durations[clip])
+    return EventArrays(clip, label, onset, offset).select(onset < offset)
+
+
 def merge_overlaps(events: EventArrays) -> EventArrays:
     """Union of the events of one class that overlap in one clip; touching events stay two.
 
@@ -103,6 +125,11 @@ def merge_overlaps(events: EventArrays) -> EventArrays:
     last = np.append(np.flatnonzero(first)[1:], len(events)) - 1
     merged = events.select(first)
     return EventArrays(merged.clip, merged.label, merged.onset, times[reach[last] % len(times)])
+
+
+def relabelled(events: EventArrays, label: int) -> EventArrays:
+    """The same events, all of one class."""
+    return EventArrays(events.clip, np.full_like(events.label, label), events.onset, events.offset)
 
 
 def pairs_of_same_class(
