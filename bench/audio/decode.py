@@ -17,6 +17,7 @@ RATES = (1_000, 768_000)  # Hz; a header outside of this is damage, not audio
 STREAMED = (
     0x7FFF0000  # WAV data sizes from here on are place-holders of programs that wrote to a pipe
 )
+LOUDEST = 2.0**31  # times full scale; integers stored as floats stay below
 MP3_SLACK_S = 1.0  # libsndfile's length of an MP3 is an estimate, measured up to 0.53 s too long
 
 
@@ -100,6 +101,9 @@ def decode(
         raise AudioError(
             path, f"{np.count_nonzero(~np.isfinite(samples))} samples are NaN or infinite"
         )
+    peak = max(samples.max(), -samples.min())
+    if peak > LOUDEST:
+        raise AudioError(path, f"samples of up to {peak:g} times full scale")
     if samples[0] != 0 and (samples == samples[0]).all():
         raise AudioError(path, f"constant value {samples[0]:g} instead of sound")
     if source_rate != rate:

@@ -11,7 +11,6 @@ from bench.corpora.base import (
     SPLITS,
     Corpus,
     Coverage,
-    Progress,
     check,
     open_corpus,
     save,
@@ -66,9 +65,8 @@ def build_corpus(
     *,
     synthetic: bool = False,
     threads: int = 8,
-    progress: Progress | None = None,
     **options: Any,
 ) -> Corpus:
     """`load` a data set and `save` it to `folder`; returns it with its digests."""
     corpus = load(name, root, synthetic=synthetic, **options)
-    return save(corpus, folder, threads=threads, progress=progress)
+    return save(corpus, folder, threads=threads)

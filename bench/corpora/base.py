@@ -5,25 +5,22 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import pandas as pd
 
 from bench.files import UserError, atomic_write, digest_file, digest_of, read_json, write_json
+from bench.meter import Meter
 
 SPLITS = ("train", "validation", "test")
 COLUMNS = ("clip", "path", "start_s", "duration_s", "split", "fold", "group", "strong", "labels")
 EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
 FILE_COLUMNS = ("path", "size", "mtime_ns", "sha256")
-
-Progress = Callable[[int, int], None]
-"""Called with (done, total) now and then."""
 
 
 class Coverage(NamedTuple):
@@ -76,15 +73,6 @@ class Corpus:
         gone = self.missing["split"].value_counts()
         pairs = {split: (int(found.get(split, 0)), int(gone.get(split, 0))) for split in SPLITS}
         return {split: Coverage(a, a + b) for split, (a, b) in pairs.items() if a + b}
-
-    def targets(self) -> np.ndarray:
-        """Clip labels in the order of `clips`: float32 (N, C), 1 where the class is present."""
-        column = {name: i for i, name in enumerate(self.classes)}
-        matrix = np.zeros((len(self.clips), len(self.classes)), np.float32)
-        for row, labels in enumerate(self.clips["labels"]):
-            for label in labels:
-                matrix[row, column[label]] = 1.0
-        return matrix
 
 
 def assemble(
@@ -155,7 +143,6 @@ def save(
     folder: str | Path,
     *,
     threads: int = 8,
-    progress: Progress | None = None,
 ) -> Corpus:
     """Hash every audio file and write the corpus; returns it with its digests.
 
@@ -167,7 +154,7 @@ def save(
     classes and the events. Neither depends on where the data set lies.
     """
     folder = Path(folder)
-    files = _hash_files(corpus, folder / "files.parquet", threads, progress)
+    files = _hash_files(corpus, folder / "files.parquet", threads)
     audio_digest = _digest_table(files[["path", "size", "sha256"]])
     digest = digest_of(
         {
@@ -248,9 +235,7 @@ def _digest_table(table: pd.DataFrame) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _hash_files(
-    corpus: Corpus, earlier: Path, threads: int, progress: Progress | None
-) -> pd.DataFrame:
+def _hash_files(corpus: Corpus, earlier: Path, threads: int) -> pd.DataFrame:
     """FILE_COLUMNS of every audio file of the corpus, sorted by path."""
     known: dict[str, tuple[int, int, str]] = {}
     if earlier.exists():
@@ -268,11 +253,13 @@ def _hash_files(
         return path, *stamp, digest_file(file)
 
     rows: list[tuple[str, int, int, str]] = []
-    with ThreadPoolExecutor(threads) as pool:
+    with (
+        ThreadPoolExecutor(threads) as pool,
+        Meter(f"{corpus.name}: hashing", len(paths), "files") as meter,
+    ):
         for batch in _batches(paths, 1024):  # bounds the queue: millions of files, flat memory
             rows += pool.map(describe, batch)
-            if progress is not None:
-                progress(len(rows), len(paths))
+            meter.add(len(batch))
     return pd.DataFrame(rows, columns=list(FILE_COLUMNS))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import soundfile
 
 from bench.corpora.audioset import youtube_id
 from bench.corpora.base import EVENT_COLUMNS, Corpus, assemble
@@ -39,7 +40,7 @@ class Part:
     split: str
     labels: str
     audio: str
-    durations: str = ""
+    durations: str = ""  # file of durations; without it, or a line in it, the audio's header counts
 
     @property
     def strong(self) -> bool:
@@ -135,6 +136,14 @@ def _strong(path: Path, events: list[tuple[str, float, float, str]]) -> dict[str
     return labels
 
 
+def _length(path: Path) -> float:
+    """Seconds of an audio file by its header; those of a full clip where it cannot be read."""
+    try:
+        return soundfile.info(path).duration or CLIP_SECONDS
+    except (OSError, soundfile.LibsndfileError):
+        return CLIP_SECONDS
+
+
 def _clips(root: Path, part: Part, labels: dict[str, list[str]]) -> list[dict[str, Any]]:
     files = set(audio_files(root / part.audio))
     seconds: dict[str, float] = {}
@@ -151,7 +160,7 @@ def _clips(root: Path, part: Part, labels: dict[str, list[str]]) -> list[dict[st
                 "clip": filename,
                 "path": f"{part.audio}/{filename}" if filename in files else "",
                 "start_s": 0.0,
-                "duration_s": seconds.get(filename, CLIP_SECONDS),
+                "duration_s": seconds.get(filename) or _length(root / part.audio / filename),
                 "split": part.split,
                 "fold": -1,
                 "group": (part != SYNTHETIC and youtube_id(stem)) or f"{part.audio}/{stem}",
