@@ -79,7 +79,8 @@ class AST(nn.Module):
         grid: (frequency, time) numbers of patches; tokens are frequency-major.
 
     Raises:
-        ValueError: the preset is unknown, or the features are smaller than one patch.
+        ValueError: the preset is unknown, the features are smaller than one patch, or the heads do
+            not divide the width.
     """
 
     def __init__(
@@ -107,6 +108,8 @@ class AST(nn.Module):
                 f"features of {frames} frames x {mels} mels are smaller than AST's patch of "
                 f"{size.patch}; use more frames and mels, or a smaller patch"
             )
+        if size.dim % size.heads:
+            raise ValueError(f"AST's {size.heads} heads do not divide its width of {size.dim}")
         self.frames, self.mels, self.silence = frames, mels, silence
         self.grid = patch_grid(frames, mels, size.patch, size.stride)
         self.v = VisionTransformerDistilled(
