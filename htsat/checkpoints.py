@@ -45,7 +45,8 @@ def load_official(
 def load_imagenet(model: HTSAT, path: str | Path) -> KeyReport:
     """See `HTSAT.load_imagenet`."""
     state = read_state_dict(path)
-    if "layers.3.downsample.reduction.weight" in state:  # timm names merging by its output
+    last = len(model.architecture.depths) - 1
+    if f"layers.{last}.downsample.reduction.weight" in state:  # timm: merging begins a stage
         state = {f"trunk.{name}": value for name, value in state.items()}
     else:
         state = _rename(state)

@@ -7,10 +7,20 @@ axis, which makes a long strip a square image (paper, section 2.1):
 
 Read row by row, the patches of that image come in the order time -> frequency -> window, time
 fastest. The other token orders write the same patches row by row into the trunk's grid in another
-order. Frame outputs go the other way: each final token stands for the patches merged into it, and
-a frame takes the mean over its own patches of the tokens they went into. In the paper's order a
-final token's patches belong to one frame, so this is a mere reshape. In the others a token holds
-patches of several times, and frames share tokens: what an order costs in localization shows there.
+order. Their purpose is to show what the paper's order is worth:
+
+* frequency_time_window: frequency fastest, then time. A row of the grid holds several moments.
+* interleaved: as the paper's, but the windows alternate band by band (a band is as high as one
+  token of the last stage), so that shifted windows and later stages see the same band of
+  neighbouring windows where they saw the whole height of one window.
+* random: a fixed permutation; no two neighbours have to do with each other.
+* no_windows: the whole spectrogram resized to one square window.
+
+Frame outputs go the other way. Each final token stands for the patches merged into it, and a
+frame takes the mean, over its own patches, of the tokens that hold them. In the paper's order,
+interleaved or not, a final token lies within one frame, and this only sorts the tokens. With
+frequency_time_window and random it holds patches of several frames, which share it: the order
+itself then limits how well a model can localize.
 """
 
 from __future__ import annotations
@@ -116,7 +126,7 @@ def token_order(order: TokenOrder, fold: Fold, seed: int = 0) -> Tensor:
     if order == "frequency_time_window":
         patches = patches.permute(0, 2, 1)
     elif order == "interleaved":
-        patches = patches.permute(1, 0, 2)
+        patches = patches.unflatten(1, (fold.bands, fold.merge)).transpose(0, 1)
     elif order == "random":
         generator = torch.Generator().manual_seed(seed)
         return torch.randperm(patches.numel(), generator=generator)
