@@ -236,14 +236,14 @@ def _featurize_clip(job: _Job, front_end: FrontEnd) -> Outcome:
 
 
 def _rescue(work: partial[list[Outcome]], jobs: list[_Job]) -> list[Outcome]:
-    """The clips of a lot whose worker died, each in a process of its own."""
-    outcomes: list[Outcome] = []
-    for job in jobs:
-        try:
-            outcomes += run_apart(work, [job])
-        except BrokenProcessPool:
-            outcomes.append(Outcome(None, "excluded", "the decoder crashed on it", 0))
-    return outcomes
+    """The clips of a lot whose worker died, by halves, until the deadly clip stands alone."""
+    try:
+        return run_apart(work, jobs)
+    except BrokenProcessPool:
+        if len(jobs) == 1:
+            return [Outcome(None, "excluded", "the decoder crashed on it", 0)]
+        half = len(jobs) // 2
+        return _rescue(work, jobs[:half]) + _rescue(work, jobs[half:])
 
 
 def _write_report(corpus: Corpus, work: PartialArray, folder: Path) -> None:
