@@ -158,7 +158,7 @@ def detect(
     for length in set(point.median_filters) - {1}:
         chosen = np.array(point.median_filters) == length
         filtered[:, :, chosen] = median_filtered(scores[:, :, chosen], length)
-    active = filtered > np.array(point.thresholds, np.float64)
+    active = filtered > np.array(point.thresholds, np.float32)  # a score of 0.4 is not above 0.4
     seconds = np.array([durations[clip] for clip in clip_ids], np.float64)
     return decode(events_of(active, seconds_per_frame, seconds), clip_ids, classes)
 
@@ -264,7 +264,7 @@ def _candidates(
 ) -> Iterator[EventArrays]:
     for length in filters:
         filtered = median_filtered(scores, length)
-        for threshold in thresholds:
+        for threshold in thresholds.astype(np.float32):
             yield events_of(filtered > threshold, seconds_per_frame, durations)
 
 

@@ -9,8 +9,6 @@ from typing import Any
 
 from bench.files import UserError
 
-DESCRIPTION = "Score predicted sound events against a reference by intersection, collar and segment"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the verb."""

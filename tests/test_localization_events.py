@@ -1,0 +1,183 @@
+"""Frame scores to events, the choice of thresholds on validation data, and the baselines."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.localization import (
+    PUBLISHED_THRESHOLDS,
+    OperatingPoint,
+    always_active,
+    choose_operating_point,
+    detect,
+    median_filtered,
+    published_operating_point,
+    threshold_grid,
+    whole_clip_scores,
+)
+from bench.metrics.event_scores import score_events
+
+COLUMNS = ["filename", "onset", "offset", "event_label"]
+CLASSES = ("cat", "dog")
+
+
+def point(thresholds=(0.5, 0.5), filters=(1, 1)) -> OperatingPoint:
+    return OperatingPoint(CLASSES, thresholds, filters, "by hand")
+
+
+def rows(events: pd.DataFrame) -> list[tuple]:
+    return list(events[COLUMNS].itertuples(index=False, name=None))
+
+
+def corpus(seed: int, clips: int = 24, frames: int = 16):
+    """Noisy scores that rise where events are, with their reference."""
+    rng = np.random.default_rng(seed)
+    names = [f"{i}.wav" for i in range(clips)]
+    durations = {name: float(rng.choice([10.0, 7.3])) for name in names}
+    scores = rng.random((clips, frames, len(CLASSES)))
+    step = 10 / frames
+    events = []
+    for n, name in enumerate(names):
+        for c, label in enumerate(CLASSES):
+            if rng.random() < 0.6:
+                onset = rng.uniform(0, durations[name] - 1)
+                offset = min(onset + rng.uniform(0.5, 5), durations[name])
+                events.append((name, onset, offset, label))
+                scores[n, int(onset / step) : int(np.ceil(offset / step)), c] += 0.8
+    return (scores / 1.8, step, names, pd.DataFrame(events, columns=COLUMNS), durations)
+
+
+def test_runs_become_events_and_end_with_the_clip():
+    scores = np.zeros((2, 4, 2))
+    scores[0, [0, 1, 3], 0] = 0.9
+    scores[0, :, 1] = 0.5  # not above the threshold
+    scores[1, 2:, 1] = 0.6
+    events = detect(scores, 2.5, ["a", "b"], CLASSES, point(), {"b": 8.2, "a": 10.0})
+    assert rows(events) == [
+        ("a", 0.0, 5.0, "cat"),
+        ("a", 7.5, 10.0, "cat"),
+        ("b", 5.0, 8.2, "dog"),
+    ]
+
+
+def test_a_run_that_starts_after_the_clip_is_dropped():
+    scores = np.array([[[0.0, 0.0], [0.0, 0.0], [1.0, 1.0]]])
+    assert detect(scores, 1.0, ["a"], CLASSES, point(), {"a": 2.0}).empty
+
+
+def test_thresholds_and_filters_are_per_class():
+    scores = np.zeros((1, 5, 2))
+    scores[0, [0, 2, 3], :] = 0.4
+    events = detect(scores, 1.0, ["a"], CLASSES, point((0.3, 0.3), (1, 3)), {"a": 5.0})
+    assert rows(events) == [
+        ("a", 0.0, 1.0, "cat"),
+        ("a", 2.0, 4.0, "cat"),
+        ("a", 0.0, 4.0, "dog"),  # mirrored edge: frame 0 counts twice; frame 1 is filled
+    ]
+    assert detect(scores, 1.0, ["a"], CLASSES, point((0.4, 0.5)), {"a": 5.0}).empty
+
+
+def test_filtering_scores_equals_filtering_decisions():
+    scores = np.random.default_rng(0).random((5, 20, 3)).astype(np.float32)
+    for length in (3, 5, 7):
+        decisions = median_filtered((scores > 0.5).astype(np.float32), length) > 0.5
+        assert np.array_equal(median_filtered(scores, length) > 0.5, decisions)
+
+
+@pytest.mark.parametrize("criterion", ["intersection", "event_based"])
+def test_the_chosen_point_scores_what_it_promises_and_nothing_beats_it(criterion):
+    scores, step, clips, reference, durations = corpus(0)
+    grid, filters = threshold_grid(9), (1, 3)
+    chosen = choose_operating_point(
+        scores,
+        step,
+        clips,
+        reference,
+        durations,
+        CLASSES,
+        thresholds=grid,
+        median_filters=filters,
+        criterion=criterion,
+    )
+
+    def f1(candidate: OperatingPoint) -> list[float]:
+        events = detect(scores, step, clips, CLASSES, candidate, durations)
+        result = score_events(reference, events, durations, CLASSES)
+        return list(result[criterion]["per_class"].values())
+
+    assert f1(chosen) == pytest.approx(chosen.validation_f1, abs=1e-12)
+    for threshold in grid:
+        for length in filters:
+            tried = f1(point((threshold, threshold), (length, length)))
+            assert all(np.array(tried) <= np.array(chosen.validation_f1) + 1e-12)
+    assert min(chosen.validation_f1) > 0.1
+
+
+def test_among_equal_thresholds_the_middle_one_is_taken():
+    scores = np.array([[[0.05, 0.0], [0.95, 0.0]]])
+    reference = pd.DataFrame([("a", 1.0, 2.0, "cat")], columns=COLUMNS)
+    chosen = choose_operating_point(
+        scores, 1.0, ["a"], reference, {"a": 2.0}, CLASSES, thresholds=threshold_grid(19)
+    )
+    assert chosen.thresholds == (0.5, 0.5)
+    assert chosen.validation_f1 == (1.0, None)  # no dog to choose by
+
+
+def test_reference_events_of_other_clips_are_refused():
+    scores, step, clips, reference, durations = corpus(1)
+    durations["test.wav"] = 10.0
+    leak = pd.DataFrame([("test.wav", 0.0, 1.0, "cat")], columns=COLUMNS)
+    with pytest.raises(ValueError, match=r"test\.wav"):
+        choose_operating_point(
+            scores,
+            step,
+            clips,
+            pd.concat([reference, leak]),
+            durations,
+            CLASSES,
+            thresholds=[0.5],
+        )
+
+
+def test_the_baselines_span_the_clips():
+    durations = {"a": 10.0, "b": 4.5}
+    assert rows(always_active(["a", "b"], ["cat"], durations)) == [
+        ("a", 0.0, 10.0, "cat"),
+        ("b", 0.0, 4.5, "cat"),
+    ]
+    scores, length = whole_clip_scores([[0.9, 0.1], [0.2, 0.8]], ["a", "b"], durations)
+    assert rows(detect(scores, length, ["a", "b"], CLASSES, point(), durations)) == [
+        ("a", 0.0, 10.0, "cat"),
+        ("b", 0.0, 4.5, "dog"),
+    ]
+
+
+def test_the_record_of_a_point_reads_back():
+    chosen = OperatingPoint(CLASSES, (0.25, 0.5), (1, 5), "validation", (0.5, None))
+    assert OperatingPoint.from_json(json.loads(json.dumps(chosen.to_json()))) == chosen
+
+
+def test_published_lists_follow_the_class_order():
+    assert published_operating_point("htsat", ["Speech", "Cat"]).thresholds == (0.275, 0.51)
+    assert published_operating_point("pann", ["Vacuum_cleaner"]).thresholds == (0.05,)
+    assert [len(values) for values in PUBLISHED_THRESHOLDS.values()] == [10, 10]
+    with pytest.raises(ValueError, match="'Cow'"):
+        published_operating_point("htsat", ["Cow"])
+    with pytest.raises(ValueError, match="not among htsat, pann"):
+        published_operating_point("ast", ["Cat"])
+
+
+def test_bad_input_is_refused():
+    scores = np.zeros((1, 4, 2))
+    with pytest.raises(ValueError, match="odd"):
+        point(filters=(1, 2))
+    with pytest.raises(ValueError, match="another order"):
+        detect(scores, 1.0, ["a"], ("dog", "cat"), point(), {"a": 4.0})
+    with pytest.raises(ValueError, match="2 clips and 2 classes"):
+        detect(scores, 1.0, ["a", "b"], CLASSES, point(), {"a": 4.0, "b": 4.0})
+    with pytest.raises(ValueError, match="score of a is NaN"):
+        detect(scores * np.nan, 1.0, ["a"], CLASSES, point(), {"a": 4.0})

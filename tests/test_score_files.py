@@ -1,0 +1,159 @@
+"""`bench score`: event tables, their errors, and what is printed."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.files import UserError
+from bench.metrics.events import read_durations, read_events, write_durations, write_events
+from bench.score import add_arguments, run, score_files
+
+HEADER = "filename\tonset\toffset\tevent_label\n"
+REFERENCE = HEADER + "a.wav\t0.0\t1.0\tCat\nb.wav\t2.0\t3.5\tDog\n"
+DURATIONS = "filename\tduration\na.wav\t10.0\nb.wav\t10.0\nc.wav\t4.2\n"
+KNOWN = {"a.wav": 10.0, "b.wav": 10.0}
+
+
+def written(folder: Path, name: str, text: str | bytes) -> Path:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    paths = [
+        "--reference",
+        str(written(tmp_path, "reference.tsv", REFERENCE)),
+        "--predictions",
+        str(written(tmp_path, "predictions.tsv", HEADER + "a.wav\t0.1\t1.1\tCat\nc.wav\t\t\t\n")),
+        "--durations",
+        str(written(tmp_path, "durations.tsv", DURATIONS)),
+    ]
+    return paths
+
+
+def parsed(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args(arguments)
+
+
+def test_json_has_all_families(arguments, capsys):
+    assert run(parsed([*arguments, "--json"])) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["intersection"]["macro_f1"] == result["event_based"]["macro_f1"] == 0.5
+    assert result["segment_based"]["macro_f1"] == pytest.approx(1 / 3)
+    for family in ("intersection", "event_based", "segment_based"):
+        assert set(result[family]["per_class"]) == {"Cat", "Dog"}
+        assert {"implementation", "version", "parameters"} <= set(result[family])
+    assert result["files"] == 3
+
+
+def test_the_table_is_readable(arguments, capsys):
+    assert run(parsed(arguments)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "3 files, 2 reference events, 1 predicted; F1 in %"
+    assert lines[3].split() == ["Cat", "100.00", "100.00", "66.67"]
+    assert lines[5].split() == ["macro", "mean", "50.00", "50.00", "33.33"]
+
+
+def test_labels_that_the_reference_lacks_and_late_events_are_named(tmp_path):
+    result = score_files(
+        written(tmp_path, "r.tsv", REFERENCE),
+        written(tmp_path, "p.tsv", HEADER + "c.wav\t9.0\t9.5\tCow\n"),
+        written(tmp_path, "d.tsv", DURATIONS),
+    )
+    assert "Cow" in result["warnings"][1]
+    assert result["warnings"][0].startswith("1 predicted events start after")
+    assert result["intersection"]["per_class"] == {"Cat": 0, "Cow": None, "Dog": 0}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("filename\tonset\tevent_label\na.wav\t0\tCat\n", "line 1: column offset is missing"),
+        (REFERENCE.replace("\t", ","), "line 1: columns are separated by commas"),
+        (REFERENCE.replace("\t", ";"), "line 1: columns are separated by semicolons"),
+        (HEADER + "a.wav,0.0,1.0,Cat\n", "line 2: 1 fields where the header has 4"),
+        (HEADER + "a.wav\t2.0\t1.0\tCat\n", "line 2: offset 1.0 lies before onset 2.0"),
+        (HEADER + "a.wav\t0\t1\tCat\nz.wav\t0\t1\tCat\n", "line 3: file 'z.wav' is not in"),
+        (HEADER + "a.wav\tnan\t1.0\tCat\n", "line 2: onset is nan"),
+        (HEADER + "a.wav\t0.0\tinf\tCat\n", "line 2: offset is inf"),
+        (HEADER + "a.wav\t\t1.0\tCat\n", "line 2: onset '' is not a number"),
+        (HEADER + "a.wav\t0,5\t1.0\tCat\n", "line 2: onset '0,5' is not a number"),
+        (HEADER + "a.wav\t-0.5\t1.0\tCat\n", "line 2: onset -0.5 is negative"),
+        (HEADER + "a.wav\t0.5\t1.0\t\n", "line 2: event_label is empty"),
+        (HEADER + "\t0.5\t1.0\tCat\n", "line 2: filename is empty"),
+        (
+            HEADER + "a.wav\t0\t1\tCat\n\nb.wav\t0\t1\tCat\na.wav\t0.0\t1.0\tCat\n",
+            "5: repeats line 2",
+        ),
+        (HEADER + "a.wav\t\t\t\na.wav\t\t\t\n", "line 3: repeats line 2"),
+        (HEADER + "a.wav\t0\t1\n", "line 2: 3 fields where the header has 4"),
+        ("", "line 1: no header"),
+        (b"\xff\xfe\x00", "cannot be read as UTF-8"),
+    ],
+)
+def test_malformed_tables_name_file_line_and_remedy(tmp_path, text, message):
+    path = written(tmp_path, "events.tsv", text)
+    with pytest.raises(UserError, match=message) as caught:
+        read_events(path, KNOWN)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("filename\tseconds\na.wav\t1\n", "line 1: column duration is missing"),
+        ("filename\tduration\na.wav\t0\n", "line 2: duration 0 of a.wav is not positive"),
+        ("filename\tduration\na.wav\tNaN\n", "line 2: duration is NaN"),
+        ("filename\tduration\na.wav\t1\na.wav\t1\n", "line 3: a.wav is listed twice"),
+        ("filename\tduration\n", "lists no files"),
+    ],
+)
+def test_malformed_durations_name_file_line_and_remedy(tmp_path, text, message):
+    with pytest.raises(UserError, match=message):
+        read_durations(written(tmp_path, "durations.tsv", text))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        read_events(tmp_path / "absent.tsv", KNOWN)
+
+
+def test_byte_order_mark_line_ends_column_order_and_extra_columns_are_accepted(tmp_path):
+    text = "event_label\tfilename\tonset\toffset\tnote\r\nCat\ta.wav\t0.5\t1\tloud\r\n"
+    events = read_events(written(tmp_path, "e.tsv", b"\xef\xbb\xbf" + text.encode()), KNOWN)
+    assert events.to_dict("records") == [
+        {"filename": "a.wav", "onset": 0.5, "offset": 1.0, "event_label": "Cat"}
+    ]
+
+
+def test_what_is_written_reads_back_equal(tmp_path):
+    events = pd.DataFrame(
+        [("a.wav", 1 / 3, 2 / 3, "Cat")], columns=["filename", "onset", "offset", "event_label"]
+    )
+    write_events(tmp_path / "e.tsv", events, files=list(KNOWN))
+    pd.testing.assert_frame_equal(read_events(tmp_path / "e.tsv", KNOWN), events)
+    assert (tmp_path / "e.tsv").read_text().splitlines()[-1] == "b.wav\t\t\t"
+    write_durations(tmp_path / "d.tsv", KNOWN)
+    assert read_durations(tmp_path / "d.tsv") == KNOWN
+
+
+def test_a_malformed_file_ends_the_command_with_code_2_and_one_line(tmp_path, arguments):
+    arguments[3] = str(written(tmp_path, "bad.tsv", HEADER + "a.wav\t3\t1\tCat\n"))
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "score", *arguments], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert "bad.tsv, line 2: offset 1 lies before onset 3" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
