@@ -149,7 +149,7 @@ def _partners(batch: int, pairing: Pairing, rng: np.random.Generator) -> tuple[n
 
 def _stripes(draws: Tensor, size: int, max_width: int) -> Tensor:
     """(B, size) bool, True inside the stripes that the uniform numbers (B, n, 2) stand for."""
-    if max_width > size:
+    if draws.shape[1] and max_width > size:
         raise ValueError(
             f"SpecAugment stripes below {max_width} wide do not fit into {size} values; "
             "lower the mask width"

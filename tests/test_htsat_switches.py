@@ -121,7 +121,7 @@ def test_frames_come_back_in_time_order(order: TokenOrder) -> None:
         assert np.corrcoef(found, exact)[0, 1] > 0.9
     else:  # a quarter of each token is its frame's own, the rest comes from anywhere
         assert np.corrcoef(found, exact)[0, 1] > 0.9
-        assert found.std() == pytest.approx(exact.std() / 4, rel=0.2)
+        assert float(found.std()) == pytest.approx(float(exact.std()) / 4, rel=0.3)
     torch.testing.assert_close(found.mean(), exact.mean(), atol=1e-3, rtol=0)
 
 

@@ -1,0 +1,57 @@
+"""The resize matrix against torch's interpolation, forward and backward."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modelkit.resize import Mode, resize_matrix, resize_time
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 60),
+    st.integers(1, 60),
+    st.sampled_from(["bicubic", "bilinear"]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_equals_torchs_interpolation(
+    source: int, target: int, mode: Mode, align_corners: bool, antialias: bool
+) -> None:
+    x = torch.randn(2, source, 3, generator=torch.Generator().manual_seed(source))
+    expected = F.interpolate(
+        x[:, None], (target, 3), mode=mode, align_corners=align_corners, antialias=antialias
+    )[:, 0]
+    torch.testing.assert_close(
+        resize_time(x, target, mode, align_corners, antialias), expected, rtol=0, atol=2e-6
+    )
+
+
+def test_the_papers_stretch_and_its_gradient() -> None:
+    x = torch.randn(2, 1001, 64, requires_grad=True)
+    weights = torch.randn(2, 1024, 64)
+    found = resize_time(x, 1024)
+    (found * weights).sum().backward()
+    gradient, x.grad = x.grad, None
+    expected = F.interpolate(x[:, None], (1024, 64), mode="bicubic", align_corners=True)[:, 0]
+    (expected * weights).sum().backward()
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(gradient, x.grad, rtol=0, atol=1e-5)
+
+
+def test_rows_sum_to_one() -> None:
+    torch.testing.assert_close(resize_matrix(1001, 1024).sum(1), torch.ones(1024))
+
+
+def test_the_same_size_is_no_work() -> None:
+    x = torch.randn(2, 7, 3)
+    assert resize_time(x, 7) is x
+
+
+def test_nothing_cannot_be_resized() -> None:
+    with pytest.raises(ValueError, match="cannot resize 0 values to 4"):
+        resize_matrix(0, 4)
