@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from bench.corpora import load
+from bench.corpora import build_corpus, load, open_corpus
 from bench.corpora.audioset import youtube_id
 from bench.corpora.desed import CLASSES as DESED_CLASSES
 from bench.corpora.esc50 import with_test_fold
@@ -391,6 +391,14 @@ def test_audio_that_is_elsewhere_names_the_key_to_set(esc50_root: Path) -> None:
         path.unlink()
     with pytest.raises(UserError, match=r"none of the 20 clips.*datasets\.esc50\.root"):
         load("esc50", esc50_root)
+
+
+def test_building_loads_and_saves(desed_root: Path, tmp_path: Path) -> None:
+    built = build_corpus("desed", desed_root, tmp_path / "out", synthetic=True, train="weak")
+    opened = open_corpus(tmp_path / "out")
+    assert opened.digest == built.digest != ""
+    assert opened.synthetic
+    assert opened.coverage == (5, 6)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00binary\x00", b"", b"\x00" * 40])

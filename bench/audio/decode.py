@@ -97,15 +97,14 @@ def decode(
         repairs = _check_complete(path, len(samples), expected - slack, source_rate)
     if not len(samples):
         raise AudioError(path, f"no samples from {start_s} s on")
-    if not np.isfinite(samples).all():
-        raise AudioError(
-            path, f"{np.count_nonzero(~np.isfinite(samples))} samples are NaN or infinite"
-        )
-    peak = max(samples.max(), -samples.min())
-    if peak > LOUDEST:
-        raise AudioError(path, f"samples of up to {peak:g} times full scale")
-    if samples[0] != 0 and (samples == samples[0]).all():
-        raise AudioError(path, f"constant value {samples[0]:g} instead of sound")
+    low, high = samples.min(), samples.max()
+    if not (np.isfinite(low) and np.isfinite(high)):  # both are NaN if any sample is
+        count = np.count_nonzero(~np.isfinite(samples))
+        raise AudioError(path, f"{count} samples are NaN or infinite")
+    if max(high, -low) > LOUDEST:
+        raise AudioError(path, f"samples of up to {max(high, -low):g} times full scale")
+    if low == high != 0:
+        raise AudioError(path, f"constant value {low:g} instead of sound")
     if source_rate != rate:
         samples = soxr.resample(samples, source_rate, rate, quality="HQ")
         if not len(samples):
@@ -128,7 +127,7 @@ def _read_mono(file: soundfile.SoundFile, first: int, wanted: int | None) -> np.
             break
         parts.append(part[:, 0] if part.shape[1] == 1 else part.mean(axis=1, dtype=np.float32))
         left -= len(part)
-    return np.concatenate(parts) if parts else np.empty(0, np.float32)
+    return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.float32), *parts])
 
 
 def _check_complete(path: str | Path, got: int, expected: int, rate: int) -> tuple[str, ...]:
