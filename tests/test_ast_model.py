@@ -19,8 +19,14 @@ def small(**arguments) -> AST:
 
 @pytest.mark.parametrize(
     ("frames", "stride", "tokens"),
-    [(1024, 10, 1212), (1024, 12, 850), (1024, 14, 657), (1024, 16, 512), (512, 10, 600)]
-    + [(128, 10, 144)],
+    [
+        (1024, 10, 1212),
+        (1024, 12, 850),
+        (1024, 14, 657),
+        (1024, 16, 512),
+        (512, 10, 600),
+        (128, 10, 144),
+    ],
 )
 def test_token_counts_are_the_published_ones(frames, stride, tokens):
     rows, columns = patch_grid(frames, 128, 16, stride)
