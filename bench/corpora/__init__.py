@@ -11,6 +11,7 @@ from bench.corpora.base import (
     SPLITS,
     Corpus,
     Coverage,
+    Progress,
     check,
     open_corpus,
     save,
@@ -65,8 +66,12 @@ def build_corpus(
     *,
     synthetic: bool = False,
     threads: int = 8,
+    progress: Progress | None = None,
     **options: Any,
 ) -> Corpus:
-    """`load` a data set and `save` it to `folder`; returns it with its digests."""
+    """`load` a data set and `save` it to `folder`; returns it with its digests.
+
+    `progress` is called with the numbers of files hashed so far and in all.
+    """
     corpus = load(name, root, synthetic=synthetic, **options)
-    return save(corpus, folder, threads=threads)
+    return save(corpus, folder, threads=threads, progress=progress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from bench.files import UserError, atomic_write, digest_file, digest_of, read_json, write_json
-from bench.meter import Meter
+
+Progress = Callable[[int, int], None]  # called with (done, total) now and then
 
 SPLITS = ("train", "validation", "test")
 COLUMNS = ("clip", "path", "start_s", "duration_s", "split", "fold", "group", "strong", "labels")
@@ -143,6 +144,7 @@ def save(
     folder: str | Path,
     *,
     threads: int = 8,
+    progress: Progress | None = None,
 ) -> Corpus:
     """Hash every audio file and write the corpus; returns it with its digests.
 
@@ -154,7 +156,7 @@ def save(
     classes and the events. Neither depends on where the data set lies.
     """
     folder = Path(folder)
-    files = _hash_files(corpus, folder / "files.parquet", threads)
+    files = _hash_files(corpus, folder / "files.parquet", threads, progress)
     audio_digest = _digest_table(files[["path", "size", "sha256"]])
     digest = digest_of(
         {
@@ -235,7 +237,9 @@ def _digest_table(table: pd.DataFrame) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _hash_files(corpus: Corpus, earlier: Path, threads: int) -> pd.DataFrame:
+def _hash_files(
+    corpus: Corpus, earlier: Path, threads: int, progress: Progress | None
+) -> pd.DataFrame:
     """FILE_COLUMNS of every audio file of the corpus, sorted by path."""
     known: dict[str, tuple[int, int, str]] = {}
     if earlier.exists():
@@ -253,13 +257,11 @@ def _hash_files(corpus: Corpus, earlier: Path, threads: int) -> pd.DataFrame:
         return path, *stamp, digest_file(file)
 
     rows: list[tuple[str, int, int, str]] = []
-    with (
-        ThreadPoolExecutor(threads) as pool,
-        Meter(f"{corpus.name}: hashing", len(paths), "files") as meter,
-    ):
+    with ThreadPoolExecutor(threads) as pool:
         for batch in _batches(paths, 1024):  # bounds the queue: millions of files, flat memory
             rows += pool.map(describe, batch)
-            meter.add(len(batch))
+            if progress is not None:
+                progress(len(rows), len(paths))
     return pd.DataFrame(rows, columns=list(FILE_COLUMNS))
 
 
