@@ -17,20 +17,21 @@ from bench.corpora.recordings.fetch import clip_path
 from bench.corpora.recordings.manifest import Recording, read_manifest
 
 RATE = 16_000
+LISTED = read_manifest()
 
 
 def tone(hertz: float, seconds: float, rate: int = RATE) -> np.ndarray:
     return np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)
 
 
-def stored(cache: Path, label: str, group: str, samples: np.ndarray, **changes) -> Recording:
+def stored(cache: Path, label: str, group: str, samples: np.ndarray, rate: int = RATE) -> Recording:
     """A recording whose file lies in the cache as `collect` leaves it."""
-    template = next(clip for clip in read_manifest() if clip.path.endswith(".wav"))
+    template = next(clip for clip in LISTED if clip.path.endswith(".wav"))
     cache.mkdir(exist_ok=True)
-    soundfile.write(cache / "new.wav", samples, RATE, subtype="FLOAT")
+    soundfile.write(cache / "new.wav", samples, rate, subtype="FLOAT")
     sha256 = hashlib.sha256((cache / "new.wav").read_bytes()).hexdigest()
     clip = dataclasses.replace(
-        template, label=label, group=group, sha256=sha256, container="plain", member="", **changes
+        template, label=label, group=group, sha256=sha256, container="plain", member=""
     )
     clip_path(cache, clip).parent.mkdir(exist_ok=True)
     (cache / "new.wav").rename(clip_path(cache, clip))
@@ -57,7 +58,7 @@ def test_classes_have_enough_originals_and_lasting_noises_are_the_bed(bank):
 
 
 def test_the_whole_list_gives_the_expected_bank(tmp_path):
-    bank = RecordingsBank(tmp_path, read_manifest())
+    bank = RecordingsBank(tmp_path, LISTED)
     groups = {name: bank.groups(name) for name in (*bank.classes(), *bank.backgrounds())}
     assert min(map(len, groups.values())) >= LEAST_GROUPS
     every = [group for of in groups.values() for group in of]
@@ -121,7 +122,7 @@ def test_the_description_follows_the_recordings_in_use(bank, tmp_path):
 
 
 def test_credits_name_every_recording_in_use_with_author_and_licence(bank, tmp_path):
-    text = RecordingsBank(tmp_path, read_manifest()).notice()
+    text = RecordingsBank(tmp_path, LISTED).notice()
     assert "Cheeseheadburger" in text
     assert "https://creativecommons.org/licenses/by-sa/3.0/" in text
     assert "[src/wav/osfx_08.wav]\n    airplane, group airplane-01. OpenSFX" in text
@@ -150,6 +151,12 @@ def test_bare_samples_take_their_rate_from_the_list(tmp_path):
     sound, rate = load_clip(path, 29_000)
     assert rate == 29_000
     assert abs(len(sound) - 14_500) < 300
+
+
+def test_odd_rates_are_rounded_to_ones_that_resample_cheaply(tmp_path):
+    clips = [stored(tmp_path, "dog", f"dog-{k}", tone(300 + k, 0.5), rate=11_127) for k in range(3)]
+    bank = RecordingsBank(tmp_path, tuple(clips))
+    assert bank.render("dog", "dog-0", 0, np.random.default_rng(0))[1] == 11_125
 
 
 def test_files_that_hold_no_sound_are_named(tmp_path):

@@ -26,6 +26,10 @@ RUNS = {"footsteps": (0.35, 0.65), "keyboard_typing": (0.09, 0.3)}
 LONGEST_STROKE_S = 0.8
 STROKES = (4, 12)
 
+RATE_STEP = 25
+"""Hz. A recording at 11,127 Hz counts as 11,125 Hz, which no one hears: a rate without common
+factors with the corpora's would make a polyphase resampler design millions of taps."""
+
 
 @dataclass(frozen=True)
 class RecordingsBank:
@@ -91,7 +95,8 @@ class RecordingsBank:
         return [clip for of in self._groups.values() for clips in of.values() for clip in clips]
 
     def _load(self, clip: Recording) -> tuple[np.ndarray, int]:
-        return load_clip(clip_path(self.cache, clip), clip.sample_rate)
+        sound, rate = load_clip(clip_path(self.cache, clip), clip.sample_rate)
+        return sound, RATE_STEP * round(rate / RATE_STEP)
 
 
 def _run(
