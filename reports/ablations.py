@@ -1,0 +1,178 @@
+"""Each variant of an ablation against its reference: paired differences, never bare means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from bench.statistics import holm, sign_flip_p, smallest_p
+from reports import context
+from reports.names import METRICS, model_name, short_dataset_name
+from reports.results import STAGE_DIGESTS, Group, Results, why_not_comparable
+from reports.summary import Summary, summarise
+from reports.tables import Column, Entry, Row, Table
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One variant against its reference in one metric, paired by seed and fold.
+
+    `p` is the two-sided exact sign-flip test on the differences, `p_holm` corrected over the
+    variants of the study, `smallest_p` what this number of pairs can reach at best. `problem` says
+    why there is no comparison; the figures are then None.
+    """
+
+    study: str
+    model: str
+    dataset: str
+    variant: str
+    against: str
+    why: str
+    metric: str
+    group: Group | None
+    reference: Group | None
+    difference: Summary | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    smallest_p: float | None = None
+    problem: str = ""
+
+    @property
+    def records(self) -> tuple[str, ...]:
+        return context.runs_of(self.group) + context.runs_of(self.reference)
+
+
+def effects(results: Results) -> list[Effect]:
+    """Every variant of every study, in each of the study's metrics."""
+    found: list[Effect] = []
+    for study, settings in results.config.ablations.items():
+        for metric in study_metrics(results, settings.dataset):
+            family = [_effect(results, study, variant, metric) for variant in settings.variants]
+            found += _corrected(family)
+    return found
+
+
+def study_metrics(results: Results, dataset: str) -> list[str]:
+    """The data set's leading metric, and clip mAP where that one is about times."""
+    settings = results.config.datasets[dataset]
+    return [settings.metric, "mAP"] if settings.localize else [settings.metric]
+
+
+def _effect(results: Results, study: str, variant: str, metric: str) -> Effect:
+    settings = results.config.ablations[study]
+    model, dataset = settings.model, settings.dataset
+    change = settings.variants[variant]
+    group = results.group(dataset, model, variant)
+    reference = results.group(dataset, model, change.against)
+
+    def effect(**figures: object) -> Effect:
+        return Effect(
+            study, model, dataset, variant, change.against, change.why, metric, group, reference,
+            **figures,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    if group is None or reference is None:
+        lacking = variant if group is None else change.against
+        return effect(problem=f"{lacking}: {context.absent(results, dataset, model, lacking)}")
+    unlike = why_not_comparable([group, reference], STAGE_DIGESTS)
+    if unlike:
+        return effect(problem=f"not compared, because {unlike}")
+    difference = paired(group, reference, metric)
+    if difference is None:
+        return effect(problem="no common seeds")
+    return effect(
+        difference=difference,
+        p=sign_flip_p(difference.values),
+        smallest_p=smallest_p(difference.n),
+    )
+
+
+def paired(group: Group, reference: Group, metric: str) -> Summary | None:
+    """Differences (group - reference) of the runs with the same seed and fold."""
+    before = {(run.fold, run.seed): run.figure(metric) for run in reference.runs}
+    pairs = ((run.figure(metric), before.get((run.fold, run.seed)), run) for run in group.runs)
+    known = [(a - b, run.fold) for a, b, run in pairs if a is not None and b is not None]
+    return summarise([d for d, _ in known], [f for _, f in known], group.test_share)
+
+
+def _corrected(family: list[Effect]) -> Iterator[Effect]:
+    raw = {effect.variant: effect.p for effect in family if effect.p is not None}
+    adjusted = dict(zip(raw, holm(list(raw.values())).tolist(), strict=True)) if raw else {}
+    for effect in family:
+        yield replace(effect, p_holm=adjusted.get(effect.variant))
+
+
+def ablation_table(results: Results, found: list[Effect]) -> Table:
+    """All effects; a section per study and metric."""
+    columns = [
+        Column("change", "change", words=True),
+        Column("against", "against", words=True),
+        Column("value", "value", 3),
+        Column("reference", "reference", 3),
+        Column("difference", "difference", 3, spread=False),
+        Column("interval", "95 % interval", words=True),
+        Column("p", "p", 3, spread=False),
+        Column("p_holm", "p (Holm)", 3, spread=False),
+        Column("smallest_p", "smallest p", 3, spread=False),
+        Column("pairs", "pairs", 0, spread=False),
+    ]
+    return Table(
+        name="ablations",
+        title=f"Ablations ({context.data_words(results)})",
+        caption=(
+            "Each variant against its reference, paired by seed and fold; mAP, accuracy and F1 as "
+            f"fractions of 1. {_datasets_sentence(results)} {context.seeds_sentence(results)} "
+            f"{context.SPREAD} p: two-sided exact sign-flip test, corrected by Holm within a "
+            "section; smallest p: the least that this number of pairs can reach."
+        ),
+        columns=columns,
+        rows=[_row(results, effect) for effect in found],
+        head="Variant",
+        notes=[note for d in _datasets(results) for note in context.notes(results, d)],
+    )
+
+
+def _datasets(results: Results) -> list[str]:
+    return list(dict.fromkeys(study.dataset for study in results.config.ablations.values()))
+
+
+def _datasets_sentence(results: Results) -> str:
+    return " ".join(f"Data: {context.data_sentence(results, d)}" for d in _datasets(results))
+
+
+def _row(results: Results, effect: Effect) -> Row:
+    config = results.config
+    section = (
+        f"{model_name(config, effect.model)} on {short_dataset_name(config, effect.dataset)}, "
+        f"{METRICS[effect.metric]}"
+    )
+    entries = {"change": Entry(words=effect.why), "against": Entry(words=effect.against)}
+    if effect.group is not None:
+        entries["value"] = Entry.of(effect.group.summary(effect.metric))
+    if effect.reference is not None:
+        entries["reference"] = Entry.of(effect.reference.summary(effect.metric))
+    if effect.difference is None:
+        entries["interval"] = Entry(words=effect.problem)
+    else:
+        entries |= {
+            "difference": Entry.of(effect.difference),
+            "interval": Entry(words=interval_words(effect.difference, 1.0, 3)),
+            "p": Entry(effect.p),
+            "p_holm": Entry(effect.p_holm),
+            "smallest_p": Entry(effect.smallest_p),
+            "pairs": Entry(float(effect.difference.n)),
+        }
+    return Row(
+        effect.variant,
+        entries,
+        effect.records,
+        effect.group.name if effect.group else "",
+        section,
+    )
+
+
+def interval_words(summary: Summary, scale: float, digits: int) -> str:
+    """[low, high], or why there is none."""
+    if summary.low is None or summary.high is None:
+        return "one run: none"
+    return f"[{summary.low * scale:.{digits}f}, {summary.high * scale:.{digits}f}]"

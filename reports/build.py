@@ -1,0 +1,60 @@
+"""`python -m bench report`: write the report and the tables of a profile."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bench import config
+from bench.files import UserError, write_text
+from reports.ablations import ablation_table, effects
+from reports.cost_table import cost_table
+from reports.event_tables import localization_table
+from reports.page import problems, render
+from reports.results import Results, load_results
+from reports.score_tables import classification_table
+from reports.tables import Table, write_table
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb: none of its own."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Entry of the verb."""
+    path = build(config.load(args.config))
+    print(f"report: {path}; tables: {path.parent / 'tables'}", flush=True)
+    return 0
+
+
+def build(settings: config.Config) -> Path:
+    """Write <report>/index.html and <report>/tables/*.{md,tex,csv}; returns the page's path.
+
+    Absent, stale or unlike records do not stop the report: it names each and why.
+
+    Raises:
+        UserError: the profile has no record at all.
+    """
+    results = load_results(settings)
+    if not results.groups and not results.refused:
+        raise UserError(
+            f"{results.layout.results}: no record of profile '{settings.profile}'; run "
+            "`snakemake --cores all` with its config first"
+        )
+    found = effects(results)
+    tables = [task_table(results, dataset) for dataset in settings.datasets]
+    tables += [ablation_table(results, found), cost_table(results)]
+    for table in tables:
+        write_table(table, results.layout.report / "tables")
+    page = results.layout.report / "index.html"
+    write_text(page, render(results, tables, found))
+    for problem in problems(results):
+        print(f"report: {problem}", flush=True)
+    return page
+
+
+def task_table(results: Results, dataset: str) -> Table:
+    """The table of one data set."""
+    if results.config.datasets[dataset].localize:
+        return localization_table(results, dataset)
+    return classification_table(results, dataset)

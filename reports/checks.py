@@ -1,0 +1,124 @@
+"""Yes-or-no questions that the report answers for every model and task, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reports.names import METRICS, model_name, short_dataset_name
+from reports.results import Group, Results
+from reports.score_tables import is_baseline
+from reports.summary import Summary, summarise
+
+TIMES_CHANCE = 3
+TRIVIAL = {
+    "clip_label": "its clip labels over the whole clip",
+    "always_active": "every class always active",
+}
+
+
+@dataclass(frozen=True)
+class ChanceCheck:
+    """Whether the lower 95 % bound of a clip-level figure is three times chance."""
+
+    group: Group
+    metric: str
+    figure: Summary
+    chance: float
+
+    @property
+    def passed(self) -> bool:
+        return self.figure.low is not None and self.figure.low >= TIMES_CHANCE * self.chance
+
+    @property
+    def verdict(self) -> str:
+        """The answer, with the reason where it is no."""
+        times = f"{TIMES_CHANCE} times chance"
+        if self.passed:
+            return f"yes: at least {times}"
+        if TIMES_CHANCE * self.chance > 1:
+            return f"cannot be: {times} is more than 1"
+        if self.figure.low is None:
+            return "not known: one run has no interval"
+        if self.figure.mean >= TIMES_CHANCE * self.chance:
+            return f"not shown: the mean is {times}, its lower bound is not"
+        above = self.figure.low > self.chance
+        return f"no: above chance, but below {times}" if above else "no: not above chance"
+
+
+def chance_checks(results: Results) -> list[ChanceCheck]:
+    """Every model (baselines included) on every task, by a clip-level figure that has a chance."""
+    found = []
+    for dataset, settings in results.config.datasets.items():
+        metric = "mAP" if settings.loss == "bce" else "accuracy"
+        for group in results.base_groups(dataset):
+            figure, chance = group.summary(metric), group.chance(metric)
+            if figure is not None and chance is not None:
+                found.append(ChanceCheck(group, metric, figure, chance))
+    return found
+
+
+def chance_sentence(results: Results, checks: list[ChanceCheck]) -> str:
+    """The checks of the models (the linear baseline is left out) in one or two sentences."""
+    models = [check for check in checks if not is_baseline(results, check.group.model)]
+    failed = [check for check in models if not check.passed]
+    passed = len(models) - len(failed)
+    text = (
+        f"The lower 95 % bound is at least {TIMES_CHANCE} times chance in {passed} of "
+        f"{len(models)} pairs of model and task."
+    )
+    if not failed:
+        return text
+    named = "; ".join(
+        f"{model_name(results.config, c.group.model)} on "
+        f"{short_dataset_name(results.config, c.group.dataset)} ({METRICS[c.metric]} "
+        f"{c.figure.mean:.3f}, chance {c.chance:.3f}): {c.verdict}"
+        for c in failed
+    )
+    return f"{text} It is not for {named}."
+
+
+@dataclass(frozen=True)
+class TrivialCheck:
+    """A localizing model beside a baseline that hears no times, paired by run."""
+
+    group: Group
+    metric: str
+    baseline: str
+    figure: Summary
+    trivial: Summary
+    difference: Summary
+
+    @property
+    def verdict(self) -> str:
+        low, high = self.difference.low, self.difference.high
+        if low is None or high is None:
+            return "not known: one run has no interval"
+        if low > 0:
+            return "better"
+        return "worse" if high < 0 else "not told apart"
+
+
+def trivial_checks(results: Results) -> list[TrivialCheck]:
+    """Each localizing model against both trivial baselines, by intersection and by collars."""
+    found = []
+    for dataset, settings in results.config.datasets.items():
+        if not settings.localize:
+            continue
+        for group in results.base_groups(dataset):
+            for metric in ("intersection_f1", "event_based_f1"):
+                for baseline in TRIVIAL:
+                    check = _trivial_check(group, metric, baseline)
+                    found += [check] if check else []
+    return found
+
+
+def _trivial_check(group: Group, metric: str, baseline: str) -> TrivialCheck | None:
+    values, trivial = group.figures(metric), group.trivial(baseline, metric)
+    if not values or len(values) != len(trivial):
+        return None
+    difference = summarise([a - b for a, b in zip(values, trivial, strict=True)])
+    figure, beside = summarise(values), summarise(trivial)
+    assert figure is not None
+    assert beside is not None
+    assert difference is not None
+    return TrivialCheck(group, metric, baseline, figure, beside, difference)

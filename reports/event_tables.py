@@ -1,0 +1,106 @@
+"""The table of a data set with events: F1 by class in each family, beside what needs no ears."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from reports import context
+from reports.names import class_name, dataset_name, model_name
+from reports.results import Group, Results
+from reports.score_tables import published_columns, published_entries, source_notes
+from reports.summary import summarise
+from reports.tables import Column, Entry, Row, Table
+
+FAMILIES = {
+    "intersection_f1": "Intersection-based F1 (%): psds_eval's rule, DTC = GTC = 0.5",
+    "event_based_f1": "Event-based F1 (%): onsets within 200 ms, offsets within 200 ms or 20 %",
+    "segment_based_f1": "Segment-based F1 (%): segments of 1 s",
+}
+CANNOT = "cannot localize"
+MACRO = Column("macro_percent", "macro", 1, 100.0)
+SHORT = {
+    "Alarm_bell_ringing": "Alarm",
+    "Blender": "Blend.",
+    "Dishes": "Dish",
+    "Electric_shaver_toothbrush": "Shaver",
+    "Frying": "Fry",
+    "Running_water": "Water",
+    "Vacuum_cleaner": "Cleaner",
+}
+"""The paper's abbreviations (HTS-AT, Table 3)."""
+
+
+def localization_table(results: Results, dataset: str) -> Table:
+    """F1 by class and macro in the three families, then clip-level average precision."""
+    group = results.any_group(dataset)
+    classes = group.classes if group else []
+    columns = [
+        Column(
+            f"{name}_percent", class_name(name), 1, 100.0, spread=False, short=SHORT.get(name, name)
+        )
+        for name in classes
+    ]
+    columns += [MACRO, *published_columns("intersection_f1")]
+    rows = [row for family in FAMILIES for row in _family_rows(results, dataset, family, classes)]
+    rows += _tagging_rows(results, dataset, classes)
+    name = dataset_name(results.config, dataset)
+    what = "Sound event localization by class"
+    return Table(
+        name=dataset,
+        title=f"{name}: {what[0].lower()}{what[1:]}",
+        caption=context.caption(results, dataset, what)
+        + " By class: means over runs. A class that is never found counts as zero.",
+        columns=columns,
+        rows=rows,
+        notes=[*context.notes(results, dataset), *source_notes(results, dataset)],
+    )
+
+
+def _family_rows(results: Results, dataset: str, family: str, classes: list[str]) -> Iterator[Row]:
+    section = FAMILIES[family]
+    for model in results.config.models:
+        label, group = model_name(results.config, model), results.group(dataset, model)
+        if group is None:
+            words = Entry(words=context.absent(results, dataset, model))
+            yield Row(label, {MACRO.key: words}, section=section)
+        elif not group.can_localize:
+            words = Entry(words=CANNOT)
+            yield Row(label, {MACRO.key: words}, group.record_keys, group.name, section)
+        else:
+            entries = _by_class(group, family, classes)
+            if family == "intersection_f1":
+                entries |= published_entries(results, group, family)
+            yield Row(label, entries, group.record_keys, group.name, section)
+    for group in results.base_groups(dataset):
+        label = f"Clip labels of {model_name(results.config, group.model)} over the whole clip"
+        yield from _trivial_row(group, "clip_label", family, label)
+    for group in results.base_groups(dataset)[:1]:
+        yield from _trivial_row(group, "always_active", family, "Every class always active")
+
+
+def _by_class(group: Group, metric: str, classes: list[str]) -> dict[str, Entry]:
+    entries = {f"{c}_percent": Entry.of(group.summary(metric, c)) for c in classes}
+    return entries | {MACRO.key: Entry.of(group.summary(metric))}
+
+
+def _trivial_row(group: Group, baseline: str, family: str, label: str) -> Iterator[Row]:
+    values = group.trivial(baseline, family)
+    if not values:
+        return
+    summary = summarise(values)
+    constant = len(set(values)) == 1
+    entry = Entry(values[0]) if constant else Entry.of(summary)
+    yield Row(label, {MACRO.key: entry}, group.record_keys, group.name, FAMILIES[family])
+
+
+def _tagging_rows(results: Results, dataset: str, classes: list[str]) -> Iterator[Row]:
+    """Which sounds, not when: every model can do this one."""
+    section = "Clip tagging: average precision (%), no times needed"
+    for group in results.base_groups(dataset):
+        label = model_name(results.config, group.model)
+        entries = _by_class(group, "mAP", classes)
+        yield Row(label, entries, group.record_keys, group.name, section)
+    some = results.any_group(dataset)
+    if some is not None:
+        entry = {MACRO.key: Entry(some.chance("mAP"))}
+        yield Row("Chance", entry, some.record_keys, some.name, section)

@@ -1,0 +1,57 @@
+"""How things are called in tables and text; made-up data sets and models keep their own names."""
+
+from __future__ import annotations
+
+from bench.config import Config
+
+DATASETS = {
+    "audioset": "AudioSet",
+    "esc50": "ESC-50",
+    "speechcommands": "Speech Commands V2",
+    "desed": "DESED",
+}
+ARCHITECTURES = {"htsat": "HTS-AT", "ast": "AST", "pann": "PANN-CNN", "linear": "Linear baseline"}
+METRICS = {
+    "mAP": "mAP",
+    "mAUC": "mAUC",
+    "d_prime": "d'",
+    "accuracy": "accuracy",
+    "intersection_f1": "intersection F1",
+    "event_based_f1": "event-based F1",
+    "segment_based_f1": "segment-based F1",
+}
+DATA = {
+    "synthetic": "synthetic data",
+    "recordings": "small corpus of real recordings",
+    "real": "real data",
+}
+
+
+def dataset_name(config: Config, dataset: str) -> str:
+    """The data set's name, which says when the data are not the published ones."""
+    loader = config.datasets[dataset].loader
+    name = DATASETS[loader] if dataset == loader else dataset
+    return name if config.data_kind == "real" else f"{name}-like ({DATA[config.data_kind]})"
+
+
+def short_dataset_name(config: Config, dataset: str) -> str:
+    """For axes and table cells, where the data kind stands beside."""
+    loader = config.datasets[dataset].loader
+    name = DATASETS[loader] if dataset == loader else dataset
+    return name if config.data_kind == "real" else f"{name}-like"
+
+
+def model_name(config: Config, model: str) -> str:
+    """HTS-AT, AST, …; a model under another key is named by its key."""
+    architecture = config.models[model].architecture
+    return ARCHITECTURES[architecture] if model == architecture else model
+
+
+def class_name(name: str) -> str:
+    """Alarm_bell_ringing -> Alarm bell ringing."""
+    return name.replace("_", " ")
+
+
+def percent(value: float, digits: int = 1) -> str:
+    """0.4321 -> 43.2 %."""
+    return f"{100 * value:.{digits}f} %"

@@ -1,0 +1,140 @@
+"""The report as one self-contained HTML file."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from reports import charts, checks, context, provenance
+from reports.ablations import Effect
+from reports.drawing import Picture
+from reports.event_tables import FAMILIES
+from reports.findings import findings
+from reports.names import METRICS, dataset_name, model_name, short_dataset_name
+from reports.results import Results
+from reports.soundscapes import gallery
+from reports.tables import Table, to_csv, to_latex, to_markdown
+
+TEMPLATES = Path(__file__).with_name("templates")
+BANNERS = {
+    "synthetic": (
+        "All audio behind these numbers is synthetic: small corpora made on this machine in the "
+        "layouts of the real data sets. The numbers compare the models with one another here; they "
+        "say nothing about the published results."
+    ),
+    "recordings": (
+        "The audio behind these numbers comes from a small collection of real recordings, mixed on "
+        "this machine in the layouts of the real data sets; command words and the DESED classes "
+        "with too few recordings are synthesized. Published results stand on other data."
+    ),
+    "real": "",
+}
+
+
+def render(results: Results, tables: list[Table], effects: list[Effect]) -> str:
+    """The page's HTML."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["anchor"] = provenance.anchor
+    chance, trivial = checks.chance_checks(results), checks.trivial_checks(results)
+    return environment.get_template("index.html").render(
+        title=results.config.title,
+        profile=results.config.profile,
+        banner=BANNERS[results.config.data_kind],
+        seeds=context.seeds_sentence(results),
+        spread=context.SPREAD,
+        style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
+        findings=findings(results, effects, chance, trivial),
+        problems=problems(results),
+        tasks=[_task(results, table) for table in tables if table.name in results.config.datasets],
+        chance=[_chance_line(results, check) for check in chance],
+        trivial=[_trivial_line(results, check) for check in trivial],
+        ablations=next((t for t in tables if t.name == "ablations"), None),
+        forest=charts.forest(results, effects),
+        cost=next(t for t in tables if t.name == "cost"),
+        cost_charts=_drawn(charts.accuracy_against_cost(results, name) for name in charts.COSTS),
+        sources=provenance.sources(results),
+        downloads=downloads,
+    )
+
+
+def problems(results: Results) -> list[str]:
+    """Everything that this report does not hold, and why."""
+    said = [f"{key}: {reason}" for key, reason in results.missing.items()]
+    said += [f"{'/'.join(k)}: not averaged, because {why}" for k, why in results.refused.items()]
+    said += [f"{d}: rows cannot be compared, because {why}" for d, why in results.mixed.items()]
+    return said
+
+
+def downloads(table: Table) -> list[tuple[str, str]]:
+    """(file name, data URI) of the table in every format."""
+    texts = {"csv": to_csv(table), "tex": to_latex(table), "md": to_markdown(table)}
+    return [
+        (
+            f"{table.name}.{suffix}",
+            "data:text/plain;charset=utf-8;base64," + base64.b64encode(text.encode()).decode(),
+        )
+        for suffix, text in texts.items()
+    ]
+
+
+def _drawn(pictures: Any) -> list[Picture]:
+    return [picture for picture in pictures if picture is not None]
+
+
+def _task(results: Results, table: Table) -> dict[str, Any]:
+    """A data set's section: its table, learning curves, F1 by class and soundscapes."""
+    dataset = table.name
+    localize = results.config.datasets[dataset].localize
+    families = FAMILIES if localize else ()
+    by_class = _drawn(charts.f1_by_class(results, dataset, metric) for metric in families)
+    scapes, without = gallery(results, dataset) if localize else ([], "")
+    return {
+        "id": dataset,
+        "name": dataset_name(results.config, dataset),
+        "short": short_dataset_name(results.config, dataset),
+        "table": table,
+        "charts": [*_drawn([charts.learning_curves(results, dataset)]), *by_class],
+        "soundscapes": scapes,
+        "no_soundscapes": without,
+    }
+
+
+def _chance_line(results: Results, check: checks.ChanceCheck) -> dict[str, Any]:
+    figure = check.figure
+    return {
+        "model": model_name(results.config, check.group.model),
+        "task": short_dataset_name(results.config, check.group.dataset),
+        "metric": METRICS[check.metric],
+        "mean": figure.mean,
+        "low": figure.low,
+        "chance": check.chance,
+        "verdict": check.verdict,
+        "passed": check.passed,
+        "group": check.group.name,
+    }
+
+
+def _trivial_line(results: Results, check: checks.TrivialCheck) -> dict[str, Any]:
+    return {
+        "model": model_name(results.config, check.group.model),
+        "task": short_dataset_name(results.config, check.group.dataset),
+        "metric": METRICS[check.metric],
+        "figure": check.figure,
+        "trivial": check.trivial,
+        "baseline": checks.TRIVIAL[check.baseline],
+        "difference": check.difference,
+        "verdict": check.verdict,
+        "passed": check.verdict == "better",
+        "group": check.group.name,
+    }

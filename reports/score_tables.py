@@ -1,0 +1,128 @@
+"""Tables of clip-level tasks: mAP, mAUC and d', or accuracy, by fold where there are folds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from reports import context, published
+from reports.names import METRICS, dataset_name, model_name
+from reports.results import Group, Results
+from reports.summary import summarise
+from reports.tables import DASH, Column, Entry, Row, Table
+
+BASELINES = "Baselines"
+CHANCE_BY_DEFINITION = {"mAUC": 0.5, "d_prime": 0.0}
+PARAMETERS = Column(
+    "parameters_M", "params (M)", digits=3, scale=1e-6, significant=True, spread=False
+)
+
+
+def metric_column(metric: str, key: str = "", title: str = "") -> Column:
+    """The column of a metric: percent for accuracy and F1, a fraction for mAP and mAUC."""
+    if metric in ("accuracy",) or metric.endswith("_f1"):
+        return Column(key or f"{metric}_percent", title or f"{METRICS[metric]} (%)", 1, 100.0)
+    return Column(key or metric, title or METRICS[metric], 3)
+
+
+def published_columns(metric: str) -> list[Column]:
+    """The published figure and what it means beside the measured one."""
+    figure = metric_column(metric)
+    return [
+        Column(f"published_{figure.key}", f"published {figure.title}", figure.digits, figure.scale),
+        Column("comparison", "comparison", words=True),
+    ]
+
+
+def classification_table(results: Results, dataset: str) -> Table:
+    """The table of a data set without events."""
+    settings = results.config.datasets[dataset]
+    metrics = ["mAP", "mAUC", "d_prime"] if settings.loss == "bce" else ["accuracy", "mAP"]
+    folds = _folds(results, dataset)
+    columns = [Column(f"fold_{f}_percent", f"fold {f + 1}", 1, 100.0, spread=False) for f in folds]
+    columns += [metric_column(metric) for metric in metrics]
+    columns += [PARAMETERS, *published_columns(metrics[0])]
+    rows = [
+        row
+        for model in results.config.models
+        for row in [_model_row(results, dataset, model, metrics, folds)]
+    ]
+    rows.sort(key=lambda row: row.section == BASELINES)
+    rows += _chance_row(results, dataset, metrics)
+    name = dataset_name(results.config, dataset)
+    what = "mAP, mAUC and d'" if settings.loss == "bce" else "Accuracy"
+    what += " by fold and over all runs" if folds else ""
+    return Table(
+        name=dataset,
+        title=f"{name}: {what}",
+        caption=context.caption(results, dataset, what),
+        columns=columns,
+        rows=rows,
+        notes=[*context.notes(results, dataset), *source_notes(results, dataset)],
+    )
+
+
+def _folds(results: Results, dataset: str) -> list[int]:
+    """The folds that some run tested."""
+    groups = results.base_groups(dataset)
+    return sorted({run.fold for group in groups for run in group.runs if run.fold >= 0})
+
+
+def is_baseline(results: Results, model: str) -> bool:
+    """Whether a model stands among the baselines rather than the models."""
+    return results.config.models[model].architecture == "linear"
+
+
+def _model_row(
+    results: Results, dataset: str, model: str, metrics: Sequence[str], folds: Sequence[int]
+) -> Row:
+    group = results.group(dataset, model)
+    section = BASELINES if is_baseline(results, model) else ""
+    label = model_name(results.config, model)
+    if group is None:
+        words = Entry(words=context.absent(results, dataset, model))
+        return Row(label, {metric_column(metrics[0]).key: words}, section=section)
+    entries = {metric_column(m).key: Entry.of(group.summary(m)) for m in metrics}
+    for fold in folds:
+        tested = [r.figure(metrics[0]) for r in group.runs if r.fold == fold]
+        known = [value for value in tested if value is not None]
+        entries[f"fold_{fold}_percent"] = Entry.of(summarise(known))
+    entries[PARAMETERS.key] = Entry(float(group.first["parameters"]))
+    entries |= published_entries(results, group, metrics[0])
+    return Row(label, entries, group.record_keys, group.name, section)
+
+
+def published_entries(results: Results, group: Group, metric: str) -> dict[str, Entry]:
+    """The published figure beside a group's, and the verdict on the two."""
+    figure, comparison = published_columns(metric)
+    entry = published.beside(results.config, group.model, group.dataset)
+    value = entry.figure(metric) if entry else None
+    if entry is None or value is None:
+        return {figure.key: Entry(), comparison.key: Entry(words=DASH)}
+    verdict = published.compare(
+        group.figures(metric),
+        value,
+        published.MARGINS[metric],
+        published.differences(results.config, group, entry),
+    )
+    return {figure.key: Entry(value), comparison.key: Entry(words=str(verdict))}
+
+
+def source_notes(results: Results, dataset: str) -> list[str]:
+    """Where each published figure of the table comes from, and by which protocol."""
+    entries = [
+        entry
+        for group in results.base_groups(dataset)
+        if (entry := published.beside(results.config, group.model, dataset)) is not None
+    ]
+    return [f"Published: {e.label}, {e.source}; {e.protocol}." for e in entries]
+
+
+def _chance_row(results: Results, dataset: str, metrics: Sequence[str]) -> list[Row]:
+    group = results.any_group(dataset)
+    if group is None:
+        return []
+    entries = {}
+    for metric in metrics:
+        value = CHANCE_BY_DEFINITION.get(metric, group.chance(metric))
+        entries[metric_column(metric).key] = Entry(value)
+    return [Row("Chance", entries, group.record_keys, group.name, BASELINES)]

@@ -1,0 +1,277 @@
+"""A made-up but coherent results folder: corpora, features, scores and, by the real evaluation,
+records. Nothing is trained, so that the report can be tested without models."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench import config as profiles
+from bench.cells import Cell, Layout, feature_sets, list_cells, plan
+from bench.config import Config
+from bench.corpora import desed
+from bench.corpora.base import EVENT_COLUMNS, assemble, save
+from bench.evaluate import evaluate_cell
+from bench.files import digest_of, write_json, write_json_lines
+from bench.scores import Scores, write_scores
+from bench.streams import PURPOSES, stream_seed
+from bench.task import Task, open_task
+
+ROOT = Path(__file__).resolve().parent.parent
+CLASSES = {
+    "audioset": ("Dog", "Rain", "Bell", "Engine", "Speech", "Siren"),
+    "esc50": ("dog", "rain", "clock", "saw", "siren"),
+    "speechcommands": ("yes", "no", "up", "down", "left", "right"),
+    "desed": desed.CLASSES,
+}
+SKILL = {"htsat": 2.2, "ast": 1.4, "pann": 2.0, "linear": 0.7}
+SECONDS, FRAMES = 5.0, 25
+CLIPS = 48
+
+
+def make_config(root: Path, seeds: tuple[int, ...] = (0, 1, 2), **changes: Any) -> Config:
+    """The default profile with its folders below `root`."""
+    values = profiles.read_yaml(ROOT / "config" / "default.yaml")
+    values["paths"] = {name: str(root / name) for name in ("work", "results", "report")}
+    return profiles.load({**values, "seeds": seeds, **changes})
+
+
+def make_results(config: Config) -> None:
+    """Everything that the profile's pipeline leaves behind, except for models and MLflow."""
+    make_inputs(config)
+    for cell in list_cells(config):
+        make_run(config, cell)
+    for model in config.cost.models:
+        make_cost(config, model)
+
+
+def make_inputs(config: Config) -> None:
+    """Corpus tables and feature stores of every data set."""
+    layout = Layout.of(config)
+    for dataset in config.datasets:
+        _corpus(config, dataset)
+    for dataset, front_end in feature_sets(config):
+        folder = layout.features(dataset, front_end)
+        folder.mkdir(parents=True)
+        clips = pd.read_parquet(layout.corpus(dataset) / "clips.parquet")["clip"].tolist()
+        settings = config.datasets[dataset].front_ends[front_end]
+        rng = np.random.default_rng(7)
+        frames = rng.normal(-40, 8, (len(clips) * 50, settings.mels)).astype(np.float16)
+        np.save(folder / "features.npy", frames)
+        index = {"clip": clips, "first": np.arange(len(clips)) * 50, "frames": [50] * len(clips)}
+        pd.DataFrame(index).to_parquet(folder / "index.parquet", index=False)
+        write_json(
+            folder / "digest.json", {"silence": -100.0, "digest": digest_of([dataset, front_end])}
+        )
+
+
+def _corpus(config: Config, dataset: str) -> None:
+    settings, layout = config.datasets[dataset], Layout.of(config)
+    rng = np.random.default_rng(len(dataset))
+    root = layout.work / "audio" / dataset
+    root.mkdir(parents=True)
+    (root / "clip.wav").write_bytes(dataset.encode())
+    classes = CLASSES.get(dataset, CLASSES["audioset"])
+    rows, events = [], []
+    for number in range(CLIPS):
+        name = f"{dataset}_{number:03d}.wav"
+        several = settings.loss == "bce"
+        chosen = (
+            rng.permutation(len(classes))[: rng.integers(1, 4)]
+            if several
+            else [number % len(classes)]
+        )
+        labels = [classes[c] for c in sorted(chosen)]
+        for label in labels if settings.localize else ():
+            onset = round(float(rng.uniform(0, SECONDS - 1)), 3)
+            events.append((name, onset, onset + round(float(rng.uniform(0.4, 1.0)), 3), label))
+        rows.append(
+            {
+                "clip": name,
+                "path": "clip.wav",
+                "start_s": 0.0,
+                "duration_s": SECONDS,
+                "split": ("train", "validation", "test")[number // (CLIPS // 3)],
+                "fold": number % settings.folds if settings.folds else -1,
+                "group": name,
+                "strong": settings.localize,
+                "labels": labels,
+            }
+        )
+    corpus = assemble(
+        dataset,
+        root,
+        classes,
+        pd.DataFrame(rows),
+        multilabel=settings.loss == "bce",
+        synthetic=True,
+        events=pd.DataFrame(events, columns=list(EVENT_COLUMNS)) if settings.localize else None,
+    )
+    save(corpus, layout.corpus(dataset))
+
+
+def make_run(config: Config, cell: Cell, **digests: str) -> None:
+    """Scores, curve and training.json of one run, then its record. `digests` replace the usual."""
+    settings, layout = plan(config, cell), Layout.of(config)
+    task = open_task(
+        settings,
+        layout.corpus(cell.dataset),
+        layout.features(cell.dataset, settings.model.front_end),
+    )
+    folder = layout.run(cell)
+    rng = np.random.default_rng(int(digest_of(str(cell))[:8], 16))
+    skill = SKILL.get(cell.model, 1.8) - (0.5 if cell.variant != "base" else 0.0)
+    skill += rng.normal(0, 0.15)
+    write_scores(
+        folder / "scores.npz",
+        task,
+        {name: _scores(task, name, cell, skill, rng) for name in ("validation", "test")},
+    )
+    write_json_lines(folder / "metrics.jsonl", _curve(config, cell, skill, rng))
+    identity = digest_of(str(cell))
+    parent = settings.parent
+    epochs = settings.recipe.epochs
+    write_json(
+        folder / "training.json",
+        {
+            "key": str(cell),
+            "identity": identity,
+            "parent": parent and {"key": str(parent), "identity": digest_of(str(parent))},
+            "resolved": settings.resolved,
+            "config_digest": settings.digest,
+            "digests": {
+                "code_train": digest_of(cell.model),
+                "data": digest_of(cell.dataset),
+                "features": digest_of([cell.dataset, settings.model.front_end]),
+                "pins": digest_of("pins"),
+                **digests,
+            },
+            "splits": {name: len(rows) for name, rows in task.rows.items()},
+            "excluded": 0,
+            "seeds": {name: stream_seed(cell.seed, name) for name in PURPOSES},
+            "provenance": {
+                **_environment(),
+                "threads": 1,
+                "device": "cpu",
+                "deterministic": True,
+                "command": f"python -m bench train {cell}",
+                "started": "2026-11-22T10:00:00+00:00",
+                "finished": "2026-11-22T10:01:00+00:00",
+            },
+            "parameters": {"htsat": 610_000, "ast": 870_000, "pann": 790_000}.get(cell.model, 3000),
+            "cost": {
+                "train_seconds": 40.0 + skill,
+                "train_hours": (40.0 + skill) / 3600,
+                "score_seconds": 1.0,
+                "clips_seen": CLIPS // 3 * epochs,
+                "clips_per_second": 180.0 + skill,
+                "peak_memory_mb": 600.0 + 50 * skill,
+                "epochs": epochs,
+                "selected_epoch": epochs,
+                "activation_bytes_per_clip": None
+                if cell.model == "linear"
+                else {"htsat": 9.1e6, "ast": 21.5e6}.get(cell.model, 14e6),
+            },
+        },
+    )
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluate_cell(config, cell)
+
+
+def _scores(task: Task, split: str, cell: Cell, skill: float, rng: np.random.Generator) -> Scores:
+    rows = task.rows[split]
+    targets = task.targets[rows]
+    logits = rng.normal(0, 1, targets.shape) + skill * (2 * targets - 1)
+    clips = 1 / (1 + np.exp(-logits))
+    if not task.corpus.multilabel:
+        clips = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    if task.corpus.events is None or cell.model in ("ast", "linear"):
+        return Scores(clips.astype(np.float32), None, 0.0)
+    step = SECONDS / FRAMES
+    active = np.zeros((len(rows), FRAMES, len(task.corpus.classes)))
+    names = task.corpus.clips["clip"].to_numpy()[rows].tolist()
+    events = task.corpus.events[task.corpus.events["filename"].isin(names)]
+    for name, onset, offset, label in events.itertuples(index=False):
+        span = slice(round(onset / step), max(round(offset / step), round(onset / step) + 1))
+        active[names.index(name), span, task.corpus.classes.index(label)] = 1
+    frames = rng.normal(0, 0.8, active.shape) + skill * (2 * active - 1)
+    return Scores(clips.astype(np.float32), (1 / (1 + np.exp(-frames))).astype(np.float16), step)
+
+
+def _curve(
+    config: Config, cell: Cell, skill: float, rng: np.random.Generator
+) -> list[dict[str, Any]]:
+    selection = config.datasets[cell.dataset].selection
+    epochs = plan(config, cell).recipe.epochs
+    return [
+        {
+            "epoch": epoch,
+            "step": epoch * 2,
+            "train_loss": 2.0 / epoch,
+            "learning_rate": 1e-3,
+            f"validation_{selection}": float(
+                np.clip(0.4 * skill * (1 - 0.8**epoch) + rng.normal(0, 0.02), 0, 1)
+            ),
+            "seconds": 2.0 * epoch,
+        }
+        for epoch in range(1, epochs + 1)
+    ]
+
+
+def make_cost(config: Config, model: str) -> None:
+    """The cost measurement of one full-size model."""
+    parameters = {"htsat": 29_963_431, "ast": 87_728_641, "pann": 80_753_615}.get(model, 5_000_000)
+    published = config.cost.models[model].get("published_parameters")
+    write_json(
+        Layout.of(config).results / "cost" / f"{model}.json",
+        {
+            "model": model,
+            "parameters": parameters,
+            "published_parameters": published,
+            "activation_bytes_per_clip": parameters * 11.0,
+            "macs_per_clip": parameters * 400.0,
+            "train_clips_per_second": 1.37,
+            "inference_clips_per_second": 4.4,
+            "peak_memory_mb": 3100.5,
+            "batch_size": config.cost.batch_size,
+            "steps": config.cost.steps,
+            "precision": "fp32",
+            "threads": 2,
+            "device": "cpu",
+            "provenance": _environment(),
+        },
+    )
+
+
+def _environment() -> dict[str, Any]:
+    return {
+        "git_sha": "0123456789abcdef0123456789abcdef01234567",
+        "dirty": True,
+        "diff_sha256": digest_of("diff"),
+        "python": "3.11.9",
+        "packages": {"torch": "2.13.0", "numpy": "2.4.0", "mlflow": None},
+        "pins_sha256": digest_of("pins"),
+        "platform": "Linux",
+        "cpu": "Made-up CPU avx2",
+        "cores": 2,
+    }
+
+
+def change_record(config: Config, cell: Cell, **values: Any) -> None:
+    """Overwrite parts of a record: nested mappings are merged, anything else replaced."""
+    path = Layout.of(config).run(cell) / "record.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    write_json(path, _merged(record, values))
+
+
+def _merged(base: Any, change: Any) -> Any:
+    if isinstance(base, dict) and isinstance(change, Mapping):
+        return base | {key: _merged(base.get(key), value) for key, value in change.items()}
+    return change
