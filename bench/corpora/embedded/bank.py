@@ -16,7 +16,10 @@ class Bank(Protocol):
     `render` (generators in equal states) give equal samples in every process.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Short and unlike that of other banks."""
+        ...
 
     def describe(self) -> dict[str, Any]:
         """JSON-like values that determine every sound; a change of them rebuilds the corpora."""

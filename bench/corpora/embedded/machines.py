@@ -124,7 +124,7 @@ def electric_shaver(draw: Draw, rng: Generator) -> Array:
     touch = wander(rng, n, touches)
     speed = _run_up(rng, n, 0.25, 0.25) * (1 - 0.012 * touch + 0.003 * wander(rng, n, 25))
     buzz = _whine(pitch * speed, tones)
-    bright = sum(band_pass(buzz, hertz, 3.0) for hertz in casing)
+    bright = band_pass(buzz, casing[0], 3.0) + band_pass(buzz, casing[1], 3.0)
     air = unit(noise(rng, n, [(500, -20), (3000, -3), (8000, 0), (14000, tilt)]))
     return 0.5 * buzz + unit(bright) * (1 + bite * touch) + hair * air * (1 + bite * touch)
 

@@ -33,7 +33,8 @@ _HOP = _PIECE // 2
 
 def _taylor(first: int, step: int, sign: int, factor: float, terms: int) -> tuple[float, ...]:
     """Coefficients sign^k factor^n / n! for n = first, first + step, ..., highest first."""
-    values, n, value = [], 0, 1.0
+    values: list[float] = []
+    n, value = 0, 1.0
     while len(values) < terms:
         if n >= first and (n - first) % step == 0:
             values.append(value * sign ** len(values))
@@ -132,7 +133,9 @@ def tone(frequency: float | Array, samples: int, start: float = 0.0) -> Array:
 def harmonics(cycles: Array, amplitudes: Sequence[float]) -> Array:
     """Sum of a_k sin(2 pi k x), k = 1, 2, ..., read from a table of one period."""
     grid = np.arange(_TABLE + 1) / _TABLE
-    table = sum(a * sin2pi(k * grid) for k, a in enumerate(amplitudes, 1))
+    table = np.zeros(_TABLE + 1)
+    for order, amplitude in enumerate(amplitudes, 1):
+        table += amplitude * sin2pi(order * grid)
     place_in_table = (cycles - np.floor(cycles)) * _TABLE
     whole = place_in_table.astype(np.int64)
     rest = place_in_table - whole

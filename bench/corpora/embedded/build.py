@@ -1,0 +1,271 @@
+"""Build the four embedded corpora and their manifest."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import io
+import math
+import multiprocessing
+import shutil
+import sys
+import wave
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bench.code_digest import stage_digest
+from bench.corpora.embedded import write_audioset, write_desed, write_esc50, write_speechcommands
+from bench.corpora.embedded.bank import Bank
+from bench.corpora.embedded.layout import Planned
+from bench.corpora.embedded.pools import Pools, share_out
+from bench.corpora.embedded.scenes import Clip, Event, Spec
+from bench.corpora.embedded.sizes import EmbeddedSizes
+from bench.corpora.embedded.synthetic import SyntheticBank
+from bench.files import UserError, digest_file, digest_of, read_json, write_json, write_text
+from bench.locks import Lock
+from bench.parallel import ordered_map
+
+MANIFEST = "manifest.json"
+LICENCE = "LICENCE.txt"
+CORPORA = ("audioset", "esc50", "speechcommands", "desed")
+BATCH = 8  # specs per task
+_MARK = ".embedded-corpora"  # stands in folders that may be written over
+_LOCK = ".embedded-lock"
+_STAGE = ".unfinished"
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) in specifications."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that a worker wrote."""
+
+    path: str
+    size: int
+    sha256: str
+    events: tuple[Event, ...]
+
+
+def build(
+    root: str | Path,
+    sizes: EmbeddedSizes,
+    bank: Bank | None = None,
+    *,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write `root`/{audioset,esc50,speechcommands,desed}, a licence text and manifest.json.
+
+    Nothing happens where an intact corpus of the same bank, sizes and code lies. Else everything
+    is made in a hidden folder, moved into place, and the manifest is written last, so whoever
+    finds a manifest finds everything that it names. Any number of workers gives the same bytes.
+
+    Args:
+        root: an empty or absent folder, or one that an earlier call wrote.
+        sizes: numbers of clips and difficulty.
+        bank: sounds; the synthetic bank where it is None. Command words, and what the bank lacks
+            of DESED's classes and of backgrounds, are synthetic in any case.
+        workers: processes.
+        progress: see `Progress`.
+
+    Returns:
+        The manifest: `files` (path -> size and sha256), `digest` over them, `parameters`,
+        `groups` (corpus -> class -> split -> sources), `synthetic`, and notes on the classes.
+
+    Raises:
+        UserError: `root` holds files of others, cannot be written, or is being built already.
+    """
+    root = Path(root)
+    synthetic = SyntheticBank(sizes.sources, sizes.variation)
+    chosen = bank or synthetic
+    parameters = _parameters(chosen, synthetic, sizes)
+    _claim(root)
+    lock = Lock(root / _LOCK, f"building {root}").acquire(math.inf)
+    try:
+        found = _intact(root, parameters)
+        return found or _build(root, sizes, chosen, synthetic, parameters, workers, progress)
+    finally:
+        lock.release()
+
+
+def _build(
+    root: Path,
+    sizes: EmbeddedSizes,
+    bank: Bank,
+    synthetic: Bank,
+    parameters: dict[str, Any],
+    workers: int,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    pools = share_out(bank, synthetic, sizes.esc_classes)
+    layouts = (
+        write_audioset.plan(sizes, pools),
+        write_esc50.plan(sizes, pools),
+        write_speechcommands.plan(sizes, synthetic),
+        write_desed.plan(sizes, pools),
+    )
+    stage = root / _STAGE
+    shutil.rmtree(stage, ignore_errors=True)
+    banks = {bank.name: bank, synthetic.name: synthetic}
+    files: dict[str, dict[str, Any]] = {}
+    events: dict[str, tuple[Event, ...]] = {}
+    specs = [planned.spec for layout in layouts for planned in layout.clips]
+    for written in _render(stage, banks, specs, workers, progress):
+        files[written.path] = {"bytes": written.size, "sha256": written.sha256}
+        events[written.path] = written.events
+    notices = dict.fromkeys(of.notice() for of in (bank, synthetic))
+    texts = {LICENCE: "\n".join(notices)}
+    for layout in layouts:
+        texts |= layout.tables(events)
+    for path, text in texts.items():
+        write_text(stage / path, text)
+        data = text.encode()
+        files[path] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    manifest = {
+        "format": 1,
+        "synthetic": all(bank.is_synthetic(name) for name in bank.classes()),
+        "bank": bank.name,
+        "parameters": parameters,
+        "digest": data_digest(files),
+        "total_bytes": sum(entry["bytes"] for entry in files.values()),
+        "synthesised": _synthesised(bank, pools),
+        "shared_between_esc50_and_soundscapes": pools.shared,
+        "groups": {layout.name: _groups(layout.clips) for layout in layouts},
+        "files": dict(sorted(files.items())),
+    }
+    (root / MANIFEST).unlink(missing_ok=True)
+    for name in (*CORPORA, LICENCE):
+        _remove(root / name)
+        (stage / name).rename(root / name)
+    stage.rmdir()
+    write_json(root / MANIFEST, manifest)
+    return manifest
+
+
+def data_digest(files: dict[str, dict[str, Any]]) -> str:
+    """sha256 over (path, size, sha256) of all files, by path."""
+    return digest_of([[p, f["bytes"], f["sha256"]] for p, f in sorted(files.items())])
+
+
+def _parameters(bank: Bank, synthetic: Bank, sizes: EmbeddedSizes) -> dict[str, Any]:
+    """All that the bytes depend on."""
+    return {
+        "bank": bank.describe(),
+        "synthetic": synthetic.describe(),
+        "sizes": sizes.model_dump(mode="json"),
+        "code": stage_digest("embed"),
+        "versions": {name: version(name) for name in ("espeakng-loader", "numpy", "scipy")},
+    }
+
+
+def _claim(root: Path) -> None:
+    """Make the folder ours, if it is empty or was so before."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if (root / _MARK).exists():
+            return
+        if any(root.iterdir()):
+            raise UserError(
+                f"{root}: holds files that the embedded builder did not write; "
+                "set embedded.root to an empty folder"
+            )
+        write_text(root / _MARK, "Written by `python -m bench embed`, which may overwrite it.\n")
+    except OSError as error:
+        raise UserError(f"{root}: cannot be used as a folder ({error.strerror})") from error
+
+
+def _intact(root: Path, parameters: dict[str, Any]) -> dict[str, Any] | None:
+    """The manifest, if it is of these parameters and every file is as it says."""
+    if not (root / MANIFEST).exists():
+        return None
+    try:
+        manifest = read_json(root / MANIFEST)
+        if manifest["parameters"] != parameters:
+            return None
+        whole = all(
+            digest_file(root / path) == entry["sha256"] for path, entry in manifest["files"].items()
+        )
+    except (UserError, OSError, KeyError, TypeError, AttributeError):
+        return None
+    return manifest if whole else None
+
+
+def _render(
+    stage: Path,
+    banks: dict[str, Bank],
+    specs: Sequence[Spec],
+    workers: int,
+    progress: Progress | None,
+) -> Iterator[Written]:
+    batches = [specs[start : start + BATCH] for start in range(0, len(specs), BATCH)]
+    work = partial(_render_batch, stage, banks)
+    done = 0
+    for batch, written in zip(batches, ordered_map(work, batches, workers, work), strict=True):
+        yield from written
+        done += len(batch)
+        if progress:
+            progress(done, len(specs))
+
+
+def _render_batch(stage: Path, banks: dict[str, Bank], specs: Sequence[Spec]) -> list[Written]:
+    if multiprocessing.parent_process() is not None:
+        _keep_memory()
+    return [_write(stage, clip) for spec in specs for clip in spec.make(banks)]
+
+
+def _write(stage: Path, clip: Clip) -> Written:
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(clip.rate)
+        file.writeframes(clip.samples.astype("<i2").tobytes())
+    data = buffer.getvalue()
+    path = stage / clip.path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return Written(clip.path, len(data), hashlib.sha256(data).hexdigest(), clip.events)
+
+
+@cache
+def _keep_memory() -> None:
+    """Tell glibc to keep freed memory: fresh pages for every array cost half of the time."""
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+        for option in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+            if mallopt is not None:
+                mallopt(option, 1 << 28)
+
+
+def _groups(clips: Sequence[Planned]) -> dict[str, dict[str, list[str]]]:
+    """Class -> split -> groups in use."""
+    used: dict[str, dict[str, set[str]]] = {}
+    for planned in clips:
+        for name, group in planned.spec.sources():
+            used.setdefault(name, {}).setdefault(planned.split, set()).add(group)
+    return {
+        name: {split: sorted(groups) for split, groups in sorted(splits.items())}
+        for name, splits in sorted(used.items())
+    }
+
+
+def _synthesised(bank: Bank, pools: Pools) -> dict[str, Any]:
+    """What is not recorded, for whoever reads the scores."""
+    return {
+        "classes": [name for name in bank.classes() if bank.is_synthetic(name)],
+        "desed": list(pools.borrowed),
+        "speechcommands": True,
+        "backgrounds": sorted({bed.name for of in pools.beds.values() for bed in of}),
+    }
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

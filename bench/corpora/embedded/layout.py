@@ -1,0 +1,50 @@
+"""What a corpus' writer hands to the builder, and what the writers share."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from bench.corpora.embedded.scenes import Event, Spec
+from bench.corpora.embedded.synth import Generator
+
+Item = TypeVar("Item")
+
+Events = Mapping[str, tuple[Event, ...]]
+"""Realised events by path of the clip."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A file (or several) to be rendered, and the split that it serves."""
+
+    split: str
+    spec: Spec
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One corpus: its audio, and its text files once the events are known."""
+
+    name: str
+    clips: tuple[Planned, ...]
+    tables: Callable[[Events], dict[str, str]]
+
+
+def youtube_id(*key: object) -> str:
+    """Eleven characters as YouTube's ids have them; one in 64 begins with '-'."""
+    digest = hashlib.sha256(":".join(map(str, key)).encode()).digest()
+    return base64.urlsafe_b64encode(digest)[:11].decode()
+
+
+def pick(rng: Generator, items: tuple[Item, ...] | list[Item]) -> Item:
+    """One of `items`, all alike."""
+    return items[int(rng.integers(len(items)))]
+
+
+def number_of_sounds(rng: Generator) -> int:
+    """One to four sounds in a clip, fewer more often."""
+    return int(rng.choice(4, p=(0.35, 0.3, 0.2, 0.15))) + 1

@@ -1,0 +1,70 @@
+"""How large the embedded corpora are, and how hard."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from bench.config import Strict
+
+
+class EmbeddedSizes(Strict):
+    """Numbers of clips, and the knobs of their difficulty.
+
+    The defaults make the corpora of config/default.yaml; difficulty was set on validation data
+    with a linear model and a small CNN and then left alone.
+    """
+
+    seed: int = Field(default=0, description="another seed, other corpora of the same kind")
+    sources: int = Field(default=60, ge=6, le=99, description="synthetic sources per class")
+    clip_seconds: float = Field(default=5.0, ge=2.0, le=30.0, description="of a soundscape")
+    scene_snr_db: tuple[float, float] = Field(default=(0.0, 15.0), description="events over beds")
+    single_snr_db: tuple[float, float] = Field(default=(0.0, 20.0), description="in esc50")
+    word_snr_db: tuple[float, float] = Field(default=(0.0, 20.0), description="words over noise")
+    room: float = Field(default=1.0, ge=0, description="level of reverberation; 0 = none")
+    variation: float = Field(default=1.0, ge=0, description="change between takes")
+
+    audioset_rate: int = Field(default=16_000, ge=8_000, description="Hz; PANNs' copy has 32000")
+    balanced: int = Field(default=240, ge=1, description="clips of the balanced training list")
+    unbalanced: int = Field(default=720, ge=1, description="clips of the unbalanced training list")
+    evaluation: int = Field(default=300, ge=1, description="clips of the evaluation list")
+
+    esc_classes: int = Field(default=20, ge=2, le=50, description="classes of esc50")
+    esc_clips: int = Field(default=4, ge=1, le=26, description="clips per class and fold")
+
+    words: int = Field(default=12, ge=2, le=12, description="command words")
+    speakers: int = Field(default=200, ge=10, le=600, description="speakers of command words")
+    noise_seconds: float = Field(default=20.0, ge=1.0, description="of each noise file")
+
+    desed_rate: int = Field(default=16_000, ge=8_000, description="Hz")
+    weak: int = Field(default=320, ge=1, description="training clips with clip labels")
+    strong: int = Field(default=320, ge=1, description="synthetic training soundscapes with times")
+    validation: int = Field(default=160, ge=1, description="clips with times, for thresholds")
+    public: int = Field(default=240, ge=1, description="clips with times, for the test")
+    distractor_share: float = Field(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="share of desed with an unlabelled sound",
+    )
+    empty_share: float = Field(
+        default=0.05, ge=0, le=1, description="share of strongly labelled clips without any event"
+    )
+
+
+SMOKE = EmbeddedSizes(
+    sources=12,
+    clip_seconds=3.0,
+    balanced=24,
+    unbalanced=48,
+    evaluation=30,
+    esc_classes=5,
+    esc_clips=2,
+    words=4,
+    speakers=30,
+    noise_seconds=2.0,
+    weak=30,
+    strong=30,
+    validation=16,
+    public=24,
+)
+"""About a tenth of the default, for tests."""
