@@ -1,4 +1,4 @@
-"""`python -m bench VERB`: every stage of the pipeline, and the questions that a person asks of it."""
+"""`python -m bench VERB`: every stage of the pipeline, and what a person asks of it."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ VERBS = {
     "cost": Verb("bench.cost", "measure one full-size model for a few steps"),
     "track": Verb("bench.tracking", "bring the MLflow store up to date with the records"),
     "report": Verb("reports.build", "write the report and the tables"),
+    "check": Verb("bench.preflight", "whether anything stands in the way of a profile"),
     "plan": Verb("bench.plan", "jobs, hours and disk ahead"),
     "status": Verb("bench.status", "what ran, what runs, what is left"),
     "explain": Verb("bench.explain", "where a number came from"),

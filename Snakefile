@@ -1,0 +1,32 @@
+"""The whole benchmark: `snakemake --cores all [--configfile config/PROFILE.yaml]`."""
+
+from snakemake.utils import min_version, validate
+
+min_version("9.27")
+
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/default.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+validate(settings.model_dump(mode="json"), "workflow/schemas/config.schema.json")
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/runs.smk"
+include: "workflow/rules/cost.smk"
+include: "workflow/rules/report.smk"
+include: "workflow/rules/hooks.smk"
+
+
+rule all:
+    """The report with its tables, and the MLflow store."""
+    default_target: True
+    input:
+        rules.report.output.page,
+        rules.track.output.digest,
+    message:
+        "the report and the MLflow store"

@@ -1,0 +1,164 @@
+"""`python -m bench status`: what ran, what runs, what is left."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import config, locks
+from bench.cells import Cell, Layout, list_cells, plan
+from bench.config import Config
+from bench.estimate import Estimate, wall_seconds
+from bench.files import UserError, read_json
+from bench.jobs import STAGES, Job, list_jobs
+from bench.plan import duration
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument(
+        "--results", action="store_true", help="show the leading figures and where the report is"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Entry of the verb."""
+    settings = config.load(args.config)
+    print(results(settings) if args.results else overview(settings))
+    return 0
+
+
+def snakemake_lock(settings: Config) -> Path:
+    """The lock that a live Snakemake call holds on a profile."""
+    return Layout.of(settings).results / ".snakemake.lock"
+
+
+def resolved_path(settings: Config) -> Path:
+    """The profile as the commands read it, overrides included."""
+    return Layout.of(settings).results / "config.json"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A training at work: epochs done of all, and the seconds it has taken."""
+
+    cell: Cell
+    epoch: int
+    epochs: int
+    seconds: float
+
+    @property
+    def seconds_left(self) -> float | None:
+        """From its own pace; None before its first epoch."""
+        return self.seconds / self.epoch * (self.epochs - self.epoch) if self.epoch else None
+
+
+def running_trainings(settings: Config) -> list[Running]:
+    """The trainings whose state a live process holds, on any machine that shares the folder."""
+    cells = {str(cell): cell for cell in list_cells(settings)}
+    found = []
+    for path in sorted((Layout.of(settings).work / "state").glob("*.lock")):
+        cell = cells.get((locks.holder(path) or {}).get("purpose", ""))
+        if cell is None:
+            continue
+        last = _last_line(path.with_suffix("") / "metrics.jsonl")
+        epochs = plan(settings, cell).recipe.epochs
+        found.append(Running(cell, int(last.get("epoch", 0)), epochs, last.get("seconds", 0.0)))
+    return found
+
+
+def seconds_left(settings: Config, todo: Sequence[Job], running: Sequence[Running]) -> float:
+    """Seconds until the jobs `todo` are done on this machine, at the pace of what has finished."""
+    estimate = Estimate.of(settings)
+    under_way = {item.cell: item for item in running}
+
+    def seconds(job: Job) -> float | None:
+        expected = estimate.seconds(job)
+        item = under_way.get(job.cell) if job.cell and job.stage == "train" else None
+        if item is None or item.seconds_left is None:
+            return expected
+        return item.seconds_left
+
+    return wall_seconds((job, seconds(job)) for job in todo)
+
+
+def overview(settings: Config) -> str:
+    """Jobs by stage, the trainings at work, and the time left."""
+    jobs = list_jobs(settings)
+    todo = [job for job in jobs if not job.done]
+    running = running_trainings(settings)
+    lines = [settings.title]
+    for stage in STAGES:
+        mine = [job for job in jobs if job.stage == stage]
+        if mine:
+            lines.append(f"  {stage:<12}{sum(job.done for job in mine):>5} of {len(mine)} done")
+    for item in running:
+        left = "" if item.seconds_left is None else f", {duration(item.seconds_left)} left"
+        lines.append(f"  training {item.cell}: epoch {item.epoch} of {item.epochs}{left}")
+    supervisor = locks.holder(snakemake_lock(settings))
+    if supervisor:
+        lines.append(f"snakemake is at work: process {supervisor['pid']} on {supervisor['host']}")
+    if todo:
+        left = duration(seconds_left(settings, todo, running))
+        lines.append(f"{len(todo)} of {len(jobs)} jobs left, about {left} on this machine")
+    else:
+        lines.append("every job is done; `snakemake -n` says whether any is out of date")
+    return "\n".join(lines)
+
+
+def results(settings: Config) -> str:
+    """Each data set's leading figure by model and variant, and the paths to open."""
+    layout = Layout.of(settings)
+    values: dict[tuple[str, str], list[float]] = defaultdict(list)
+    missing = 0
+    for cell in list_cells(settings):
+        name = (cell.dataset, _label(cell))
+        try:
+            record = read_json(layout.run(cell) / "record.json")
+        except UserError:
+            missing += 1
+            continue
+        found = record["metrics"]["test"].get(settings.datasets[cell.dataset].metric)
+        values[name] += [found["value"]] if found else []
+    lines = [f"{settings.title}: test figures in percent, mean ± standard deviation over seeds"]
+    for dataset, chosen in settings.datasets.items():
+        lines += ["", f"{dataset} ({chosen.metric})"]
+        for (of, label), runs in values.items():
+            if of == dataset:
+                lines.append(f"  {label:<28}{_spread(runs)}")
+    if missing:
+        lines += ["", f"{missing} runs have no record yet"]
+    store = f"sqlite:///{layout.results}/mlflow.db"
+    lines += [
+        "",
+        f"report   {layout.report}/index.html",
+        f"tables   {layout.report}/tables/",
+        f"records  {layout.results}/runs/",
+        f"MLflow   make ui PROFILE={settings.profile}   ({store})",
+    ]
+    return "\n".join(lines)
+
+
+def _label(cell: Cell) -> str:
+    return cell.model if cell.variant == "base" else f"{cell.model} ({cell.variant})"
+
+
+def _spread(runs: list[float]) -> str:
+    if not runs:
+        return "cannot localize"
+    mean = 100 * statistics.mean(runs)
+    spread = f" ± {100 * statistics.stdev(runs):4.1f}" if len(runs) > 1 else ""
+    return f"{mean:5.1f}{spread}   n = {len(runs)}"
+
+
+def _last_line(path: Path) -> dict[str, float]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return dict(json.loads(lines[-1]))
+    except (OSError, IndexError, ValueError):
+        return {}

@@ -1,0 +1,71 @@
+# What the rules share: the checked profile, its folders and runs, and what triggers a job again.
+
+import os
+import sys
+from pathlib import Path
+
+from bench import preflight, slots, supervise
+from bench.cells import Layout, feature_sets
+from bench.code_digest import ROOT
+from bench.config import load
+from bench.estimate import Estimate
+from bench.files import UserError
+from bench.locks import SUPERVISOR
+from bench.status import resolved_path
+from bench.triggers import Triggers
+from snakemake.exceptions import WorkflowError
+
+try:
+    settings = load(config)
+    if workflow.is_main_process:
+        preflight.check(settings)
+except UserError as error:
+    raise WorkflowError(str(error)) from error
+
+layout = Layout.of(settings)
+triggers = Triggers(settings)
+estimate = Estimate.of(settings)
+
+RESOLVED = resolved_path(settings)  # what the commands read: overrides included
+RUN = layout.results / "runs" / "{cell}"
+LOGS = layout.work / "logs"
+GPUS = min(1, len(slots.devices()))
+
+# The commands run with this Python and this code, whatever the shell would find.
+os.environ.update(
+    {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONPATH": str(ROOT),
+        SUPERVISOR: str(os.getpid()),
+    }
+)
+
+
+wildcard_constraints:
+    dataset="|".join(settings.datasets),
+    front_end="|".join(name for _, name in feature_sets(settings)),
+    cell="|".join(triggers.plans),
+    model="|".join(settings.cost.models) or "none",
+
+
+def corpus_of(wildcards):
+    """The corpus that a run reads."""
+    return layout.corpus(triggers.plans[wildcards.cell].cell.dataset) / "corpus.json"
+
+
+def features_of(wildcards):
+    """The features that a run reads."""
+    chosen = triggers.plans[wildcards.cell]
+    return layout.features(chosen.cell.dataset, chosen.model.front_end) / "digest.json"
+
+
+def parent_of(wildcards):
+    """The run whose weights a run starts from, where it has one."""
+    parent = triggers.plans[wildcards.cell].parent
+    return layout.run(parent) / "training.json" if parent else []
+
+
+def manifest_of(wildcards):
+    """What stands for the audio files, where they are built here."""
+    built = preflight.built_here(settings, wildcards.dataset)
+    return rules.embed.output.manifest if built else []

@@ -1,0 +1,22 @@
+# What the full-size models cost on this machine.
+
+
+rule cost:
+    """Measure parameters, activation memory and step time of one full-size model.
+    It takes the whole machine, so that nothing else disturbs its times."""
+    output:
+        facts=layout.results / "cost" / "{model}.json",
+    log:
+        LOGS / "cost" / "{model}.log",
+    conda:
+        "../../environment.yml"
+    threads: workflow.cores
+    resources:
+        gpu=GPUS,
+    params:
+        config=RESOLVED,
+        triggers=lambda wildcards: triggers.cost(wildcards.model),
+    message:
+        "measure the full-size {wildcards.model}"
+    shell:
+        "python -m bench cost {wildcards.model} --config {params.config} &> {log}"

@@ -1,0 +1,52 @@
+# What a person reads: the MLflow store and the report, both made from the records alone.
+
+RECORDS = list(layout.records(settings))
+
+
+rule track:
+    """Bring the MLflow store up to date with the records.
+    One job writes it, and what is unchanged stays: the store is a view that can be rebuilt.
+    """
+    input:
+        records=RECORDS,
+    output:
+        digest=layout.results / "mlflow.json",
+    log:
+        LOGS / "track.log",
+    conda:
+        "../../environment.yml"
+    params:
+        config=RESOLVED,
+        triggers=triggers.track(),
+    message:
+        "bring the MLflow store up to date"
+    shell:
+        "python -m bench track --config {params.config} &> {log}"
+
+
+rule report:
+    """Write the report and its tables from records, corpora and measured cost.
+    The page is self-contained; the tables are Markdown, LaTeX and CSV."""
+    input:
+        records=RECORDS,
+        corpora=[layout.corpus(name) / "corpus.json" for name in settings.datasets],
+        cost=[
+            layout.results / "cost" / f"{model}.json" for model in settings.cost.models
+        ],
+    output:
+        page=report(
+            layout.report / "index.html",
+            caption="../report/page.rst",
+            category="Report",
+        ),
+    log:
+        LOGS / "report.log",
+    conda:
+        "../../environment.yml"
+    params:
+        config=RESOLVED,
+        triggers=triggers.report(),
+    message:
+        "write the report"
+    shell:
+        "python -m bench report --config {params.config} &> {log}"
