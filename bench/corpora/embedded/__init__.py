@@ -1,7 +1,7 @@
 """Small corpora in the layouts of AudioSet, ESC-50, Speech Commands V2 and DESED, made here."""
 
 from bench.corpora.embedded.bank import Bank
-from bench.corpora.embedded.build import build
+from bench.corpora.embedded.builder import build
 from bench.corpora.embedded.sizes import SMOKE, EmbeddedSizes
 from bench.corpora.embedded.synthetic import SyntheticBank
 

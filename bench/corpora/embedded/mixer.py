@@ -6,7 +6,8 @@ from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
-from scipy.signal import firwin, oaconvolve, resample_poly
+from scipy.fft import irfft, next_fast_len, rfft
+from scipy.signal import firwin, resample_poly
 
 from bench.corpora.embedded.synth import RATE, Array, Generator, exp2, gain, high_pass, low_pass
 
@@ -16,6 +17,7 @@ STEP_MS = 5
 """Times of sounds are multiples of this: the hop of the envelope."""
 STEP = RATE * STEP_MS // 1000
 LONGEST_ROOM = 0.35
+_GRAIN = 640  # whole numbers of it last whole numbers of samples at every rate divisible by 50
 
 
 def resample(x: Array, rate: int | Fraction, target: int) -> Array:
@@ -118,9 +120,22 @@ def room(rng: Generator, strength: float, rate: int = RATE) -> Array:
     return response
 
 
-def reverberate(x: Array, response: Array) -> Array:
-    """`x` heard in a room, cut to its own length."""
-    return oaconvolve(x, response)[: len(x)]
+def in_room(dry: Array, background: Array, response: Array, rate: int) -> Array:
+    """dry * response + background, both at RATE, as sampled at `rate`, cut to the same duration.
+
+    One pass through the spectrum does both: the product is the convolution (with room for its
+    tail), and leaving out or adding high bins changes the rate. The top twentieth of the narrower
+    band fades out.
+    """
+    padded = _GRAIN * next_fast_len(-(-(len(dry) + len(response)) // _GRAIN), real=True)
+    spectrum = rfft(dry, padded) * rfft(response, padded) + rfft(background, padded)
+    target = padded * rate // RATE
+    bins = target // 2 + 1
+    kept = min(bins, len(spectrum))
+    spectrum[kept - kept // 20 : kept] *= np.linspace(1.0, 0.0, kept // 20)
+    result = np.zeros(bins, np.complex128)
+    result[:kept] = spectrum[:kept]
+    return irfft(result, target)[: len(dry) * rate // RATE] * (target / padded)
 
 
 def to_int16(x: Array, peak: float) -> Array:

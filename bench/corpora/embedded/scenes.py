@@ -189,17 +189,15 @@ class SpokenWords:
         ]
 
     def _clip(self, rng: Generator, pcm: Array) -> Array:
-        x = mixer.resample(pcm / 32768.0, words.RATE, self.rate)[: self.rate]
-        seconds = 1.0 if rng.random() < 0.85 else rng.uniform(len(x) / self.rate, 1.0)
-        samples = max(len(x), round(seconds * self.rate))
+        x = mixer.resample(pcm / 32768.0, words.RATE, RATE)[:RATE]
+        length = len(x) / RATE
+        seconds = 1.0 if rng.random() < 0.85 else rng.uniform(length, 1.0)
+        samples = max(len(x), round(seconds * self.rate) * RATE // self.rate)
         dry = np.zeros(samples)
         place(dry, unit(x), int(rng.integers(0, samples - len(x) + 1)))
-        if self.acoustics.room > 0:
-            dry = mixer.reverberate(dry, mixer.room(rng, self.acoustics.room, self.rate))
-        bend = [(hertz, rng.uniform(-24, 0)) for hertz in (100, 800, 4000, 16000)]
-        hum = unit(noise(rng, samples, bend))  # at half of synth.RATE the bend lies an octave lower
-        level = 1.0 / _level(rng, self.acoustics.snr_db)
-        return mixer.to_int16(dry + level * hum, rng.uniform(0.1, 0.95))
+        bend = [(hertz, rng.uniform(-24, 0)) for hertz in (60, 500, 2500, 8000)]
+        background = unit(noise(rng, samples, bend)) / _level(rng, self.acoustics.snr_db)
+        return _finish(dry, background, self.rate, self.acoustics, rng)
 
 
 def merged(events: list[Event]) -> tuple[Event, ...]:
@@ -256,9 +254,8 @@ def _finish(
     dry: Array, background: Array, rate: int, acoustics: Acoustics, rng: Generator
 ) -> Array:
     """Room, background and hiss; the result as int16 at `rate`, never clipped."""
-    if acoustics.room > 0:
-        dry = mixer.reverberate(dry, mixer.room(rng, acoustics.room))
-    mix = mixer.resample(dry + background, RATE, rate)
+    response = mixer.room(rng, acoustics.room)
+    mix = mixer.in_room(dry, background, response, rate)
     mix = mix + _level(rng, acoustics.hiss_db) * rng.standard_normal(len(mix))
     return mixer.to_int16(mix, rng.uniform(0.1, 0.95))
 

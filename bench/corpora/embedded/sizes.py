@@ -23,7 +23,7 @@ class EmbeddedSizes(Strict):
     room: float = Field(default=1.0, ge=0, description="level of reverberation; 0 = none")
     variation: float = Field(default=1.0, ge=0, description="change between takes")
 
-    audioset_rate: int = Field(default=16_000, ge=8_000, description="Hz; PANNs' copy has 32000")
+    audioset_rate: int = Field(default=16_000, ge=8_000, multiple_of=50, description="Hz")
     balanced: int = Field(default=240, ge=1, description="clips of the balanced training list")
     unbalanced: int = Field(default=720, ge=1, description="clips of the unbalanced training list")
     evaluation: int = Field(default=300, ge=1, description="clips of the evaluation list")
@@ -35,7 +35,7 @@ class EmbeddedSizes(Strict):
     speakers: int = Field(default=200, ge=10, le=600, description="speakers of command words")
     noise_seconds: float = Field(default=20.0, ge=1.0, description="of each noise file")
 
-    desed_rate: int = Field(default=16_000, ge=8_000, description="Hz")
+    desed_rate: int = Field(default=16_000, ge=8_000, multiple_of=50, description="Hz")
     weak: int = Field(default=320, ge=1, description="training clips with clip labels")
     strong: int = Field(default=320, ge=1, description="synthetic training soundscapes with times")
     validation: int = Field(default=160, ge=1, description="clips with times, for thresholds")
