@@ -92,17 +92,6 @@ class OperatingPoint:
             "validation_f1": list(self.validation_f1),
         }
 
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> OperatingPoint:
-        """The inverse of `to_json`."""
-        return cls(
-            tuple(value["classes"]),
-            tuple(value["thresholds"]),
-            tuple(value["median_filters"]),
-            value["source"],
-            tuple(value["validation_f1"]),
-        )
-
 
 def published_operating_point(
     name: str, classes: Sequence[str], median_filter: int = 1
@@ -229,9 +218,14 @@ def whole_clip_scores(
 
     Fed to `choose_operating_point` and `detect` this is the baseline that knows what sounds, but
     not when: each class above its threshold is active from start to end.
+
+    Args:
+        durations: of all splits, so that the frame has one length in all of them.
     """
     scores = np.asarray(clip_scores, np.float32)
-    return scores[:, None, :], max(durations[clip] for clip in clip_ids)
+    if scores.ndim != 2 or len(scores) != len(clip_ids):
+        raise ValueError(f"clip scores {scores.shape} are not (clips, classes) for {len(clip_ids)}")
+    return scores[:, None, :], max(durations.values())
 
 
 def always_active(

@@ -93,12 +93,6 @@ def tagging_metrics(
     return {metric.name: metric for metric in metrics}
 
 
-def mean_average_precision(scores: ArrayLike, targets: ArrayLike, classes: Sequence[str]) -> Metric:
-    """Mean of `average_precision` over the classes with positives."""
-    values = average_precision(scores, targets)
-    return _macro("mAP", values, classes, "average_precision", {})
-
-
 def d_prime(area: float) -> float:
     """Distance of two unit-variance normals with this AUC: sqrt(2) x inverse normal CDF.
 
