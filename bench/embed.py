@@ -1,0 +1,40 @@
+"""`python -m bench embed`: build the small corpora that a profile embeds."""
+
+from __future__ import annotations
+
+import argparse
+
+from bench import config
+from bench.files import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("--workers", type=int, default=2, help="processes (any number, same bytes)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Entry of the verb."""
+    settings = config.load(args.config)
+    if settings.embedded is None:
+        raise UserError(f"profile '{settings.profile}' embeds no corpora; there is nothing to build")
+    from bench.corpora.embedded import EmbeddedSizes, build
+    from bench.meter import Meter
+
+    sizes = config.parse(EmbeddedSizes, settings.embedded.sizes, "embedded.sizes")
+    bank = None
+    if settings.embedded.bank == "recordings":
+        from bench.corpora.recordings import open_bank
+
+        bank = open_bank(settings.embedded.cache)
+    with Meter("embedded corpora", 0, "clips") as meter:
+
+        def progress(done: int, total: int) -> None:
+            meter.total = total
+            meter.add(done - meter.done)
+
+        manifest = build(
+            settings.embedded.root, sizes, bank, workers=args.workers, progress=progress
+        )
+    print(f"{settings.embedded.root}: {len(manifest['files'])} files, {manifest['digest']}")
+    return 0
