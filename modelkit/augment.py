@@ -21,7 +21,8 @@ Pairing = Literal["reversed", "pairs", "permutation"]
 class SpecAugment:
     """Stripes of features set to the fill value, as torchlibrosa's `SpecAugmentation` draws them.
 
-    Per clip and stripe, the width is uniform in {0, ..., max_width - 1} and the position uniform.
+    Per clip and stripe, the width is uniform in {0, ..., max_width - 1} and the start uniform in
+    {0, ..., size - width - 1}, so the last frame and mel are never masked.
     The defaults are those of PANNs and of HTS-AT's code (the paper of HTS-AT names only the
     largest total, 128 frames and 16 mels).
     """
