@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.corpora.recordings.clips import load_clip
+from bench.corpora.recordings.clips import RATE, load_clip
 from bench.corpora.recordings.fetch import clip_path
 from bench.corpora.recordings.manifest import LICENCES, Recording
 from bench.files import digest_of
@@ -25,10 +25,6 @@ RUNS = {"footsteps": (0.35, 0.65), "keyboard_typing": (0.09, 0.3)}
 """Seconds from one step or stroke to the next: these recordings hold a single one each."""
 LONGEST_STROKE_S = 0.8
 STROKES = (4, 12)
-
-RATE_STEP = 25
-"""Hz. A recording at 11,127 Hz counts as 11,125 Hz, which no one hears: a rate without common
-factors with the corpora's would make a polyphase resampler design millions of taps."""
 
 
 @dataclass(frozen=True)
@@ -81,11 +77,10 @@ class RecordingsBank:
     ) -> tuple[np.ndarray, int]:
         """See `Bank.render`; steps and key strokes come as runs of the group's recordings."""
         clips = self._groups[name][group]
-        sound, rate = self._load(clips[take % len(clips)])
-        if name not in RUNS or len(sound) > LONGEST_STROKE_S * rate:
-            return sound.copy(), rate
-        strokes = [x for x, of in map(self._load, clips) if of == rate]
-        return _run(strokes, rate, RUNS[name], rng), rate
+        sound = self._load(clips[take % len(clips)])
+        if name not in RUNS or len(sound) > LONGEST_STROKE_S * RATE:
+            return sound.copy(), RATE
+        return _run([self._load(clip) for clip in clips], RUNS[name], rng), RATE
 
     def notice(self) -> str:
         """Package, file, author and licence of every recording in use."""
@@ -94,18 +89,17 @@ class RecordingsBank:
     def _used(self) -> list[Recording]:
         return [clip for of in self._groups.values() for clips in of.values() for clip in clips]
 
-    def _load(self, clip: Recording) -> tuple[np.ndarray, int]:
-        sound, rate = load_clip(clip_path(self.cache, clip), clip.sample_rate)
-        return sound, RATE_STEP * round(rate / RATE_STEP)
+    def _load(self, clip: Recording) -> np.ndarray:
+        return load_clip(clip_path(self.cache, clip), clip.sample_rate)
 
 
 def _run(
-    strokes: Sequence[np.ndarray], rate: int, pause_s: tuple[float, float], rng: np.random.Generator
+    strokes: Sequence[np.ndarray], pause_s: tuple[float, float], rng: np.random.Generator
 ) -> np.ndarray:
     """Strokes in a row at uneven times and levels."""
     order = rng.integers(len(strokes), size=int(rng.integers(*STROKES)))
     levels = rng.uniform(0.5, 1.0, len(order))
-    onsets = (np.cumsum(rng.uniform(*pause_s, len(order))) * rate).astype(int)
+    onsets = (np.cumsum(rng.uniform(*pause_s, len(order))) * RATE).astype(int)
     total = np.zeros(onsets[-1] + max(map(len, strokes)))
     for index, level, onset in zip(order, levels, onsets, strict=True):
         total[onset : onset + len(strokes[index])] += level * strokes[index]

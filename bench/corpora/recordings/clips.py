@@ -1,4 +1,4 @@
-"""From a verified file to a clean sound: decode, centre, high-pass, trim."""
+"""From a verified file to a clean sound: decode, centre, high-pass, trim, resample."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+import soxr
 from scipy.signal import butter, sosfiltfilt
+
+RATE = 32_000
+"""Hz. One rate for all: resampling is done once here, whatever odd rate a recording has."""
 
 HIGH_PASS_HZ = 30.0
 FLOOR_DB = -50.0  # quieter beginnings and ends, relative to the loudest moment, are cut
@@ -20,8 +24,8 @@ class ClipError(ValueError):
 
 
 @lru_cache(maxsize=64)
-def load_clip(path: Path, rate: int) -> tuple[np.ndarray, int]:
-    """The clean sound in a file: float64 mono (samples,), read-only, and its sample rate in Hz.
+def load_clip(path: Path, rate: int) -> np.ndarray:
+    """The clean sound in a file: float64 mono (samples,) at `RATE`, read-only.
 
     Args:
         rate: sample rate in Hz of files that name none (".s16": bare little-endian int16).
@@ -40,8 +44,9 @@ def load_clip(path: Path, rate: int) -> tuple[np.ndarray, int]:
     sound = clean(samples, rate)
     if not sound.size:
         raise ClipError(f"{path}: holds no sound")
+    sound = soxr.resample(sound, rate, RATE)
     sound.setflags(write=False)
-    return sound, rate
+    return sound
 
 
 def clean(samples: np.ndarray, rate: int) -> np.ndarray:
@@ -56,7 +61,7 @@ def clean(samples: np.ndarray, rate: int) -> np.ndarray:
     """
     if samples.size < 4 * STEP_S * rate:
         return samples[:0]
-    sections = butter(2, HIGH_PASS_HZ, "highpass", fs=rate, output="sos")
+    sections = butter(4, HIGH_PASS_HZ, "highpass", fs=rate, output="sos")
     padding = min(samples.size - 1, rate // 10)
     samples = sosfiltfilt(sections, samples - samples.mean(), padlen=padding)
     if np.abs(samples).max() < SILENCE:
