@@ -36,7 +36,7 @@ lint: test-environment  ## ruff, mypy, snakefmt, snakemake --lint
 	ruff check .
 	ruff format --check .
 	mypy
-	snakefmt --check --quiet Snakefile workflow
+	snakefmt --check Snakefile workflow
 	snakemake --lint --configfile config/smoke.yaml
 
 ui: environment  ## the MLflow UI on 127.0.0.1:5000
