@@ -230,7 +230,7 @@ def test_mixup_of_a_clip_with_itself_changes_nothing() -> None:
         ({"token_order": "spiral"}, "'spiral' is not one of time_frequency_window"),
         ({"padding": "mirror"}, "not one of stretch, zeros"),
         ({"preset": "huge"}, "one of paper, small, tiny"),
-        ({"heads": [5, 10]}, "5 heads do not divide the 48 channels"),
+        ({"heads": [5, 10]}, "5 heads do not divide the 32 channels"),
         ({"heads": [2]}, "same number of stages"),
         ({"token_order": "no_windows", "fold_frames": 32}, "leave out fold_frames"),
         ({"token_order": "no_windows", "padding": "zeros"}, "padding must be stretch"),
