@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Mapping
 
 from bench import config
 from bench.files import UserError
@@ -17,7 +18,9 @@ def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     settings = config.load(args.config)
     if settings.embedded is None:
-        raise UserError(f"profile '{settings.profile}' embeds no corpora; there is nothing to build")
+        raise UserError(
+            f"profile '{settings.profile}' embeds no corpora; there is nothing to build"
+        )
     from bench.corpora.embedded import EmbeddedSizes, build
     from bench.meter import Meter
 
@@ -36,5 +39,20 @@ def run(args: argparse.Namespace) -> int:
         manifest = build(
             settings.embedded.root, sizes, bank, workers=args.workers, progress=progress
         )
+    if bank is not None:
+        for line in group_lines(manifest["groups"]):
+            print(line)
     print(f"{settings.embedded.root}: {len(manifest['files'])} files, {manifest['digest']}")
     return 0
+
+
+def group_lines(groups: Mapping[str, Mapping[str, Mapping[str, list[str]]]]) -> Iterator[str]:
+    """How many original recordings (or synthetic sources) each split of each class has.
+
+    Args:
+        groups: corpus -> class -> split -> names, as in the manifest of the corpora.
+    """
+    for corpus, classes in groups.items():
+        yield f"{corpus}: sources per class and split"
+        for name, splits in classes.items():
+            yield f"  {name}: " + ", ".join(f"{split} {len(of)}" for split, of in splits.items())

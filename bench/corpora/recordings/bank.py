@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.code_digest import stage_digest
 from bench.corpora.recordings.clips import RATE, load_clip
 from bench.corpora.recordings.fetch import clip_path
 from bench.corpora.recordings.manifest import LICENCES, Recording
@@ -52,9 +53,14 @@ class RecordingsBank:
         self._groups.update(enough)
 
     def describe(self) -> dict[str, Any]:
-        """Number and digest of the recordings in use."""
+        """Number and digest of the recordings in use, and a digest of the code that reads them."""
         hashes = sorted(clip.sha256 for clip in self._used())
-        return {"name": self.name, "recordings": len(hashes), "digest": digest_of(hashes)}
+        return {
+            "name": self.name,
+            "recordings": len(hashes),
+            "digest": digest_of(hashes),
+            "code": stage_digest("embed", "bench.corpora.recordings"),
+        }
 
     def classes(self) -> tuple[str, ...]:
         """Classes with at least `LEAST_GROUPS` original recordings, by name."""
