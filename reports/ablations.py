@@ -12,6 +12,8 @@ from reports.results import STAGE_DIGESTS, Group, Results, why_not_comparable
 from reports.summary import Summary, summarise
 from reports.tables import Column, Entry, Row, Table
 
+VALUE = Column("value", "value", 3)
+
 
 @dataclass(frozen=True)
 class Effect:
@@ -107,14 +109,14 @@ def ablation_table(results: Results, found: list[Effect]) -> Table:
     columns = [
         Column("change", "change", words=True),
         Column("against", "against", words=True),
-        Column("value", "value", 3),
+        VALUE,
         Column("reference", "reference", 3),
-        Column("difference", "difference", 3, spread=False),
+        Column("difference", "difference", 3, signed=True, spread=False, short="diff."),
         Column("interval", "95 % interval", words=True),
         Column("p", "p", 3, spread=False),
         Column("p_holm", "p (Holm)", 3, spread=False),
-        Column("smallest_p", "smallest p", 3, spread=False),
-        Column("pairs", "pairs", 0, spread=False),
+        Column("smallest_p", "smallest p", 3, spread=False, short="least p"),
+        Column("pairs", "pairs", 0, spread=False, in_latex=False),
     ]
     return Table(
         name="ablations",
@@ -156,7 +158,7 @@ def _row(results: Results, effect: Effect) -> Row:
     else:
         entries |= {
             "difference": Entry.of(effect.difference),
-            "interval": Entry(words=interval_words(effect.difference, 1.0, 3)),
+            "interval": Entry(words=interval_words(effect.difference, VALUE)),
             "p": Entry(effect.p),
             "p_holm": Entry(effect.p_holm),
             "smallest_p": Entry(effect.smallest_p),
@@ -171,8 +173,8 @@ def _row(results: Results, effect: Effect) -> Row:
     )
 
 
-def interval_words(summary: Summary, scale: float, digits: int) -> str:
-    """[low, high], or why there is none."""
+def interval_words(summary: Summary, column: Column) -> str:
+    """[low, high] as the column shows numbers, or why there is none."""
     if summary.low is None or summary.high is None:
         return "one run: none"
-    return f"[{summary.low * scale:.{digits}f}, {summary.high * scale:.{digits}f}]"
+    return f"[{column.text(summary.low)}, {column.text(summary.high)}]"

@@ -10,10 +10,11 @@ from bench.files import UserError, write_text
 from reports.ablations import ablation_table, effects
 from reports.cost_table import cost_table
 from reports.event_tables import localization_table
+from reports.latex import to_latex
 from reports.page import problems, render
 from reports.results import Results, load_results
 from reports.score_tables import classification_table
-from reports.tables import Table, write_table
+from reports.tables import Table, to_csv, to_markdown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +46,12 @@ def build(settings: config.Config) -> Path:
     tables = [task_table(results, dataset) for dataset in settings.datasets]
     tables += [ablation_table(results, found), cost_table(results)]
     for table in tables:
-        write_table(table, results.layout.report / "tables")
+        for suffix, text in (
+            ("md", to_markdown(table)),
+            ("tex", to_latex(table)),
+            ("csv", to_csv(table)),
+        ):
+            write_text(results.layout.report / "tables" / f"{table.name}.{suffix}", text)
     page = results.layout.report / "index.html"
     write_text(page, render(results, tables, found))
     for problem in problems(results):

@@ -17,10 +17,10 @@ from reports.score_tables import is_baseline, metric_column
 from reports.summary import Summary
 from reports.tables import significant
 
-WIDTH = 5.4
+WIDTH = 4.4
 COSTS = {
     "activation_bytes_per_clip": ("activations in MB per clip", 1e-6),
-    "train_hours": ("training hours of one run", 1.0),
+    "train_hours": ("training minutes of one run", 60.0),
     "parameters": ("parameters in millions", 1e-6),
 }
 
@@ -107,7 +107,9 @@ def accuracy_against_cost(results: Results, cost: str) -> Picture | None:
             said.append(f"{name} on {dataset} {metric.text(y.mean)} at {significant(x * scale)}")
         axes.set_title(short_dataset_name(results.config, dataset), fontsize=9.5, loc="left")
         axes.set_ylabel(metric.title, fontsize=8.5)
-        axes.margins(x=0.25, y=0.2)
+        axes.margins(x=0.25)
+        axes.set_ylim(0, metric.scale)
+        axes.locator_params(axis="x", nbins=4)
     for axes in panels.flat[len(datasets) :]:
         axes.set_visible(False)
     if not said:
@@ -139,11 +141,15 @@ def _bars(summaries: Sequence[Summary], scale: float) -> np.ndarray:
     return np.array([low, high])
 
 
-def forest(results: Results, effects: Sequence[Effect]) -> Picture | None:
-    """Differences of all ablations with 95 % t-intervals, in points of 100."""
-    shown = [effect for effect in effects if effect.difference is not None]
-    if not shown:
-        return None
+def forests(results: Results, effects: Sequence[Effect]) -> list[Picture]:
+    """One forest plot per metric of the ablations."""
+    found = [effect for effect in effects if effect.difference is not None]
+    metrics = dict.fromkeys(effect.metric for effect in found)
+    return [_forest(results, [e for e in found if e.metric == m], m) for m in metrics]
+
+
+def _forest(results: Results, shown: Sequence[Effect], metric: str) -> Picture:
+    """Differences with 95 % t-intervals, in points of 100."""
     figure, axes = new_figure(WIDTH, 0.9 + 0.5 * len(shown))
     said = []
     for place, effect in enumerate(shown):
@@ -153,20 +159,18 @@ def forest(results: Results, effects: Sequence[Effect]) -> Picture | None:
             [100 * gap.mean], [-place], xerr=_bars([gap], 100), color=colour(results, effect.model),
             marker="o", markersize=6, capsize=3,
         )  # fmt: skip
-        said.append(
-            f"{effect.variant} against {effect.against} in {effect.metric} {100 * gap.mean:.1f}"
-        )
+        said.append(f"{effect.variant} against {effect.against} {100 * gap.mean:+.1f}")
     axes.axvline(0, color=INK, linewidth=1)
-    labels = [f"{e.variant} − {e.against}\n{METRICS[e.metric]}" for e in shown]
+    labels = [f"{e.variant}\n− {e.against}" for e in shown]
     axes.set_yticks([-i for i in range(len(shown))], labels, fontsize=8.5)
     axes.set_ylim(-len(shown) + 0.5, 0.5)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel("difference in points of 100 (right: the change helps)")
+    axes.set_xlabel(f"difference in {METRICS[metric]}, points of 100 (right: better)")
     return picture(
         figure,
-        f"Ablations, differences in points: {'; '.join(said)}.",
-        f"Ablations ({data_words(results)}): paired differences, bars: 95 % t-intervals, before "
-        "correction for several comparisons.",
+        f"Ablations, differences in {METRICS[metric]} in points: {'; '.join(said)}.",
+        f"Ablations in {METRICS[metric]} ({data_words(results)}): paired differences; bars: 95 % "
+        "t-intervals, before correction for several comparisons.",
     )
 
 

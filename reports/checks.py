@@ -71,10 +71,14 @@ def chance_sentence(results: Results, checks: list[ChanceCheck]) -> str:
     named = "; ".join(
         f"{model_name(results.config, c.group.model)} on "
         f"{short_dataset_name(results.config, c.group.dataset)} ({METRICS[c.metric]} "
-        f"{c.figure.mean:.3f}, chance {c.chance:.3f}): {c.verdict}"
+        f"{c.figure.mean:.2f}, lower bound {_two_digits(c.figure.low)}, chance {c.chance:.2f})"
         for c in failed
     )
-    return f"{text} It is not for {named}."
+    return f"{text} Not for {named}."
+
+
+def _two_digits(value: float | None) -> str:
+    return "none" if value is None else f"{value:.2f}"
 
 
 @dataclass(frozen=True)

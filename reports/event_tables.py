@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reports import context
+from reports.leaders import RULE, significant_best
 from reports.names import class_name, dataset_name, model_name
 from reports.results import Group, Results
-from reports.score_tables import published_columns, published_entries, source_notes
+from reports.score_tables import is_baseline, published_columns, published_entries, source_notes
 from reports.summary import summarise
 from reports.tables import Column, Entry, Row, Table
 
@@ -34,13 +35,14 @@ def localization_table(results: Results, dataset: str) -> Table:
     """F1 by class and macro in the three families, then clip-level average precision."""
     group = results.any_group(dataset)
     classes = group.classes if group else []
-    columns = [
+    columns = [MACRO]
+    columns += [
         Column(
             f"{name}_percent", class_name(name), 1, 100.0, spread=False, short=SHORT.get(name, name)
         )
         for name in classes
     ]
-    columns += [MACRO, *published_columns("intersection_f1")]
+    columns += published_columns("intersection_f1")
     rows = [row for family in FAMILIES for row in _family_rows(results, dataset, family, classes)]
     rows += _tagging_rows(results, dataset, classes)
     name = dataset_name(results.config, dataset)
@@ -49,15 +51,21 @@ def localization_table(results: Results, dataset: str) -> Table:
         name=dataset,
         title=f"{name}: {what[0].lower()}{what[1:]}",
         caption=context.caption(results, dataset, what)
-        + " By class: means over runs. A class that is never found counts as zero.",
+        + " By class: means over runs; a class that is never found counts as zero. Clip labels "
+        "only: the model's decisions on clips, each spread over its whole clip. Always active: "
+        "every class in every clip from start to end. " + RULE,
         columns=columns,
         rows=rows,
-        notes=[*context.notes(results, dataset), *source_notes(results, dataset)],
+        notes=[
+            *context.notes(results, dataset),
+            *source_notes(results, dataset, "intersection_f1"),
+        ],
     )
 
 
 def _family_rows(results: Results, dataset: str, family: str, classes: list[str]) -> Iterator[Row]:
     section = FAMILIES[family]
+    best = significant_best([g for g in results.base_groups(dataset) if g.can_localize], family)
     for model in results.config.models:
         label, group = model_name(results.config, model), results.group(dataset, model)
         if group is None:
@@ -68,14 +76,17 @@ def _family_rows(results: Results, dataset: str, family: str, classes: list[str]
             yield Row(label, {MACRO.key: words}, group.record_keys, group.name, section)
         else:
             entries = _by_class(group, family, classes)
+            summary = group.summary(family)
+            entries[MACRO.key] = Entry.of(summary, best=best == group.name)
             if family == "intersection_f1":
                 entries |= published_entries(results, group, family)
             yield Row(label, entries, group.record_keys, group.name, section)
     for group in results.base_groups(dataset):
-        label = f"Clip labels of {model_name(results.config, group.model)} over the whole clip"
-        yield from _trivial_row(group, "clip_label", family, label)
+        if not is_baseline(results, group.model):
+            label = f"{model_name(results.config, group.model)}, clip labels only"
+            yield from _trivial_row(group, "clip_label", family, label)
     for group in results.base_groups(dataset)[:1]:
-        yield from _trivial_row(group, "always_active", family, "Every class always active")
+        yield from _trivial_row(group, "always_active", family, "Always active")
 
 
 def _by_class(group: Group, metric: str, classes: list[str]) -> dict[str, Entry]:

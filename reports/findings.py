@@ -8,6 +8,7 @@ from bench.statistics import ENOUGH_SEEDS, smallest_p
 from reports import context
 from reports.ablations import Effect, interval_words, paired
 from reports.checks import TRIVIAL, ChanceCheck, TrivialCheck, chance_sentence
+from reports.cost_table import cost_name, is_full_size
 from reports.names import METRICS, model_name, short_dataset_name
 from reports.results import Group, Results
 from reports.score_tables import is_baseline, metric_column
@@ -42,8 +43,13 @@ def figure_words(summary: Summary, metric: str) -> str:
     """0.612 ± 0.011 or 81.2 ± 0.9 %."""
     column = metric_column(metric)
     unit = " %" if column.scale == 100 else ""
-    spread = f" ± {column.text(summary.sd)}" if summary.sd is not None else ""
+    spread = f" ± {column.spread_text(summary.mean, summary.sd)}" if summary.sd else ""
     return f"{column.text(summary.mean)}{spread}{unit}"
+
+
+def sentence(text: str) -> str:
+    """`text` with a capital; names such as mAP stay as they are."""
+    return text if text[1:2].isupper() else text[:1].upper() + text[1:]
 
 
 def _ranked(results: Results, dataset: str, metric: str) -> list[tuple[Group, Summary]]:
@@ -64,8 +70,7 @@ def _leader(results: Results, dataset: str) -> Finding | None:
     listed = ", ".join(
         f"{model_name(config, g.model)} {figure_words(s, metric)}" for g, s in ranked
     )
-    named = METRICS[metric][0].upper() + METRICS[metric][1:]
-    text = f"{named}: {listed}.{_beside(results, dataset, metric)}"
+    text = f"{sentence(METRICS[metric])}: {listed}.{_beside(results, dataset, metric)}"
     names = tuple(group.name for group, _ in ranked)
     best = model_name(config, ranked[0][0].model)
     if len(ranked) == 1 or dataset in results.mixed:
@@ -78,7 +83,7 @@ def _leader(results: Results, dataset: str) -> Finding | None:
     unit = "points" if column.scale == 100 else METRICS[metric]
     text += (
         f" {best} minus {second}, paired by seed: {column.text(gap.mean)} "
-        f"{interval_words(gap, column.scale, column.digits)} {unit}."
+        f"{interval_words(gap, column)} {unit}."
     )
     if gap.low > 0:
         return Finding(f"{task}: {best} leads", text, names)
@@ -107,26 +112,29 @@ def _localization(results: Results, checks: list[TrivialCheck]) -> Finding | Non
     if not chosen:
         return None
     config = results.config
-    sentences = [
-        f"{model_name(config, c.group.model)} {figure_words(c.figure, c.metric)}, "
-        f"{TRIVIAL[c.baseline]} {figure_words(c.trivial, c.metric)}: {c.verdict}."
-        for c in chosen
-    ]
+    sentences = []
+    for name in dict.fromkeys(check.group.name for check in chosen):
+        own = [check for check in chosen if check.group.name == name]
+        beside = " and ".join(
+            f"{c.verdict.replace('better', 'better than')} {TRIVIAL[c.baseline]} "
+            f"({figure_words(c.trivial, c.metric)})"
+            for c in own
+        )
+        model = model_name(config, own[0].group.model)
+        sentences.append(f"{model} {figure_words(own[0].figure, own[0].metric)}: {beside}.")
     cannot = [
         model_name(config, group.model)
         for dataset, settings in config.datasets.items()
         if settings.localize
         for group in results.base_groups(dataset)
-        if not group.can_localize
+        if not group.can_localize and not is_baseline(results, group.model)
     ]
     if cannot:
         sentences.append(f"{' and '.join(cannot)} cannot localize.")
     better = sum(check.verdict == "better" for check in chosen)
-    everywhere = (
-        "beats" if better == len(chosen) else f"beats, in {better} of {len(chosen)} comparisons,"
-    )
+    share = "" if better == len(chosen) else f" in {better} of {len(chosen)} comparisons"
     return Finding(
-        f"Locating events {everywhere} what needs no times",
+        f"Event maps locate better than baselines without times{share}",
         "Intersection F1: " + " ".join(sentences),
         tuple(dict.fromkeys(check.group.name for check in chosen)),
     )
@@ -144,7 +152,7 @@ def _ablations(results: Results, effects: list[Effect]) -> Finding | None:
         clear += told
         parts.append(
             f"{effect.why}: {'+' if gap.mean >= 0 else ''}{column.text(gap.mean)} "
-            f"{interval_words(gap, column.scale, column.digits)}"
+            f"{interval_words(gap, column)}"
         )
     if not parts:
         return None
@@ -152,7 +160,7 @@ def _ablations(results: Results, effects: list[Effect]) -> Finding | None:
     text = "; ".join(parts)
     return Finding(
         f"Ablations: {clear} of {len(parts)} changes differ from their reference",
-        f"{text[0].upper()}{text[1:]} (difference in the leading metric, points where it is a "
+        f"{sentence(text)} (difference in the leading metric, points where it is a "
         "percentage, with its 95 % t-interval before correction).",
         tuple(groups),
     )
@@ -161,17 +169,16 @@ def _ablations(results: Results, effects: list[Effect]) -> Finding | None:
 def _cost(results: Results) -> Finding | None:
     if len(results.costs) < 2:
         return None
-    config = results.config
     costs = sorted(results.costs.items(), key=lambda item: item[1]["activation_bytes_per_clip"])
     named = [
-        f"{model_name(config, model) if model in config.models else model} "
-        f"{significant(cost['parameters'] / 1e6)} M parameters and "
+        f"{cost_name(results, model)} {significant(cost['parameters'] / 1e6)} M parameters and "
         f"{significant(cost['activation_bytes_per_clip'] / 1e6)} MB of activations per clip"
         for model, cost in costs
     ]
-    least = model_name(config, costs[0][0]) if costs[0][0] in config.models else costs[0][0]
+    full = all(is_full_size(results, model) for model in results.costs)
+    among = "At full size" if full else "Among the small presets"
     return Finding(
-        f"Of the models measured for cost, {least} keeps the least memory per clip",
+        f"{among} {cost_name(results, costs[0][0])} keeps the least memory per clip",
         f"{'; '.join(named)}.",
         tuple(f"cost/{model}" for model, _ in costs),
     )

@@ -11,10 +11,11 @@ from reports.ablations import Effect
 from reports.drawing import Picture
 from reports.event_tables import FAMILIES
 from reports.findings import findings
+from reports.latex import to_latex
 from reports.names import METRICS, dataset_name, model_name, short_dataset_name
 from reports.results import Results
 from reports.soundscapes import gallery
-from reports.tables import Table, to_csv, to_latex, to_markdown
+from reports.tables import Table, to_csv, to_markdown
 
 TEMPLATES = Path(__file__).with_name("templates")
 BANNERS = {
@@ -60,7 +61,8 @@ def render(results: Results, tables: list[Table], effects: list[Effect]) -> str:
         chance=[_chance_line(results, check) for check in chance],
         trivial=[_trivial_line(results, check) for check in trivial],
         ablations=next((t for t in tables if t.name == "ablations"), None),
-        forest=charts.forest(results, effects),
+        forests=charts.forests(results, effects),
+        curves=_drawn(charts.learning_curves(results, d) for d in results.config.datasets),
         cost=next(t for t in tables if t.name == "cost"),
         cost_charts=_drawn(charts.accuracy_against_cost(results, name) for name in charts.COSTS),
         sources=provenance.sources(results),
@@ -93,7 +95,7 @@ def _drawn(pictures: Any) -> list[Picture]:
 
 
 def _task(results: Results, table: Table) -> dict[str, Any]:
-    """A data set's section: its table, learning curves, F1 by class and soundscapes."""
+    """A data set's section: its table, F1 by class and soundscapes."""
     dataset = table.name
     localize = results.config.datasets[dataset].localize
     families = FAMILIES if localize else ()
@@ -104,7 +106,7 @@ def _task(results: Results, table: Table) -> dict[str, Any]:
         "name": dataset_name(results.config, dataset),
         "short": short_dataset_name(results.config, dataset),
         "table": table,
-        "charts": [*_drawn([charts.learning_curves(results, dataset)]), *by_class],
+        "charts": by_class,
         "soundscapes": scapes,
         "no_soundscapes": without,
     }

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from reports import context, published
+from reports.leaders import RULE, significant_best
 from reports.names import METRICS, dataset_name, model_name
 from reports.results import Group, Results
 from reports.summary import summarise
@@ -28,8 +29,14 @@ def published_columns(metric: str) -> list[Column]:
     """The published figure and what it means beside the measured one."""
     figure = metric_column(metric)
     return [
-        Column(f"published_{figure.key}", f"published {figure.title}", figure.digits, figure.scale),
-        Column("comparison", "comparison", words=True),
+        Column(
+            f"published_{figure.key}",
+            f"published {figure.title}",
+            figure.digits,
+            figure.scale,
+            short="publ.",
+        ),
+        Column("comparison", "comparison", words=True, in_latex=False),
     ]
 
 
@@ -41,10 +48,9 @@ def classification_table(results: Results, dataset: str) -> Table:
     columns = [Column(f"fold_{f}_percent", f"fold {f + 1}", 1, 100.0, spread=False) for f in folds]
     columns += [metric_column(metric) for metric in metrics]
     columns += [PARAMETERS, *published_columns(metrics[0])]
+    best = {metric: significant_best(results.base_groups(dataset), metric) for metric in metrics}
     rows = [
-        row
-        for model in results.config.models
-        for row in [_model_row(results, dataset, model, metrics, folds)]
+        _model_row(results, dataset, model, metrics, folds, best) for model in results.config.models
     ]
     rows.sort(key=lambda row: row.section == BASELINES)
     rows += _chance_row(results, dataset, metrics)
@@ -54,10 +60,14 @@ def classification_table(results: Results, dataset: str) -> Table:
     return Table(
         name=dataset,
         title=f"{name}: {what}",
-        caption=context.caption(results, dataset, what),
+        caption=f"{context.caption(results, dataset, what)} {RULE}",
         columns=columns,
         rows=rows,
-        notes=[*context.notes(results, dataset), *source_notes(results, dataset)],
+        notes=[
+            *context.notes(results, dataset),
+            *_undefined_notes(results, dataset, metrics),
+            *source_notes(results, dataset, metrics[0]),
+        ],
     )
 
 
@@ -73,7 +83,12 @@ def is_baseline(results: Results, model: str) -> bool:
 
 
 def _model_row(
-    results: Results, dataset: str, model: str, metrics: Sequence[str], folds: Sequence[int]
+    results: Results,
+    dataset: str,
+    model: str,
+    metrics: Sequence[str],
+    folds: Sequence[int],
+    best: Mapping[str, str | None],
 ) -> Row:
     group = results.group(dataset, model)
     section = BASELINES if is_baseline(results, model) else ""
@@ -81,7 +96,10 @@ def _model_row(
     if group is None:
         words = Entry(words=context.absent(results, dataset, model))
         return Row(label, {metric_column(metrics[0]).key: words}, section=section)
-    entries = {metric_column(m).key: Entry.of(group.summary(m)) for m in metrics}
+    entries = {
+        metric_column(m).key: Entry.of(group.summary(m), best=best.get(m) == group.name)
+        for m in metrics
+    }
     for fold in folds:
         tested = [r.figure(metrics[0]) for r in group.runs if r.fold == fold]
         known = [value for value in tested if value is not None]
@@ -107,14 +125,34 @@ def published_entries(results: Results, group: Group, metric: str) -> dict[str, 
     return {figure.key: Entry(value), comparison.key: Entry(words=str(verdict))}
 
 
-def source_notes(results: Results, dataset: str) -> list[str]:
-    """Where each published figure of the table comes from, and by which protocol."""
-    entries = [
-        entry
-        for group in results.base_groups(dataset)
-        if (entry := published.beside(results.config, group.model, dataset)) is not None
-    ]
-    return [f"Published: {e.label}, {e.source}; {e.protocol}." for e in entries]
+def source_notes(results: Results, dataset: str, metric: str) -> list[str]:
+    """Each published figure of the table: its verdict, its source and its protocol."""
+    said = []
+    for group in results.base_groups(dataset):
+        entry = published.beside(results.config, group.model, dataset)
+        if entry is not None:
+            verdict = published_entries(results, group, metric)["comparison"].words
+            name = model_name(results.config, group.model)
+            said.append(
+                f"Published beside {name} ({verdict}): {entry.label}, {entry.source}; "
+                f"{entry.protocol}."
+            )
+    return said
+
+
+def _undefined_notes(results: Results, dataset: str, metrics: Sequence[str]) -> list[str]:
+    """Runs that a mean leaves out because they have no finite value (d' at an AUC of 1)."""
+    said = []
+    for group in results.base_groups(dataset):
+        for metric in metrics:
+            lacking = len(group.runs) - len(group.figures(metric))
+            if lacking:
+                name = model_name(results.config, group.model)
+                said.append(
+                    f"{name}: {METRICS[metric]} has no finite value in {lacking} of "
+                    f"{len(group.runs)} runs, which its mean leaves out."
+                )
+    return said
 
 
 def _chance_row(results: Results, dataset: str, metrics: Sequence[str]) -> list[Row]:

@@ -17,6 +17,7 @@ from reports.drawing import FAINT, INK, Picture, new_figure, picture
 from reports.event_tables import CANNOT
 from reports.names import class_name, dataset_name, model_name
 from reports.results import Group, Results, Run
+from reports.score_tables import is_baseline
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Soundscape:
 
 def gallery(results: Results, dataset: str) -> tuple[list[Picture], str]:
     """One picture per model of the same soundscape, and a word where there can be none."""
-    groups = results.base_groups(dataset)
+    groups = [g for g in results.base_groups(dataset) if not is_baseline(results, g.model)]
     if not groups:
         return [], "no usable records"
     try:
@@ -91,7 +92,7 @@ def _draw(results: Results, group: Group, scape: Soundscape) -> Picture:
     task = dataset_name(results.config, group.dataset)
     shade = colour(results, group.model)
     figure, panels = new_figure(
-        5.4, 6.2, 3, 1, height_ratios=[1.0, 0.9, 2.0], sharex=group.can_localize
+        4.4, 5.8, 3, 1, height_ratios=[1.0, 0.9, 2.0], sharex=group.can_localize
     )
     _spectrogram(panels[0], scape, name)
     classes = list(stored.classes)
@@ -167,7 +168,7 @@ def _event_map(
     axes.set_yticks(range(count), [class_name(name) for name in stored.classes], fontsize=8.5)
     axes.grid(visible=False)
     axes.hlines(np.arange(count - 1) + 0.5, 0, end, color=FAINT, linewidth=0.5)
-    axes.set_title("event map (blue: score), found events outlined", loc="left", fontsize=9.5)
+    axes.set_title("event map; found events outlined", loc="left", fontsize=9.5)
     axes.set_xlabel("time in s")
 
 

@@ -1,7 +1,7 @@
-"""Tables as data, written as Markdown, LaTeX (booktabs) and CSV.
+"""Tables as data, and their Markdown and CSV; `reports.latex` writes the third form.
 
 A cell is a number with its spread, or words. The CSV carries full precision, the spread and the
-record keys behind each row; LaTeX names the record keys in comments.
+record keys behind each row.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from pathlib import Path
 
-from bench.files import write_text
 from reports.summary import Summary
 
 DASH = "–"
+MINUS = "−"
 
 
 @dataclass(frozen=True)
@@ -28,9 +27,11 @@ class Column:
         title: heading, with the unit.
         digits: decimals shown; for `significant` columns, significant digits.
         scale: what a stored value is multiplied by (100 for percent).
+        signed: whether positive values get a plus sign.
         spread: whether "± sd" is shown; the CSV always has it where it exists.
         words: a text column.
         short: LaTeX heading where the title is too long for a paper.
+        in_latex: whether the LaTeX table has the column; a note carries what it leaves out.
     """
 
     key: str
@@ -38,15 +39,23 @@ class Column:
     digits: int = 1
     scale: float = 1.0
     significant: bool = False
+    signed: bool = False
     spread: bool = True
     words: bool = False
     short: str = ""
+    in_latex: bool = True
 
     def text(self, value: float) -> str:
         """A stored value as shown."""
         if self.significant:
             return significant(value * self.scale, self.digits)
-        return f"{value * self.scale:.{self.digits}f}"
+        text = f"{value * self.scale:{'+' if self.signed else ''}.{self.digits}f}"
+        return text.replace("-", MINUS)
+
+    def spread_text(self, mean: float, sd: float) -> str:
+        """A standard deviation with the decimals of its mean."""
+        decimals = len(self.text(mean).partition(".")[2])
+        return f"{sd * self.scale:.{decimals}f}"
 
 
 @dataclass(frozen=True)
@@ -59,18 +68,22 @@ class Entry:
     best: bool = False
 
     @classmethod
-    def of(cls, summary: Summary | None, words: str = DASH) -> Entry:
-        """The mean of a summary; `words` where there is none."""
-        return cls(words=words) if summary is None else cls(summary.mean, summary)
+    def of(cls, summary: Summary | None, *, best: bool = False) -> Entry:
+        """The mean of a summary; a dash where there is none."""
+        return cls() if summary is None else cls(summary.mean, summary, best=best)
 
-    def shown(self, column: Column, plus_minus: str = "±") -> str:
+    def spread(self, column: Column) -> str:
+        """The standard deviation as shown; empty where there is none."""
+        if not column.spread or self.summary is None or self.summary.sd is None:
+            return ""
+        return column.spread_text(self.summary.mean, self.summary.sd)
+
+    def shown(self, column: Column) -> str:
         """The cell's text."""
         if self.value is None:
             return self.words or DASH
-        text = column.text(self.value)
-        if column.spread and self.summary is not None and self.summary.sd is not None:
-            text += f" {plus_minus} {column.text(self.summary.sd)}"
-        return text
+        spread = self.spread(column)
+        return f"{column.text(self.value)} ± {spread}" if spread else column.text(self.value)
 
 
 @dataclass(frozen=True)
@@ -111,15 +124,11 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{rounded:.{max(digits - 1 - exponent, 0)}f}"
 
 
-def write_table(table: Table, folder: Path) -> None:
-    """Write NAME.md, NAME.tex and NAME.csv."""
-    write_text(folder / f"{table.name}.md", to_markdown(table))
-    write_text(folder / f"{table.name}.tex", to_latex(table))
-    write_text(folder / f"{table.name}.csv", to_csv(table))
-
-
 def to_csv(table: Table) -> str:
-    """One line per row: section, label, numbers in the shown unit at full precision, records."""
+    """One line per row: section, label, numbers in the shown unit at full precision, records.
+
+    Number columns hold numbers only; words in place of one ("cannot localize") are the `remark`.
+    """
     header = ["section", table.head.lower()]
     spread = [column.key for column in table.columns if _has_spread(table, column)]
     for column in table.columns:
@@ -128,15 +137,18 @@ def to_csv(table: Table) -> str:
             header += [f"{column.key}_{part}" for part in ("sd", "ci95_low", "ci95_high", "n")]
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*header, "records"])
+    writer.writerow([*header, "remark", "records"])
     for row in table.rows:
-        line: list[str] = [row.section, row.label]
+        line, remarks = [row.section, row.label], []
         for column in table.columns:
             entry = row.entries.get(column.key, Entry())
-            line.append(_number(entry.value, column.scale) or _plain_words(entry))
+            words = "" if entry.value is not None or entry.words == DASH else entry.words
+            line.append(words if column.words else _number(entry.value, column.scale))
+            if words and not column.words:
+                remarks.append(words)
             if column.key in spread:
                 line += _spread(entry.summary, column.scale)
-        writer.writerow([*line, " ".join(row.records)])
+        writer.writerow([*line, "; ".join(remarks), " ".join(row.records)])
     return out.getvalue()
 
 
@@ -154,10 +166,6 @@ def _spread(summary: Summary | None, scale: float) -> list[str]:
 
 def _number(value: float | None, scale: float) -> str:
     return "" if value is None else repr(float(value * scale))
-
-
-def _plain_words(entry: Entry) -> str:
-    return "" if entry.words == DASH else entry.words
 
 
 def to_markdown(table: Table) -> str:
@@ -189,70 +197,3 @@ def to_markdown(table: Table) -> str:
 
 def _pipe(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
-
-
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "≥": r"$\geq$",
-    "≤": r"$\leq$",
-    "−": r"$-$",
-    "–": "--",
-    "…": r"\dots{}",
-}
-
-
-def latex(text: str) -> str:
-    """`text` with every character that LaTeX would interpret escaped."""
-    return "".join(LATEX.get(character, character) for character in text)
-
-
-def to_latex(table: Table) -> str:
-    r"""A floating booktabs table, over both columns of a paper; needs \usepackage{booktabs}."""
-    columns = table.columns
-    layout = "l" + "".join("l" if column.words else "r" for column in columns)
-    titles = [table.head, *(column.short or column.title for column in columns)]
-    size = r"\scriptsize" if len(columns) > 8 else r"\small"
-    lines = [
-        "% \\usepackage{booktabs}; every row is followed by the keys of its records",
-        r"\begin{table*}[t]",
-        r"\centering",
-        size,
-        rf"\setlength{{\tabcolsep}}{{{3 if len(columns) > 8 else 5}pt}}",
-        rf"\caption{{{latex(table.caption)}}}",
-        rf"\label{{tab:{table.name}}}",
-        rf"\begin{{tabular}}{{@{{}}{layout}@{{}}}}",
-        r"\toprule",
-        " & ".join(map(latex, titles)) + r" \\",
-    ]
-    for section, rows in table.sections():
-        lines.append(r"\midrule")
-        if section:
-            span = len(columns) + 1
-            lines.append(rf"\multicolumn{{{span}}}{{@{{}}l}}{{\textit{{{latex(section)}}}}} \\")
-        for row in rows:
-            lines += [_latex_row(row, columns), f"% records: {' '.join(row.records) or 'none'}"]
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    lines += [rf"\par\smallskip\raggedright {latex(note)}" for note in table.notes]
-    return "\n".join([*lines, r"\end{table*}"]) + "\n"
-
-
-def _latex_row(row: Row, columns: Sequence[Column]) -> str:
-    cells = [latex(row.label)]
-    for column in columns:
-        entry = row.entries.get(column.key, Entry())
-        text = latex(entry.shown(column))
-        cells.append(rf"\textbf{{{text}}}" if entry.best else text)
-    return " & ".join(cells) + r" \\"
