@@ -10,15 +10,43 @@ import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from bench.code_digest import ROOT
 from bench.files import UserError, digest_of
 
-EXPONENT = re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+")
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+TRUTH = {"true": True, "false": False}
+
+
+def _plain(value: Any) -> Any:
+    """Make numbers and truth values of the texts that stand for them, however deep.
+
+    YAML 1.1 leaves 1e-4 a text, and `snakemake --config` hands over every nested value as one.
+    """
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    if NUMBER.fullmatch(value):
+        return float(value) if set(value) & set(".eE") else int(value)
+    return TRUTH.get(value.lower(), value)
+
+
+Values = Annotated[dict[str, Any], BeforeValidator(_plain)]
+"""Values whose types another section knows: arguments, options, parts of a recipe."""
 
 
 class Strict(BaseModel):
@@ -57,7 +85,7 @@ class Dataset(Strict):
 
     loader: Literal["audioset", "esc50", "speechcommands", "desed"]
     root: str = Field(description="folder in the data set's own on-disk layout")
-    options: dict[str, Any] = Field(default_factory=dict, description="loader options")
+    options: Values = Field(default_factory=dict, description="loader options")
     folds: int = Field(0, ge=0, description="cross-validation folds; seed k tests fold k mod folds")
     fold_protocol: Literal["clean", "published"] = Field(
         "clean", description="published = no validation fold, selection on the test fold"
@@ -78,7 +106,7 @@ class Model(Strict):
 
     architecture: Literal["htsat", "ast", "pann", "linear"]
     front_end: str
-    arguments: dict[str, Any] = Field(default_factory=dict, description="constructor arguments")
+    arguments: Values = Field(default_factory=dict, description="constructor arguments")
 
 
 class SpecAugment(Strict):
@@ -128,8 +156,8 @@ class Ablation(Strict):
 
     why: str
     against: str = "base"
-    model: dict[str, Any] = Field(default_factory=dict, description="changed model arguments")
-    recipe: dict[str, Any] = Field(default_factory=dict, description="changed recipe values")
+    model: Values = Field(default_factory=dict, description="changed model arguments")
+    recipe: Values = Field(default_factory=dict, description="changed recipe values")
 
 
 class AblationStudy(Strict):
@@ -153,14 +181,14 @@ class Embedded(Strict):
 
     bank: Literal["synthetic", "recordings"] = "synthetic"
     root: str
-    sizes: dict[str, Any] = Field(default_factory=dict, description="EmbeddedSizes values")
+    sizes: Values = Field(default_factory=dict, description="EmbeddedSizes values")
     cache: str = Field("data/cache", description="downloaded packages of the recordings bank")
 
 
 class Cost(Strict):
     """Measurement of full-size models: a few training steps each."""
 
-    models: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    models: dict[str, Values] = Field(default_factory=dict)
     batch_size: int = Field(2, gt=0)
     steps: int = Field(3, gt=0)
     classes: int = Field(527, gt=0)
@@ -185,7 +213,7 @@ class Config(Strict):
     embedded: Embedded | None = None
     datasets: dict[str, Dataset]
     models: dict[str, Model]
-    recipes: dict[str, dict[str, Any]] = Field(
+    recipes: dict[str, Values] = Field(
         description="'base', 'MODEL' and 'MODEL/DATASET', merged in that order"
     )
     ablations: dict[str, AblationStudy] = Field(default_factory=dict)
@@ -327,25 +355,14 @@ def load(source: str | Path | Mapping[str, Any]) -> Config:
         UserError: naming the file, every wrong key or value, and the nearest valid key.
     """
     if isinstance(source, Mapping):
-        return parse(Config, _numbers(_merge_extends(source)), "config")
-    return parse(Config, _numbers(read_yaml(source)), str(source))
+        return parse(Config, _merge_extends(source), "config")
+    return parse(Config, read_yaml(source), str(source))
 
 
 def _merge_extends(values: Mapping[str, Any]) -> dict[str, Any]:
     own = {key: value for key, value in values.items() if key != "extends"}
     parent = values.get("extends")
     return _merge(read_yaml(ROOT / "config" / parent), own) if parent else own
-
-
-def _numbers(value: Any) -> Any:
-    """`value` with the texts that are numbers like 1e-4 made numbers: YAML 1.1 leaves them text."""
-    if isinstance(value, Mapping):
-        return {key: _numbers(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_numbers(item) for item in value]
-    if isinstance(value, str) and EXPONENT.fullmatch(value):
-        return float(value)
-    return value
 
 
 def config_digest(value: BaseModel) -> str:

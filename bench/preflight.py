@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     settings = config.load(args.config)
     check(settings)
-    check_models(settings)
+    check_parts(settings)
     print(f"{settings.profile}: nothing stands in the way of its {len(list_cells(settings))} runs")
     return 0
 
@@ -45,14 +45,18 @@ def check(settings: Config) -> None:
         raise UserError("\n".join(obstacles))
 
 
-def check_models(settings: Config) -> None:
-    """Build every network of the profile once (imports torch).
+def check_parts(settings: Config) -> None:
+    """Read the builder's sizes and build every network of the profile once (imports torch).
 
     Raises:
-        UserError: an argument is unknown to a model, has the wrong type, or does not fit.
+        UserError: an argument or size is unknown, has the wrong type, or does not fit.
     """
     from bench.models import build
 
+    if settings.embedded is not None:
+        from bench.corpora.embedded import EmbeddedSizes
+
+        config.parse(EmbeddedSizes, settings.embedded.sizes, "embedded.sizes")
     shapes: dict[str, Plan] = {}
     for cell in list_cells(settings):
         resolved = plan(settings, cell)

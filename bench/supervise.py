@@ -24,7 +24,7 @@ SCHEDULING = ("Select jobs to execute", "Execute ")
 
 
 def begin(settings: Config, outputs: Iterable[str]) -> Lock:
-    """Take the profile, write its resolved config, check its models, start the progress line.
+    """Take the profile, write its resolved config, check its parts, start the progress line.
 
     Args:
         outputs: outputs of the jobs that are about to run.
@@ -33,14 +33,14 @@ def begin(settings: Config, outputs: Iterable[str]) -> Lock:
         The lock, which the caller keeps as long as it lives.
 
     Raises:
-        UserError: another live call works on this profile, or a model cannot be built.
+        UserError: another live call works on this profile, or a part of it cannot be built.
     """
     lock = Lock(snakemake_lock(settings), f"snakemake on profile '{settings.profile}'").acquire()
     _write_resolved(settings)
     jobs = {str(job.output): job for job in list_jobs(settings)}
     todo = [jobs[name] for name in outputs if name in jobs]
-    if any(job.stage in ("train", "cost") for job in todo):
-        _check_models(settings)
+    if any(job.stage in ("embed", "train") for job in todo):
+        _check_parts(settings)
     if todo:
         Watcher(settings, todo, sys.stderr).start()
     return lock
@@ -53,7 +53,7 @@ def _write_resolved(settings: Config) -> None:
         write_json(path, values)
 
 
-def _check_models(settings: Config) -> None:
+def _check_parts(settings: Config) -> None:
     """`python -m bench check` in a process of its own: this one shall not carry torch for days."""
     command = [sys.executable, "-m", "bench", "check", "--config", str(resolved_path(settings))]
     done = subprocess.run(command, capture_output=True, text=True)

@@ -35,8 +35,11 @@ class Triggers:
     def embed(self) -> dict[str, str]:
         """Of the embedded corpora."""
         embedded = self.settings.embedded
-        values = embedded.model_dump(mode="json", exclude={"cache"}) if embedded else None
-        return _digests("embed", values)
+        if embedded is None:
+            return {}
+        values = embedded.model_dump(mode="json", exclude={"cache"})
+        bank = ["bench.corpora.recordings"] if embedded.bank == "recordings" else []
+        return _digests("embed", values, stage_digest("embed", *bank))
 
     def corpus(self, dataset: str) -> dict[str, str]:
         """Of one corpus table: what its loader is told."""

@@ -1,4 +1,4 @@
-"""A copy of the pipeline in which every stage only writes its outputs, so that a DAG runs in seconds.
+"""A copy of the pipeline whose stages only write their outputs: a whole DAG runs in seconds.
 
 The Snakefile, the rules, the profile, the digests and Snakemake are the real ones.
 """
@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE, STDOUT
 
 import yaml
 
@@ -18,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CODE = ("modelkit", "htsat", "baselines", "bench", "reports")
 WORKFLOW = ("Snakefile", "workflow", "profiles", "environment.yml", "requirements.txt")
 
-STAND_IN = '''
+STAND_IN = """
 import json, sys, time
 from pathlib import Path
 
@@ -42,7 +43,7 @@ for path in outputs[verb]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # A new training has new weights; the same data gives the same corpus and features.
     path.write_text(json.dumps([verb, time.time_ns() if verb == "train" else 0]))
-'''
+"""
 
 PROFILE = {
     "profile": "small",
@@ -58,6 +59,7 @@ PROFILE = {
             "loss": "bce",
             "metric": "mAP",
             "selection": "mAP",
+            "localize": name == "desed",
             "front_ends": {
                 "logmel": {
                     "kind": "logmel",
@@ -123,11 +125,13 @@ def snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    return subprocess.run(
+        command, cwd=folder, env=environment, stdout=PIPE, stderr=STDOUT, text=True
+    )
 
 
 def due(folder: Path, *arguments: str) -> list[str]:
     """What a dry run would do, as the rules' messages."""
     done = snakemake(folder, "-n", *arguments)
-    assert done.returncode == 0, done.stderr
-    return sorted(re.findall(r"^Job \d+: (.*)$", done.stdout + done.stderr, re.MULTILINE))
+    assert done.returncode == 0, done.stdout
+    return sorted(re.findall(r"^Job \d+: (.*)$", done.stdout, re.MULTILINE))

@@ -10,7 +10,7 @@ rule cost:
         LOGS / "cost" / "{model}.log",
     conda:
         "../../environment.yml"
-    threads: workflow.cores
+    threads: os.cpu_count()
     resources:
         gpu=GPUS,
     params:

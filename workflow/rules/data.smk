@@ -11,7 +11,7 @@ if settings.embedded is not None:
             LOGS / "embed.log",
         conda:
             "../../environment.yml"
-        threads: workflow.cores
+        threads: os.cpu_count()
         params:
             config=RESOLVED,
             triggers=triggers.embed(),

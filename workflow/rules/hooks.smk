@@ -3,7 +3,9 @@
 
 
 onstart:
-    outputs = [str(path) for job in workflow.dag.needrun_jobs() for path in job.output]
+    outputs = [
+        str(path) for job in workflow.dag.needrun_jobs() for path in job.output
+    ]
     try:
         held = supervise.begin(settings, outputs)
     except UserError as error:

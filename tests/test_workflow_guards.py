@@ -1,0 +1,174 @@
+"""What a Snakemake call refuses, and what it keeps apart."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+from workflow_copy import PROFILE, ROOT, make_copy, snakemake
+
+from bench import config, preflight
+from bench.files import UserError
+from bench.jobs import list_jobs
+from bench.locks import hold
+from bench.plan import table
+from bench.preflight import check
+from bench.status import snakemake_lock
+
+
+def settings_in(folder: Path, **changes: object) -> config.Config:
+    """PROFILE with its folders below `folder`."""
+    values = copy.deepcopy(PROFILE) | changes
+    values["paths"] = {name: str(folder / path) for name, path in PROFILE["paths"].items()}
+    return config.load(values)
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_copy(tmp_path_factory.mktemp("pipeline"))
+
+
+def test_a_dry_run_lists_every_job_and_leaves_no_trace(tmp_path: Path) -> None:
+    smoke = ROOT / "config" / "smoke.yaml"
+    done = snakemake(tmp_path, "-n", "-s", str(ROOT / "Snakefile"), "--configfile", str(smoke))
+    assert done.returncode == 0, done.stdout
+    listed = re.findall(r"^Job \d+: ", done.stdout, re.MULTILINE)
+    assert len(listed) == len(list_jobs(config.load(smoke))) + 1  # rule all
+    assert [path.name for path in tmp_path.iterdir()] == [".snakemake"]
+
+
+def test_an_unknown_key_is_named_before_any_job(pipeline: Path) -> None:
+    done = snakemake(pipeline, "--config", "sedes=[0]")
+    assert done.returncode != 0
+    assert "unknown key 'sedes'; did you mean 'seeds'?" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not (pipeline / "results").exists()
+
+
+def test_a_second_live_call_is_refused_and_the_lock_of_a_dead_one_is_not(pipeline: Path) -> None:
+    lock = pipeline / "results" / ".snakemake.lock"
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text('{"purpose": "snakemake", "pid": 1}')  # left behind by a kill -9
+    with hold(lock, "snakemake on profile 'small'"):
+        done = snakemake(pipeline)
+    assert done.returncode != 0
+    assert "snakemake on profile 'small' (process" in done.stdout
+    assert "is at work here" in done.stdout
+    lock.write_text('{"purpose": "snakemake", "pid": 1}')
+    done = snakemake(pipeline, "--until", "embed")
+    assert done.returncode == 0, done.stdout
+    resolved = json.loads((pipeline / "results" / "config.json").read_text())
+    assert resolved["recipes"]["base"]["epochs"] == 2
+
+
+def test_overrides_reach_the_commands(pipeline: Path) -> None:
+    done = snakemake(pipeline, "--until", "corpus", "--config", "recipes={base: {epochs: 7}}")
+    assert done.returncode == 0, done.stdout
+    resolved = json.loads((pipeline / "results" / "config.json").read_text())
+    assert resolved["recipes"]["base"] == {**PROFILE["recipes"]["base"], "epochs": 7}
+
+
+def test_the_default_profile_starts_one_gpu_job_at_a_time(tmp_path: Path) -> None:
+    (tmp_path / "Snakefile").write_text(
+        "rule all:\n"
+        "    input: expand('{n}.done', n=range(3))\n"
+        "rule claim:\n"
+        "    output: '{n}.done'\n"
+        "    resources: gpu=1\n"
+        "    shell: 'flock --nonblock gpu.lock sleep 0.3 && touch {output}'\n"
+    )
+    alone = snakemake(tmp_path, "--cores", "3", "--workflow-profile", "none", "--quiet", "all")
+    assert alone.returncode != 0, "the jobs would not collide: the test shows nothing"
+    for path in tmp_path.glob("*.done"):
+        path.unlink()
+    profile = str(ROOT / "profiles" / "default")
+    capped = snakemake(tmp_path, "--cores", "3", "--workflow-profile", profile)
+    assert capped.returncode == 0, capped.stdout
+
+
+def test_profiles_share_what_a_machine_does_not_change() -> None:
+    from snakemake.profiles import ProfileConfigFileParser
+
+    profiles = {}
+    for name in ("default", "gpu", "slurm"):
+        with open(ROOT / "profiles" / name / "profile.yaml") as file:
+            profiles[name] = ProfileConfigFileParser().parse(file)
+    own = {"executor", "jobs", "latency-wait", "retries", "slurm-requeue", "default-resources"}
+    own |= {"resources", "set-resources", "set-threads"}
+    for name, profile in profiles.items():
+        shared = {key: value for key, value in profiles["default"].items() if key not in own}
+        assert shared.items() <= profile.items(), name
+        assert set(profile) - set(shared) <= own, name
+
+
+def test_missing_data_names_key_folder_and_remedy(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path, embedded=None)
+    with pytest.raises(UserError, match=r"datasets\.desed\.root: no such folder: data/desed"):
+        check(settings)
+
+
+def test_an_output_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file where a folder should be")
+    with pytest.raises(UserError, match=r"paths\.results: .*results cannot be written"):
+        check(settings_in(tmp_path))
+
+
+def test_too_little_disk_is_said_with_both_amounts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**12, 10**12, 10**8))
+    with pytest.raises(UserError, match=r"0\.1 GB free, about \d+\.\d GB needed"):
+        check(settings_in(tmp_path))
+
+
+def test_a_wrong_model_argument_is_found_before_work(tmp_path: Path) -> None:
+    models = copy.deepcopy(PROFILE["models"])
+    models["htsat"]["arguments"]["tokens"] = 3
+    with pytest.raises(UserError, match=r"models\.htsat\.arguments: .*tokens"):
+        preflight.check_parts(settings_in(tmp_path, models=models))
+
+
+def test_the_plan_counts_what_is_ahead(tmp_path: Path) -> None:
+    settings = settings_in(tmp_path)
+    before = table(settings)
+    assert re.search(r"train +5 +0 ", before)
+    for job in list_jobs(settings):
+        if job.cell is not None and job.cell.dataset == "desed":
+            job.output.parent.mkdir(parents=True, exist_ok=True)
+            job.output.write_text("{}")  # tells nothing of its cost, and is no reason to fail
+    assert re.search(r"train +5 +3 ", table(settings))
+    assert "disk ahead: about" in before
+
+
+def test_the_lock_lies_with_the_results(tmp_path: Path) -> None:
+    assert snakemake_lock(settings_in(tmp_path)).parent == tmp_path / "results"
+
+
+def test_a_job_ends_when_its_snakemake_is_killed(tmp_path: Path) -> None:
+    waiting = (
+        "import os, signal, sys, time\n"
+        "from bench.locks import stop_with_supervisor\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
+        "stop_with_supervisor()\n"
+        "print('ready', flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    supervisor = subprocess.Popen(["sleep", "60"])
+    environment = {**os.environ, "BENCH_SUPERVISOR": str(supervisor.pid), "PYTHONPATH": str(ROOT)}
+    job = subprocess.Popen(
+        [sys.executable, "-c", waiting], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert job.stdout is not None
+    assert job.stdout.readline() == "ready\n"
+    supervisor.kill()
+    supervisor.wait()
+    assert job.wait(timeout=30) == 143

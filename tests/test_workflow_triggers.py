@@ -1,0 +1,90 @@
+"""What a change runs again, asked of Snakemake itself after a whole DAG has run."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import workflow_copy
+from workflow_copy import PROFILE, due, make_copy, snakemake
+
+VIEWS = {"bring the MLflow store up to date", "write the report", "the report and the MLflow store"}
+HTSAT = ("audioset/htsat/base/seed0", "desed/htsat/base/seed0", "desed/htsat/scratch/seed0")
+
+
+def runs(*cells: str) -> set[str]:
+    """The jobs of these cells and of everything that shows their records."""
+    return {f"{stage} {cell}" for cell in cells for stage in ("train", "evaluate")} | VIEWS
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = make_copy(tmp_path_factory.mktemp("finished"))
+    done = snakemake(folder)
+    assert done.returncode == 0, done.stdout
+    return folder
+
+
+@contextmanager
+def edited(path: Path, old: str, new: str) -> Iterator[None]:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    try:
+        yield
+    finally:
+        path.write_text(text)
+
+
+@contextmanager
+def configured(folder: Path, *place: str, value: object) -> Iterator[None]:
+    values = copy.deepcopy(PROFILE)
+    section: dict = values
+    for key in place[:-1]:
+        section = section[key]
+    section[place[-1]] = value
+    workflow_copy.write_profile(folder, values)
+    try:
+        yield
+    finally:
+        workflow_copy.write_profile(folder, PROFILE)
+
+
+def test_comments_and_touched_files_run_nothing(finished: Path) -> None:
+    future = "from __future__ import annotations"
+    for path in ("htsat/model.py", "bench/fit.py", "bench/features.py"):
+        source = finished / path
+        source.write_text(source.read_text().replace(future, f"# A remark.\n{future}", 1))
+    (finished / "work/corpora/desed/corpus.json").touch()
+    assert due(finished) == []
+
+
+def test_the_forward_pass_of_htsat_runs_its_trainings_and_what_hangs_on_them(
+    finished: Path,
+) -> None:
+    with edited(finished / "htsat/model.py", "def forward(", "EXTRA = 1\n\n    def forward("):
+        assert set(due(finished)) == runs(*HTSAT) | {"measure the full-size htsat"}
+
+
+def test_one_recipe_value_runs_its_cell_alone(finished: Path) -> None:
+    with configured(finished, "recipes", "pann/desed", value={"epochs": 3}):
+        assert set(due(finished)) == runs("desed/pann/base/seed0")
+
+
+def test_a_pretraining_value_runs_what_starts_from_it_too(finished: Path) -> None:
+    with configured(finished, "recipes", "htsat/audioset", value={"epochs": 3}):
+        assert set(due(finished)) == runs("audioset/htsat/base/seed0", "desed/htsat/base/seed0")
+
+
+def test_how_events_are_cut_trains_nothing(finished: Path) -> None:
+    located = [*HTSAT[1:], "desed/pann/base/seed0"]
+    with configured(finished, "localization", "thresholds", value=9):
+        assert set(due(finished)) == {f"evaluate {cell}" for cell in located} | VIEWS
+
+
+def test_the_title_concerns_the_report(finished: Path) -> None:
+    with configured(finished, "title", value="Another"):
+        assert set(due(finished)) == {"write the report", "the report and the MLflow store"}
