@@ -41,7 +41,7 @@ class Size:
 
 PRESETS = {
     "paper": Size(dim=768, depth=12, heads=12, patch=16, stride=10),
-    "tiny": Size(dim=96, depth=4, heads=3, patch=16, stride=10),
+    "tiny": Size(dim=96, depth=4, heads=3, patch=16, stride=16),
 }
 
 

@@ -7,9 +7,11 @@ Audio Pattern Recognition", IEEE/ACM TASLP 28, 2020 (arXiv 1912.10211), as in th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -22,11 +24,26 @@ from modelkit.output import ModelOutput
 
 Variant = Literal["cnn14", "decision_max", "decision_avg", "decision_att"]
 
-# Output channels of each block; every block but the last halves both axes. The last width is also
-# that of the embedding.
+
+@dataclass(frozen=True)
+class Size:
+    """What a preset fixes.
+
+    Attributes:
+        channels: outputs of each block; every block but the last halves both axes, and the last
+            width is also that of the embedding.
+        conv_dropout, dropout: rates after each block, and around the embedding layer.
+    """
+
+    channels: tuple[int, ...]
+    conv_dropout: float
+    dropout: float
+
+
 PRESETS = {
-    "paper": (64, 128, 256, 512, 1024, 2048),
-    "tiny": (16, 32, 64, 128),
+    "paper": Size((64, 128, 256, 512, 1024, 2048), conv_dropout=0.2, dropout=0.5),
+    # The paper's rates keep so narrow a network from learning within a CPU's budget.
+    "tiny": Size((16, 32, 64, 128), conv_dropout=0.0, dropout=0.2),
 }
 UNUSED_NORM = "att_block.bn_att.*"  # in the authors' attention block, never called
 CLASSIFIERS = ("fc_audioset.*", "att_block.*")
@@ -43,8 +60,7 @@ class PANN(nn.Module):
         preset: "paper" (81M parameters with its frozen front end) or "tiny" (0.3M, for a CPU).
         frames, mels: T and F; other T are accepted when called, down to `ratio` frames.
         seconds: time spanned by `frames` frames (10.01 s: 1001 hops of 320 samples at 32 kHz).
-        channels: overrides the preset.
-        conv_dropout, dropout: rates after each block, and around the embedding layer.
+        channels, conv_dropout, dropout: override the preset.
 
     Attributes:
         ratio: frames per segment, 2 ** (blocks - 1): 32 in the paper's model, 0.32 s.
@@ -62,9 +78,9 @@ class PANN(nn.Module):
         frames: int = 1001,
         mels: int = 64,
         seconds: float = 10.01,
-        channels: tuple[int, ...] | None = None,
-        conv_dropout: float = 0.2,
-        dropout: float = 0.5,
+        channels: Sequence[int] | None = None,
+        conv_dropout: float | None = None,
+        dropout: float | None = None,
     ) -> None:
         super().__init__()
         if variant not in get_args(Variant):
@@ -73,21 +89,25 @@ class PANN(nn.Module):
             )
         if preset not in PRESETS:
             raise ValueError(f"unknown preset {preset!r} of PANN; known: {', '.join(PRESETS)}")
-        channels = tuple(channels or PRESETS[preset])
-        self.ratio = 2 ** (len(channels) - 1)
+        given: dict[str, Any] = {"conv_dropout": conv_dropout, "dropout": dropout}
+        given["channels"] = None if channels is None else tuple(channels)
+        size = replace(PRESETS[preset], **{k: v for k, v in given.items() if v is not None})
+        self.ratio = 2 ** (len(size.channels) - 1)
         if min(frames, mels) < self.ratio:
             raise ValueError(
-                f"features of {frames} frames x {mels} mels vanish in {len(channels)} blocks; "
+                f"features of {frames} frames x {mels} mels vanish in {len(size.channels)} blocks; "
                 f"PANN needs {self.ratio} of each, or fewer channels"
             )
         self.variant, self.mels, self.classes = variant, mels, classes
         self.seconds_per_segment = self.ratio * seconds / frames
-        self.conv_dropout, self.dropout = conv_dropout, dropout
+        self.conv_dropout, self.dropout = size.conv_dropout, size.dropout
         self.bn0 = nn.BatchNorm1d(mels)
-        self.block_names = [f"conv_block{number + 1}" for number in range(len(channels))]
-        for name, (inputs, outputs) in zip(self.block_names, pairwise((1, *channels)), strict=True):
+        self.block_names = [f"conv_block{number + 1}" for number in range(len(size.channels))]
+        for name, (inputs, outputs) in zip(
+            self.block_names, pairwise((1, *size.channels)), strict=True
+        ):
             self.add_module(name, ConvBlock(inputs, outputs))
-        width = channels[-1]
+        width = size.channels[-1]
         self.fc1 = nn.Linear(width, width)
         if variant == "decision_att":
             self.att_block = Attention(width, classes)
@@ -98,9 +118,11 @@ class PANN(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, features: Tensor, augment: Augment | None = None) -> ModelOutput:
-        """(B, T, F) log-mel to logits (B, C) and (B, T // ratio, C) or None.
+        """(B, T, F) log-mel to clip logits (B, C), and segment logits or None.
 
-        `augment` masks, then mixes, after the batch norm over mels.
+        There are T // ratio segments. Frames left over at the end get the last segment's logits as
+        one more segment, so that frame outputs cover the clip as the authors' do; the clip's logits
+        do not count it. `augment` masks, then mixes, after the batch norm over mels.
 
         Raises:
             ValueError: the features have another number of mels, or less than one segment.
@@ -115,13 +137,15 @@ class PANN(nn.Module):
             x = augment.mix(augment.mask(x))
         x = self._embed(x)
         if self.variant == "cnn14":
-            x = self._drop(x.amax(dim=2) + x.mean(dim=2))
+            x = self._drop(x.max(dim=2).values + x.mean(dim=2))
             # The authors drop out the embedding only where they return it, not before this layer.
             logits = self.fc_audioset(F.relu(self.fc1(x)))
             return ModelOutput(clip_logits=logits, frame_logits=None, seconds_per_frame=0.0)
         x = F.max_pool1d(x, 3, stride=1, padding=1) + F.avg_pool1d(x, 3, stride=1, padding=1)
         x = self._drop(F.relu(self.fc1(self._drop(x).transpose(1, 2))))
         clip, segments = self._decide(x)
+        if features.shape[1] % self.ratio:
+            segments = torch.cat([segments, segments[:, -1:]], dim=1)
         return ModelOutput(
             clip_logits=clip, frame_logits=segments, seconds_per_frame=self.seconds_per_segment
         )
@@ -143,7 +167,7 @@ class PANN(nn.Module):
             return pooled_logits(segments, weights), segments
         segments = self.fc_audioset(x)
         if self.variant == "decision_max":
-            return segments.amax(dim=1), segments
+            return segments.max(dim=1).values, segments
         return pooled_logits(segments, torch.zeros_like(segments)), segments
 
     def _drop(self, x: Tensor) -> Tensor:
@@ -233,12 +257,11 @@ def pooled_logits(segments: Tensor, log_weights: Tensor) -> Tensor:
 
 
 def framewise(segments: Tensor, frames: int, ratio: int = 32) -> Tensor:
-    """The authors' frame output: each segment repeated, the last one on to `frames` frames.
+    """The authors' frame output: each segment repeated, cut to the number of frames.
 
-    (B, T', C) to (B, frames, C): 31 segments of 32 frames give 992, padded to 1001.
+    (B, T', C) to (B, frames, C) with T' = frames / ratio, rounded up.
     """
-    index = torch.arange(frames, device=segments.device) // ratio
-    return segments[:, index.clamp(max=segments.shape[1] - 1)]
+    return segments.repeat_interleave(ratio, dim=1)[:, :frames]
 
 
 def _initialise(module: nn.Module) -> None:

@@ -43,7 +43,7 @@ def test_segments_have_a_fixed_duration_whatever_the_length(variant, frames):
     out = small(variant)(torch.randn(2, frames, 16))
     assert out.clip_logits.shape == (2, 5)
     assert out.frame_logits is not None
-    assert out.frame_logits.shape == (2, frames // 4, 5)
+    assert out.frame_logits.shape == (2, -(-frames // 4), 5)  # rounded up
     assert out.seconds_per_frame == pytest.approx(4 * 0.04)
 
 
@@ -134,13 +134,21 @@ def test_losses_on_pooled_logits_have_the_gradients_of_losses_on_probabilities()
         torch.testing.assert_close(ours, wanted, rtol=1e-9, atol=1e-12)
 
 
-@given(segments=st.integers(1, 40), ratio=st.integers(1, 33), rest=st.integers(0, 40))
-@settings(max_examples=40, deadline=None)
-def test_framewise_repeats_segments_and_pads_with_the_last(segments, ratio, rest):
-    values = torch.arange(segments)[None, :, None]
-    frames = framewise(values, segments * ratio + rest, ratio)[0, :, 0].tolist()
-    repeated = [n for n in range(segments) for _ in range(ratio)]
-    assert frames == repeated + [segments - 1] * rest
+def test_frames_left_over_at_the_end_belong_to_the_last_segment():
+    """As the authors pad: 1001 frames make 31 segments of 32 frames, the last one reaches on."""
+    torch.manual_seed(0)
+    model = small("decision_avg").eval()
+    whole, longer = torch.randn(1, 40, 16), torch.randn(1, 3, 16)
+    longer = torch.cat([whole, longer], dim=1)
+    exact, padded = model(whole), model(longer)
+    assert exact.frame_logits.shape[1] == 10
+    assert padded.frame_logits.shape[1] == 11
+    assert torch.equal(padded.frame_logits[:, 10], padded.frame_logits[:, 9])
+    own = padded.frame_logits[:, :10].sigmoid().mean(dim=1)
+    torch.testing.assert_close(padded.clip_logits.sigmoid(), own)  # the padding counts for nothing
+    frames = framewise(padded.frame_logits, 43, ratio=4)
+    assert frames.shape == (1, 43, 5)
+    assert torch.equal(frames[:, 36:], padded.frame_logits[:, 9:10].expand(1, 7, 5))
 
 
 @pytest.mark.parametrize(("rate", "window", "fmax"), [(32000, 1024, 14000), (16000, 512, 8000)])

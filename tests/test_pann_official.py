@@ -108,7 +108,7 @@ def test_ten_seconds_equal_the_peer_clip_and_frames(peer, ours):
     with torch.inference_mode():
         theirs = peer(waves)
         out = ours(log_mel(peer, waves))
-    assert out.frame_logits.shape == (1, 31, 527)
+    assert out.frame_logits.shape == (1, 31 + 1, 527)
     assert theirs["framewise_output"].std() > 0.05
     difference = out.clip_logits.sigmoid() - theirs["clipwise_output"]
     assert difference.abs().max() <= 1e-6
