@@ -116,14 +116,14 @@ class Estimate:
 
         return {str(cell): chain(cell) for cell in cells}
 
-    def features_urgency(self, dataset: str, front_end: str) -> float:
-        """The greatest urgency of the trainings that read these features."""
-        chains = [
+    def data_urgency(self, dataset: str, front_end: str | None = None) -> float:
+        """The greatest urgency of the trainings that read this data set (and front end)."""
+        return max(
             self.urgency[str(cell)]
             for cell in list_cells(self.settings)
-            if cell.dataset == dataset and self.settings.models[cell.model].front_end == front_end
-        ]
-        return max(chains, default=0.0)
+            if cell.dataset == dataset
+            and front_end in (None, self.settings.models[cell.model].front_end)
+        )
 
     def _clips_seen(self, resolved: Plan) -> float | None:
         known = [

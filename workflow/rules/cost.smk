@@ -8,6 +8,7 @@ rule cost:
         facts=layout.results / "cost" / "{model}.json",
     log:
         LOGS / "cost" / "{model}.log",
+    priority: 1 + max(estimate.urgency.values())
     conda:
         "../../environment.yml"
     threads: os.cpu_count()

@@ -30,6 +30,7 @@ rule corpus:
         facts=layout.work / "corpora" / "{dataset}" / "corpus.json",
     log:
         LOGS / "corpus" / "{dataset}.log",
+    priority: lambda wildcards: estimate.data_urgency(wildcards.dataset)
     conda:
         "../../environment.yml"
     params:
@@ -50,7 +51,7 @@ rule featurize:
         digest=layout.work / "features" / "{dataset}" / "{front_end}" / "digest.json",
     log:
         LOGS / "features" / "{dataset}-{front_end}.log",
-    priority: lambda wildcards: estimate.features_urgency(wildcards.dataset, wildcards.front_end)
+    priority: lambda wildcards: estimate.data_urgency(wildcards.dataset, wildcards.front_end)
     conda:
         "../../environment.yml"
     params:

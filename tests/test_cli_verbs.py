@@ -1,0 +1,206 @@
+"""The command line: exit codes, one-line errors, and what plan, status and explain say."""
+
+from __future__ import annotations
+
+import copy
+import errno
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from factories import make_config, make_inputs, make_run
+from workflow_copy import PROFILE, ROOT
+
+from bench import __main__ as cli
+from bench import locks, plan, schema, status
+from bench.cells import Layout, find_cell
+from bench.explain import explain
+from bench.featurize import run as featurize_run
+from bench.files import UserError, read_json, write_json
+from bench.jobs import list_jobs
+from bench.locks import hold
+from bench.status import Running
+from bench.supervise import Watcher, progress_line
+
+
+@pytest.fixture
+def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "small.yaml"
+    path.write_text(yaml.safe_dump(PROFILE))
+    return path
+
+
+def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bench", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_a_mistake_is_one_line_and_exit_code_2(profile: Path) -> None:
+    profile.write_text(yaml.safe_dump({**PROFILE, "sedes": [0]}))
+    done = bench("plan", "--config", str(profile))
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: {profile}: unknown key 'sedes'; did you mean 'seeds'?")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_missing_config_is_named(profile: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["status", "--config", "nowhere.yaml"]) == 2
+    assert "nowhere.yaml: no such config file" in capsys.readouterr().err
+
+
+def test_an_unknown_run_names_its_neighbours(
+    profile: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["explain", "desed/htsat/base/seed9", "--config", str(profile)]
+    assert cli.main(arguments) == 2
+    assert "nearest: desed/htsat/base/seed0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (KeyboardInterrupt(), 130),
+        (UserError("mend it"), 2),
+        (OSError(errno.ENOSPC, "No space left on device", "x"), 2),
+    ],
+)
+def test_exit_codes(
+    profile: Path, monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: int
+) -> None:
+    def fail(args: object) -> int:
+        raise raised
+
+    monkeypatch.setattr(plan, "run", fail)
+    assert cli.main(["plan", "--config", str(profile)]) == code
+
+
+def test_other_errors_keep_their_traceback(profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(args: object) -> int:
+        raise OSError(errno.EIO, "Input/output error", "x")
+
+    monkeypatch.setattr(plan, "run", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        cli.main(["plan", "--config", str(profile)])
+
+
+def test_every_verb_has_its_module_and_arguments() -> None:
+    done = bench("--help")
+    for name in cli.VERBS:
+        assert f"\n    {name}" in done.stdout
+        assert cli._parser([name])
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    command = f"{sys.executable} -m bench plan --jobs --config config/smoke.yaml | head -1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.stderr == ""
+    assert done.stdout.startswith("python -m bench embed")
+
+
+def test_the_schema_file_is_current_and_describes_the_shipped_profiles() -> None:
+    import jsonschema
+
+    from bench.config import load
+
+    assert schema.PATH.read_text() == schema.text(), "run: python -m bench schema"
+    validator = jsonschema.Draft202012Validator(schema.schema())
+    for path in (ROOT / "config").glob("*.yaml"):
+        validator.validate(load(path).model_dump(mode="json"))
+
+
+def test_featurize_names_the_valid_front_ends(profile: Path) -> None:
+    args = cli._parser(["featurize"]).parse_args(
+        ["featurize", "desed", "mfcc", "--config", str(profile)]
+    )
+    with pytest.raises(UserError, match="no front end 'mfcc'; valid: logmel"):
+        featurize_run(args)
+
+
+def test_explain_tells_figures_origin_and_how_to_make_them_again(tmp_path: Path) -> None:
+    settings = make_config(tmp_path)
+    make_inputs(settings)
+    cell = find_cell(settings, "desed/htsat/base/seed1")
+    make_run(settings, cell)
+    path = Layout.of(settings).run(cell) / "record.json"
+    record = read_json(path)
+    text = explain(record, path)
+    value = record["metrics"]["test"]["intersection_f1"]["value"]
+    assert re.search(rf"test +intersection_f1 +{value:.4f}  n = \d+, ", text)
+    assert "(synthetic data, profile default)" in text
+    for part in ("code_train digest", "starts from", "seeds", "learning_rate", "commit", "command"):
+        assert re.search(rf"^  {part} +\S", text, re.MULTILINE), part
+    assert re.search(r"^  .*bench evaluate desed/htsat/base/seed1", text, re.MULTILINE)
+
+
+def test_status_shows_the_trainings_at_work(profile: Path) -> None:
+    settings = status.config.load(profile)
+    state = Path("work/state/0123456789abcdef")
+    state.mkdir(parents=True)
+    points = [{"epoch": 1, "seconds": 40.0}, {"epoch": 2, "seconds": 80.0}]
+    (state / "metrics.jsonl").write_text("\n".join(map(json.dumps, points)) + "\n")
+    with locks.run_lock(state, "desed/htsat/base/seed0"):
+        (found,) = status.running_trainings(settings)
+        assert str(found.cell) == "desed/htsat/base/seed0"
+        assert (found.epoch, found.epochs, found.seconds_left) == (2, 2, 0.0)
+        assert "training desed/htsat/base/seed0: epoch 2 of 2" in status.overview(settings)
+    assert status.running_trainings(settings) == []
+
+
+def test_status_says_which_snakemake_is_at_work(profile: Path) -> None:
+    settings = status.config.load(profile)
+    assert "snakemake is at work" not in status.overview(settings)
+    with hold(status.snakemake_lock(settings), "snakemake"):
+        assert f"snakemake is at work: process {os.getpid()}" in status.overview(settings)
+
+
+def test_results_show_the_spread_over_seeds_and_what_cannot_localize(profile: Path) -> None:
+    values = copy.deepcopy({**PROFILE, "seeds": [0, 1]})
+    values["datasets"]["desed"]["metric"] = "intersection_f1"
+    profile.write_text(yaml.safe_dump(values))
+    settings = status.config.load(profile)
+    for job in list_jobs(settings):
+        if job.stage == "evaluate" and job.cell is not None:
+            metrics = {"mAP": {"value": 0.5 + 0.1 * job.cell.seed}}
+            write_json(job.output, {"metrics": {"test": metrics}})
+    text = status.results(settings)
+    assert "htsat                        55.0 ±  7.1   n = 2" in text
+    assert "htsat (scratch)             cannot localize" in text
+    assert "out/index.html" in text
+
+
+def test_progress_counts_new_outputs_only(profile: Path) -> None:
+    settings = status.config.load(profile)
+    jobs = [job for job in list_jobs(settings) if job.stage == "evaluate"]
+    for job in jobs[:2]:
+        write_json(job.output, {})
+    os.utime(jobs[0].output, ns=(0, 0))
+    watcher = Watcher(settings, jobs, sys.stderr)
+    assert f" 0 of {len(jobs)} jobs" in watcher.line()
+    write_json(jobs[0].output, {})  # ran again
+    write_json(jobs[4].output, {})  # ran for the first time
+    assert f" 2 of {len(jobs)} jobs" in watcher.line()
+
+
+def test_the_progress_line_tells_what_runs_how_far_and_how_long(profile: Path) -> None:
+    cell = list_jobs(status.config.load(profile))[-4].cell
+    assert cell is not None
+    line = progress_line(3, 12, [Running(cell, 5, 16, 50.0)], 600.0)
+    expected = f"[######..................] 3 of 12 jobs, {cell} 5/16, about 10 min left"
+    assert line == expected
+    assert "left" not in progress_line(12, 12, [], 0.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (89, "89 s"), (150, "2 min"), (3900, "1 h 05 min"), (190_800, "2 d 5 h")],
+)
+def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
+    assert plan.duration(seconds) == text
