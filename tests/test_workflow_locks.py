@@ -1,0 +1,172 @@
+"""Locks and GPU slots: one holder at a time, none left behind by the dead."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+from workflow_copy import ROOT
+
+from bench.files import UserError
+from bench.locks import Lock, hold, holder, run_lock, stop_with_supervisor
+from bench.slots import VISIBLE, devices, gpu_slot
+
+HOLD_UNTIL_KILLED = """
+import sys, time
+from bench.locks import Lock
+lock = Lock(sys.argv[1], "another run").acquire()
+print("held", flush=True)
+time.sleep(60)
+"""
+COUNT = """
+import math, sys
+from pathlib import Path
+from bench.locks import hold
+counter = Path(sys.argv[2])
+for _ in range(20):
+    with hold(sys.argv[1], "count", patience=math.inf):
+        counter.write_text(str(int(counter.read_text()) + 1))
+"""
+
+
+def python(code: str, *arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", code, *arguments]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_held_lock_names_its_holder_and_a_killed_holder_leaves_it_free(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    other = python(HOLD_UNTIL_KILLED, str(path))
+    assert other.stdout is not None
+    assert other.stdout.readline() == "held\n"
+    found = holder(path)
+    assert found is not None
+    assert (found["purpose"], found["pid"]) == ("another run", other.pid)
+    with pytest.raises(UserError, match=rf"another run \(process {other.pid} on .*at work here"):
+        Lock(path, "this run").acquire(patience=0)
+    other.kill()
+    other.wait()
+    assert path.exists()
+    assert holder(path) is None
+    with hold(path, "this run"):
+        found = holder(path)
+        assert found is not None
+        assert found["purpose"] == "this run"
+    assert not path.exists()
+
+
+def test_one_holder_at_a_time_however_many_want_it(tmp_path: Path) -> None:
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+    others = [python(COUNT, str(tmp_path / "lock"), str(counter)) for _ in range(4)]
+    assert [other.wait() for other in others] == [0] * 4
+    assert counter.read_text() == "80"
+
+
+def test_a_look_does_not_take_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    path.write_text("not what a holder writes")
+    assert holder(path) is None
+    assert holder(tmp_path / "absent") is None
+    with hold(path, "a run", patience=0):
+        pass
+
+
+def test_a_run_lock_outlives_the_state_folder(tmp_path: Path) -> None:
+    state = tmp_path / "state" / "0123"
+    state.mkdir(parents=True)
+    with run_lock(state, "a run"):
+        shutil.rmtree(state)
+        assert holder(tmp_path / "state" / "0123.lock") is not None
+    assert list((tmp_path / "state").iterdir()) == []
+
+
+def test_a_lock_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file/lock: cannot be written"):
+        Lock(tmp_path / "file" / "lock", "a run").acquire()
+
+
+def test_a_job_without_its_snakemake_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    monkeypatch.setenv("BENCH_SUPERVISOR", str(gone.pid))
+    with pytest.raises(UserError, match=f"process {gone.pid}.* is gone"):
+        stop_with_supervisor()
+    monkeypatch.delenv("BENCH_SUPERVISOR")
+    stop_with_supervisor()  # started by a person
+
+
+@pytest.fixture
+def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VISIBLE, "GPU-a,GPU-b")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_runs_side_by_side_get_different_gpus_and_a_third_waits() -> None:
+    third: list[str] = []
+
+    def claim() -> None:
+        with gpu_slot("the third run") as names:
+            third.extend(names)
+
+    with gpu_slot("the first run") as first:
+        assert first == ["GPU-a"]
+        assert os.environ[VISIBLE] == "GPU-a"
+        os.environ[VISIBLE] = "GPU-a,GPU-b"  # what another process would see
+        with gpu_slot("the second run") as second:
+            assert second == ["GPU-b"]
+            os.environ[VISIBLE] = "GPU-a,GPU-b"
+            waiting = threading.Thread(target=claim)
+            waiting.start()
+            waiting.join(timeout=0.2)
+            assert third == []
+        waiting.join(timeout=30)
+    assert third == ["GPU-b"]
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_several_gpus_are_claimed_together() -> None:
+    with gpu_slot(count=2) as names:
+        assert names == ["GPU-a", "GPU-b"]
+    with pytest.raises(UserError, match="needs 3 GPUs, this machine shows 2"), gpu_slot(count=3):
+        pass
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_inside_slurm_its_choice_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with gpu_slot() as first, gpu_slot() as second:
+        assert first == second == ["GPU-a"]
+        assert os.environ[VISIBLE] == "GPU-a,GPU-b"
+
+
+def test_without_a_gpu_nothing_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VISIBLE, "-1")
+    assert devices() == []
+    with gpu_slot() as names:
+        assert names == []
+
+
+def test_patience_is_in_seconds(tmp_path: Path) -> None:
+    with hold(tmp_path / "lock", "a run"):
+        taken: list[bool] = []
+        waiting = threading.Thread(
+            target=lambda: taken.append(
+                bool(Lock(tmp_path / "lock", "another").acquire(patience=math.inf))
+            )
+        )
+        waiting.start()
+        waiting.join(timeout=0.2)
+        assert taken == []
+    waiting.join(timeout=30)
+    assert taken == [True]
