@@ -1,0 +1,251 @@
+"""The whole report of a made-up profile: its numbers against recomputations, and the page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import factories
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import norm
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from bench.cells import Layout, find_cell
+from bench.config import Config
+from reports.build import build
+
+SPITE = '<img src="https://example.org/x" onerror="alert(1)">'
+MISSING = "speechcommands/ast/base/seed1"
+STALE = "audioset/linear/base/seed0"
+MIXED = "esc50/pann/base/fold1-seed1"
+NAMES = {"HTS-AT": "htsat", "AST": "ast", "PANN-CNN": "pann", "Linear baseline": "linear"}
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """A profile whose report was written, with one record of every kind that must be named."""
+    root = tmp_path_factory.mktemp("profile")
+    config = factories.make_config(root, seeds=(0, 1), title=f"Spite {SPITE}")
+    factories.make_results(config)
+    factories.change_record(
+        config, find_cell(config, "audioset/ast/base/seed0"), provenance={"command": SPITE}
+    )
+    (Layout.of(config).run(find_cell(config, MISSING)) / "record.json").unlink()
+    factories.change_record(config, find_cell(config, STALE), config_digest="0" * 64)
+    factories.change_record(config, find_cell(config, MIXED), digests={"data": "f" * 64})
+    build(config)
+    return config
+
+
+@pytest.fixture(scope="module")
+def page(profile: Config) -> str:
+    return (Layout.of(profile).report / "index.html").read_text(encoding="utf-8")
+
+
+def table(config: Config, name: str) -> pd.DataFrame:
+    return pd.read_csv(Layout.of(config).report / "tables" / f"{name}.csv")
+
+
+def runs(config: Config, row: pd.Series) -> list[Path]:
+    return [Layout.of(config).results / "runs" / key for key in str(row["records"]).split()]
+
+
+def recomputed(folder: Path) -> dict[str, float]:
+    """Clip-level test metrics by scikit-learn and SciPy."""
+    with np.load(folder / "scores.npz") as arrays:
+        test = arrays["split"] == "test"
+        scores, targets = arrays["clip_scores"][test], arrays["targets"][test]
+    present = targets.any(axis=0)
+    area = roc_auc_score(targets[:, present], scores[:, present], average="macro")
+    return {
+        "mAP": average_precision_score(targets[:, present], scores[:, present], average="macro"),
+        "mAUC": area,
+        "d_prime": np.sqrt(2) * norm.ppf(area),
+        "accuracy": float(np.mean(scores.argmax(axis=1) == targets.argmax(axis=1))),
+    }
+
+
+def models_of(frame: pd.DataFrame) -> Iterator[pd.Series]:
+    for _, row in frame[frame["model"].isin(NAMES)].iterrows():
+        if isinstance(row["records"], str):
+            yield row
+
+
+@pytest.mark.parametrize("name", ["audioset", "esc50", "speechcommands"])
+def test_every_tagging_figure_equals_a_recomputation_from_scores(
+    profile: Config, name: str
+) -> None:
+    checked = 0
+    for row in models_of(table(profile, name)):
+        figures = pd.DataFrame([recomputed(folder) for folder in runs(profile, row)])
+        figures["accuracy_percent"] = 100 * figures["accuracy"]
+        for metric in ("mAP", "mAUC", "d_prime", "accuracy_percent"):
+            if metric in row:
+                known = figures[metric][np.isfinite(figures[metric])]
+                assert row[metric] == pytest.approx(known.mean(), rel=1e-9)
+                assert row[f"{metric}_n"] == len(known)
+                if len(known) > 1:
+                    assert row[f"{metric}_sd"] == pytest.approx(known.std(), abs=1e-12)
+                checked += 1
+        for folder in runs(profile, row):
+            if name == "esc50":
+                fold = folder.name.split("-")[0].removeprefix("fold")
+                accuracy = 100 * recomputed(folder)["accuracy"]
+                assert row[f"fold_{fold}_percent"] == pytest.approx(accuracy)
+    assert checked >= 8
+
+
+def test_every_localization_figure_equals_the_mean_of_its_records(profile: Config) -> None:
+    frame = table(profile, "desed")
+    families = {
+        "Intersection": "intersection_f1",
+        "Event": "event_based_f1",
+        "Segment": "segment_based_f1",
+        "Clip": "mAP",
+    }
+    checked = 0
+    for row in models_of(frame):
+        metric = families[row["section"].split("-")[0].split()[0]]
+        records = [json.loads((f / "record.json").read_text()) for f in runs(profile, row)]
+        found = [record["metrics"]["test"].get(metric) for record in records]
+        if None in found:
+            assert row["remark"] == "cannot localize"
+            assert np.isnan(row["macro_percent"])
+            continue
+        assert row["macro_percent"] == pytest.approx(100 * np.mean([f["value"] for f in found]))
+        for label in records[0]["classes"]:
+            values = [f["per_class"][label] for f in found if f["per_class"][label] is not None]
+            shown = row[f"{label}_percent"]
+            assert np.isnan(shown) if not values else shown == pytest.approx(100 * np.mean(values))
+            checked += 1
+    assert checked == 10 * (3 * 2 + 4)
+    always = frame[frame["model"] == "Always active"].iloc[2]
+    record = json.loads((runs(profile, always)[0] / "record.json").read_text())
+    expected = 100 * record["trivial"]["always_active"]["segment_based_f1"]
+    assert always["macro_percent"] == pytest.approx(expected)
+
+
+def test_what_a_model_without_times_shows_is_words_not_zero(profile: Config, page: str) -> None:
+    frame = table(profile, "desed")
+    for model in ("AST", "Linear baseline"):
+        silent = frame[(frame["model"] == model) & frame["macro_percent"].isna()]
+        assert list(silent["remark"]) == ["cannot localize"] * 3
+    assert "AST gives clip scores only: cannot localize." in page
+    assert "AST cannot localize." in page
+
+
+def test_every_ablation_figure_equals_a_recomputation_from_records(profile: Config) -> None:
+    frame = table(profile, "ablations")
+    assert len(frame) == 6
+    for _, row in frame.iterrows():
+        metric = "mAP" if row["section"].endswith("mAP") else "intersection_f1"
+        values = {}
+        for folder in runs(profile, row):
+            record = json.loads((folder / "record.json").read_text())
+            key = (record["cell"]["variant"], record["cell"]["seed"])
+            values[key] = record["metrics"]["test"][metric]["value"]
+        differences = [values[row["variant"], s] - values[row["against"], s] for s in (0, 1)]
+        assert row["difference"] == pytest.approx(np.mean(differences))
+        assert row["smallest_p"] == 0.5
+        assert 0.5 <= row["p"] <= row["p_holm"] <= 1
+        assert row["pairs"] == 2
+
+
+def test_every_cost_figure_equals_its_record(profile: Config) -> None:
+    frame = table(profile, "cost")
+    measured = frame[frame["section"].str.startswith("Full size")]
+    assert list(measured["parameters_M"]) == [29.963431, 87.728641, 80.753615]
+    assert list(measured["published_parameters_M"]) == [31, 87, 81]
+    for _, row in frame[frame["section"].str.startswith("Runs of")].iterrows():
+        costs = pd.DataFrame(
+            [json.loads((f / "record.json").read_text())["cost"] for f in runs(profile, row)]
+        )
+        assert row["training_hours"] == pytest.approx(costs["train_hours"].mean())
+        assert row["peak_memory_MB"] == pytest.approx(costs["peak_memory_mb"].mean())
+        assert row["train_clips_per_s"] == pytest.approx(costs["clips_per_second"].mean())
+
+
+@pytest.mark.parametrize(
+    "name", ["audioset", "esc50", "speechcommands", "desed", "ablations", "cost"]
+)
+def test_tables_come_in_three_forms_that_name_their_records(
+    profile: Config, tmp_path: Path, name: str
+) -> None:
+    folder = Layout.of(profile).report / "tables"
+    frame = table(profile, name)
+    frame.to_csv(tmp_path / "again.csv", index=False)
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "again.csv"), frame)
+    latex = (folder / f"{name}.tex").read_text(encoding="utf-8")
+    markdown = (folder / f"{name}.md").read_text(encoding="utf-8")
+    keys = {key for keys in frame["records"].dropna() for key in keys.split()}
+    assert keys
+    for key in keys:
+        assert key in markdown
+        assert any(key in line for line in latex.splitlines() if line.startswith("% records"))
+    assert "synthetic data" in latex.split(r"\caption")[1].split(r"\label")[0]
+    assert "synthetic data" in markdown.splitlines()[0]
+    assert latex.count("{") - latex.count(r"\{") == latex.count("}") - latex.count(r"\}")
+
+
+class Page(HTMLParser):
+    """Every reference, id and image of a page, and the tags it holds."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.references: list[str] = []
+        self.ids: list[str] = []
+        self.images: list[dict[str, str | None]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        values = dict(attributes)
+        self.references += [str(values[name]) for name in ("src", "href") if name in values]
+        self.ids += [str(values["id"])] if "id" in values else []
+        self.images += [values] if tag == "img" else []
+
+
+def test_the_page_needs_nothing_but_itself(page: str) -> None:
+    parsed = Page(page)
+    assert parsed.references
+    assert all(reference.startswith(("#", "data:")) for reference in parsed.references)
+    assert "@import" not in page
+    assert "url(" not in page
+    targets = {reference[1:] for reference in parsed.references if reference.startswith("#")}
+    assert targets <= set(parsed.ids)
+    assert len(parsed.ids) == len(set(parsed.ids))
+
+
+def test_names_from_records_are_shown_never_run(page: str) -> None:
+    assert SPITE not in page
+    assert page.count("&lt;img src=&#34;https://example.org/x&#34;") >= 3
+
+
+def test_pictures_say_in_words_what_they_show(page: str) -> None:
+    images = Page(page).images
+    assert len(images) == 15  # 3 F1 by class, 3 soundscapes, 4 curves, 2 forests, 3 of cost
+    assert all(len(str(image["alt"])) > 40 for image in images)
+    scapes = [str(image["alt"]) for image in images if "Soundscape" in str(image["alt"])]
+    assert [name in alt for name, alt in zip(NAMES, scapes, strict=False)] == [True] * 3
+
+
+def test_the_page_names_what_is_absent_stale_and_refused(profile: Config, page: str) -> None:
+    assert f"{MISSING}: no record" in page
+    assert f"{STALE}: its record was made with another config" in page
+    assert "esc50/pann/base: not averaged, because data differs" in page
+    row = table(profile, "esc50").query("model == 'PANN-CNN'").iloc[0]
+    assert row["remark"] == "not averaged"
+    commands = table(profile, "speechcommands").query("model == 'AST'").iloc[0]
+    assert commands["accuracy_percent_n"] == 1
+
+
+def test_synthetic_figures_stand_beside_published_ones_uncompared(profile: Config) -> None:
+    frame = table(profile, "audioset").set_index("model")
+    assert frame.loc["HTS-AT", "published_mAP"] == 0.471
+    assert set(frame["comparison"].dropna()) == {"not comparable: synthetic data"}
+    assert (
+        table(profile, "esc50").set_index("model").loc["HTS-AT", "published_accuracy_percent"] == 97
+    )

@@ -1,0 +1,253 @@
+"""The parts of the report, one by one: what may be averaged, said, bolded and compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import factories
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.corpora.base import Corpus
+from bench.files import UserError, digest_of
+from bench.statistics import fold_interval, t_interval
+from reports import published
+from reports.build import build
+from reports.charts import mean_curve
+from reports.checks import ChanceCheck
+from reports.latex import LATEX, latex, to_latex
+from reports.leaders import significant_best
+from reports.results import Group, MixedRecords, Run, group_runs, why_not_comparable
+from reports.soundscapes import choose_clip
+from reports.summary import summarise
+from reports.tables import Column, Entry, Row, Table, significant, to_csv, to_markdown
+
+DIGESTS = {
+    name: digest_of(name) for name in ("code_train", "code_evaluate", "data", "features", "pins")
+}
+
+
+def run(value: float = 0.5, seed: int = 0, fold: int = -1, **changes: Any) -> Run:
+    """A record with one figure; `changes` replace parts of it."""
+    cell = {"dataset": "d", "model": "m", "variant": "base", "fold": fold, "seed": seed}
+    values = {
+        "key": f"d/m/base/{f'fold{fold}-' if fold >= 0 else ''}seed{seed}",
+        "cell": cell,
+        "digests": DIGESTS,
+        "resolved": {"cell": cell, "recipe": {"epochs": 3}, "parent": f"p/m/base/seed{seed}"},
+        "splits": {"train": 300, "validation": 100, "test": 100},
+        "metrics": {"test": {"mAP": {"value": value, "per_class": {"a": value, "b": None}}}},
+        "provenance": {"git_sha": str(seed)},
+        "chance": {"mAP": 0.1},
+    }
+    return Run({**values, **changes}, Path("nowhere"))
+
+
+def group(values: list[float], model: str = "m") -> Group:
+    runs = tuple(run(value, seed) for seed, value in enumerate(values))
+    return Group("d", model, "base", runs, len(runs))
+
+
+def test_runs_that_differ_in_seed_and_commit_alone_are_averaged() -> None:
+    made = group_runs([run(0.6, 1), run(0.4, 0)])
+    assert made.record_keys == ("d/m/base/seed0", "d/m/base/seed1")
+    summary = made.summary("mAP")
+    assert summary is not None
+    expected = t_interval([0.4, 0.6])
+    assert (summary.mean, summary.low, summary.high) == pytest.approx(
+        (0.5, expected.low, expected.high)
+    )
+    assert made.figures("mAP", "b") == []
+
+
+@pytest.mark.parametrize("name", sorted(DIGESTS))
+def test_records_of_other_code_data_or_pins_are_never_averaged(name: str) -> None:
+    other = run(0.6, 1, digests={**DIGESTS, name: "f" * 64})
+    with pytest.raises(MixedRecords, match=rf"{name} differs: d/m/base/seed0 .*seed1 has ffff"):
+        group_runs([run(0.4, 0), other])
+
+
+def test_records_of_another_config_are_never_averaged() -> None:
+    one = run(0.4, 0)
+    resolved = {**run(0.6, 1).values["resolved"], "recipe": {"epochs": 4}}
+    with pytest.raises(MixedRecords, match="config differs"):
+        group_runs([one, run(0.6, 1, resolved=resolved)])
+
+
+def test_models_on_other_data_are_not_compared() -> None:
+    other = Group("d", "n", "base", (run(0.5, 0, digests={**DIGESTS, "data": "e" * 64}),), 1)
+    assert "data differs" in str(why_not_comparable([group([0.5]), other]))
+    assert why_not_comparable([group([0.5]), group([0.7], "n")]) is None
+
+
+def test_intervals_over_folds_know_that_folds_share_training_data() -> None:
+    made = group_runs([run(v, k, fold=k % 3) for k, v in enumerate([0.5, 0.6, 0.8, 0.7, 0.6, 0.6])])
+    summary = made.summary("mAP")
+    assert summary is not None
+    expected = fold_interval([0.6, 0.6, 0.7], 100 / 300)
+    assert (summary.low, summary.high) == pytest.approx((expected.low, expected.high))
+    assert summary.n == 6
+
+
+def test_one_run_has_no_spread() -> None:
+    summary = summarise([0.4])
+    assert summary is not None
+    assert (summary.mean, summary.sd, summary.low, summary.high) == (0.4, None, None, None)
+    assert summarise([]) is None
+
+
+@pytest.mark.parametrize(
+    ("values", "chance", "answer"),
+    [
+        ([0.50, 0.51, 0.52], 0.1, "yes"),
+        ([0.2, 0.5, 0.5], 0.1, "not shown"),
+        ([0.20, 0.21, 0.22], 0.1, "no: above chance"),
+        ([0.1, 0.1, 0.2], 0.12, "no: not above chance"),
+        ([0.9, 0.9, 0.91], 0.4, "cannot be"),
+        ([0.9], 0.1, "not known"),
+    ],
+)
+def test_above_chance_is_answered_in_words(values: list[float], chance: float, answer: str) -> None:
+    summary = summarise(values)
+    assert summary is not None
+    check = ChanceCheck(group(values), "mAP", summary, chance)
+    assert check.verdict.startswith(answer)
+    assert check.passed == (answer == "yes")
+
+
+def test_the_best_is_bold_only_where_it_beats_every_other_one_significantly() -> None:
+    low = [0.50 + 0.01 * k for k in range(8)]
+    high = group([value + 0.2 for value in low], "h")
+    assert significant_best([group(low), high], "mAP") == "d/h/base"
+    assert significant_best([group(low[:3]), group([v + 0.2 for v in low[:3]], "h")], "mAP") is None
+    assert significant_best([group(low), group(list(low), "h")], "mAP") is None
+    assert significant_best([high], "mAP") is None
+
+
+@pytest.mark.parametrize(
+    ("values", "reasons", "kind"),
+    [
+        ([0.470, 0.471, 0.472], [], "reproduced"),
+        ([0.500, 0.501, 0.502], [], "better"),
+        ([0.400, 0.401, 0.402], [], "below"),
+        ([0.40, 0.47, 0.54], [], "inconclusive"),
+        ([0.471], [], "inconclusive"),
+        ([0.470, 0.471, 0.472], ["synthetic data"], "not comparable"),
+    ],
+)
+def test_verdicts_beside_a_published_value(
+    values: list[float], reasons: list[str], kind: str
+) -> None:
+    verdict = published.compare(values, 0.471, 0.005, reasons)
+    assert verdict.kind == kind
+    assert all(reason in verdict.reason for reason in reasons)
+
+
+def test_published_figures_have_a_source_a_protocol_and_one_place() -> None:
+    entries = published.load()
+    assert sum(len(entry.figures) for entry in entries) == 399
+    assert all(entry.source and entry.protocol and entry.figures for entry in entries)
+    places = [entry.beside for entry in entries if entry.beside]
+    assert len(places) == len(set(places)) == 10
+    table3 = next(entry for entry in entries if entry.beside == "htsat/desed")
+    by_class = [table3.figure("intersection_f1", c) for c in factories.CLASSES["desed"]]
+    assert np.mean([v for v in by_class if v is not None]) == pytest.approx(
+        table3.figure("intersection_f1"), abs=5e-4
+    )
+
+
+def test_a_real_profile_is_compared_unless_the_protocol_differs(tmp_path: Path) -> None:
+    config = factories.make_config(tmp_path, data_kind="real")
+    coverage = {"found": 90, "listed": 100, "excluded": 0}
+    entry = published.beside(config, "pann", "audioset")
+    assert entry is not None
+    made = Group("audioset", "pann", "base", (run(coverage=coverage),), 1)
+    assert published.differences(config, made, entry) == ["90 of 100 clips are available"]
+    whole = Group("audioset", "pann", "base", (run(coverage={**coverage, "found": 99}),), 1)
+    assert published.differences(config, whole, entry) == []
+    other = published.beside(config, "htsat", "audioset")
+    assert other is not None
+    assert "10-shift test-time augmentation" in published.differences(config, whole, other)
+    assert published.beside(config, "pann", "speechcommands") is None
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0012349, "0.00123"), (12.349, "12.3"), (1234.9, "1230"), (0.9996, "1.00"), (0, "0")],
+)
+def test_significant_digits_without_exponents(value: float, text: str) -> None:
+    assert significant(value) == text
+
+
+@given(st.text(alphabet=[*LATEX, "a", "1", " "]))
+def test_latex_interprets_no_character_of_a_name(text: str) -> None:
+    escaped = latex(text)
+    for raw, safe in LATEX.items():
+        escaped = escaped.replace(safe, "") if raw != "\\" else escaped
+    escaped = escaped.replace(LATEX["\\"], "")
+    assert not set(escaped) & set("\\{}$&#%_^~<>")
+
+
+def test_a_table_says_the_same_in_every_form() -> None:
+    summary = summarise([0.4, 0.6])
+    wide = Table(
+        "t",
+        "A table",
+        "Ten % of _everything_",
+        [Column("f1_percent", "F1 (%)", 1, 100.0), Column("why", "why", words=True)],
+        [
+            Row(
+                "A & B",
+                {"f1_percent": Entry.of(summary, best=True)},
+                ("d/a/base/seed0",),
+                "d/a/base",
+            ),
+            Row("C|D", {"f1_percent": Entry(words="cannot localize"), "why": Entry(words="x, y")}),
+        ],
+        notes=["a note"],
+    )
+    latex_text, markdown, frame = to_latex(wide), to_markdown(wide), to_csv(wide)
+    assert r"A \& B & \textbf{50.0 $\pm$ 14.1} & -- \\" in latex_text
+    assert "% records: d/a/base/seed0" in latex_text
+    assert r"Ten \% of \_everything\_" in latex_text
+    assert "| A & B | **50.0 ± 14.1** | – |" in markdown
+    assert r"| C\|D | cannot localize | x, y |" in markdown
+    assert frame.splitlines()[1].startswith(",A & B,50.0,14.1421")
+    assert frame.splitlines()[2] == ',C|D,,,,,,"x, y",cannot localize,'
+
+
+def test_the_pictured_soundscape_is_the_busiest_with_two_classes() -> None:
+    events = [
+        ("train.wav", 0.0, 1.0, "a"), ("train.wav", 0.0, 1.0, "b"), ("train.wav", 2.0, 3.0, "b"),
+        ("one.wav", 0.0, 1.0, "a"), ("one.wav", 2.0, 3.0, "a"), ("one.wav", 4.0, 5.0, "a"),
+        ("z.wav", 0.0, 1.0, "a"), ("z.wav", 0.0, 1.0, "b"),
+        ("b.wav", 0.0, 1.0, "a"), ("b.wav", 0.0, 1.0, "b"),
+    ]  # fmt: skip
+    table = pd.DataFrame(events, columns=["filename", "onset", "offset", "event_label"])
+    clips = pd.DataFrame({"clip": ["train.wav", "one.wav", "z.wav", "b.wav"]})
+    clips["split"] = ["train", "test", "test", "test"]
+    corpus = Corpus("d", Path(), ("a", "b"), clips, table, True, True, clips.iloc[:0])
+    assert choose_clip(corpus) == "b.wav"
+
+
+def test_curves_average_the_epochs_that_every_run_has(tmp_path: Path) -> None:
+    runs = []
+    for seed, values in enumerate([[0.1, 0.2, 0.3], [0.3, 0.4]]):
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        lines = [f'{{"epoch": {e + 1}, "validation_mAP": {v}}}' for e, v in enumerate(values)]
+        (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+        runs.append(Run(run(seed=seed).values, folder))
+    epochs, mean, sd = mean_curve(Group("d", "m", "base", tuple(runs), 2), "validation_mAP")
+    assert epochs.tolist() == [1, 2]
+    assert mean == pytest.approx([0.2, 0.3])
+    assert sd == pytest.approx([np.std([0.1, 0.3], ddof=1)] * 2)
+
+
+def test_a_profile_without_any_record_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no record of profile 'default'"):
+        build(factories.make_config(tmp_path))
