@@ -17,7 +17,7 @@ from bench.metrics.tagging import tagging_metrics
 from bench.schedule import learning_rate
 from bench.scoring import score_clips
 from bench.state import StateFolder
-from bench.streams import generator
+from bench.streams import generator, stream_seed
 from bench.task import Task, epoch_order
 from modelkit.augment import Augment, Mixup, SpecAugment
 
@@ -76,6 +76,7 @@ def fit(
         for step, rows in enumerate(np.array_split(order, steps)):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, epoch * steps + step, steps)
+            torch.manual_seed(stream_seed(seed, "dropout", epoch, step))
             augment = draw_augment(recipe, len(rows), generator(seed, "augment", epoch, step))
             value = train_step(model, optimizer, task, rows, augment, recipe, loss, device)
             if not np.isfinite(value):

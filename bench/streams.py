@@ -10,7 +10,7 @@ import hashlib
 
 import numpy as np
 
-PURPOSES = ("split", "init", "order", "augment", "evaluate")
+PURPOSES = ("init", "order", "augment", "dropout")
 
 
 def stream_seed(seed: int, purpose: str, *counters: int) -> int:

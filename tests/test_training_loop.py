@@ -41,12 +41,13 @@ class Tagger(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.norm = nn.BatchNorm1d(MELS)
+        self.dropout = nn.Dropout(0.3)
         self.out = nn.Linear(MELS, CLASSES)
 
     def forward(self, features: torch.Tensor, augment=None) -> ModelOutput:
         x = features if augment is None else augment.mix(augment.mask(features))
         x = self.norm(x.mean(dim=1))
-        return ModelOutput(self.out(x), None, 0.0)
+        return ModelOutput(self.out(self.dropout(x)), None, 0.0)
 
 
 @pytest.fixture
