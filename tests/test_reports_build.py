@@ -96,7 +96,7 @@ def test_every_tagging_figure_equals_a_recomputation_from_scores(
                 fold = folder.name.split("-")[0].removeprefix("fold")
                 accuracy = 100 * recomputed(folder)["accuracy"]
                 assert row[f"fold_{fold}_percent"] == pytest.approx(accuracy)
-    assert checked >= 8
+    assert checked >= 6
 
 
 def test_every_localization_figure_equals_the_mean_of_its_records(profile: Config) -> None:
