@@ -11,10 +11,16 @@ import numpy as np
 import pytest
 import soundfile
 
+from bench import config
+from bench.corpora.embedded import SyntheticBank
+from bench.corpora.embedded.pools import share_out
+from bench.corpora.embedded.taxonomy import AUDIOSET
 from bench.corpora.recordings.bank import BED, BED_LABELS, LEAST_GROUPS, RecordingsBank
 from bench.corpora.recordings.clips import RATE, ClipError, clean, load_clip
 from bench.corpora.recordings.fetch import clip_path
 from bench.corpora.recordings.manifest import Recording, read_manifest
+from bench.corpus import is_synthetic
+from bench.embed import group_lines
 
 LISTED = read_manifest()
 
@@ -159,3 +165,43 @@ def test_files_that_hold_no_sound_are_named(tmp_path):
     (tmp_path / "x.s16").write_bytes(bytes(2000))
     with pytest.raises(ClipError, match=r"x\.s16: holds no sound"):
         load_clip(tmp_path / "x.s16", RATE)
+
+
+def test_the_builder_shares_the_originals_out_without_straddling(tmp_path):
+    bank = RecordingsBank(tmp_path, LISTED)
+    assert set(bank.classes()) <= set(AUDIOSET)
+    pools = share_out(bank, SyntheticBank(), 50)
+    assert len(pools.esc50) == 14
+    assert set(pools.borrowed) == {
+        "Blender", "Dishes", "Electric_shaver_toothbrush", "Frying", "Vacuum_cleaner"
+    }  # fmt: skip
+    parts = [
+        *([set(fold) for fold in folds] for folds in (*pools.esc50.values(), pools.esc_beds)),
+        *([set(split) for split in of.values()] for of in (*pools.audioset.values(), pools.beds)),
+        *([set(split) for split in of.values()] for of in pools.desed.values()),
+    ]
+    for split_apart in parts:
+        assert sum(map(len, split_apart)) == len(set().union(*split_apart))
+        assert all(split_apart)
+    of_split: dict[str, set] = {split: set() for split in ("train", "validation", "test")}
+    for of in (*pools.audioset.values(), *pools.desed.values()):
+        for split, sources in of.items():
+            of_split[split] |= set(sources)
+    assert not of_split["train"] & of_split["test"]
+    assert not of_split["train"] & of_split["validation"]
+    assert not of_split["validation"] & of_split["test"]
+
+
+def test_the_profile_marks_what_is_spoken_by_the_builder():
+    settings = config.load("config/recordings.yaml")
+    marked = {name: is_synthetic(settings, of) for name, of in settings.datasets.items()}
+    assert marked == {
+        "audioset": False, "esc50": False, "speechcommands": True, "desed": False
+    }  # fmt: skip
+    settings = config.load("config/default.yaml")
+    assert all(is_synthetic(settings, of) for of in settings.datasets.values())
+
+
+def test_the_verb_prints_originals_per_class_and_split():
+    lines = list(group_lines({"esc50": {"dog": {"fold 1": ["dog-1", "dog-2"], "fold 2": []}}}))
+    assert lines == ["esc50: sources per class and split", "  dog: fold 1 2, fold 2 0"]
