@@ -8,26 +8,21 @@ over to the next mirror; when none is left, the error names every source and how
 
 from __future__ import annotations
 
-import fcntl
-import os
 import random
 import re
-import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import httpx
 
 from bench.files import UserError, digest_file
+from bench.part_file import Busy, PartFile, check_space, make_folder, open_part, part_path
 
 STALLED_BELOW = 1 << 16  # a try that gained fewer bytes than this counts as a failed one
-RESERVE = 64 << 20  # bytes left free on the disk beside what is fetched
 TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 LONGEST_PAUSE_S = 60.0
 
@@ -112,28 +107,18 @@ def fetch(
     if client is None:
         with new_client() as client:
             return fetch(source, path, client=client, tries=tries, pause=pause, on_bytes=on_bytes)
-    _make_folder(path.parent)
-    with _open_part(path) as part:
-        present = _already_there(source, path)
-        if present is not None:  # another process finished it while this one waited to open it
-            _part_path(path).unlink()
-            return present
-        download = _Download(client, source, path, part, tries, pause, on_bytes)
-        failures = []
-        for url in source.urls:
-            try:
-                digest = download.from_mirror(url)
-            except _MirrorFailed as failure:
-                failures.append(f"{_public(url)}: {failure}")
-            except OSError as error:
-                raise UserError(f"{path}: cannot be written ({error.strerror})") from error
-            else:
-                size = part.seek(0, os.SEEK_END)
-                os.fsync(part.fileno())
-                os.replace(_part_path(path), path)
-                _validator_path(path).unlink(missing_ok=True)
-                return Fetched(path, digest, size, download.received)
-    raise FetchError(f"{path.name}: no source gave it. " + "; ".join(failures))
+    make_folder(path.parent)
+    try:
+        with open_part(path) as part:
+            present = _already_there(source, path)
+            if present is not None:  # another process finished it before this one opened the part
+                part.discard()
+                return present
+            return _from_any(_Download(client, source, part, tries, pause, on_bytes))
+    except Busy as error:
+        raise FetchError(str(error)) from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def fetch_all(
@@ -192,36 +177,43 @@ def new_client(proxy: str | None = None) -> httpx.Client:
     )
 
 
+def _from_any(download: _Download) -> Fetched:
+    path, failures = download.part.path, []
+    for url in download.source.urls:
+        try:
+            digest = download.from_mirror(url)
+        except _MirrorFailed as failure:
+            failures.append(f"{_public(url)}: {failure}")
+        else:
+            return Fetched(path, digest, download.part.finish(), download.received)
+    raise FetchError(f"{path.name}: no source gave it. " + "; ".join(failures))
+
+
+@dataclass
 class _Download:
     """One file on its way into its part file, over however many requests and mirrors."""
 
-    def __init__(
-        self,
-        client: httpx.Client,
-        source: Source,
-        path: Path,
-        part: BinaryIO,
-        tries: int,
-        pause: Callable[[float], None],
-        on_bytes: Callable[[int], None],
-    ) -> None:
-        self.client, self.source, self.path, self.part = client, source, path, part
-        self.tries, self.pause, self.on_bytes = tries, pause, on_bytes
-        self.received = 0
+    client: httpx.Client
+    source: Source
+    part: PartFile
+    tries: int
+    pause: Callable[[float], None]
+    on_bytes: Callable[[int], None]
+    received: int = 0
 
     def from_mirror(self, url: str) -> str:
         """Complete the part file from one mirror; its verified sha256."""
-        inherited = self._held() > 0
+        inherited = self.part.held() > 0
         failed = 0
         while True:
-            before = self._held()
+            before = self.part.held()
             try:
                 self._request(url)
                 return self._verified()
             except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.InvalidURL) as error:
                 raise _MirrorFailed(str(error)) from error
             except (httpx.TransportError, _TryAgain) as error:
-                failed = 0 if self._held() >= before + STALLED_BELOW else failed + 1
+                failed = 0 if self.part.held() >= before + STALLED_BELOW else failed + 1
                 if failed >= self.tries:
                     reason = str(error) or type(error).__name__
                     raise _MirrorFailed(f"{self.tries} tries, the last: {reason}") from error
@@ -242,7 +234,7 @@ class _Download:
         if offset:
             headers["Range"] = f"bytes={offset}-"
             if self.source.sha256 is None:
-                headers["If-Range"] = self._validator(url)
+                headers["If-Range"] = self.part.version(url)
         with self.client.stream("GET", url, headers=headers) as response:
             start, total = self._place(response, offset)
             if start is None:
@@ -250,18 +242,18 @@ class _Download:
             if size is not None and total is not None and total != size:
                 raise _MirrorFailed(f"declares {total:,} bytes where {size:,} are published")
             total = size if size is not None else total
-            _check_space(self.path.parent, (total or 0) - start)
-            self.part.seek(start)
-            self.part.truncate()
-            self._remember_validator(url, response)
+            check_space(self.part.path.parent, (total or 0) - start)
+            self.part.keep(start)
+            if self.source.sha256 is None:  # then only an unchanged version may be continued later
+                self.part.remember_version(url, _version(response))
             for piece in response.iter_raw():
-                self.part.write(piece)
+                held = self.part.write(piece)
                 self.received += len(piece)
                 self.on_bytes(len(piece))
-                if total is not None and self.part.tell() > total:
+                if total is not None and held > total:
                     raise _MirrorFailed(f"sends more than the {total:,} bytes it should")
-        if total is not None and self._held() < total:
-            raise _TryAgain(f"ended after {self._held():,} of {total:,} bytes")
+        if total is not None and self.part.held() < total:
+            raise _TryAgain(f"ended after {self.part.held():,} of {total:,} bytes")
 
     def _place(self, response: httpx.Response, offset: int) -> tuple[int | None, int | None]:
         """Where the body begins and how long the file is; (None, size) if nothing is missing."""
@@ -277,7 +269,7 @@ class _Download:
         if status == 416 and total is not None and total == offset:
             return None, total
         if status in (206, 416):
-            self._restart()
+            self.part.keep(0)
             raise _TryAgain(f"answered the range from {offset:,} wrongly ({status})")
         reason = f"{status} {response.reason_phrase}"
         if status in TRY_AGAIN:
@@ -286,45 +278,21 @@ class _Download:
         raise _MirrorFailed(reason)
 
     def _verified(self) -> str:
-        self.part.flush()
-        digest = digest_file(_part_path(self.path))
+        digest = self.part.sha256()
         expected = self.source.sha256
         if expected is not None and digest != expected:
-            self._restart()
+            self.part.keep(0)
             raise _WrongBytes(f"wrong bytes (sha256 {digest[:12]}… where {expected[:12]}… is due)")
         return digest
 
-    def _held(self) -> int:
-        return self.part.seek(0, os.SEEK_END)
-
-    def _restart(self) -> None:
-        self.part.seek(0)
-        self.part.truncate()
-
     def _resume_offset(self, url: str) -> int:
         """Bytes of the part file that may be kept: all, none, or (without checksum) proven ones."""
-        held, size = self._held(), self.source.size
-        unproven = self.source.sha256 is None and not self._validator(url)
+        held, size = self.part.held(), self.source.size
+        unproven = self.source.sha256 is None and not self.part.version(url)
         if held and (unproven or (size is not None and held > size)):
-            self._restart()
+            self.part.keep(0)
             return 0
         return held
-
-    def _validator(self, url: str) -> str:
-        """What the server called the version that the part file holds; "" where unknown."""
-        try:
-            origin, validator = _validator_path(self.path).read_text(encoding="utf-8").split("\n")
-        except (OSError, ValueError):
-            return ""
-        return validator if origin == url else ""
-
-    def _remember_validator(self, url: str, response: httpx.Response) -> None:
-        """Without a published checksum, only an unchanged version may be continued later."""
-        if self.source.sha256 is not None:
-            return
-        tag = response.headers.get("ETag", "")
-        validator = tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
-        _validator_path(self.path).write_text(f"{url}\n{validator}", encoding="utf-8")
 
 
 def _already_there(source: Source, path: Path) -> Fetched | None:
@@ -343,61 +311,23 @@ def _already_there(source: Source, path: Path) -> Fetched | None:
     return Fetched(path, digest, size, received=0)
 
 
-@contextmanager
-def _open_part(path: Path) -> Iterator[BinaryIO]:
-    """The part file of `path`, open for reading and writing and locked against other processes."""
-    part = _part_path(path)
-    while True:
-        try:
-            file = open(os.open(part, os.O_RDWR | os.O_CREAT, 0o644), "r+b")  # noqa: SIM115
-        except OSError as error:
-            raise UserError(f"{part}: cannot be written ({error.strerror})") from error
-        with file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise FetchError(f"{path}: another process is fetching it; wait for it") from error
-            if part.exists() and os.path.samestat(os.fstat(file.fileno()), part.stat()):
-                yield file
-                return
-        # the last holder renamed this very file between our opening and locking it: look again
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{folder}: cannot be made ({error.strerror})") from error
-
-
 def _check_space_for_all(wanted: Mapping[Path, Source]) -> None:
     missing: dict[Path, int] = {}
     for path, source in wanted.items():
         if path.exists() or source.size is None:
             continue
-        _make_folder(path.parent)
-        part = _part_path(path)
+        make_folder(path.parent)
+        part = part_path(path)
         held = part.stat().st_size if part.exists() else 0
         missing[path.parent] = missing.get(path.parent, 0) + max(0, source.size - held)
     for folder, size in missing.items():
-        _check_space(folder, size)
+        check_space(folder, size)
 
 
-def _check_space(folder: Path, size: int) -> None:
-    free = shutil.disk_usage(folder).free
-    if size + RESERVE > free:
-        raise UserError(
-            f"{folder}: {size / 1e6:,.0f} MB are to be fetched and {free / 1e6:,.0f} MB are free; "
-            "make room or choose another folder"
-        )
-
-
-def _part_path(path: Path) -> Path:
-    return path.with_name(path.name + ".part")
-
-
-def _validator_path(path: Path) -> Path:
-    return path.with_name(path.name + ".part.version")
+def _version(response: httpx.Response) -> str:
+    """A validator that If-Range may carry: a strong entity tag, else the time of change."""
+    tag = response.headers.get("ETag", "")
+    return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
 
 
 def _whole_number(text: str | None) -> int | None:

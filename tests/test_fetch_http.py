@@ -17,6 +17,7 @@ import pytest
 import bench.fetch as fetching
 from bench.fetch import FetchError, Source, fetch, fetch_all
 from bench.files import UserError
+from bench.part_file import open_part
 
 BODY = np.random.default_rng(0).bytes(600_000)
 SHA = hashlib.sha256(BODY).hexdigest()
@@ -313,7 +314,7 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(get, tmp_path):
 
 def test_two_processes_do_not_write_one_file(server, get, tmp_path):
     with (
-        fetching._open_part(tmp_path / "clip.bin"),
+        open_part(tmp_path / "clip.bin"),
         pytest.raises(FetchError, match="another process"),
     ):
         get(server.url("/a", ranged()))
