@@ -158,7 +158,7 @@ def _row(results: Results, effect: Effect) -> Row:
     else:
         entries |= {
             "difference": Entry.of(effect.difference),
-            "interval": Entry(words=interval_words(effect.difference, VALUE)),
+            "interval": Entry(words=VALUE.interval(effect.difference)),
             "p": Entry(effect.p),
             "p_holm": Entry(effect.p_holm),
             "smallest_p": Entry(effect.smallest_p),
@@ -171,10 +171,3 @@ def _row(results: Results, effect: Effect) -> Row:
         effect.group.name if effect.group else "",
         section,
     )
-
-
-def interval_words(summary: Summary, column: Column) -> str:
-    """[low, high] as the column shows numbers, or why there is none."""
-    if summary.low is None or summary.high is None:
-        return "one run: none"
-    return f"[{column.text(summary.low)}, {column.text(summary.high)}]"

@@ -8,8 +8,10 @@ from pathlib import Path
 from bench import config
 from bench.files import UserError, write_text
 from reports.ablations import ablation_table, effects
+from reports.checks import chance_checks, chance_table, trivial_checks, trivial_table
 from reports.cost_table import cost_table
 from reports.event_tables import localization_table
+from reports.findings import findings
 from reports.latex import to_latex
 from reports.page import problems, render
 from reports.results import Results, load_results
@@ -44,7 +46,10 @@ def build(settings: config.Config) -> Path:
         )
     found = effects(results)
     tables = [task_table(results, dataset) for dataset in settings.datasets]
+    chance, trivial = chance_checks(results), trivial_checks(results)
     tables += [ablation_table(results, found), cost_table(results)]
+    tables += [chance_table(results, chance), trivial_table(results, trivial)]
+    said = findings(results, found, chance, trivial)
     for table in tables:
         for suffix, text in (
             ("md", to_markdown(table)),
@@ -53,7 +58,7 @@ def build(settings: config.Config) -> Path:
         ):
             write_text(results.layout.report / "tables" / f"{table.name}.{suffix}", text)
     page = results.layout.report / "index.html"
-    write_text(page, render(results, tables, found))
+    write_text(page, render(results, tables, found, said))
     for problem in problems(results):
         print(f"report: {problem}", flush=True)
     return page

@@ -51,6 +51,7 @@ def learning_curves(results: Results, dataset: str) -> Picture | None:
         axes.fill_between(epochs, mean - sd, mean + sd, color=shade, alpha=0.18, linewidth=0)
         ends.append(f"{name} ends at {mean[-1]:.3f}")
     axes.set_xlabel("epoch")
+    axes.locator_params(axis="x", integer=True)
     axes.set_ylabel(f"validation {METRICS[metric]}")
     axes.set_ylim(0, 1)
     axes.margins(x=0.01)

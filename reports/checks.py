@@ -1,19 +1,23 @@
-"""Yes-or-no questions that the report answers for every model and task, in words."""
+"""Questions that the report answers for every model and task, in words and as tables."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from reports import context
 from reports.names import METRICS, model_name, short_dataset_name
 from reports.results import Group, Results
 from reports.score_tables import is_baseline
 from reports.summary import Summary, summarise
+from reports.tables import Column, Entry, Row, Table
 
 TIMES_CHANCE = 3
 TRIVIAL = {
     "clip_label": "its clip labels over the whole clip",
     "always_active": "every class always active",
 }
+
+DIFFERENCE = Column("difference_points", "difference", 1, 100.0, signed=True, spread=False)
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,40 @@ def chance_checks(results: Results) -> list[ChanceCheck]:
     return found
 
 
+def chance_table(results: Results, checks: list[ChanceCheck]) -> Table:
+    """Every check, a section per task."""
+    return Table(
+        name="chance",
+        title=f"Above chance ({context.data_words(results)})",
+        caption=(
+            f"Is the lower end of the 95 % interval at least {TIMES_CHANCE} times chance, on "
+            f"{context.data_words(results)}? {context.seeds_sentence(results)} {context.SPREAD}"
+        ),
+        columns=[
+            Column("figure", "figure", 3),
+            Column("lower_bound", "lower bound", 3),
+            Column("chance", "chance", 3),
+            Column("answer", "answer", words=True),
+        ],
+        rows=[
+            Row(
+                model_name(results.config, check.group.model),
+                {
+                    "figure": Entry.of(check.figure),
+                    "lower_bound": Entry(check.figure.low),
+                    "chance": Entry(check.chance),
+                    "answer": Entry(words=check.verdict),
+                },
+                check.group.record_keys,
+                check.group.name,
+                f"{short_dataset_name(results.config, check.group.dataset)}, "
+                f"{METRICS[check.metric]}",
+            )
+            for check in checks
+        ],
+    )
+
+
 def chance_sentence(results: Results, checks: list[ChanceCheck]) -> str:
     """The checks of the models (the linear baseline is left out) in one or two sentences."""
     models = [check for check in checks if not is_baseline(results, check.group.model)]
@@ -96,7 +134,7 @@ class TrivialCheck:
     def verdict(self) -> str:
         low, high = self.difference.low, self.difference.high
         if low is None or high is None:
-            return "not known: one run has no interval"
+            return "not known"
         if low > 0:
             return "better"
         return "worse" if high < 0 else "not told apart"
@@ -126,3 +164,45 @@ def _trivial_check(group: Group, metric: str, baseline: str) -> TrivialCheck | N
     assert beside is not None
     assert difference is not None
     return TrivialCheck(group, metric, baseline, figure, beside, difference)
+
+
+def trivial_table(results: Results, checks: list[TrivialCheck]) -> Table:
+    """Every check, a section per metric."""
+    return Table(
+        name="without_times",
+        title=f"Better than baselines without times ({context.data_words(results)})",
+        caption=(
+            "Does a model locate events better than what needs no times, on "
+            f"{context.data_words(results)}? Differences are paired by run. "
+            f"{context.seeds_sentence(results)} {context.SPREAD}"
+        ),
+        columns=[
+            Column("against", "against", words=True),
+            Column("model_percent", "model (%)", 1, 100.0),
+            Column("baseline_percent", "baseline (%)", 1, 100.0),
+            DIFFERENCE,
+            Column("interval", "95 % interval", words=True),
+            Column("answer", "answer", words=True),
+        ],
+        rows=[
+            _trivial_row(results, c) for c in sorted(checks, key=lambda c: c.metric, reverse=True)
+        ],
+    )
+
+
+def _trivial_row(results: Results, check: TrivialCheck) -> Row:
+    entries = {
+        "against": Entry(words=TRIVIAL[check.baseline]),
+        "model_percent": Entry.of(check.figure),
+        "baseline_percent": Entry.of(check.trivial),
+        DIFFERENCE.key: Entry.of(check.difference),
+        "interval": Entry(words=DIFFERENCE.interval(check.difference)),
+        "answer": Entry(words=check.verdict),
+    }
+    return Row(
+        model_name(results.config, check.group.model),
+        entries,
+        check.group.record_keys,
+        check.group.name,
+        f"{short_dataset_name(results.config, check.group.dataset)}, {METRICS[check.metric]}",
+    )

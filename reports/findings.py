@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bench.statistics import ENOUGH_SEEDS, smallest_p
 from reports import context
-from reports.ablations import Effect, interval_words, paired
+from reports.ablations import Effect, paired
 from reports.checks import TRIVIAL, ChanceCheck, TrivialCheck, chance_sentence
 from reports.cost_table import cost_name, is_full_size
 from reports.names import METRICS, model_name, short_dataset_name
@@ -14,6 +14,8 @@ from reports.results import Group, Results
 from reports.score_tables import is_baseline, metric_column
 from reports.summary import Summary
 from reports.tables import significant
+
+THAN = {"better": "than", "worse": "than", "not told apart": "from", "not known": "beside"}
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,9 @@ def _leader(results: Results, dataset: str) -> Finding | None:
     text = f"{sentence(METRICS[metric])}: {listed}.{_beside(results, dataset, metric)}"
     names = tuple(group.name for group, _ in ranked)
     best = model_name(config, ranked[0][0].model)
-    if len(ranked) == 1 or dataset in results.mixed:
+    if dataset in results.mixed:
+        return Finding(f"{task}: the models cannot be compared", text, names, warning=True)
+    if len(ranked) == 1:
         return Finding(f"{task}: {best} {figure_words(ranked[0][1], metric)}", text, names)
     second = model_name(config, ranked[1][0].model)
     gap = paired(ranked[0][0], ranked[1][0], metric)
@@ -83,7 +87,7 @@ def _leader(results: Results, dataset: str) -> Finding | None:
     unit = "points" if column.scale == 100 else METRICS[metric]
     text += (
         f" {best} minus {second}, paired by seed: {column.text(gap.mean)} "
-        f"{interval_words(gap, column)} {unit}."
+        f"{column.interval(gap)} {unit}."
     )
     if gap.low > 0:
         return Finding(f"{task}: {best} leads", text, names)
@@ -116,7 +120,7 @@ def _localization(results: Results, checks: list[TrivialCheck]) -> Finding | Non
     for name in dict.fromkeys(check.group.name for check in chosen):
         own = [check for check in chosen if check.group.name == name]
         beside = " and ".join(
-            f"{c.verdict.replace('better', 'better than')} {TRIVIAL[c.baseline]} "
+            f"{c.verdict} {THAN[c.verdict]} {TRIVIAL[c.baseline]} "
             f"({figure_words(c.trivial, c.metric)})"
             for c in own
         )
@@ -152,7 +156,7 @@ def _ablations(results: Results, effects: list[Effect]) -> Finding | None:
         clear += told
         parts.append(
             f"{effect.why}: {'+' if gap.mean >= 0 else ''}{column.text(gap.mean)} "
-            f"{interval_words(gap, column)}"
+            f"{column.interval(gap)}"
         )
     if not parts:
         return None

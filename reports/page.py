@@ -6,13 +6,13 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from reports import charts, checks, context, provenance
+from reports import charts, context, provenance
 from reports.ablations import Effect
 from reports.drawing import Picture
 from reports.event_tables import FAMILIES
-from reports.findings import findings
+from reports.findings import Finding
 from reports.latex import to_latex
-from reports.names import METRICS, dataset_name, model_name, short_dataset_name
+from reports.names import dataset_name, short_dataset_name
 from reports.results import Results
 from reports.soundscapes import gallery
 from reports.tables import Table, to_csv, to_markdown
@@ -33,8 +33,10 @@ BANNERS = {
 }
 
 
-def render(results: Results, tables: list[Table], effects: list[Effect]) -> str:
-    """The page's HTML."""
+def render(
+    results: Results, tables: list[Table], effects: list[Effect], found: list[Finding]
+) -> str:
+    """The page's HTML, from all tables of the report."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -46,7 +48,7 @@ def render(results: Results, tables: list[Table], effects: list[Effect]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["anchor"] = provenance.anchor
-    chance, trivial = checks.chance_checks(results), checks.trivial_checks(results)
+    named = {table.name: table for table in tables}
     return environment.get_template("index.html").render(
         title=results.config.title,
         profile=results.config.profile,
@@ -55,15 +57,14 @@ def render(results: Results, tables: list[Table], effects: list[Effect]) -> str:
         spread=context.SPREAD,
         style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
         script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
-        findings=findings(results, effects, chance, trivial),
+        findings=found,
         problems=problems(results),
-        tasks=[_task(results, table) for table in tables if table.name in results.config.datasets],
-        chance=[_chance_line(results, check) for check in chance],
-        trivial=[_trivial_line(results, check) for check in trivial],
-        ablations=next((t for t in tables if t.name == "ablations"), None),
+        tasks=[_task(results, named[dataset]) for dataset in results.config.datasets],
+        checks=[named[name] for name in ("chance", "without_times") if named[name].rows],
+        ablations=named["ablations"],
         forests=charts.forests(results, effects),
         curves=_drawn(charts.learning_curves(results, d) for d in results.config.datasets),
-        cost=next(t for t in tables if t.name == "cost"),
+        cost=named["cost"],
         cost_charts=_drawn(charts.accuracy_against_cost(results, name) for name in charts.COSTS),
         sources=provenance.sources(results),
         downloads=downloads,
@@ -72,7 +73,10 @@ def render(results: Results, tables: list[Table], effects: list[Effect]) -> str:
 
 def problems(results: Results) -> list[str]:
     """Everything that this report does not hold, and why."""
-    said = [f"{key}: {reason}" for key, reason in results.missing.items()]
+    by_reason: dict[str, list[str]] = {}
+    for key, reason in results.missing.items():
+        by_reason.setdefault(reason, []).append(key)
+    said = [f"{reason}: {', '.join(keys)}" for reason, keys in by_reason.items()]
     said += [f"{'/'.join(k)}: not averaged, because {why}" for k, why in results.refused.items()]
     said += [f"{d}: rows cannot be compared, because {why}" for d, why in results.mixed.items()]
     return said
@@ -109,34 +113,4 @@ def _task(results: Results, table: Table) -> dict[str, Any]:
         "charts": by_class,
         "soundscapes": scapes,
         "no_soundscapes": without,
-    }
-
-
-def _chance_line(results: Results, check: checks.ChanceCheck) -> dict[str, Any]:
-    figure = check.figure
-    return {
-        "model": model_name(results.config, check.group.model),
-        "task": short_dataset_name(results.config, check.group.dataset),
-        "metric": METRICS[check.metric],
-        "mean": figure.mean,
-        "low": figure.low,
-        "chance": check.chance,
-        "verdict": check.verdict,
-        "passed": check.passed,
-        "group": check.group.name,
-    }
-
-
-def _trivial_line(results: Results, check: checks.TrivialCheck) -> dict[str, Any]:
-    return {
-        "model": model_name(results.config, check.group.model),
-        "task": short_dataset_name(results.config, check.group.dataset),
-        "metric": METRICS[check.metric],
-        "figure": check.figure,
-        "trivial": check.trivial,
-        "baseline": checks.TRIVIAL[check.baseline],
-        "difference": check.difference,
-        "verdict": check.verdict,
-        "passed": check.verdict == "better",
-        "group": check.group.name,
     }

@@ -260,11 +260,11 @@ def _refuse_children(groups: dict[GroupKey, Group], refused: dict[GroupKey, str]
 def _read(config: Config, layout: Layout, cell: Cell, missing: dict[str, str]) -> Run | None:
     path = layout.run(cell) / "record.json"
     if not path.is_file():
-        missing[str(cell)] = "no record; run the pipeline to its end"
+        missing[str(cell)] = "no record, run the pipeline to its end"
         return None
     values = read_json(path)
     if values["config_digest"] != plan(config, cell).digest:
-        missing[str(cell)] = "its record was made with another config; run it again"
+        missing[str(cell)] = "record of another config, run it again"
         return None
     return Run(values, path.parent)
 
@@ -276,5 +276,5 @@ def _costs(config: Config, layout: Layout, missing: dict[str, str]) -> dict[str,
         if path.is_file():
             costs[model] = read_json(path)
         else:
-            missing[f"cost/{model}"] = "not measured; run `python -m bench cost`"
+            missing[f"cost/{model}"] = "not measured, run `python -m bench cost`"
     return costs

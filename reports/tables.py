@@ -52,6 +52,13 @@ class Column:
         text = f"{value * self.scale:{'+' if self.signed else ''}.{self.digits}f}"
         return text.replace("-", MINUS)
 
+    def interval(self, summary: Summary) -> str:
+        """The interval of a mean as the column shows numbers, or why there is none."""
+        if summary.low is None or summary.high is None:
+            return "one run: none"
+        low, high = (self.text(bound).removeprefix("+") for bound in (summary.low, summary.high))
+        return f"[{low}, {high}]"
+
     def spread_text(self, mean: float, sd: float) -> str:
         """A standard deviation with the decimals of its mean."""
         decimals = len(self.text(mean).partition(".")[2])

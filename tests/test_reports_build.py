@@ -170,7 +170,17 @@ def test_every_cost_figure_equals_its_record(profile: Config) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["audioset", "esc50", "speechcommands", "desed", "ablations", "cost"]
+    "name",
+    [
+        "audioset",
+        "esc50",
+        "speechcommands",
+        "desed",
+        "ablations",
+        "cost",
+        "chance",
+        "without_times",
+    ],
 )
 def test_tables_come_in_three_forms_that_name_their_records(
     profile: Config, tmp_path: Path, name: str
@@ -233,8 +243,8 @@ def test_pictures_say_in_words_what_they_show(page: str) -> None:
 
 
 def test_the_page_names_what_is_absent_stale_and_refused(profile: Config, page: str) -> None:
-    assert f"{MISSING}: no record" in page
-    assert f"{STALE}: its record was made with another config" in page
+    assert f"no record, run the pipeline to its end: {MISSING}<" in page
+    assert f"record of another config, run it again: {STALE}<" in page
     assert "esc50/pann/base: not averaged, because data differs" in page
     row = table(profile, "esc50").query("model == 'PANN-CNN'").iloc[0]
     assert row["remark"] == "not averaged"
@@ -249,3 +259,30 @@ def test_synthetic_figures_stand_beside_published_ones_uncompared(profile: Confi
     assert (
         table(profile, "esc50").set_index("model").loc["HTS-AT", "published_accuracy_percent"] == 97
     )
+
+
+def test_every_check_equals_a_recomputation_from_records(profile: Config) -> None:
+    chance = table(profile, "chance")
+    assert len(chance) == 16 - 1  # one group is refused
+    for _, row in chance.iterrows():
+        metric = row["section"].split(", ")[1]
+        records = [json.loads((f / "record.json").read_text()) for f in runs(profile, row)]
+        expected = np.mean([record["chance"][metric] for record in records])
+        assert row["chance"] == pytest.approx(expected)
+        if len(records) > 1:
+            assert row["lower_bound"] == pytest.approx(row["figure_ci95_low"])
+            assert row["answer"].startswith("yes") == (row["lower_bound"] >= 3 * row["chance"])
+    baselines = {
+        "its clip labels over the whole clip": "clip_label",
+        "every class always active": "always_active",
+    }
+    metrics = {"intersection F1": "intersection_f1", "event-based F1": "event_based_f1"}
+    beside = table(profile, "without_times")
+    assert len(beside) == 2 * 2 * 2
+    for _, row in beside.iterrows():
+        metric, baseline = metrics[row["section"].split(", ")[1]], baselines[row["against"]]
+        records = [json.loads((f / "record.json").read_text()) for f in runs(profile, row)]
+        gaps = [
+            r["metrics"]["test"][metric]["value"] - r["trivial"][baseline][metric] for r in records
+        ]
+        assert row["difference_points"] == pytest.approx(100 * np.mean(gaps))
