@@ -11,9 +11,10 @@ import subprocess
 import sys
 from collections import namedtuple
 from pathlib import Path
+from subprocess import STDOUT
 
 import pytest
-from workflow_copy import PROFILE, ROOT, make_copy, snakemake
+from workflow_copy import PROFILE, ROOT, due, make_copy, snakemake
 
 from bench import config, preflight
 from bench.files import UserError
@@ -53,7 +54,7 @@ def test_an_unknown_key_is_named_before_any_job(pipeline: Path) -> None:
     assert not (pipeline / "results").exists()
 
 
-def test_a_second_live_call_is_refused_and_the_lock_of_a_dead_one_is_not(pipeline: Path) -> None:
+def test_a_second_live_call_is_refused_but_not_after_a_dead_one(pipeline: Path) -> None:
     lock = pipeline / "results" / ".snakemake.lock"
     lock.parent.mkdir(exist_ok=True)
     lock.write_text('{"purpose": "snakemake", "pid": 1}')  # left behind by a kill -9
@@ -63,17 +64,26 @@ def test_a_second_live_call_is_refused_and_the_lock_of_a_dead_one_is_not(pipelin
     assert "snakemake on profile 'small' (process" in done.stdout
     assert "is at work here" in done.stdout
     lock.write_text('{"purpose": "snakemake", "pid": 1}')
-    done = snakemake(pipeline, "--until", "embed")
-    assert done.returncode == 0, done.stdout
-    resolved = json.loads((pipeline / "results" / "config.json").read_text())
-    assert resolved["recipes"]["base"]["epochs"] == 2
-
-
-def test_overrides_reach_the_commands(pipeline: Path) -> None:
-    done = snakemake(pipeline, "--until", "corpus", "--config", "recipes={base: {epochs: 7}}")
+    done = snakemake(pipeline, "--until", "embed", "--config", "recipes={base: {epochs: 7}}")
     assert done.returncode == 0, done.stdout
     resolved = json.loads((pipeline / "results" / "config.json").read_text())
     assert resolved["recipes"]["base"] == {**PROFILE["recipes"]["base"], "epochs": 7}
+
+
+def test_after_a_kill_the_same_command_goes_on(tmp_path: Path) -> None:
+    folder = make_copy(tmp_path / "killed")
+    command = [sys.executable, "-m", "snakemake", "--cores", "2"]
+    killed = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=STDOUT, text=True)
+    assert killed.stdout is not None
+    for line in killed.stdout:
+        if "train audioset" in line:  # it has just started
+            killed.kill()
+            break
+    assert killed.wait() == -9
+    done = snakemake(folder)
+    assert done.returncode == 0, done.stdout
+    assert "Nothing to be done" not in done.stdout
+    assert due(folder) == []
 
 
 def test_the_default_profile_starts_one_gpu_job_at_a_time(tmp_path: Path) -> None:
@@ -85,10 +95,6 @@ def test_the_default_profile_starts_one_gpu_job_at_a_time(tmp_path: Path) -> Non
         "    resources: gpu=1\n"
         "    shell: 'flock --nonblock gpu.lock sleep 0.3 && touch {output}'\n"
     )
-    alone = snakemake(tmp_path, "--cores", "3", "--workflow-profile", "none", "--quiet", "all")
-    assert alone.returncode != 0, "the jobs would not collide: the test shows nothing"
-    for path in tmp_path.glob("*.done"):
-        path.unlink()
     profile = str(ROOT / "profiles" / "default")
     capped = snakemake(tmp_path, "--cores", "3", "--workflow-profile", profile)
     assert capped.returncode == 0, capped.stdout

@@ -102,6 +102,7 @@ PROFILE = {
 
 def make_copy(folder: Path) -> Path:
     """The pipeline below `folder`, its stages replaced, with PROFILE as config/default.yaml."""
+    folder.mkdir(exist_ok=True)
     for name in (*CODE, *WORKFLOW):
         source = ROOT / name
         if source.is_dir():
