@@ -109,7 +109,7 @@ def accuracy_against_cost(results: Results, cost: str) -> Picture | None:
         axes.set_title(short_dataset_name(results.config, dataset), fontsize=9.5, loc="left")
         axes.set_ylabel(metric.title, fontsize=8.5)
         axes.margins(x=0.25)
-        axes.set_ylim(0, metric.scale)
+        axes.set_ylim(0, 1.06 * metric.scale)
         axes.locator_params(axis="x", nbins=4)
     for axes in panels.flat[len(datasets) :]:
         axes.set_visible(False)
@@ -166,7 +166,7 @@ def _forest(results: Results, shown: Sequence[Effect], metric: str) -> Picture:
     axes.set_yticks([-i for i in range(len(shown))], labels, fontsize=8.5)
     axes.set_ylim(-len(shown) + 0.5, 0.5)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(f"difference in {METRICS[metric]}, points of 100 (right: better)")
+    axes.set_xlabel(f"difference in {METRICS[metric]}, points of 100")
     return picture(
         figure,
         f"Ablations, differences in {METRICS[metric]} in points: {'; '.join(said)}.",

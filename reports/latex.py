@@ -33,8 +33,8 @@ TEXT_WIDTH = 480.0
 """Points across both columns of common paper styles, rounded down."""
 SEPARATION = 3
 """Points on either side of a column."""
-WRAP = 20
-"""Characters after which a text column is broken into lines."""
+LABEL_WRAP, WORDS_WRAP = 26, 20
+"""Characters after which labels and text columns are broken into lines."""
 
 
 def latex(text: str) -> str:
@@ -51,10 +51,8 @@ def to_latex(table: Table) -> str:
     widths = _widths(table, columns)
     size, character = _size(widths)
     layout = "".join(
-        f"p{{{width * character:.0f}pt}}"
-        if width == WRAP
-        else ("l" if column is None or column.words else "r")
-        for width, column in zip(widths, [None, *columns], strict=True)
+        ("l" if width < wrap else f"p{{{width * character:.0f}pt}}") if wrap else "r"
+        for width, wrap in zip(widths, _wraps(columns), strict=True)
     )
     titles = [table.head, *(_heading(column) for column in columns)]
     lines = [
@@ -87,17 +85,22 @@ def _heading(column: Column) -> str:
     return column.short or column.title
 
 
+def _wraps(columns: Sequence[Column]) -> list[int]:
+    """Where the text of each column breaks, the labels first; 0 for numbers, which never do."""
+    return [LABEL_WRAP, *(WORDS_WRAP if column.words else 0 for column in columns)]
+
+
 def _widths(table: Table, columns: Sequence[Column]) -> list[int]:
-    """Characters of each column, the labels first; text is broken at WRAP."""
-    labels = max((len(row.label) for row in table.rows), default=0)
-    widths = [min(max(labels, len(table.head)), WRAP)]
+    """Characters that each column takes, the labels first."""
+    texts = [[table.head, *(row.label for row in table.rows)]]
     for column in columns:
         cells = (row.entries.get(column.key, Entry()).shown(column) for row in table.rows)
-        longest = max((len(cell) for cell in cells), default=0)
-        if column.words:
-            longest = min(longest, WRAP)
-        widths.append(max(longest, len(_heading(column))))
-    return widths
+        texts.append([_heading(column), *cells])
+    longest = [max(map(len, cells)) for cells in texts]
+    return [
+        min(width, wrap) if wrap else width
+        for width, wrap in zip(longest, _wraps(columns), strict=True)
+    ]
 
 
 def _size(widths: Sequence[int]) -> tuple[str, float]:
@@ -110,9 +113,16 @@ def _size(widths: Sequence[int]) -> tuple[str, float]:
 
 
 def _row(row: Row, columns: Sequence[Column]) -> str:
-    cells = [latex(row.label)]
+    cells = [_cell(row.label, LABEL_WRAP)]
     for column in columns:
         entry = row.entries.get(column.key, Entry())
-        text = latex(entry.shown(column))
+        text = _cell(entry.shown(column), WORDS_WRAP if column.words else 0)
         cells.append(rf"\textbf{{{text}}}" if entry.best else text)
-    return " & ".join(cells) + r" \\"
+    return " & ".join(cells) + r" \tabularnewline"
+
+
+def _cell(text: str, wrap: int) -> str:
+    """Escaped text; ragged where its column breaks it (so rows end in \\tabularnewline)."""
+    if wrap and len(text) >= wrap:
+        return rf"\raggedright {latex(text)}"
+    return latex(text)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -211,7 +213,7 @@ def test_a_table_says_the_same_in_every_form() -> None:
         notes=["a note"],
     )
     latex_text, markdown, frame = to_latex(wide), to_markdown(wide), to_csv(wide)
-    assert r"A \& B & \textbf{50.0 $\pm$ 14.1} & -- \\" in latex_text
+    assert r"A \& B & \textbf{50.0 $\pm$ 14.1} & -- \tabularnewline" in latex_text
     assert "% records: d/a/base/seed0" in latex_text
     assert r"Ten \% of \_everything\_" in latex_text
     assert "| A & B | **50.0 ± 14.1** | – |" in markdown
@@ -251,3 +253,14 @@ def test_curves_average_the_epochs_that_every_run_has(tmp_path: Path) -> None:
 def test_a_profile_without_any_record_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no record of profile 'default'"):
         build(factories.make_config(tmp_path))
+
+
+def test_the_report_starts_without_torch_or_plotting() -> None:
+    code = (
+        "import sys, reports.build\n"
+        "print('HEAVY', sorted({'torch', 'timm', 'matplotlib', 'mlflow'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=factories.ROOT, capture_output=True, text=True, check=True
+    )
+    assert "HEAVY []" in done.stdout
