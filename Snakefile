@@ -12,7 +12,11 @@ if not workflow.overwrite_configfiles:
 include: "workflow/rules/common.smk"
 
 
-validate(settings.model_dump(mode="json"), "workflow/schemas/config.schema.json")
+validate(
+    settings.model_dump(mode="json"),
+    "workflow/schemas/config.schema.json",
+    set_default=False,
+)
 
 
 include: "workflow/rules/data.smk"
