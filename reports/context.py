@@ -38,7 +38,10 @@ def _excluded(coverage: dict[str, int]) -> str:
 def seeds_sentence(results: Results) -> str:
     """How many seeds, and the warning below ten."""
     seeds = results.config.seeds
-    text = f"Seeds {', '.join(map(str, seeds))} (n = {len(seeds)})"
+    listed = ", ".join(map(str, seeds))
+    if len(seeds) > 3 and seeds == tuple(range(seeds[0], seeds[-1] + 1)):
+        listed = f"{seeds[0]} to {seeds[-1]}"
+    text = f"Seeds {listed} (n = {len(seeds)})"
     if len(seeds) < ENOUGH_SEEDS:
         return (
             f"{text}: fewer than {ENOUGH_SEEDS}, so intervals are wide and differences uncertain."

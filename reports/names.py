@@ -50,8 +50,3 @@ def model_name(config: Config, model: str) -> str:
 def class_name(name: str) -> str:
     """Alarm_bell_ringing -> Alarm bell ringing."""
     return name.replace("_", " ")
-
-
-def percent(value: float, digits: int = 1) -> str:
-    """0.4321 -> 43.2 %."""
-    return f"{100 * value:.{digits}f} %"

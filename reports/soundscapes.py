@@ -22,11 +22,10 @@ from reports.score_tables import is_baseline
 
 @dataclass(frozen=True)
 class Soundscape:
-    """A test clip: its features (T, F) from `front_end`, its duration, its true events."""
+    """A test clip: its duration, its log-mel features (T, F), its true events."""
 
     clip: str
     seconds: float
-    front_end: str
     frames: np.ndarray
     events: pd.DataFrame
 
@@ -81,7 +80,7 @@ def open_soundscape(results: Results, dataset: str, corpus: Corpus) -> Soundscap
     frames = np.asarray(store.data[first : first + length], np.float32)
     seconds = float(corpus.clips.loc[corpus.clips["clip"] == clip, "duration_s"].iloc[0])
     events = corpus.events[corpus.events["filename"] == clip]
-    return Soundscape(clip, seconds, front_end, frames, events)
+    return Soundscape(clip, seconds, frames, events)
 
 
 def _draw(results: Results, group: Group, scape: Soundscape) -> Picture:
