@@ -86,7 +86,9 @@ class Dataset(Strict):
     loader: Literal["audioset", "esc50", "speechcommands", "desed"]
     root: str = Field(description="folder in the data set's own on-disk layout")
     options: Values = Field(default_factory=dict, description="loader options")
-    folds: int = Field(0, ge=0, description="cross-validation folds; seed k tests fold k mod folds")
+    folds: int = Field(
+        default=0, ge=0, description="cross-validation folds; seed k tests fold k mod folds"
+    )
     fold_protocol: Literal["clean", "published"] = Field(
         "clean", description="published = no validation fold, selection on the test fold"
     )
@@ -112,10 +114,10 @@ class Model(Strict):
 class SpecAugment(Strict):
     """Masked stripes (Park et al. 2019), as `modelkit.augment.SpecAugment` draws them."""
 
-    time_stripes: int = Field(2, ge=0)
-    time_width: int = Field(64, gt=0, description="widths are below this many frames")
-    mel_stripes: int = Field(2, ge=0)
-    mel_width: int = Field(8, gt=0, description="widths are below this many mel bands")
+    time_stripes: int = Field(default=2, ge=0)
+    time_width: int = Field(default=64, gt=0, description="widths are below this many frames")
+    mel_stripes: int = Field(default=2, ge=0)
+    mel_width: int = Field(default=8, gt=0, description="widths are below this many mel bands")
 
 
 class Mixup(Strict):
@@ -124,7 +126,7 @@ class Mixup(Strict):
     alpha: float = Field(gt=0, description="of Beta(alpha, alpha)")
     pairing: Literal["reversed", "pairs", "permutation"] = "permutation"
     labels: bool = Field(True, description="False as in HTS-AT's code: targets stay unmixed")
-    rate: float = Field(1.0, ge=0, le=1, description="share of clips that are mixed")
+    rate: float = Field(default=1.0, ge=0, le=1, description="share of clips that are mixed")
 
 
 class Recipe(Strict):
@@ -135,18 +137,22 @@ class Recipe(Strict):
     optimizer: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = Field(gt=0)
     betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = Field(0.05, ge=0)
+    weight_decay: float = Field(default=0.05, ge=0)
     amsgrad: bool = False
     schedule: Literal["constant", "cosine", "steps"] = "cosine"
-    warmup_epochs: float = Field(1.0, ge=0)
-    step_epochs: tuple[int, ...] = Field((), description="epochs after which the rate is scaled")
-    step_factor: float = Field(0.5, gt=0)
-    gradient_clip: float = Field(1.0, ge=0, description="largest gradient norm; 0 = off")
+    warmup_epochs: float = Field(default=1.0, ge=0)
+    step_epochs: tuple[int, ...] = Field(
+        default=(), description="epochs after which the rate is scaled"
+    )
+    step_factor: float = Field(default=0.5, gt=0)
+    gradient_clip: float = Field(default=1.0, ge=0, description="largest gradient norm; 0 = off")
     sampler: Literal["shuffle", "balanced"] = "shuffle"
     mixup: Mixup | None = None
     specaugment: SpecAugment | None = None
     select: Literal["best", "last"] = Field("best", description="epoch that is evaluated")
-    average_epochs: int = Field(0, ge=0, description="average the weights of the last n epochs")
+    average_epochs: int = Field(
+        default=0, ge=0, description="average the weights of the last n epochs"
+    )
     init: str = Field("random", description="random, run:DATASET, or official:FILE")
     precision: Literal["fp32", "bf16"] = "fp32"
 
@@ -172,8 +178,12 @@ class Localization(Strict):
     """How frame scores become events; chosen per class on validation data."""
 
     criterion: Literal["intersection", "event_based"] = "intersection"
-    median_filters: tuple[int, ...] = Field((1, 3, 5), description="candidate lengths in frames")
-    thresholds: int = Field(39, ge=1, description="candidate thresholds, evenly over (0, 1)")
+    median_filters: tuple[int, ...] = Field(
+        default=(1, 3, 5), description="candidate lengths in frames"
+    )
+    thresholds: int = Field(
+        default=39, ge=1, description="candidate thresholds, evenly over (0, 1)"
+    )
 
 
 class Embedded(Strict):
@@ -189,9 +199,9 @@ class Cost(Strict):
     """Measurement of full-size models: a few training steps each."""
 
     models: dict[str, Values] = Field(default_factory=dict)
-    batch_size: int = Field(2, gt=0)
-    steps: int = Field(3, gt=0)
-    classes: int = Field(527, gt=0)
+    batch_size: int = Field(default=2, gt=0)
+    steps: int = Field(default=3, gt=0)
+    classes: int = Field(default=527, gt=0)
 
 
 class Paths(Strict):
