@@ -31,11 +31,13 @@ RUN = layout.results / "runs" / "{cell}"
 LOGS = layout.work / "logs"
 GPUS = min(1, len(slots.devices()))
 
-# The commands run with this Python and this code, whatever the shell would find.
+# The commands run with this Python and this code, whatever the shell would find; and they may
+# keep compiled modules, without which each of them would take seconds longer to start.
 os.environ.update(
     {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         "PYTHONPATH": str(ROOT),
+        "PYTHONDONTWRITEBYTECODE": "",
         SUPERVISOR: str(os.getpid()),
     }
 )
