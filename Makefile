@@ -9,6 +9,8 @@ PROFILE ?= default
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH :=
+# pip leaves compiling to the first import, which must then be allowed to keep what it compiled.
+export PYTHONDONTWRITEBYTECODE :=
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 export DVC_NO_ANALYTICS := 1

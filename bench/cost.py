@@ -34,41 +34,6 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def saved_activation_bytes(model: torch.nn.Module, features: torch.Tensor) -> int:
-    """Bytes that autograd keeps for the backward pass of one training forward pass.
-
-    Each storage counts once; parameters and buffers do not count, nor does the input.
-    The model's mode and batch-norm statistics are restored.
-    """
-    import torch
-
-    kept: dict[int, int] = {}
-    own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers())}
-    own.add(features.untyped_storage().data_ptr())
-
-    def note(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    training = model.training
-    buffers = {name: value.clone() for name, value in model.named_buffers()}
-    random_state = torch.get_rng_state()
-    model.train()
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        output = model(features)
-        # The graph must live until the sum is taken, or storages are freed and reused.
-        total = sum(kept.values())
-    del output
-    model.train(training)
-    torch.set_rng_state(random_state)
-    with torch.no_grad():
-        for name, value in model.named_buffers():
-            value.copy_(buffers[name])
-    return total
-
-
 def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, Any]:
     """Parameters, saved activations, multiply-adds, speed and memory of one full-size model.
 
@@ -79,6 +44,7 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
 
     import torch
 
+    from bench.activations import saved_activation_bytes
     from bench.models import CLASSES, live_parameters
 
     if threads:

@@ -12,7 +12,7 @@ from bench import cells, config, localization
 from bench.cells import Layout
 from bench.code_digest import stage_digest
 from bench.corpora import Corpus
-from bench.files import digest_file, read_json, write_json
+from bench.files import UserError, digest_file, read_json, write_json
 from bench.metrics import finite_or_none
 from bench.metrics.event_scores import score_events
 from bench.metrics.events import write_events
@@ -121,9 +121,12 @@ def locate(
     settings: config.Localization, corpus: Corpus, validation: StoredScores, test: StoredScores
 ) -> dict[str, Any]:
     """Located events of the test split, their metrics, and the trivial baselines beside them."""
+    if corpus.events is None:
+        raise UserError(f"{corpus.name}: nothing to localize; set datasets.*.localize to false")
+    events_table = corpus.events
     durations = dict(zip(corpus.clips["clip"], corpus.clips["duration_s"], strict=True))
     truth = {
-        name: corpus.events[corpus.events["filename"].isin(set(stored.clip_ids))]
+        name: events_table[events_table["filename"].isin(set(stored.clip_ids))]
         for name, stored in (("validation", validation), ("test", test))
     }
     own = {clip: durations[clip] for clip in test.clip_ids}

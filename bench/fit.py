@@ -127,8 +127,8 @@ def draw_augment(recipe: Recipe, batch: int, rng: np.random.Generator) -> Augmen
     """The batch's SpecAugment and mixup numbers, or None where the recipe has neither."""
     if recipe.specaugment is None and recipe.mixup is None:
         return None
-    stripes = recipe.specaugment and SpecAugment(**recipe.specaugment.model_dump())
-    mixup = recipe.mixup and Mixup(**recipe.mixup.model_dump())
+    stripes = SpecAugment(**dict(recipe.specaugment)) if recipe.specaugment else None
+    mixup = Mixup(**dict(recipe.mixup)) if recipe.mixup else None
     return Augment.draw(batch, rng, stripes=stripes, mixup=mixup)
 
 

@@ -131,7 +131,7 @@ def _train_network(plan: Plan, layout: Layout, task: Task, identity: str, thread
     import torch
 
     from bench import fit, models
-    from bench.cost import saved_activation_bytes
+    from bench.activations import saved_activation_bytes
     from bench.scoring import score_clips
     from bench.slots import gpu_slot
     from bench.state import StateFolder

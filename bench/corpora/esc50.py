@@ -72,8 +72,8 @@ def with_test_fold(corpus: Corpus, test_fold: int, protocol: str = "clean") -> C
     Raises:
         ValueError: an unknown protocol, or a fold that the corpus does not have.
     """
-    folds = pd.concat([corpus.clips["fold"], corpus.missing["fold"]])
-    count = int(folds.max()) + 1
+    folds = {*corpus.clips["fold"], *corpus.missing["fold"]}
+    count = int(max(folds)) + 1
     if protocol not in ("clean", "published"):
         raise ValueError(f"unknown protocol '{protocol}'; clean or published")
     if not 0 <= test_fold < count:
