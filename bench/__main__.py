@@ -37,6 +37,7 @@ VERBS = {
     "plan": Verb("bench.plan", "jobs, hours and disk ahead"),
     "status": Verb("bench.status", "what ran, what runs, what is left"),
     "explain": Verb("bench.explain", "where a number came from"),
+    "pin": Verb("bench.pin", "pin the embedded corpora in data.dvc"),
     "score": Verb("bench.score", "all event metrics of a prediction file", profile=False),
     "schema": Verb("bench.schema", "write the JSON schema of the config", profile=False),
 }

@@ -192,6 +192,7 @@ class Embedded(Strict):
     bank: Literal["synthetic", "recordings"] = "synthetic"
     root: str
     sizes: Values = Field(default_factory=dict, description="EmbeddedSizes values")
+    pin: str | None = Field(default=None, description="DVC file that the corpora must match")
     cache: str = Field("data/cache", description="downloaded packages of the recordings bank")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Mapping
 
-from bench import config
+from bench import config, pin
 from bench.files import UserError
 
 
@@ -39,6 +39,8 @@ def run(args: argparse.Namespace) -> int:
         manifest = build(
             settings.embedded.root, sizes, bank, workers=args.workers, progress=progress
         )
+    if settings.embedded.pin is not None:
+        pin.check(settings.embedded.pin)
     if bank is not None:
         for line in group_lines(manifest["groups"]):
             print(line)

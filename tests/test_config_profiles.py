@@ -68,13 +68,18 @@ def test_extends_merges_section_by_section(tmp_path: Path) -> None:
     child = tmp_path / "child.yaml"
     child.write_text("extends: default.yaml\nprofile: child\nrecipes: {base: {epochs: 3}}\n")
     settings = config.load(child)
-    assert settings.recipe("htsat", "audioset").epochs == 3
-    assert settings.recipe("htsat", "audioset").batch_size == 32
+    parent = config.load(_default())
+    assert settings.recipe("linear", "audioset").epochs == 3
+    assert (
+        settings.recipe("linear", "audioset").batch_size
+        == parent.recipe("linear", "audioset").batch_size
+    )
     assert settings.seeds == (0, 1, 2)
 
 
 def test_recipes_merge_from_base_to_model_to_model_and_dataset_to_variant() -> None:
     values = _default()
+    values["recipes"]["base"] |= {"batch_size": 32}
     values["recipes"] |= {"htsat": {"batch_size": 8}, "htsat/desed": {"epochs": 7}}
     settings = config.load(values)
     assert settings.recipe("ast", "desed").batch_size == 32
