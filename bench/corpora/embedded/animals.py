@@ -66,9 +66,10 @@ def cat(draw: Draw, rng: Generator) -> Array:
         mouth = curve([0, peak * seconds, seconds], [mouth_low, mouth_high, mouth_low], n)
         number = 16
         order = np.arange(1, number + 1)[:, None]
-        steps = slice(0, n, 320)  # formants move slowly: every 10 ms is enough
+        steps = slice(0, n, RATE // 100)  # formants move slowly: every 10 ms is enough
         distance = (order * hertz[steps] - mouth[steps]) / width
-        coarse = (0.15 / order + 1.0 / (1.0 + distance * distance)) * (order * hertz[steps] < 14e3)
+        coarse = 0.15 / order + 1.0 / (1.0 + distance * distance)
+        coarse *= order * hertz[steps] < 0.45 * RATE
         at = np.arange(n)
         amplitudes = np.stack([np.interp(at, at[steps], row) for row in coarse])
         voice = unit(moving_harmonics(phase(hertz, n), amplitudes))

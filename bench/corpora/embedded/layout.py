@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
+
+import numpy as np
 
 from bench.corpora.embedded.scenes import Event, Spec
 from bench.corpora.embedded.synth import Generator
@@ -45,6 +47,6 @@ def pick(rng: Generator, items: tuple[Item, ...] | list[Item]) -> Item:
     return items[int(rng.integers(len(items)))]
 
 
-def number_of_sounds(rng: Generator) -> int:
-    """One to four sounds in a clip, fewer more often."""
-    return int(rng.choice(4, p=(0.35, 0.3, 0.2, 0.15))) + 1
+def number_of_sounds(rng: Generator, shares: Sequence[float]) -> int:
+    """How many sounds a clip has: 1, 2, ... in proportion to `shares`."""
+    return 1 + int(np.searchsorted(np.cumsum(shares), rng.random() * sum(shares), side="right"))

@@ -17,7 +17,9 @@ STEP_MS = 5
 """Times of sounds are multiples of this: the hop of the envelope."""
 STEP = RATE * STEP_MS // 1000
 LONGEST_ROOM = 0.35
-_GRAIN = 640  # whole numbers of it last whole numbers of samples at every rate divisible by 50
+_GRAIN = (
+    RATE // 50
+)  # whole numbers of it last whole numbers of samples at every rate divisible by 50
 
 
 def resample(x: Array, rate: int | Fraction, target: int) -> Array:

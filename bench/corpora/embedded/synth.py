@@ -17,7 +17,7 @@ import numpy as np
 from scipy.fft import irfft
 from scipy.signal import lfilter
 
-RATE = 32_000
+RATE = 24_000
 Array = np.ndarray
 Generator = np.random.Generator
 
@@ -26,7 +26,7 @@ _TAU = 6.283185307179586
 _SIXTY_DB = 9.965784284662087  # in octaves of amplitude
 _BLOCK = 4096
 _TABLE = 8192
-_SECOND = 1 << 15
+_PERIOD = 1 << 15
 _PIECE = 1 << 13
 _HOP = _PIECE // 2
 
@@ -109,7 +109,8 @@ def log_between(low: float, high: float, share: float | Array) -> Array:
     return low * exp2(octaves * np.asarray(share))
 
 
-_GRID = log_between(20.0, RATE / 2, np.linspace(0.0, 1.0, 128))
+_OCTAVES = np.linspace(0.0, 9.25, 128)  # above 20 Hz, up to RATE / 2
+_GRID = 20.0 * exp2(_OCTAVES)
 _FADE = sin2pi((np.arange(_PIECE) + 0.5) / (2 * _PIECE))
 
 
@@ -156,24 +157,24 @@ def moving_harmonics(cycles: Array, amplitudes: Array) -> Array:
 def noise(rng: Generator, samples: int, spectrum: Iterable[tuple[float, float]]) -> Array:
     """Gaussian noise; `spectrum` holds (Hz, dB) points, joined by lines over log frequency.
 
-    Longer noise overlaps random pieces of one second's worth with power-complementary fades.
+    Longer noise overlaps random pieces of one period with power-complementary fades.
     """
     points = sorted(spectrum)
-    octaves = np.searchsorted(_GRID, [hertz for hertz, _ in points])
-    levels = np.interp(np.arange(len(_GRID)), octaves, [level for _, level in points])
-    bins = _SECOND // 2 + 1
+    places = [round(float(np.log2(hertz / 20.0)), 9) for hertz, _ in points]
+    levels = np.interp(_OCTAVES, places, [level for _, level in points])
+    bins = _PERIOD // 2 + 1
     amplitude = np.interp(np.linspace(0.0, RATE / 2, bins), _GRID, gain(levels))
     amplitude[0] = 0.0
     parts = rng.standard_normal(2 * bins).reshape(bins, 2) * amplitude[:, None]
-    second = irfft(parts.reshape(-1).view(np.complex128), _SECOND) * 128.0
-    if samples <= _SECOND:
-        return second[:samples]
-    second = np.concatenate([second, second[:_PIECE]])  # it is periodic
+    period = irfft(parts.reshape(-1).view(np.complex128), _PERIOD) * 128.0
+    if samples <= _PERIOD:
+        return period[:samples]
+    period = np.concatenate([period, period[:_PIECE]])
     pieces = samples // _HOP + 2
-    starts = rng.integers(0, _SECOND, pieces)
+    starts = rng.integers(0, _PERIOD, pieces)
     total = np.zeros((pieces + 1, _HOP))
     for index, start in enumerate(starts):
-        total[index : index + 2] += (second[start : start + _PIECE] * _FADE).reshape(2, _HOP)
+        total[index : index + 2] += (period[start : start + _PIECE] * _FADE).reshape(2, _HOP)
     return total.reshape(-1)[_HOP : _HOP + samples]
 
 

@@ -1,8 +1,8 @@
 """Spoken words and sentences by eSpeak NG, with the same samples in every run.
 
 eSpeak NG is called through ctypes from the shared library that espeakng_loader carries. It keeps
-synthesis state between utterances, and no call resets all of it. So the library is initialised
-once and speaks only in forked children: each `speak` begins from the same untouched state.
+synthesis state between utterances, and no call resets all of it. So the library speaks only in
+processes that are forked for one `speak` each, which begins from the same untouched state.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
-import pickle
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from typing import Any
 
 import numpy as np
@@ -112,32 +114,58 @@ def speak(speaker: Speaker, texts: Sequence[str]) -> list[np.ndarray]:
     Raises:
         RuntimeError: eSpeak NG has no such voice or failed.
     """
-    library = _library()
-    receiver, sender = os.pipe()
-    child = os.fork()
-    if child == 0:  # never returns: the parent's buffers and handlers are not this process's
-        os.close(receiver)
-        _answer(sender, library, speaker, texts)
-    os.close(sender)
-    with os.fdopen(receiver, "rb") as pipe:
-        answer = pipe.read()
-    os.waitpid(child, 0)
-    said: list[np.ndarray] | str = pickle.loads(answer) if answer else "the process died"
+    server = _server(os.getpid())
+    server.send((speaker, texts))
+    said = server.recv()
     if isinstance(said, str):
         raise RuntimeError(f"eSpeak NG, voice '{speaker.voice}', {list(texts)}: {said}")
-    return said
+    return list(said)
 
 
-def _answer(sender: int, library: Any, speaker: Speaker, texts: Sequence[str]) -> None:
+@lru_cache(maxsize=1)
+def _server(_owner: int) -> Connection:
+    """The process that forks a child per request: small, so that its forks are cheap.
+
+    It ends when its owner does. A process that was forked from the owner starts its own.
+    """
+    ours, theirs = Pipe()
+    if os.fork() == 0:
+        ours.close()
+        _serve(theirs)
+    theirs.close()
+    return ours
+
+
+def _serve(requests: Connection) -> None:
+    """Answer until the owner is gone; never returns."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the owner decides
+    try:
+        library = _library()
+        while True:
+            speaker, texts = requests.recv()
+            child = os.fork()
+            if child == 0:
+                _answer(requests, library, speaker, texts)
+            if os.waitpid(child, 0)[1]:
+                requests.send("the process died")
+    except (EOFError, OSError):
+        pass
+    finally:
+        os._exit(0)
+
+
+def _answer(requests: Connection, library: Any, speaker: Speaker, texts: Sequence[str]) -> None:
+    """Speak in this fresh process, and end it."""
+    status = 1
     try:
         try:
             said: list[np.ndarray] | str = [_say(library, speaker, text) for text in texts]
         except Exception as error:
-            said = str(error)
-        with os.fdopen(sender, "wb") as pipe:
-            pipe.write(pickle.dumps(said))
+            said = f"{type(error).__name__}: {error}"
+        requests.send(said)
+        status = 0
     finally:
-        os._exit(0)
+        os._exit(status)
 
 
 def _say(library: Any, speaker: Speaker, text: str) -> np.ndarray:

@@ -50,7 +50,7 @@ def _row(sizes: EmbeddedSizes, pools: Pools, part: str, index: int) -> Row:
         first = ranked[int(rng.choice(len(ranked), p=[w / sum(weights) for w in weights]))]
     else:
         first = classes[index % len(classes)]
-    names = [first, *(pick(rng, classes) for _ in range(number_of_sounds(rng) - 1))]
+    names = [first, *(pick(rng, classes) for _ in range(number_of_sounds(rng, sizes.sounds) - 1))]
     path = f"audioset/audio/{part}_segments/Y{clip}.wav"
     spec = Soundscape(
         key=f"{sizes.seed}:{path}",

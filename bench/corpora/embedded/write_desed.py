@@ -51,7 +51,7 @@ def _clip(sizes: EmbeddedSizes, pools: Pools, part: str, index: int) -> Soundsca
     split, seconds = SPLITS[part], sizes.clip_seconds
     classes = list(pools.desed)
     names: list[str | None] = [classes[index % len(classes)]]
-    names += [pick(rng, classes) for _ in range(number_of_sounds(rng) - 1)]
+    names += [pick(rng, classes) for _ in range(number_of_sounds(rng, sizes.sounds) - 1)]
     if part != "weak" and rng.random() < sizes.empty_share:
         names = []
     if rng.random() < sizes.distractor_share:
