@@ -330,14 +330,11 @@ def _section_inside(annotation: Any) -> Any:
 
 
 def _merge(base: Any, change: Any) -> Any:
-    if isinstance(base, dict) and isinstance(change, dict):
-        return {
-            key: _merge(base[key], change[key])
-            if key in base and key in change
-            else change.get(key, base.get(key))
-            for key in {**base, **change}
-        }
-    return change
+    """`change` over `base`, section by section; a null takes the key away."""
+    if not (isinstance(base, dict) and isinstance(change, dict)):
+        return change
+    merged = {key: _merge(base.get(key), value) for key, value in change.items()}
+    return {key: value for key, value in {**base, **merged}.items() if value is not None}
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

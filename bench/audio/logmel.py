@@ -10,7 +10,6 @@ from functools import cache
 
 import numpy as np
 from scipy.fft import rfft
-from scipy.signal import get_window
 
 from bench.audio.mel import slaney_filters
 
@@ -55,4 +54,6 @@ def logmel(
 
 @cache
 def _periodic_hann(window: int) -> np.ndarray:
+    from scipy.signal import get_window  # late: its import takes a second
+
     return get_window("hann", window, fftbins=True).astype(np.float32)
