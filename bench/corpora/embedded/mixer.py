@@ -71,6 +71,15 @@ def trim(x: Array) -> Array:
     return x[start:stop]
 
 
+def faded(x: Array, rise: float, fall: float) -> Array:
+    """With linear fades of `rise` and `fall` seconds at its ends, at most half of it each."""
+    x = x.copy()
+    first, last = (min(round(seconds * RATE), len(x) // 2) for seconds in (rise, fall))
+    x[:first] *= np.arange(first) / max(first, 1)
+    x[len(x) - last :] *= np.arange(last)[::-1] / max(last, 1)
+    return x
+
+
 def levelled(x: Array) -> Array:
     """Scaled so that the root mean square of its louder parts is 1, whatever the pauses."""
     level = envelope(x)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.corpora.embedded.bank import Bank
@@ -49,41 +49,26 @@ def share_out(bank: Bank, synthetic: Bank, esc_classes: int) -> Pools:
     Raises:
         ValueError: fewer than two classes for one of the corpora.
     """
-    esc, scenes, shared = {}, {}, []
+    esc: dict[str, ByFold] = {}
+    scenes: dict[str, Sequence[Source]] = {}
+    shared: list[str] = []
     for name in bank.classes():
-        sources = _sources(bank, name)
-        own, rest = _reserve(sources) if name in ESC50 else ((), sources)
-        if name in ESC50 and len(own) >= FOLDS:
+        scenes[name] = sources = _sources(bank, name)
+        if name in ESC50 and len(sources) >= FOLDS:
+            own, scenes[name] = _reserve(sources)
             esc[name] = fold_sources(own)
-            if set(own) & set(rest):
+            if set(own) & set(scenes[name]):
                 shared.append(name)
-        scenes[name] = rest
     chosen = [name for name in ESC50 if name in esc][:esc_classes]
-    families = {label: [n for n in names if n in scenes] for label, names in DESED.items()}
-    desed, borrowed = {}, []
-    for label, names in families.items():
-        sources = [source for name in names for source in scenes[name]]
-        if len(sources) < len(SPLITS):
-            borrowed.append(label)
-            wanted = [n for n in DESED[label] if n in synthetic.classes()]
-            sources = [source for name in wanted for source in _sources(synthetic, name)]
-        desed[label] = split_sources(sources)
-    in_family = {name: label for label, names in families.items() for name in names}
-    audioset = {}
-    for name in scenes:
-        family = in_family.get(name)
-        if name not in AUDIOSET or family in borrowed or len(scenes[name]) < len(SPLITS):
-            continue
-        parts = desed[family] if family else split_sources(scenes[name])
-        own_parts = {k: tuple(s for s in v if s.name == name) for k, v in parts.items()}
-        if all(own_parts.values()):
-            audioset[name] = own_parts
+    desed, borrowed = _desed(scenes, synthetic)
+    audioset = _audioset(scenes, desed, borrowed)
     if len(audioset) < 2 or len(chosen) < 2:
         raise ValueError(
             f"the bank '{bank.name}' has {len(audioset)} classes of three sources and "
             f"{len(chosen)} ESC-50 classes of five; each corpus needs two"
         )
-    strangers = [parts for name, parts in audioset.items() if name not in in_family]
+    heard = {name for names in DESED.values() for name in names}
+    strangers = [parts for name, parts in audioset.items() if name not in heard]
     beds = [source for name in bank.backgrounds() for source in _sources(bank, name)]
     if len(beds) < FOLDS:
         beds = [source for name in synthetic.backgrounds() for source in _sources(synthetic, name)]
@@ -95,9 +80,44 @@ def share_out(bank: Bank, synthetic: Bank, esc_classes: int) -> Pools:
         esc50={name: esc[name] for name in chosen},
         beds=split_sources(scene_beds),
         esc_beds=fold_sources(esc_beds),
-        borrowed=tuple(borrowed),
+        borrowed=borrowed,
         shared=tuple(name for name in chosen if name in shared),
     )
+
+
+def _desed(
+    scenes: Mapping[str, Sequence[Source]], synthetic: Bank
+) -> tuple[dict[str, BySplit], tuple[str, ...]]:
+    """Sources by DESED label and split, and the labels that `synthetic` serves."""
+    pools: dict[str, BySplit] = {}
+    borrowed = []
+    for label, names in DESED.items():
+        sources = [source for name in names for source in scenes.get(name, ())]
+        if len(sources) < len(SPLITS):
+            borrowed.append(label)
+            known = [name for name in names if name in synthetic.classes()]
+            sources = [source for name in known for source in _sources(synthetic, name)]
+        pools[label] = split_sources(sources)
+    return pools, tuple(borrowed)
+
+
+def _audioset(
+    scenes: Mapping[str, Sequence[Source]],
+    desed: Mapping[str, BySplit],
+    borrowed: Sequence[str],
+) -> dict[str, BySplit]:
+    """The bank's own classes with a source for every split; DESED's sources keep their split."""
+    label_of = {name: label for label, names in DESED.items() for name in names}
+    pools: dict[str, BySplit] = {}
+    for name, sources in scenes.items():
+        label = label_of.get(name)
+        if name not in AUDIOSET or label in borrowed or len(sources) < len(SPLITS):
+            continue
+        parts = desed[label] if label else split_sources(sources)
+        own = {split: tuple(s for s in of if s.name == name) for split, of in parts.items()}
+        if all(own.values()):
+            pools[name] = own
+    return pools
 
 
 def split_sources(sources: Sequence[Source]) -> dict[str, tuple[Source, ...]]:
@@ -144,8 +164,3 @@ def _reserve(
 
 def _sources(bank: Bank, name: str) -> list[Source]:
     return [Source(bank.name, name, group) for group in bank.groups(name)]
-
-
-def names_of(parts: Iterable[Source]) -> list[str]:
-    """Groups of the sources, sorted."""
-    return sorted({source.group for source in parts})

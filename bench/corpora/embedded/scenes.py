@@ -218,9 +218,12 @@ def _sound(banks: Mapping[str, Bank], source: Source, rng: Generator) -> Array:
     take = int(rng.integers(1 << 16))
     x, rate = bank.render(source.name, source.group, take, rng)
     if bank.is_synthetic(source.name):
-        return mixer.trim(mixer.resample(x, rate, RATE))
-    x = mixer.resample(x, mixer.shifted(rate, int(rng.integers(-3, 4))), RATE)
-    return mixer.trim(mixer.tilt(x, rng.uniform(-4.0, 4.0)))
+        x = mixer.resample(x, rate, RATE)
+    else:
+        x = mixer.resample(x, mixer.shifted(rate, int(rng.integers(-3, 4))), RATE)
+        x = mixer.tilt(x, rng.uniform(-4.0, 4.0))
+    longest = 0.01 if len(x) < RATE else 0.4  # what lasts seldom begins at once
+    return mixer.trim(mixer.faded(x, longest * rng.random() ** 2, longest * rng.random() ** 2))
 
 
 def _background(banks: Mapping[str, Bank], bed: Source, samples: int, rng: Generator) -> Array:
