@@ -97,7 +97,7 @@ class Watcher:
             self.stream.flush()
 
     def _beside_snakemake(self, record: logging.LogRecord) -> bool:
-        """Make room for one of Snakemake's lines; its two lines per scheduling round are left out."""
+        """Make room for one of Snakemake's lines; leave out its two per scheduling round."""
         if str(record.msg).startswith(SCHEDULING):
             return False
         if self.live:

@@ -1,0 +1,131 @@
+"""The smoke profile from an empty folder to the report, with the plain commands that people type."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PROFILE = ("--configfile", "config/smoke.yaml")
+PARTS = (
+    "modelkit",
+    "htsat",
+    "baselines",
+    "bench",
+    "reports",
+    "workflow",
+    "profiles",
+    "config",
+    "Snakefile",
+    "requirements.txt",
+    "environment.yml",
+    "pyproject.toml",
+)
+CELL = "desed/htsat/base/seed0"
+
+
+def _copy(folder: Path) -> Path:
+    """A clean checkout: what the pipeline needs, and nothing that runs have left."""
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            ignore = shutil.ignore_patterns("__pycache__", "out")
+            shutil.copytree(source, folder / part, ignore=ignore)
+        else:
+            shutil.copy(source, folder / part)
+    return folder
+
+
+def _snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "--cores", "all", *PROFILE, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = _copy(tmp_path_factory.mktemp("smoke"))
+    done = _snakemake(folder)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+    return folder
+
+
+def _records(folder: Path) -> dict[str, dict]:
+    paths = sorted((folder / "results" / "smoke" / "runs").rglob("record.json"))
+    return {record["key"]: record for record in (json.loads(p.read_text()) for p in paths)}
+
+
+def test_every_run_has_a_record(finished: Path) -> None:
+    records = _records(finished)
+    assert len(records) == 34
+    assert {record["data_kind"] for record in records.values()} == {"synthetic"}
+    located = records[CELL]["metrics"]["test"]
+    assert {"intersection_f1", "event_based_f1", "segment_based_f1"} <= set(located)
+    ast = records["desed/ast/base/seed0"]
+    assert ast["localization"]["can_localize"] is False
+    assert "intersection_f1" not in ast["metrics"]["test"]
+
+
+def test_report_tables_and_store_stand_and_agree_with_the_records(finished: Path) -> None:
+    report = finished / "reports" / "out" / "smoke"
+    assert "synthetic" in (report / "index.html").read_text()
+    for name in ("audioset", "esc50", "speechcommands", "desed", "ablations", "cost"):
+        for kind in ("md", "tex", "csv"):
+            assert (report / "tables" / f"{name}.{kind}").stat().st_size > 0
+        assert len(pd.read_csv(report / "tables" / f"{name}.csv")) > 0
+    records = _records(finished)
+    with sqlite3.connect(finished / "results" / "smoke" / "mlflow.db") as store:
+        rows = store.execute(
+            "select t.value, m.value from tags t join latest_metrics m on m.run_uuid = t.run_uuid"
+            " join runs r on r.run_uuid = t.run_uuid where t.key = 'key'"
+            " and m.key = 'test_mAP' and r.lifecycle_stage = 'active'"
+        ).fetchall()
+    stored = dict(rows)
+    assert len(stored) == 34 + 17  # one parent for each model and variant
+    for key, record in records.items():
+        assert stored[key] == record["metrics"]["test"]["mAP"]["value"]
+
+
+def test_a_second_call_finds_nothing_to_do(finished: Path) -> None:
+    done = _snakemake(finished)
+    assert done.returncode == 0
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+def test_tracking_twice_writes_nothing_twice(finished: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "track", "--config", "results/smoke/config.json"],
+        cwd=finished,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "0 runs written, 51 unchanged" in done.stdout
+
+
+def test_another_clean_copy_gives_the_same_digits(
+    finished: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = _copy(tmp_path_factory.mktemp("again"))
+    record = f"results/smoke/runs/{CELL}/record.json"
+    done = _snakemake(other, record)
+    assert done.returncode == 0, done.stderr[-6000:]
+    first, second = (json.loads((folder / record).read_text()) for folder in (finished, other))
+    for name in ("metrics", "chance", "trivial", "localization", "digests", "identity", "files"):
+        if name == "files":  # curves hold seconds, archives hold times
+            assert first[name]["events.tsv"] == second[name]["events.tsv"]
+        else:
+            assert first[name] == second[name], name
