@@ -134,7 +134,7 @@ def _build(
         "digest": data_digest(files),
         "total_bytes": sum(entry["bytes"] for entry in files.values()),
         "synthesised": _synthesised(bank, pools),
-        "shared_between_esc50_and_soundscapes": pools.shared,
+        "shared_between_esc50_and_soundscapes": list(pools.shared),
         "groups": {layout.name: _groups(layout.clips) for layout in layouts},
         "files": dict(sorted(files.items())),
     }
