@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench import config
 from bench.cells import Layout
 from bench.files import UserError, write_json
+from bench.memory import keep_freed_memory
 from bench.provenance import environment, source
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
     """Parameters, saved activations, multiply-adds, speed and memory of one full-size model.
 
     Speed is the median over `settings.steps` training steps (forward, backward, AdamW) and as many
-    inference passes, after one warm-up of each, on random features.
+    inference passes, on random features. The pass that counts activations is the warm-up.
     """
     import importlib
 
@@ -47,6 +48,7 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
     from bench.activations import saved_activation_bytes
     from bench.models import CLASSES, live_parameters
 
+    keep_freed_memory()
     if threads:
         torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -56,9 +58,8 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = getattr(importlib.import_module(module), constructor)(settings.classes, **arguments)
     model.to(device)
-    features = torch.randn(
-        settings.batch_size, arguments["frames"], arguments["mels"], device=device
-    )
+    shape = (settings.batch_size, arguments["frames"], arguments["mels"])
+    features = torch.randn(shape, device=device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
 
     def train() -> None:
@@ -76,12 +77,13 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
     model.eval()
     inference_seconds = _median_seconds(infer, settings.steps, device)
     on_gpu = device.type == "cuda"
+    parameters = live_parameters(model)
     return {
         "model": name,
-        "parameters": live_parameters(model),
+        "parameters": parameters,
         "published_parameters": published,
         "activation_bytes_per_clip": activations / settings.batch_size,
-        "macs_per_clip": _multiply_adds(model, features) / settings.batch_size,
+        "macs_per_clip": _multiply_adds(model, shape) / settings.batch_size,
         "train_clips_per_second": settings.batch_size / train_seconds,
         "inference_clips_per_second": settings.batch_size / inference_seconds,
         "peak_memory_mb": torch.cuda.max_memory_allocated(device) / 2**20
@@ -100,20 +102,24 @@ def _median_seconds(step: Any, repeats: int, device: torch.device) -> float:
     import torch
 
     times = []
-    for _ in range(repeats + 1):
+    for _ in range(repeats):
         start = time.perf_counter()
         step()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
+    return statistics.median(times)
 
 
-def _multiply_adds(model: torch.nn.Module, features: torch.Tensor) -> float:
-    """Half of the floating-point operations that torch counts in one forward pass."""
+def _multiply_adds(model: torch.nn.Module, shape: tuple[int, ...]) -> float:
+    """Half of the floating-point operations that torch counts in one forward pass.
+
+    Counted on the meta device: shapes alone, nothing is computed. The model's weights are lost.
+    """
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    model.to("meta").eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model(features)
+        model(torch.empty(shape, device="meta"))
     return counter.get_total_flops() / 2

@@ -19,6 +19,7 @@ from bench.cells import Layout, Plan
 from bench.code_digest import model_stage_digest
 from bench.files import atomic_write, digest_of, read_json, write_json, write_json_lines
 from bench.locks import run_lock
+from bench.memory import keep_freed_memory
 from bench.provenance import environment, source
 from bench.scores import Scores, write_scores
 from bench.streams import PURPOSES, stream_seed
@@ -49,6 +50,7 @@ def train_cell(settings: config.Config, cell: cells.Cell, threads: int = 1) -> N
     Raises:
         UserError: a stage before is missing, or another process trains this run.
     """
+    keep_freed_memory()
     plan, layout = cells.plan(settings, cell), Layout.of(settings)
     digests = input_digests(plan, layout)
     identity = digest_of({"resolved": plan.resolved, "digests": digests, "threads": threads})
