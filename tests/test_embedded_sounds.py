@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from bench.corpora.embedded import SyntheticBank
+from bench.corpora.embedded.draw import Draw
 from bench.corpora.embedded.synth import (
     RATE,
-    Draw,
     curve,
     exp2,
     gain,

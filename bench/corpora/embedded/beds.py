@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from bench.corpora.embedded.draw import Draw
 from bench.corpora.embedded.synth import (
     Array,
-    Draw,
     Generator,
     count,
     gain,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from bench.corpora.embedded.draw import Draw
 from bench.corpora.embedded.synth import (
     RATE,
     Array,
-    Draw,
     Generator,
     band_pass,
     count,

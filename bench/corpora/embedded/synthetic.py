@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from bench.corpora.embedded import animals, beds, household, machines, nature, signals, synth, words
-from bench.corpora.embedded.synth import Draw
+from bench.corpora.embedded.draw import Draw
 
 SOUNDS: dict[str, Callable[[Draw, np.random.Generator], np.ndarray]] = {
     **animals.SOUNDS,
