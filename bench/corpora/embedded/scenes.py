@@ -146,7 +146,7 @@ class SingleSound:
         return [(s.name, s.group) for s in (self.source, self.bed)]
 
     def make(self, banks: Mapping[str, Bank]) -> list[Clip]:
-        """See `Spec.make`. Some padding is digital silence, as in ESC-50."""
+        """See `Spec.make`. Half of the padding is digital silence, as in ESC-50."""
         rng = stream(self.key)
         samples = round(self.seconds * RATE)
         x = _sound(banks, self.source, rng)
@@ -157,7 +157,7 @@ class SingleSound:
         dry = np.zeros(samples)
         place(dry, mixer.levelled(x), onset, _level(rng, self.acoustics.snr_db))
         mix = _finish(dry, background, self.rate, self.acoustics, rng)
-        if rng.random() < 0.35:
+        if rng.random() < 0.5:
             tail = min(samples - onset - len(x), RATE // 5)
             heard = (onset + len(x) + tail) * self.rate // RATE
             mix = np.concatenate([mix[onset * self.rate // RATE : heard], np.zeros(len(mix))])

@@ -21,7 +21,7 @@ class EmbeddedSizes(Strict):
         default=(0.45, 0.3, 0.17, 0.08), description="shares of soundscapes with 1 to 4 sounds"
     )
     scene_snr_db: tuple[float, float] = Field(default=(8.0, 22.0), description="events over beds")
-    single_snr_db: tuple[float, float] = Field(default=(6.0, 26.0), description="in esc50")
+    single_snr_db: tuple[float, float] = Field(default=(3.0, 25.0), description="in esc50")
     word_snr_db: tuple[float, float] = Field(default=(0.0, 20.0), description="words over noise")
     room: float = Field(default=1.0, ge=0, description="level of reverberation; 0 = none")
     variation: float = Field(default=1.0, ge=0, description="change between takes")
