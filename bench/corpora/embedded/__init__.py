@@ -2,7 +2,7 @@
 
 from bench.corpora.embedded.bank import Bank
 from bench.corpora.embedded.builder import build
-from bench.corpora.embedded.sizes import SMOKE, EmbeddedSizes
+from bench.corpora.embedded.sizes import EmbeddedSizes
 from bench.corpora.embedded.synthetic import SyntheticBank
 
-__all__ = ["SMOKE", "Bank", "EmbeddedSizes", "SyntheticBank", "build"]
+__all__ = ["Bank", "EmbeddedSizes", "SyntheticBank", "build"]

@@ -10,8 +10,8 @@ from bench.config import Strict
 class EmbeddedSizes(Strict):
     """Numbers of clips, and the knobs of their difficulty.
 
-    The defaults make the corpora of config/default.yaml; difficulty was set on validation data
-    with a linear model and a small CNN and then left alone.
+    The defaults make the corpora of config/default.yaml. Their difficulty was set with a linear
+    model and a small CNN, before the benchmark's models were trained on them, and then left alone.
     """
 
     seed: int = Field(default=0, description="another seed, other corpora of the same kind")
@@ -52,22 +52,3 @@ class EmbeddedSizes(Strict):
     empty_share: float = Field(
         default=0.05, ge=0, le=1, description="share of strongly labelled clips without any event"
     )
-
-
-SMOKE = EmbeddedSizes(
-    sources=12,
-    clip_seconds=3.0,
-    balanced=24,
-    unbalanced=48,
-    evaluation=30,
-    esc_classes=5,
-    esc_clips=2,
-    words=4,
-    speakers=30,
-    noise_seconds=2.0,
-    weak=30,
-    strong=30,
-    validation=16,
-    public=24,
-)
-"""About a tenth of the default, for tests."""
