@@ -28,7 +28,8 @@ reproduce: environment  ## everything from a bare clone: environment, the whole 
 	@python -m bench status --config config/$(PROFILE).yaml --results
 
 test: test-environment lint  ## everything from a bare clone: lint, all tests, the smoke pipeline
-	pytest -m "not system and not long"
+	pytest -n 2 --dist loadfile -m "not system and not long" --ignore tests/test_smoke_pipeline.py
+	pytest tests/test_smoke_pipeline.py
 
 test-system: test-environment  ## what needs system packages (browser, LaTeX): installs them from one list
 	tests/system/install.sh

@@ -1,4 +1,4 @@
-"""The smoke profile from an empty folder to the report, with the plain commands that people type."""
+"""The smoke profile from an empty folder to the report, by the commands that people type."""
 
 from __future__ import annotations
 

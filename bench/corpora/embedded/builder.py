@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import io
 import math
 import multiprocessing
 import shutil
-import sys
 import wave
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -27,6 +25,7 @@ from bench.corpora.embedded.sizes import EmbeddedSizes
 from bench.corpora.embedded.synthetic import SyntheticBank
 from bench.files import UserError, digest_file, digest_of, read_json, write_json, write_text
 from bench.locks import Lock
+from bench.memory import keep_freed_memory
 from bench.parallel import ordered_map
 
 MANIFEST = "manifest.json"
@@ -214,7 +213,7 @@ def _render(
 
 def _render_batch(stage: Path, banks: dict[str, Bank], specs: Sequence[Spec]) -> list[Written]:
     if multiprocessing.parent_process() is not None:
-        _keep_memory()
+        keep_freed_memory()
     return [_write(stage, clip) for spec in specs for clip in spec.make(banks)]
 
 
@@ -233,15 +232,6 @@ def _write(stage: Path, clip: Clip) -> Written:
 
 
 @cache
-def _keep_memory() -> None:
-    """Tell glibc to keep freed memory: fresh pages for every array cost half of the time."""
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        for option in (-1, -3):  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
-            if mallopt is not None:
-                mallopt(option, 1 << 28)
-
-
 def _groups(clips: Sequence[Planned]) -> dict[str, dict[str, list[str]]]:
     """Class -> split -> groups in use."""
     used: dict[str, dict[str, set[str]]] = {}
