@@ -39,7 +39,7 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
     """Parameters, saved activations, multiply-adds, speed and memory of one full-size model.
 
     Speed is the median over `settings.steps` training steps (forward, backward, AdamW) and as many
-    inference passes, on random features. The pass that counts activations is the warm-up.
+    inference passes, after one warm-up of each, on random features.
     """
     import importlib
 
@@ -102,13 +102,13 @@ def _median_seconds(step: Any, repeats: int, device: torch.device) -> float:
     import torch
 
     times = []
-    for _ in range(repeats):
+    for _ in range(repeats + 1):
         start = time.perf_counter()
         step()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return statistics.median(times[1:])
 
 
 def _multiply_adds(model: torch.nn.Module, shape: tuple[int, ...]) -> float:
