@@ -47,7 +47,7 @@ def _copy(folder: Path) -> Path:
 def _snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "all", *PROFILE, *arguments],
+        [sys.executable, "-m", "snakemake", *arguments, "--cores", "all", *PROFILE],
         cwd=folder,
         env=environment,
         capture_output=True,
