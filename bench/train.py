@@ -71,7 +71,9 @@ def train_cell(settings: config.Config, cell: cells.Cell, threads: int = 1) -> N
             {
                 "key": str(cell),
                 "identity": identity,
-                "parent": _parent_reference(plan, layout),
+                "parent": {"key": str(plan.parent), "identity": digests["parent"]}
+                if plan.parent
+                else None,
                 "resolved": plan.resolved,
                 "config_digest": plan.digest,
                 "digests": digests,
@@ -120,13 +122,6 @@ def input_digests(plan: Plan, layout: Layout) -> dict[str, str]:
     if plan.parent is not None:
         digests["parent"] = read_json(layout.run(plan.parent) / "training.json")["identity"]
     return digests
-
-
-def _parent_reference(plan: Plan, layout: Layout) -> dict[str, str] | None:
-    if plan.parent is None:
-        return None
-    identity = read_json(layout.run(plan.parent) / "training.json")["identity"]
-    return {"key": str(plan.parent), "identity": identity}
 
 
 def _train_network(plan: Plan, layout: Layout, task: Task, identity: str, threads: int) -> Outcome:
