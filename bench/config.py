@@ -129,6 +129,9 @@ class Mixup(Strict):
     rate: float = Field(default=1.0, ge=0, le=1, description="share of clips that are mixed")
 
 
+Supervision = Literal["weak", "strong", "both"]
+
+
 class Recipe(Strict):
     """How a run is trained. Every value can differ by model and data set."""
 
@@ -146,6 +149,10 @@ class Recipe(Strict):
     )
     step_factor: float = Field(default=0.5, gt=0)
     gradient_clip: float = Field(default=1.0, ge=0, description="largest gradient norm; 0 = off")
+    supervision: Supervision = Field(
+        "weak",
+        description="weak = clip labels, strong = time ranges of the clips that have them, both",
+    )
     sampler: Literal["shuffle", "balanced"] = "shuffle"
     mixup: Mixup | None = None
     specaugment: SpecAugment | None = None

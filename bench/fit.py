@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from bench.config import Recipe
+from bench.losses import Objective
 from bench.metrics.tagging import tagging_metrics
 from bench.schedule import learning_rate
 from bench.scoring import score_clips
@@ -65,6 +65,7 @@ def fit(
     """
     device = next(model.parameters()).device
     optimizer = make_optimizer(model, recipe)
+    objective = Objective(task, loss, recipe.supervision)
     progress = _resume(model, optimizer, state)
     steps = -(-len(task.rows["train"]) // recipe.batch_size)
     while progress.epoch < recipe.epochs:
@@ -78,7 +79,7 @@ def fit(
                 group["lr"] = learning_rate(recipe, epoch * steps + step, steps)
             torch.manual_seed(stream_seed(seed, "dropout", epoch, step))
             augment = draw_augment(recipe, len(rows), generator(seed, "augment", epoch, step))
-            value = train_step(model, optimizer, task, rows, augment, recipe, loss, device)
+            value = train_step(model, optimizer, task, rows, augment, recipe, objective, device)
             if not np.isfinite(value):
                 raise DivergedError(
                     f"loss is {value} at epoch {epoch + 1}, batch {step + 1} of {steps} "
@@ -139,30 +140,20 @@ def train_step(
     rows: np.ndarray,
     augment: Augment | None,
     recipe: Recipe,
-    loss: str,
+    objective: Objective,
     device: torch.device,
 ) -> float:
     """One optimisation step on these clips; returns the loss."""
     features = torch.from_numpy(task.features(rows)).to(device)
-    targets = torch.from_numpy(task.targets[rows]).to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
         output = model(features, augment=augment)
-        if augment is not None:
-            targets = augment.targets(targets)
-        value = clip_loss(output.clip_logits.float(), targets, loss)
+        value = objective(output, rows, augment)
     optimizer.zero_grad(set_to_none=True)
     value.backward()
     if recipe.gradient_clip:
         nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_clip)
     optimizer.step()
     return float(value.detach())
-
-
-def clip_loss(logits: torch.Tensor, targets: torch.Tensor, loss: str) -> torch.Tensor:
-    """Mean loss of clip logits (B, C) against targets (B, C), which mixup may have mixed."""
-    if loss == "ce":
-        return F.cross_entropy(logits, targets)
-    return F.binary_cross_entropy_with_logits(logits, targets)
 
 
 def validate(model: nn.Module, task: Task, loss: str, selection: str) -> float:

@@ -47,10 +47,12 @@ def open_task(plan: Plan, corpus_folder: Path, feature_folder: Path) -> Task:
     """Join corpus and features for a plan; clips whose audio was unusable are left out.
 
     Under the published fold protocol there is no validation split: selection then looks at the
-    test fold, as the published recipes do.
+    test fold, as the published recipes do. Strong supervision trains on the clips with strong
+    labels alone: the others would bring no loss.
 
     Raises:
-        UserError: a stage before is missing, or a split is empty.
+        UserError: a stage before is missing, a split is empty, or strong labels are asked for and
+            no training clip has them.
     """
     corpus = split_corpus(plan, corpus_folder)
     store = FeatureStore.open(feature_folder)
@@ -60,6 +62,15 @@ def open_task(plan: Plan, corpus_folder: Path, feature_folder: Path) -> Task:
     rows = {name: np.flatnonzero((position >= 0) & (split == name)) for name in SPLITS}
     if plan.cell.fold >= 0 and plan.dataset.fold_protocol == "published":
         rows["validation"] = rows["test"]
+    if plan.recipe.supervision != "weak":
+        timed = corpus.clips["strong"].to_numpy(bool)[rows["train"]]
+        if corpus.events is None or not timed.any():
+            raise UserError(
+                f"{plan.cell}: supervision '{plan.recipe.supervision}' needs training clips with "
+                f"strong labels, and {corpus.name} has none; set it to weak"
+            )
+        if plan.recipe.supervision == "strong":
+            rows["train"] = rows["train"][timed]
     for name, members in rows.items():
         if not len(members):
             raise UserError(f"{corpus_folder}: no usable clip in the {name} split")

@@ -136,6 +136,19 @@ class Augment:
             return y
         return self.mix(y) if self.mixup.labels else y[self.first.to(y.device)]
 
+    def known(self, weight: Tensor) -> Tensor:
+        """Weights (B, T') of targets that belong to the mixed batch.
+
+        A mixed target is known as far as both of its parts are; unmixed, it is that of `first`.
+        """
+        if self.mixup is None:
+            return weight
+        first, second = (weight[part.to(weight.device)] for part in (self.first, self.second))
+        if not self.mixup.labels:
+            return first
+        alone = (self.share == 1).to(weight.device)[:, None]
+        return torch.where(alone, first, torch.minimum(first, second))
+
 
 def _partners(batch: int, pairing: Pairing, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
     clips = np.arange(batch)
