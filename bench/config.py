@@ -191,6 +191,10 @@ class Localization(Strict):
     thresholds: int = Field(
         default=39, ge=1, description="candidate thresholds, evenly over (0, 1)"
     )
+    hand_set: dict[str, Literal["htsat", "pann"]] = Field(
+        default_factory=dict,
+        description="model -> published hand-set thresholds that it is scored at as well",
+    )
 
 
 class Embedded(Strict):
@@ -252,6 +256,8 @@ class Config(Strict):
         for model_name in self.models:
             for dataset_name in self.datasets:
                 self.recipe(model_name, dataset_name)
+        for name in self.localization.hand_set:
+            _known(name, self.models, "localization.hand_set")
         for name, study in self.ablations.items():
             _known(study.model, self.models, f"ablations.{name}.model")
             _known(study.dataset, self.datasets, f"ablations.{name}.dataset")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from bench import cells, config, localization
 from bench.cells import Layout
 from bench.code_digest import stage_digest
 from bench.corpora import Corpus
-from bench.files import UserError, digest_file, read_json, write_json
+from bench.files import UserError, digest_file, digest_of, read_json, write_json
 from bench.metrics import finite_or_none
 from bench.metrics.event_scores import score_events
 from bench.metrics.events import write_events
+from bench.metrics.psds import PSDS1, PSDS2, psds
 from bench.metrics.tagging import tagging_metrics
 from bench.scores import StoredScores, read_scores
 from bench.task import split_corpus
@@ -85,7 +87,10 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> dict[str, Any]:
         "chance": chance(test, corpus),
     }
     if plan.dataset.localize:
-        located = locate(settings.localization, corpus, validation, test)
+        chosen = settings.localization
+        record["digests"]["protocol"] = protocol_digest(chosen)
+        hand_set = chosen.hand_set.get(cell.model)
+        located = locate(chosen, corpus, validation, test, hand_set)
         record["metrics"]["test"] |= located.pop("metrics")
         write_events(folder / "events.tsv", located.pop("events"), list(test.clip_ids))
         record |= located
@@ -94,6 +99,11 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> dict[str, Any]:
     write_json(folder / "record.json", record)
     print(summary(record, plan.dataset.metric), flush=True)
     return record
+
+
+def protocol_digest(settings: config.Localization) -> str:
+    """sha256 of how events are decided; records of different ones are never averaged."""
+    return digest_of(settings.model_dump(mode="json"))
 
 
 def tagging(stored: StoredScores, corpus: Corpus) -> dict[str, Any]:
@@ -118,9 +128,21 @@ def chance(stored: StoredScores, corpus: Corpus) -> dict[str, float]:
 
 
 def locate(
-    settings: config.Localization, corpus: Corpus, validation: StoredScores, test: StoredScores
+    settings: config.Localization,
+    corpus: Corpus,
+    validation: StoredScores,
+    test: StoredScores,
+    hand_set: str | None = None,
 ) -> dict[str, Any]:
-    """Located events of the test split, their metrics, and the trivial baselines beside them."""
+    """Located events of the test split, their metrics, and the trivial baselines beside them.
+
+    Args:
+        hand_set: a published list of thresholds that the events are scored at as well, with
+            figures of their own.
+
+    Raises:
+        UserError: the corpus has no events, or the list does not name one of its classes.
+    """
     if corpus.events is None:
         raise UserError(f"{corpus.name}: nothing to localize; set datasets.*.localize to false")
     events_table = corpus.events
@@ -150,7 +172,10 @@ def locate(
 
     def scored(events: pd.DataFrame) -> dict[str, Any]:
         by_family = score_events(truth["test"], events, own, corpus.classes)
-        return {FAMILIES[family]: values for family, values in by_family.items()}
+        return {
+            FAMILIES[family]: {"value": values.pop("macro_f1"), **values, "n": len(own)}
+            for family, values in by_family.items()
+        }
 
     whole = {
         name: localization.whole_clip_scores(
@@ -180,16 +205,45 @@ def locate(
         {"validation": validation.scores.frame_scores, "test": test.scores.frame_scores}, seconds
     )
     result["localization"] |= {"operating_point": point.to_json(), "seconds_per_frame": seconds}
-    result["metrics"] = {
-        name: {"value": values.pop("macro_f1"), **values, "n": len(own)}
-        for name, values in scored(events).items()
-    }
+    result["metrics"] = scored(events) | threshold_free(test, truth["test"], own)
+    if hand_set:
+        try:
+            listed = localization.published_operating_point(hand_set, corpus.classes)
+        except ValueError as error:
+            raise UserError(f"{corpus.name}: localization.hand_set: {error}") from error
+        found = localization.detect(
+            test.scores.frame_scores, seconds, list(test.clip_ids), corpus.classes, listed, own
+        )
+        result["hand_set"] = {"operating_point": listed.to_json(), "metrics": scored(found)}
     result["events"] = events
     return result
 
 
+def threshold_free(
+    test: StoredScores, truth: pd.DataFrame, durations: Mapping[str, float]
+) -> dict[str, Any]:
+    """PSDS in both scenarios, from the frame scores alone: no operating point is needed."""
+    frames = test.scores.frame_scores
+    assert frames is not None
+    return {
+        scenario.name.lower(): {
+            **psds(
+                frames,
+                test.scores.seconds_per_frame,
+                list(test.clip_ids),
+                truth,
+                durations,
+                test.classes,
+                scenario,
+            ).to_json(),
+            "n": len(test.clip_ids),
+        }
+        for scenario in (PSDS1, PSDS2)
+    }
+
+
 def _macro_values(by_family: dict[str, Any]) -> dict[str, float | None]:
-    return {name: finite_or_none(values["macro_f1"]) for name, values in by_family.items()}
+    return {name: finite_or_none(values["value"]) for name, values in by_family.items()}
 
 
 def summary(record: dict[str, Any], metric: str) -> str:

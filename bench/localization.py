@@ -6,7 +6,7 @@ clips only; the test clips are decided once with the result, which the record ke
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from bench.files import digest_of
 from bench.metrics.event_arrays import (
     EventArrays,
     Floats,
@@ -67,6 +68,8 @@ class OperatingPoint:
         source: how the values were found, in words.
         validation_f1: F1 on the validation clips; None for a class without events there, empty
             where nothing was chosen.
+        chosen_on: `clips_digest` of the clips that decided; None where none did. The report holds
+            it against the test clips.
     """
 
     classes: tuple[str, ...]
@@ -74,6 +77,7 @@ class OperatingPoint:
     median_filters: tuple[int, ...]
     source: str
     validation_f1: tuple[float | None, ...] = ()
+    chosen_on: str | None = None
 
     def __post_init__(self) -> None:
         if not len(self.classes) == len(self.thresholds) == len(self.median_filters):
@@ -90,7 +94,13 @@ class OperatingPoint:
             "thresholds": list(self.thresholds),
             "median_filters": list(self.median_filters),
             "validation_f1": list(self.validation_f1),
+            "chosen_on": self.chosen_on,
         }
+
+
+def clips_digest(clip_ids: Iterable[str]) -> str:
+    """sha256 of a set of clips, whatever their order."""
+    return digest_of(sorted(map(str, clip_ids)))
 
 
 def published_operating_point(
@@ -208,6 +218,7 @@ def choose_operating_point(
         f"best {criterion} F1 per class on {len(own)} validation clips "
         f"({len(grid)} thresholds x filters {filters})",
         values,
+        clips_digest(clip_ids),
     )
 
 

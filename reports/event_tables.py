@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from reports import context
+from reports.hand_set import at_hand_set
 from reports.leaders import RULE, significant_best
 from reports.names import class_name, dataset_name, model_name
 from reports.results import Group, Results
@@ -16,6 +17,10 @@ FAMILIES = {
     "intersection_f1": "Intersection-based F1 (%): psds_eval's rule, DTC = GTC = 0.5",
     "event_based_f1": "Event-based F1 (%): onsets within 200 ms, offsets within 200 ms or 20 %",
     "segment_based_f1": "Segment-based F1 (%): segments of 1 s",
+}
+THRESHOLD_FREE = {
+    "psds1": "PSDS1 (%), threshold-free: DTC = GTC = 0.7",
+    "psds2": "PSDS2 (%), threshold-free: DTC = GTC = 0.1, cross-triggers weigh 0.5",
 }
 CANNOT = "cannot localize"
 MACRO = Column("macro_percent", "macro", 1, 100.0)
@@ -43,7 +48,11 @@ def localization_table(results: Results, dataset: str) -> Table:
         for name in classes
     ]
     columns += published_columns("intersection_f1")
-    rows = [row for family in FAMILIES for row in _family_rows(results, dataset, family, classes)]
+    rows = [
+        row
+        for family in (*FAMILIES, *THRESHOLD_FREE)
+        for row in _family_rows(results, dataset, family, classes)
+    ]
     rows += _tagging_rows(results, dataset, classes)
     name = dataset_name(results.config, dataset)
     what = "Sound event localization by class"
@@ -53,7 +62,8 @@ def localization_table(results: Results, dataset: str) -> Table:
         caption=context.caption(results, dataset, what)
         + " By class: means over runs; a class that is never found counts as zero. Clip labels "
         "only: the model's decisions on clips, each spread over its whole clip. Always active: "
-        "every class in every clip from start to end. " + RULE,
+        "every class in every clip from start to end. Hand-set thresholds: the list of the HTS-AT "
+        "authors' evaluation code instead of a choice on validation data. " + RULE,
         columns=columns,
         rows=rows,
         notes=[
@@ -64,7 +74,7 @@ def localization_table(results: Results, dataset: str) -> Table:
 
 
 def _family_rows(results: Results, dataset: str, family: str, classes: list[str]) -> Iterator[Row]:
-    section = FAMILIES[family]
+    section = (FAMILIES | THRESHOLD_FREE)[family]
     best = significant_best([g for g in results.base_groups(dataset) if g.can_localize], family)
     for model in results.config.models:
         label, group = model_name(results.config, model), results.group(dataset, model)
@@ -80,6 +90,12 @@ def _family_rows(results: Results, dataset: str, family: str, classes: list[str]
             entries[MACRO.key] = Entry.of(summary, best=best == group.name)
             if family == "intersection_f1":
                 entries |= published_entries(results, group, family)
+            yield Row(label, entries, group.record_keys, group.name, section)
+    for group in results.base_groups(dataset):
+        listed = at_hand_set(group)
+        if listed is not None and family in FAMILIES:
+            label = f"{model_name(results.config, group.model)}, hand-set thresholds"
+            entries = _by_class(listed, family, classes)
             yield Row(label, entries, group.record_keys, group.name, section)
     for group in results.base_groups(dataset):
         if not is_baseline(results, group.model):

@@ -19,6 +19,8 @@ METRICS = {
     "intersection_f1": "intersection F1",
     "event_based_f1": "event-based F1",
     "segment_based_f1": "segment-based F1",
+    "psds1": "PSDS1",
+    "psds2": "PSDS2",
 }
 DATA = {
     "synthetic": "synthetic data",

@@ -14,8 +14,8 @@ from bench.config import Config
 from bench.files import UserError, digest_of, read_json
 from reports.summary import Summary, summarise
 
-STAGE_DIGESTS = ("code_train", "code_evaluate", "data", "features", "pins")
-SHARED_DIGESTS = ("code_evaluate", "data", "pins")
+STAGE_DIGESTS = ("code_train", "code_evaluate", "data", "features", "pins", "protocol")
+SHARED_DIGESTS = ("code_evaluate", "data", "pins", "protocol")
 """What runs of different models on one data set must have in common to stand in one table."""
 
 GroupKey = tuple[str, str, str]

@@ -157,13 +157,14 @@ def test_the_baselines_span_the_clips():
 
 
 def test_the_record_of_a_point_holds_every_choice():
-    chosen = OperatingPoint(CLASSES, (0.25, 0.5), (1, 5), "validation", (0.5, None))
+    chosen = OperatingPoint(CLASSES, (0.25, 0.5), (1, 5), "validation", (0.5, None), "ab")
     assert json.loads(json.dumps(chosen.to_json())) == {
         "source": "validation",
         "classes": ["cat", "dog"],
         "thresholds": [0.25, 0.5],
         "median_filters": [1, 5],
         "validation_f1": [0.5, None],
+        "chosen_on": "ab",
     }
 
 

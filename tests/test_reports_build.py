@@ -106,6 +106,8 @@ def test_every_localization_figure_equals_the_mean_of_its_records(profile: Confi
         "Event": "event_based_f1",
         "Segment": "segment_based_f1",
         "Clip": "mAP",
+        "PSDS1": "psds1",
+        "PSDS2": "psds2",
     }
     checked = 0
     for row in models_of(frame):
@@ -122,18 +124,34 @@ def test_every_localization_figure_equals_the_mean_of_its_records(profile: Confi
             shown = row[f"{label}_percent"]
             assert np.isnan(shown) if not values else shown == pytest.approx(100 * np.mean(values))
             checked += 1
-    assert checked == 10 * (3 * 2 + 4)
+    assert checked == 10 * (5 * 2 + 4)
     always = frame[frame["model"] == "Always active"].iloc[2]
     record = json.loads((runs(profile, always)[0] / "record.json").read_text())
     expected = 100 * record["trivial"]["always_active"]["segment_based_f1"]
     assert always["macro_percent"] == pytest.approx(expected)
 
 
+def test_hand_set_thresholds_have_rows_of_their_own(profile: Config) -> None:
+    frame = table(profile, "desed")
+    rows = frame[frame["model"].str.endswith("hand-set thresholds")]
+    assert len(rows) == 2 * 3  # two localizing models, three families
+    for _, row in rows.iterrows():
+        metric = row["section"].split("-")[0].lower() + "_based_f1"
+        metric = metric.replace("intersection_based", "intersection")
+        records = [json.loads((f / "record.json").read_text()) for f in runs(profile, row)]
+        listed = [record["hand_set"]["metrics"][metric] for record in records]
+        assert row["macro_percent"] == pytest.approx(100 * np.mean([m["value"] for m in listed]))
+        point = records[0]["hand_set"]["operating_point"]
+        assert point["source"].startswith("published, set by hand")
+        assert point["chosen_on"] is None
+        assert 0.275 in point["thresholds"] or 0.28 in point["thresholds"]
+
+
 def test_what_a_model_without_times_shows_is_words_not_zero(profile: Config, page: str) -> None:
     frame = table(profile, "desed")
     for model in ("AST", "Linear baseline"):
         silent = frame[(frame["model"] == model) & frame["macro_percent"].isna()]
-        assert list(silent["remark"]) == ["cannot localize"] * 3
+        assert list(silent["remark"]) == ["cannot localize"] * 5
     assert "AST gives clip scores only: cannot localize." in page
     assert "AST cannot localize." in page
 
