@@ -47,8 +47,10 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
 
     from bench.activations import saved_activation_bytes
     from bench.models import CLASSES, live_parameters
+    from bench.torch_setup import leave_compiler_out
 
     keep_freed_memory()
+    leave_compiler_out()
     if threads:
         torch.set_num_threads(threads)
     torch.manual_seed(0)

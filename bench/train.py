@@ -132,10 +132,10 @@ def _train_network(plan: Plan, layout: Layout, task: Task, identity: str, thread
     from bench.scoring import score_clips
     from bench.slots import gpu_slot
     from bench.state import StateFolder
+    from bench.torch_setup import set_up
 
     with gpu_slot():
-        torch.set_num_threads(threads)
-        torch.use_deterministic_algorithms(True)
+        set_up(threads)
         torch.manual_seed(stream_seed(plan.cell.seed, "init"))
         model = models.build(plan, len(task.corpus.classes))
         if plan.parent is not None:

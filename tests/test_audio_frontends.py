@@ -11,6 +11,7 @@ from bench.audio.fbank import PUBLISHED_STATISTICS, fbank, normalise
 from bench.audio.frontend import FrontEnd
 from bench.audio.logmel import logmel
 from bench.audio.mel import kaldi_filters, slaney_filters
+from modelkit.vision import make_torchvision_importable
 
 PAPER = {
     "kind": "logmel",
@@ -94,6 +95,7 @@ def test_digital_silence_is_the_stated_value() -> None:
 
 
 def test_fbank_equals_transformers() -> None:
+    make_torchvision_importable()
     from transformers import ASTFeatureExtractor
 
     waveform = sound(2.0, 16000)

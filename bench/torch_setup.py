@@ -1,0 +1,36 @@
+"""torch in this process: repeatable, on a given number of threads, and quick to start."""
+
+from __future__ import annotations
+
+import inspect
+
+import torch
+from torch.optim import Adam, AdamW, Optimizer
+
+
+def set_up(threads: int) -> None:
+    """Prepare torch for a run whose results depend on nothing but its inputs and `threads`.
+
+    Raises (later): RuntimeError from an operation that has no deterministic form.
+    """
+    torch.set_num_threads(threads)
+    # Equal to use_deterministic_algorithms(True), which loads the compiler to tell it as well.
+    torch.set_deterministic_debug_mode("error")
+    # Only serves to find reads of memory that nobody wrote; it costs a write of every new tensor.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    leave_compiler_out()
+
+
+def leave_compiler_out() -> None:
+    """Keep torch's optimizers from importing the compiler just to tell it to skip them.
+
+    torch wraps four methods so that a call imports torch._dynamo, half of a process's start. Three
+    of them keep its answer in an attribute, which is set here to the method itself; `step` loses
+    its wrapper and keeps what else that does, no gradients. Where a torch release does this in
+    another way, the import comes back and nothing else changes.
+    """
+    for name in ("add_param_group", "state_dict", "load_state_dict"):
+        method = inspect.unwrap(getattr(Optimizer, name))
+        method.__dynamo_disable = method
+    for kind in (Adam, AdamW):
+        kind.step = torch.no_grad()(inspect.unwrap(kind.step))  # type: ignore[method-assign]
