@@ -9,10 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.config import Ablation, Config, Dataset, FrontEnd, Model, Recipe
+from bench.ablations import BASE
+from bench.config import Config, Dataset, FrontEnd, Model, Recipe
 from bench.files import UserError, digest_of
+from bench.strict import known
 
-BASE = "base"
 INIT_RUN = "run:"
 
 
@@ -69,12 +70,14 @@ def list_cells(config: Config) -> list[Cell]:
         for model in config.models
         for seed in config.seeds
     ]
-    for study in config.ablations.values():
-        cells += [
-            Cell(study.dataset, study.model, variant, _fold(config, study.dataset, seed), seed)
-            for variant in study.variants
-            for seed in config.seeds
-        ]
+    cells += [
+        Cell(dataset, model, variant.name, _fold(config, dataset, seed), seed)
+        for study in config.ablations.values()
+        for dataset in study.datasets
+        for model in study.models
+        for variant in study.variants()
+        for seed in study.seeds or config.seeds
+    ]
     return list(dict.fromkeys(cells))
 
 
@@ -100,7 +103,9 @@ def plan(config: Config, cell: Cell) -> Plan:
     """Resolve a cell: its data set, model with changed arguments, front end, recipe and parent."""
     dataset = config.datasets[cell.dataset]
     model = config.models[cell.model]
-    change = _ablation(config, cell)
+    variants = config.variants(cell.model, cell.dataset)
+    known(cell.variant, variants, f"{cell}: variant")
+    change = variants[cell.variant]
     model = model.model_copy(update={"arguments": {**model.arguments, **change.model}})
     recipe = config.recipe(cell.model, cell.dataset, change.recipe)
     return Plan(
@@ -113,26 +118,19 @@ def plan(config: Config, cell: Cell) -> Plan:
     )
 
 
-def _ablation(config: Config, cell: Cell) -> Ablation:
-    if cell.variant == BASE:
-        return Ablation(why="")
-    for study in config.ablations.values():
-        mine = (study.model, study.dataset) == (cell.model, cell.dataset)
-        if mine and cell.variant in study.variants:
-            return study.variants[cell.variant]
-    raise UserError(f"{cell}: variant '{cell.variant}' is in no ablation of the config")
-
-
 def _parent(config: Config, cell: Cell, recipe: Recipe) -> Cell | None:
     """The run whose weights this one starts from: same model and seed on another data set."""
     if not recipe.init.startswith(INIT_RUN):
         return None
-    source = recipe.init.removeprefix(INIT_RUN)
+    source, _, variant = recipe.init.removeprefix(INIT_RUN).partition("/")
     if source not in config.datasets:
         raise UserError(f"{cell}: recipe init '{recipe.init}' names no data set of the config")
     if source == cell.dataset:
         raise UserError(f"{cell}: recipe init '{recipe.init}' starts from its own data set")
-    return Cell(source, cell.model, BASE, _fold(config, source, cell.seed), cell.seed)
+    parent = Cell(source, cell.model, variant or BASE, _fold(config, source, cell.seed), cell.seed)
+    if variant and parent not in list_cells(config):
+        raise UserError(f"{cell}: recipe init '{recipe.init}' names no run: no {parent}")
+    return parent
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ STAGES: dict[str, tuple[str, ...]] = {
 # Not counted: they decide what is asked, when and where it runs, and what is noted about it. What
 # they hand to a stage is a value, and values have a digest of their own (`Plan.resolved`).
 INERT = {
+    "bench.ablations",
     "bench.cells",
     "bench.code_digest",
     "bench.config",
@@ -41,6 +42,7 @@ INERT = {
     "bench.meter",
     "bench.provenance",
     "bench.slots",
+    "bench.strict",
 }
 
 

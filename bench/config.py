@@ -6,53 +6,17 @@ key for an unknown one. `python -m bench schema` writes the JSON schema that Sna
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal
 
 import yaml
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, Field, model_validator
 
+from bench.ablations import BASE, AblationStudy, Variant
 from bench.code_digest import ROOT
 from bench.files import UserError, digest_of
-
-NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
-TRUTH = {"true": True, "false": False}
-
-
-def _plain(value: Any) -> Any:
-    """Make numbers and truth values of the texts that stand for them, however deep.
-
-    YAML 1.1 leaves 1e-4 a text, and `snakemake --config` hands over every nested value as one.
-    """
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if not isinstance(value, str):
-        return value
-    if NUMBER.fullmatch(value):
-        return float(value) if set(value) & set(".eE") else int(value)
-    return TRUTH.get(value.lower(), value)
-
-
-Values = Annotated[dict[str, Any], BeforeValidator(_plain)]
-"""Values whose types another section knows: arguments, options, parts of a recipe."""
-
-
-class Strict(BaseModel):
-    """Base of every section: no unknown keys, no changes after reading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from bench.strict import Strict, Values, known, parse
 
 
 class FrontEnd(Strict):
@@ -160,25 +124,12 @@ class Recipe(Strict):
     average_epochs: int = Field(
         default=0, ge=0, description="average the weights of the last n epochs"
     )
-    init: str = Field("random", description="random, run:DATASET, or official:FILE")
+    init: str = Field(
+        "random",
+        pattern=r"^(random|run:[^/]+(/[^/]+)?)$",
+        description="random, or the weights of the same model and seed: run:DATASET[/VARIANT]",
+    )
     precision: Literal["fp32", "bf16"] = "fp32"
-
-
-class Ablation(Strict):
-    """One changed thing, and the variant that it is compared with."""
-
-    why: str
-    against: str = "base"
-    model: Values = Field(default_factory=dict, description="changed model arguments")
-    recipe: Values = Field(default_factory=dict, description="changed recipe values")
-
-
-class AblationStudy(Strict):
-    """A family of variants on one model and one data set (one family for Holm's correction)."""
-
-    model: str
-    dataset: str
-    variants: dict[str, Ablation]
 
 
 class Localization(Strict):
@@ -246,26 +197,52 @@ class Config(Strict):
     def _references_exist(self) -> Config:
         for name, model in self.models.items():
             for key, dataset in self.datasets.items():
-                _known(model.front_end, dataset.front_ends, f"models.{name}.front_end (in {key})")
+                known(model.front_end, dataset.front_ends, f"models.{name}.front_end (in {key})")
         for key in self.recipes:
             model_name, _, dataset_name = key.partition("/")
             if key != "base":
-                _known(model_name, self.models, f"recipes.{key}")
+                known(model_name, self.models, f"recipes.{key}")
             if dataset_name:
-                _known(dataset_name, self.datasets, f"recipes.{key}")
+                known(dataset_name, self.datasets, f"recipes.{key}")
         for model_name in self.models:
             for dataset_name in self.datasets:
                 self.recipe(model_name, dataset_name)
         for name in self.localization.hand_set:
-            _known(name, self.models, "localization.hand_set")
+            known(name, self.models, "localization.hand_set")
         for name, study in self.ablations.items():
-            _known(study.model, self.models, f"ablations.{name}.model")
-            _known(study.dataset, self.datasets, f"ablations.{name}.dataset")
-            for variant, ablation in study.variants.items():
-                where = f"ablations.{name}.variants.{variant}"
-                _known(ablation.against, {"base": 0, **study.variants}, f"{where}.against")
-                self._merged_recipe(study.model, study.dataset, ablation.recipe, where)
+            self._check_study(study, f"ablations.{name}")
         return self
+
+    def _check_study(self, study: AblationStudy, where: str) -> None:
+        """Refuse a study that names what the profile lacks, or a variant that two studies mean."""
+        study.check(where)
+        for model in study.models:
+            known(model, self.models, f"{where}.models")
+        for dataset in study.datasets:
+            known(dataset, self.datasets, f"{where}.datasets")
+        for seed in study.seeds or ():
+            known(str(seed), list(map(str, self.seeds)), f"{where}.seeds")
+        for model in study.models:
+            for dataset in study.datasets:
+                others = self.variants(model, dataset)
+                for variant in study.variants():
+                    self._merged_recipe(
+                        model, dataset, variant.recipe, f"{where} (variant {variant.name})"
+                    )
+                    other = others[variant.name]
+                    if (other.model, other.recipe) != (variant.model, variant.recipe):
+                        raise UserError(
+                            f"{where}: variant '{variant.name}' of {model} on {dataset} has other "
+                            "values in another study; rename a level"
+                        )
+
+    def variants(self, model: str, dataset: str) -> dict[str, Variant]:
+        """All variants of a model on a data set by name, `base` first."""
+        found = {BASE: Variant(BASE, BASE, (), "", {}, {})}
+        for study in self.ablations.values():
+            if model in study.models and dataset in study.datasets:
+                found |= {v.name: v for v in study.variants() if v.name not in found}
+        return found
 
     def recipe(
         self, model: str, dataset: str, overrides: Mapping[str, Any] | None = None
@@ -285,61 +262,6 @@ class Config(Strict):
         ):
             merged.update(layer)
         return parse(Recipe, merged, where)
-
-
-def _known(value: str, allowed: Mapping[str, Any], where: str) -> None:
-    if value not in allowed:
-        raise UserError(f"{where}: unknown '{value}'{_nearest(value, allowed)}")
-
-
-def _nearest(value: str, allowed: Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(value, list(allowed), n=1, cutoff=0.4)
-    listed = ", ".join(sorted(allowed))
-    return f"; did you mean '{close[0]}'? (valid: {listed})" if close else f"; valid: {listed}"
-
-
-def parse(section: type[Strict], values: Mapping[str, Any], where: str) -> Any:
-    """Check `values` against `section`.
-
-    Raises:
-        UserError: one line per mistake: the place, the value, and the nearest valid key.
-    """
-    try:
-        return section.model_validate(values)
-    except ValidationError as error:
-        lines = [_explain(section, item, where) for item in error.errors()]
-        raise UserError("\n".join(lines)) from error
-
-
-def _explain(section: type[Strict], item: Any, where: str) -> str:
-    place = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
-        allowed = _fields_at(section, item["loc"][:-1])
-        return f"{where}: unknown key '{place}'{_nearest(str(item['loc'][-1]), allowed)}"
-    if item["type"] == "missing":
-        return f"{where}: key '{place}' is missing"
-    return f"{where}: {place}: {item['msg']} (got {item['input']!r})"
-
-
-def _fields_at(section: type[Strict], location: tuple[Any, ...]) -> dict[str, Any]:
-    """The valid keys of the sub-section at `location`; dict keys on the way are skipped."""
-    current: Any = section
-    for part in location:
-        fields = getattr(current, "model_fields", {})
-        if part not in fields:
-            continue  # a free name (data set, model, variant) inside a mapping
-        current = _section_inside(fields[part].annotation)
-    return dict(getattr(current, "model_fields", {}))
-
-
-def _section_inside(annotation: Any) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in get_args(annotation):
-        found = _section_inside(argument)
-        if found is not None:
-            return found
-    return None
 
 
 def _merge(base: Any, change: Any) -> Any:

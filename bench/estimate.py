@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -101,6 +101,22 @@ class Estimate:
         if seen is None:
             return None
         return STARTED["train"] + seen * self._seconds_per_clip(resolved)
+
+    def studies(self) -> Iterator[tuple[str, int, float]]:
+        """Of each ablation study: its runs besides the base ones, and the seconds of the trainings
+        that are still ahead (0 where their clips are unknown)."""
+        cells = list_cells(self.settings)
+        for name, study in self.settings.ablations.items():
+            names = {variant.name for variant in study.variants()}
+            own = [
+                cell
+                for cell in cells
+                if cell.variant in names
+                and cell.model in study.models
+                and cell.dataset in study.datasets
+            ]
+            todo = [cell for cell in own if cell not in self.finished]
+            yield name, len(own), sum(self.training_seconds(cell) or 0.0 for cell in todo)
 
     @cached_property
     def urgency(self) -> dict[str, float]:

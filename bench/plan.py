@@ -50,6 +50,8 @@ def table(settings: Config) -> str:
         lines.append(f"{stage:<12}{len(mine):>6}{len(mine) - len(todo):>6}{hours:>14.2f}")
     total = sum(seconds or 0.0 for _, seconds in ahead) / 3600
     lines.append(f"{'together':<12}{len(jobs):>6}{len(jobs) - len(ahead):>6}{total:>14.2f}")
+    for name, runs, seconds in estimate.studies():
+        lines.append(f"  of these, ablation '{name}': {runs} runs, {seconds / 3600:.2f} hours")
     time = duration(wall_seconds(ahead))
     lines += ["", f"time on this machine: about {time} ({_side_by_side()})"]
     if not estimate.finished:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 
+from bench.ablations import Variant
 from bench.statistics import holm, sign_flip_p, smallest_p
 from reports import context
 from reports.names import METRICS, model_name, short_dataset_name
@@ -47,10 +49,14 @@ class Effect:
 def effects(results: Results) -> list[Effect]:
     """Every variant of every study, in each of the study's metrics."""
     found: list[Effect] = []
-    for study, settings in results.config.ablations.items():
-        for metric in study_metrics(results, settings.dataset):
-            family = [_effect(results, study, variant, metric) for variant in settings.variants]
-            found += _corrected(family)
+    for name, study in results.config.ablations.items():
+        for dataset, model in product(study.datasets, study.models):
+            for metric in study_metrics(results, dataset):
+                family = [
+                    _effect(results, name, dataset, model, variant, metric)
+                    for variant in study.variants()
+                ]
+                found += _corrected(family)
     return found
 
 
@@ -60,21 +66,21 @@ def study_metrics(results: Results, dataset: str) -> list[str]:
     return [settings.metric, "mAP"] if settings.localize else [settings.metric]
 
 
-def _effect(results: Results, study: str, variant: str, metric: str) -> Effect:
-    settings = results.config.ablations[study]
-    model, dataset = settings.model, settings.dataset
-    change = settings.variants[variant]
-    group = results.group(dataset, model, variant)
-    reference = results.group(dataset, model, change.against)
+def _effect(
+    results: Results, study: str, dataset: str, model: str, variant: Variant, metric: str
+) -> Effect:
+    name, against = variant.name, variant.against
+    group = results.group(dataset, model, name)
+    reference = results.group(dataset, model, against)
 
     def effect(**figures: object) -> Effect:
         return Effect(
-            study, model, dataset, variant, change.against, change.why, metric, group, reference,
+            study, model, dataset, name, against, variant.why, metric, group, reference,
             **figures,  # type: ignore[arg-type]
         )  # fmt: skip
 
     if group is None or reference is None:
-        lacking = variant if group is None else change.against
+        lacking = name if group is None else against
         return effect(problem=f"{lacking}: {context.absent(results, dataset, model, lacking)}")
     unlike = why_not_comparable([group, reference], STAGE_DIGESTS)
     if unlike:
@@ -135,7 +141,7 @@ def ablation_table(results: Results, found: list[Effect]) -> Table:
 
 
 def _datasets(results: Results) -> list[str]:
-    return list(dict.fromkeys(study.dataset for study in results.config.ablations.values()))
+    return list(dict.fromkeys(d for s in results.config.ablations.values() for d in s.datasets))
 
 
 def _datasets_sentence(results: Results) -> str:
@@ -148,6 +154,8 @@ def _row(results: Results, effect: Effect) -> Row:
         f"{model_name(config, effect.model)} on {short_dataset_name(config, effect.dataset)}, "
         f"{METRICS[effect.metric]}"
     )
+    if len(config.ablations) > 1:
+        section = f"{effect.study.replace('_', ' ')}: {section}"
     entries = {"change": Entry(words=effect.why), "against": Entry(words=effect.against)}
     if effect.group is not None:
         entries["value"] = Entry.of(effect.group.summary(effect.metric))

@@ -38,7 +38,7 @@ def test_every_committed_profile_is_valid_and_resolves_every_cell(path: Path) ->
         (("recipes",), "htsta/esc50", {}, ["unknown 'htsta'", "did you mean 'htsat'"]),
         (("datasets", "esc50"), "rooot", "x", ["rooot", "did you mean 'root'"]),
         (("models", "ast"), "front_end", "fbnk", ["fbnk", "did you mean 'fbank'"]),
-        (("ablations", "htsat"), "dataset", "dessed", ["dessed", "did you mean 'desed'"]),
+        (("ablations", "htsat"), "datasets", ["dessed"], ["dessed", "did you mean 'desed'"]),
         ((), "seeds", [], ["seeds"]),
     ],
 )

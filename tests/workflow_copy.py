@@ -85,9 +85,9 @@ PROFILE = {
     },
     "ablations": {
         "study": {
-            "model": "htsat",
-            "dataset": "desed",
-            "variants": {"scratch": {"why": "no pretraining", "recipe": {"init": "random"}}},
+            "models": ["htsat"],
+            "datasets": ["desed"],
+            "factors": {"start": {"scratch": {"recipe": {"init": "random"}}}},
         }
     },
     "localization": {"median_filters": [1], "thresholds": 3},

@@ -1,6 +1,7 @@
 # What the rules share: the checked profile, its folders and runs, and what triggers a job again.
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -46,7 +47,7 @@ os.environ.update(
 wildcard_constraints:
     dataset="|".join(settings.datasets),
     front_end="|".join(name for _, name in feature_sets(settings)),
-    cell="|".join(triggers.plans),
+    cell="|".join(map(re.escape, triggers.plans)),
     model="|".join(settings.cost.models) or "none",
 
 

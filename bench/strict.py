@@ -1,0 +1,103 @@
+"""Sections of the experiment file: typed, frozen, and strict about every key."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from bench.files import UserError
+
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+TRUTH = {"true": True, "false": False}
+
+
+def _plain(value: Any) -> Any:
+    """Make numbers and truth values of the texts that stand for them, however deep.
+
+    YAML 1.1 leaves 1e-4 a text, and `snakemake --config` hands over every nested value as one.
+    """
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if not isinstance(value, str):
+        return value
+    if NUMBER.fullmatch(value):
+        return float(value) if set(value) & set(".eE") else int(value)
+    return TRUTH.get(value.lower(), value)
+
+
+Values = Annotated[dict[str, Any], BeforeValidator(_plain)]
+"""Values whose types another section knows: arguments, options, parts of a recipe."""
+
+
+class Strict(BaseModel):
+    """Base of every section: no unknown keys, no changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def known(value: str, allowed: Iterable[str], where: str) -> None:
+    """Refuse a `value` that is not one of `allowed`.
+
+    Raises:
+        UserError: naming the place, the value and the nearest valid one.
+    """
+    if value not in allowed:
+        raise UserError(f"{where}: unknown '{value}'{nearest(value, allowed)}")
+
+
+def nearest(value: str, allowed: Iterable[str]) -> str:
+    """The end of a message: the nearest valid name, and all of them."""
+    names = sorted(allowed)
+    close = difflib.get_close_matches(value, names, n=1, cutoff=0.4)
+    listed = ", ".join(names)
+    return f"; did you mean '{close[0]}'? (valid: {listed})" if close else f"; valid: {listed}"
+
+
+def parse(section: type[Strict], values: Mapping[str, Any], where: str) -> Any:
+    """Check `values` against `section`.
+
+    Raises:
+        UserError: one line per mistake: the place, the value, and the nearest valid key.
+    """
+    try:
+        return section.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(section, item, where) for item in error.errors()]
+        raise UserError("\n".join(lines)) from error
+
+
+def _explain(section: type[Strict], item: Any, where: str) -> str:
+    place = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        allowed = _fields_at(section, item["loc"][:-1])
+        return f"{where}: unknown key '{place}'{nearest(str(item['loc'][-1]), allowed)}"
+    if item["type"] == "missing":
+        return f"{where}: key '{place}' is missing"
+    return f"{where}: {place}: {item['msg']} (got {item['input']!r})"
+
+
+def _fields_at(section: type[Strict], location: tuple[Any, ...]) -> dict[str, Any]:
+    """The valid keys of the sub-section at `location`; dict keys on the way are skipped."""
+    current: Any = section
+    for part in location:
+        fields = getattr(current, "model_fields", {})
+        if part not in fields:
+            continue  # a free name (data set, model, variant) inside a mapping
+        current = _section_inside(fields[part].annotation)
+    return dict(getattr(current, "model_fields", {}))
+
+
+def _section_inside(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for argument in get_args(annotation):
+        found = _section_inside(argument)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,178 @@
+"""Ablations are factors under a design: which runs follow, with which values, against what."""
+
+from __future__ import annotations
+
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import cells, config
+from bench.ablations import AblationStudy
+from bench.files import UserError
+from bench.plan import table
+
+ROOT = Path(__file__).resolve().parent.parent
+FACTORS = {
+    "window_size": {"window_2": {"model": {"window_size": 2}}},
+    "token_order": {"frequency_first": {"model": {"token_order": "frequency_time_window"}}},
+    "pretraining": {"scratch": {"why": "from random weights", "recipe": {"init": "random"}}},
+}
+
+
+def study(**values: Any) -> dict[str, Any]:
+    return {"models": ["htsat"], "datasets": ["desed"], "factors": FACTORS, **values}
+
+
+def profile(**studies: dict[str, Any]) -> config.Config:
+    values = config.read_yaml(ROOT / "config" / "default.yaml")
+    return config.load({**values, "ablations": studies})
+
+
+def compared(settings: config.Config, name: str) -> list[tuple[str, str]]:
+    return [(v.name, v.against) for v in settings.ablations[name].variants()]
+
+
+def test_one_at_a_time_compares_each_level_with_base() -> None:
+    settings = profile(a=study())
+    assert compared(settings, "a") == [
+        ("window_2", "base"),
+        ("frequency_first", "base"),
+        ("scratch", "base"),
+    ]
+    plan = cells.plan(settings, cells.find_cell(settings, "desed/htsat/window_2/seed1"))
+    assert plan.model.arguments == {"preset": "tiny", "window_size": 2}
+    assert plan.recipe == settings.recipe("htsat", "desed")
+
+
+def test_a_full_grid_takes_every_combination() -> None:
+    settings = profile(a=study(design="full_grid"))
+    names = [name for name, _ in compared(settings, "a")]
+    assert len(names) == len(set(names)) == 7
+    assert {against for _, against in compared(settings, "a")} == {"base"}
+    cell = cells.find_cell(settings, "desed/htsat/window_2+frequency_first+scratch/seed0")
+    plan = cells.plan(settings, cell)
+    assert plan.recipe.init == "random"
+    assert plan.parent is None
+    assert plan.model.arguments["token_order"] == "frequency_time_window"
+
+
+def test_leave_one_out_undoes_one_change_at_a_time() -> None:
+    settings = profile(a=study(design="leave_one_out"))
+    every = "window_2+frequency_first+scratch"
+    assert compared(settings, "a") == [
+        (every, "base"),
+        ("frequency_first+scratch", every),
+        ("window_2+scratch", every),
+        ("window_2+frequency_first", every),
+    ]
+    words = [v.why for v in settings.ablations["a"].variants()]
+    assert words[1:] == [
+        "without window_size 2",
+        "without token_order frequency_time_window",
+        "without from random weights",
+    ]
+
+
+def test_a_reference_level_is_where_the_other_factors_start() -> None:
+    settings = profile(a=study(reference="scratch"))
+    assert compared(settings, "a") == [
+        ("scratch", "base"),
+        ("window_2", "scratch"),
+        ("frequency_first", "scratch"),
+    ]
+    plan = cells.plan(settings, cells.find_cell(settings, "desed/htsat/window_2/seed0"))
+    assert plan.recipe.init == "random"
+
+
+def test_a_study_may_take_several_models_and_data_sets_and_fewer_seeds() -> None:
+    factors = {"rate": {"slow": {"recipe": {"learning_rate": 1e-5}}}}
+    settings = profile(
+        a=study(models=["htsat", "pann"], datasets=["desed", "esc50"], seeds=[1], factors=factors)
+    )
+    own = [str(cell) for cell in cells.list_cells(settings) if cell.variant == "slow"]
+    assert own == [
+        "desed/htsat/slow/seed1",
+        "desed/pann/slow/seed1",
+        "esc50/htsat/slow/fold1-seed1",
+        "esc50/pann/slow/fold1-seed1",
+    ]
+
+
+def test_two_studies_share_a_run_that_both_name() -> None:
+    settings = profile(a=study(), b=study(design="full_grid"))
+    names = [str(cell) for cell in cells.list_cells(settings)]
+    assert len(names) == len(set(names)) == 3 * (4 * 4 + 7)
+
+
+def test_a_variant_may_start_from_its_own_pretraining() -> None:
+    factors = {"order": {"other": {"model": {"token_order": "frequency_time_window"}}}}
+    tuned = {"other": {**factors["order"]["other"], "recipe": {"init": "run:audioset/other"}}}
+    settings = profile(
+        a=study(datasets=["audioset"], factors=factors), b=study(factors={"order": tuned})
+    )
+    plan = cells.plan(settings, cells.find_cell(settings, "desed/htsat/other/seed2"))
+    assert str(plan.parent) == "audioset/htsat/other/seed2"
+    absent = profile(b=study(factors={"order": tuned}))
+    with pytest.raises(UserError, match="names no run: no audioset/htsat/other/seed2"):
+        cells.plan(absent, cells.find_cell(absent, "desed/htsat/other/seed2"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"models": ["htsta"]}, "unknown 'htsta'; did you mean 'htsat'"),
+        ({"datasets": ["dsed"]}, "unknown 'dsed'; did you mean 'desed'"),
+        ({"seeds": [7]}, r"seeds: unknown '7'.*valid: 0, 1, 2"),
+        ({"reference": "scrach"}, "unknown 'scrach'; did you mean 'scratch'"),
+        ({"design": "half_grid"}, "design.*'full_grid'"),
+        ({"factors": {"f": {"x": {"recipe": {"epoch": 3}}}}}, "did you mean 'epochs'"),
+        ({"factors": {"f": {"x": {"recipe": {"epochs": 0}}}}}, r"variant x\): epochs.*got 0"),
+        ({"factors": {"f": {"x": {"recipes": {}}}}}, "did you mean 'recipe'"),
+        ({"factors": {"f": {"x": {"recipe": {"init": "scratch"}}}}}, r"init: .*got 'scratch'"),
+        ({"factors": {"f": {"a+b": {}}}}, "level 'a\\+b' needs another name"),
+        ({"factors": {"f": {"x": {}}, "g": {"x": {}}}}, "level 'x' needs another name"),
+        ({"factors": {"f": {"x": {}}}, "design": "leave_one_out"}, "two or more factors"),
+    ],
+)
+def test_what_does_not_exist_or_fit_is_refused_with_its_remedy(changes, words) -> None:
+    with pytest.raises(UserError, match=words):
+        profile(a=study(**changes))
+
+
+def test_combined_levels_must_agree_on_what_they_set() -> None:
+    factors = {
+        "f": {"x": {"recipe": {"epochs": 3}}},
+        "g": {"y": {"recipe": {"epochs": 4}}},
+    }
+    profile(a=study(factors=factors))
+    with pytest.raises(UserError, match=r"'x\+y' set recipe value 'epochs' to 3 and 4"):
+        profile(a=study(factors=factors, design="full_grid"))
+
+
+def test_two_studies_cannot_mean_different_runs_by_one_name() -> None:
+    other = {"window_size": {"window_2": {"model": {"window_size": 8}}}}
+    with pytest.raises(UserError, match="'window_2' of htsat on desed has other values"):
+        profile(a=study(), b=study(factors=other))
+
+
+def test_the_plan_counts_the_runs_of_a_study() -> None:
+    assert "ablation 'a': 21 runs" in table(profile(a=study(design="full_grid")))
+
+
+@given(st.lists(st.integers(1, 3), min_size=2, max_size=4))
+def test_designs_have_the_sizes_that_their_definitions_give(counts: list[int]) -> None:
+    factors = {f"f{i}": {f"l{i}{j}": {} for j in range(n)} for i, n in enumerate(counts)}
+
+    def size(design: str) -> int:
+        made = AblationStudy.model_validate(study(design=design, factors=factors))
+        made.check("a")
+        return len(list(made.variants()))
+
+    assert size("one_at_a_time") == sum(counts)
+    assert size("full_grid") == prod(n + 1 for n in counts) - 1
+    if max(counts) == 1:
+        assert size("leave_one_out") == 1 + len(counts)
