@@ -22,6 +22,7 @@ validate(
 include: "workflow/rules/data.smk"
 include: "workflow/rules/runs.smk"
 include: "workflow/rules/cost.smk"
+include: "workflow/rules/rescore.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/hooks.smk"
 

@@ -39,6 +39,7 @@ VERBS = {
     "explain": Verb("bench.explain", "where a number came from"),
     "pin": Verb("bench.pin", "pin the embedded corpora in data.dvc"),
     "score": Verb("bench.score", "all event metrics of a prediction file", profile=False),
+    "rescore": Verb("bench.rescore", "score the prediction files of the HTS-AT authors"),
     "schema": Verb("bench.schema", "write the JSON schema of the config", profile=False),
 }
 NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}

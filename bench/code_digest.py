@@ -28,6 +28,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "train": ("bench.train",),
     "evaluate": ("bench.evaluate",),
     "cost": ("bench.cost",),
+    "rescore": ("bench.rescore",),
     "track": ("bench.tracking",),
     "report": ("reports.build",),
 }

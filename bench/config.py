@@ -148,6 +148,26 @@ class Localization(Strict):
     )
 
 
+class Rescore(Strict):
+    """Prediction files that the HTS-AT authors published, scored again (`bench.rescore`)."""
+
+    folder: str = Field(default="data/htsat-desed", description="holds the files, or receives them")
+    url: str | None = Field(
+        default="https://raw.githubusercontent.com/RetroCirce/HTS-Audio-Transformer/"
+        "798cf54da9dae9eb6cd00fcb08a116ba08936c1b/heatmap_output",
+        description="address that missing files are fetched from; null: from nowhere",
+    )
+    reference: str = "answer.tsv"
+    durations: str = "answer_meta.tsv"
+    predictions: dict[str, str] = Field(
+        default={
+            "single": "htsat-test_outputmap.tsv",
+            "ensemble": "htsat-test-ensemble_outputmap.tsv",
+        },
+        description="system -> its events; published.yaml names the row of each (rescored)",
+    )
+
+
 class Embedded(Strict):
     """The builder of the small corpora."""
 
@@ -192,6 +212,9 @@ class Config(Strict):
     ablations: dict[str, AblationStudy] = Field(default_factory=dict)
     localization: Localization = Localization()
     cost: Cost = Cost()
+    rescore: Rescore | None = Field(
+        None, description="give it (empty will do) to score the authors' predictions in the DAG"
+    )
 
     @model_validator(mode="after")
     def _references_exist(self) -> Config:

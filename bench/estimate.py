@@ -28,6 +28,7 @@ STARTED = {  # seconds that a job of the stage takes besides its work on clips
     "train": 6.0,
     "evaluate": 4.0,
     "cost": 40.0,
+    "rescore": 5.0,
     "track": 20.0,
     "report": 20.0,
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.cells import Cell, Layout, feature_sets, list_cells
 from bench.config import Config
 
-STAGES = ("embed", "corpus", "featurize", "train", "evaluate", "cost", "track", "report")
+STAGES = ("embed", "corpus", "featurize", "train", "evaluate", "cost", "rescore", "track", "report")
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,8 @@ def list_jobs(settings: Config) -> list[Job]:
         jobs += [Job(stage, str(cell), layout.run(cell) / output, cell) for cell in cells]
     for model in settings.cost.models:
         jobs.append(Job("cost", model, layout.results / "cost" / f"{model}.json"))
+    if settings.rescore is not None:
+        jobs.append(Job("rescore", "", layout.results / "rescore.json"))
     jobs.append(Job("track", "", layout.results / "mlflow.json"))
     jobs.append(Job("report", "", layout.report / "index.html"))
     return jobs

@@ -74,6 +74,11 @@ class Triggers:
         code = model_stage_digest("cost", cost.models[model]["architecture"])
         return _digests("cost", [values, cost.models[model]], code)
 
+    def rescore(self) -> dict[str, str]:
+        """Of the scores of published predictions."""
+        wanted = self.settings.rescore
+        return _digests("rescore", wanted and wanted.model_dump(mode="json"))
+
     def track(self) -> dict[str, str]:
         """Of the MLflow store."""
         return _digests("track", None)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench import config
 from bench.files import UserError, write_text
+from reports import rescored
 from reports.ablations import ablation_table, effects
 from reports.checks import chance_checks, chance_table, trivial_checks, trivial_table
 from reports.cost_table import cost_table
@@ -49,6 +50,8 @@ def build(settings: config.Config) -> Path:
     chance, trivial = chance_checks(results), trivial_checks(results)
     tables += [ablation_table(results, found), cost_table(results)]
     tables += [chance_table(results, chance), trivial_table(results, trivial)]
+    scored_again = rescored.load(results)
+    tables += [rescored.rescore_table(scored_again)] if scored_again else []
     said = findings(results, found, chance, trivial)
     for table in tables:
         for suffix, text in (

@@ -61,6 +61,7 @@ def render(
         problems=problems(results),
         tasks=[_task(results, named[dataset]) for dataset in results.config.datasets],
         checks=[named[name] for name in ("chance", "without_times") if named[name].rows],
+        rescored=named.get("rescore"),
         ablations=named["ablations"],
         forests=charts.forests(results, effects),
         curves=_drawn(charts.learning_curves(results, d) for d in results.config.datasets),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from reports import rescored
 from reports.results import Group, Results, Run
 
 
@@ -28,7 +29,9 @@ def anchor(name: str) -> str:
 def sources(results: Results) -> list[Source]:
     """One source per group and per cost measurement, in the order of the tables."""
     found = [_of_group(group) for group in results.groups.values()]
-    return found + [_of_cost(model, cost) for model, cost in results.costs.items()]
+    found += [_of_cost(model, cost) for model, cost in results.costs.items()]
+    scored_again = rescored.load(results)
+    return found + ([_of_rescore(scored_again)] if scored_again else [])
 
 
 def _of_group(group: Group) -> Source:
@@ -76,6 +79,17 @@ def _of_cost(model: str, cost: Mapping[str, Any]) -> Source:
         ("command", f"python -m bench cost {model}"),
     )
     return Source(anchor(f"cost/{model}"), f"cost/{model}", facts, ())
+
+
+def _of_rescore(scored: Mapping[str, Any]) -> Source:
+    facts = (
+        ("files from", scored["from"]),
+        *((f"sha256 of {name}", digest) for name, digest in scored["files"].items()),
+        ("git", _commit(scored["provenance"])),
+        ("software", _software(scored["provenance"])),
+        ("command", scored["command"]),
+    )
+    return Source(anchor(rescored.FILE), rescored.FILE, facts, ())
 
 
 def _commit(provenance: Mapping[str, Any]) -> str:

@@ -48,6 +48,7 @@ class Published:
     std: float | None = None
     n: int | None = None
     beside: str = ""
+    rescored: str = ""
     differs: tuple[str, ...] = ()
 
     def figure(self, metric: str, class_name: str | None = None) -> float | None:

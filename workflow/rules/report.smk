@@ -33,6 +33,7 @@ rule report:
         cost=[
             layout.results / "cost" / f"{model}.json" for model in settings.cost.models
         ],
+        rescored=rules.rescore.output.scores if settings.rescore else [],
     output:
         page=report(
             layout.report / "index.html",

@@ -1,0 +1,125 @@
+"""The `rescore` target on files in the layout of the HTS-AT repository, written here."""
+
+from __future__ import annotations
+
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import factories
+import pandas as pd
+import pytest
+
+from bench import __main__ as cli
+from bench.config import Rescore
+from bench.files import UserError, read_json, write_json
+from bench.rescore import output, rescore
+from reports import published, rescored
+from reports.build import build
+
+HEADER = "filename\tonset\toffset\tevent_label\n"
+STEP = 10 / 32  # the authors' events lie on a grid of 0.3125 s
+FILES = {
+    "answer_meta.tsv": "filename\tduration\nx_0_10.wav\t10.0\ny_0_4.wav\t4.17453125\nz.wav\t10.0\n",
+    "answer.tsv": HEADER
+    + "x_0_10.wav\t0.4\t3.0\tDog\nx_0_10.wav\t5.0\t9.0\tSpeech\ny_0_4.wav\t1.0\t2.0\tDog\n",
+    # One dog exactly on its collars, one far too long; half of the speech; a false alarm in z.
+    "htsat-test_outputmap.tsv": HEADER
+    + f"x_0_10.wav\t{STEP}\t{9 * STEP}\tDog\nx_0_10.wav\t{20 * STEP}\t{28 * STEP}\tSpeech\n"
+    + f"y_0_4.wav\t0.0\t{13 * STEP}\tDog\nz.wav\t0.0\t{STEP}\tSpeech\n",
+    "htsat-test-ensemble_outputmap.tsv": HEADER
+    + f"x_0_10.wav\t{STEP}\t{9 * STEP}\tDog\nx_0_10.wav\t{16 * STEP}\t{29 * STEP}\tSpeech\n"
+    + f"y_0_4.wav\t{3 * STEP}\t{7 * STEP}\tDog\n",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The four files of the authors' heatmap_output folder."""
+    path = tmp_path / "heatmap_output"
+    path.mkdir()
+    for name, text in FILES.items():
+        (path / name).write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_local_folder_is_scored_class_by_class(folder: Path) -> None:
+    systems = rescore(Rescore(folder=str(folder), url=None))["systems"]
+    single = systems["single"]
+    # Dog: one found, one false (1.0 of 4.06 s) and missed: 2 / (2 + 1 + 1). Speech: found, and
+    # one false alarm: 2 / (2 + 1). By collars only the first dog fits.
+    assert single["intersection"]["per_class"] == pytest.approx({"Dog": 0.5, "Speech": 2 / 3})
+    assert single["event_based"]["per_class"] == pytest.approx({"Dog": 0.5, "Speech": 0.0})
+    ensemble = systems["ensemble"]
+    assert ensemble["intersection"]["macro_f1"] == 1
+    assert ensemble["event_based"]["per_class"] == pytest.approx({"Dog": 1.0, "Speech": 1.0})
+
+
+def test_the_files_come_from_an_address_once(folder: Path, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *args: object) -> None:
+            super().__init__(*args, directory=str(folder))  # type: ignore[arg-type]
+
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            super().do_GET()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}"
+        wanted = Rescore(folder=str(tmp_path / "cache"), url=url)
+        assert rescore(wanted) == rescore(wanted)
+    finally:
+        server.shutdown()
+    assert sorted(asked) == sorted(f"/{name}" for name in FILES)
+
+
+def test_missing_and_malformed_files_are_named(folder: Path) -> None:
+    wanted = Rescore(folder=str(folder), url=None)
+    path = folder / "htsat-test_outputmap.tsv"
+    path.write_text(HEADER + "x_0_10.wav\t3\t1\tDog\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"htsat-test_outputmap\.tsv, line 2: offset 1 lies before"):
+        rescore(wanted)
+    path.unlink()
+    with pytest.raises(UserError, match=r"htsat-test_outputmap\.tsv: no such file; put"):
+        rescore(wanted)
+
+
+def test_the_verb_writes_what_the_report_shows(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = factories.make_config(tmp_path / "profile", seeds=(0,))
+    path = tmp_path / "profile.json"
+    write_json(path, config.model_dump(mode="json"))
+    assert cli.main(["rescore", "--config", str(path), "--folder", str(folder)]) == 0
+    assert "single: macro F1 in %: intersection 58.33, event_based 25.00" in capsys.readouterr().out
+    assert read_json(output(config))["files"].keys() == FILES.keys()
+    factories.make_inputs(config)
+    factories.make_run(config, factories.list_cells(config)[0])
+    page = build(config)
+    table = pd.read_csv(page.parent / "tables" / "rescore.csv").set_index(["section", "class"])
+    (single,) = {section for section, _ in table.index if "(HCP)" in section}
+    assert table.loc[(single, "macro mean"), "intersection_percent"] == pytest.approx(58.3333333)
+    assert table.loc[(single, "macro mean"), "published_percent"] == 48.4
+    assert table.loc[(single, "Dog"), "comparison"] == "differs by +2.00 points"
+    text = page.read_text(encoding="utf-8")
+    assert "psds_eval's intersection rule" in text.replace("&#39;", "'")
+    assert 'id="from-rescore-json"' in text
+
+
+def test_a_figure_that_rounds_to_the_printed_one_is_reproduced() -> None:
+    single, ensemble = rescored.paper("single"), rescored.paper("ensemble")
+    assert single is not None
+    assert ensemble is not None
+    # The macro means of the authors' files, known to two digits, and the paper's one digit.
+    assert rescored.agrees(0.4842, single.figure("intersection_f1"))
+    assert rescored.agrees(0.5067, ensemble.figure("intersection_f1"))
+    assert not rescored.agrees(0.4832, single.figure("intersection_f1"))
+    rows = [entry.rescored for entry in published.load() if entry.rescored]
+    assert sorted(rows) == ["ensemble", "single"]

@@ -1,0 +1,19 @@
+# The row of the paper that needs no model: `snakemake rescore`, in any profile.
+
+
+rule rescore:
+    """Score the prediction files that the HTS-AT authors published, by every event metric.
+    They are fetched once, or read from the profile's `rescore.folder`."""
+    output:
+        scores=layout.results / "rescore.json",
+    log:
+        LOGS / "rescore.log",
+    conda:
+        "../../environment.yml"
+    params:
+        config=RESOLVED,
+        triggers=triggers.rescore(),
+    message:
+        "score the published predictions"
+    shell:
+        "python -m bench rescore --config {params.config} &> {log}"
