@@ -46,11 +46,12 @@ class Plan:
     @cached_property
     def resolved(self) -> dict[str, Any]:
         """JSON-like form, hashed for the run's identity. Paths are left out: data has a digest."""
-        model = self.model.model_dump(mode="json")
         return {
             "cell": asdict(self.cell),
-            "dataset": self.dataset.model_dump(mode="json", exclude={"root", "front_ends"}),
-            "model": model,
+            "dataset": self.dataset.model_dump(
+                mode="json", exclude={"title", "root", "front_ends"}
+            ),
+            "model": self.model.model_dump(mode="json", exclude={"title"}),
             "front_end": self.front_end.model_dump(mode="json"),
             "recipe": self.recipe.model_dump(mode="json"),
             "parent": str(self.parent) if self.parent else None,

@@ -10,17 +10,14 @@ from __future__ import annotations
 import ast
 import hashlib
 from functools import cache
+from importlib.util import find_spec, resolve_name
 from pathlib import Path
+
+from bench.registry import ARCHITECTURES, LOADERS, module_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("modelkit", "htsat", "baselines", "bench", "reports")
 
-ARCHITECTURES = {
-    "htsat": "htsat",
-    "ast": "baselines.ast",
-    "pann": "baselines.pann",
-    "linear": "bench.linear",
-}
 STAGES: dict[str, tuple[str, ...]] = {
     "embed": ("bench.corpora.embedded",),
     "corpus": ("bench.corpora",),
@@ -42,6 +39,7 @@ INERT = {
     "bench.locks",
     "bench.meter",
     "bench.provenance",
+    "bench.registry",
     "bench.slots",
     "bench.strict",
 }
@@ -58,12 +56,21 @@ def stage_digest(stage: str, *extra: str) -> str:
 
 def model_stage_digest(stage: str, architecture: str) -> str:
     """`stage_digest` with the code of one architecture (models are imported by name, late)."""
-    return stage_digest(stage, ARCHITECTURES[architecture])
+    return stage_digest(stage, module_of(architecture, ARCHITECTURES))
+
+
+def loader_stage_digest(loader: str) -> str:
+    """`stage_digest` of reading a corpus with one loader."""
+    return stage_digest("corpus", module_of(loader, LOADERS))
 
 
 @cache
 def _reachable(entry: str) -> frozenset[str]:
-    """The repository's modules that `entry` reaches; a package stands for its __init__."""
+    """The repository's modules that `entry` reaches; a package stands for its __init__.
+
+    A plug-in counts with the modules of its own package.
+    """
+    packages = {*PACKAGES, entry.partition(".")[0]}
     seen: set[str] = set()
     waiting = [entry]
     while waiting:
@@ -71,7 +78,7 @@ def _reachable(entry: str) -> frozenset[str]:
         if name in seen or _file(name) is None:
             continue
         seen.add(name)
-        waiting += _imports(name)
+        waiting += [other for other in _imports(name) if other.partition(".")[0] in packages]
     return frozenset(seen)
 
 
@@ -80,7 +87,17 @@ def _file(module: str) -> Path | None:
     for candidate in (path.with_suffix(".py"), path / "__init__.py"):
         if candidate.is_file():
             return candidate
-    return None
+    return None if module.partition(".")[0] in PACKAGES else _installed(module)
+
+
+def _installed(module: str) -> Path | None:
+    """The source of a plug-in that lies elsewhere."""
+    try:
+        found = find_spec(module)
+    except ImportError:  # an attribute of a module, not a module of a package
+        return None
+    origin = found.origin if found else None
+    return Path(origin) if origin and origin.endswith(".py") else None
 
 
 @cache
@@ -92,19 +109,21 @@ def _tree(module: str) -> ast.Module:
 
 @cache
 def _imports(module: str) -> tuple[str, ...]:
-    """Repository modules named by import statements anywhere in `module` (late imports too)."""
+    """Modules named by import statements anywhere in `module` (late imports too)."""
+    path = _file(module)
+    package = module if path and path.name == "__init__.py" else module.rpartition(".")[0]
     found: list[str] = []
     for node in ast.walk(_tree(module)):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.ImportFrom):
+            origin = resolve_name("." * node.level + (node.module or ""), package)
+            names = [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
         else:
             continue
         for name in names:
-            if name.split(".")[0] in PACKAGES:
-                parts = name.split(".")
-                found += [".".join(parts[: i + 1]) for i in range(len(parts))]
+            parts = name.split(".")
+            found += [".".join(parts[: i + 1]) for i in range(len(parts))]
     return tuple(dict.fromkeys(found))
 
 

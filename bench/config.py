@@ -13,6 +13,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, Field, model_validator
 
+from bench import registry
 from bench.ablations import BASE, AblationStudy, Variant
 from bench.code_digest import ROOT
 from bench.files import UserError, digest_of
@@ -47,7 +48,8 @@ class FrontEnd(Strict):
 class Dataset(Strict):
     """One task: where its files lie, how it is split, what is measured."""
 
-    loader: Literal["audioset", "esc50", "speechcommands", "desed"]
+    title: str | None = Field(None, description="name in tables and figures")
+    loader: str = Field(description="audioset, esc50, speechcommands, desed, or module:function")
     root: str = Field(description="folder in the data set's own on-disk layout")
     options: Values = Field(default_factory=dict, description="loader options")
     folds: int = Field(
@@ -70,7 +72,8 @@ class Dataset(Strict):
 class Model(Strict):
     """One architecture with its arguments."""
 
-    architecture: Literal["htsat", "ast", "pann", "linear"]
+    title: str | None = Field(None, description="name in tables and figures")
+    architecture: str = Field(description="htsat, ast, pann, linear, or module:Class")
     front_end: str
     arguments: Values = Field(default_factory=dict, description="constructor arguments")
 
@@ -218,7 +221,11 @@ class Config(Strict):
 
     @model_validator(mode="after")
     def _references_exist(self) -> Config:
+        for key, dataset in self.datasets.items():
+            registry.check(dataset.loader, registry.LOADERS, f"datasets.{key}.loader")
         for name, model in self.models.items():
+            where = f"models.{name}.architecture"
+            registry.check(model.architecture, registry.ARCHITECTURES, where)
             for key, dataset in self.datasets.items():
                 known(model.front_end, dataset.front_ends, f"models.{name}.front_end (in {key})")
         for key in self.recipes:

@@ -8,7 +8,7 @@ import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
-from bench import config
+from bench import config, registry
 from bench.cells import Layout
 from bench.files import UserError, write_json
 from bench.memory import keep_freed_memory
@@ -41,12 +41,10 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
     Speed is the median over `settings.steps` training steps (forward, backward, AdamW) and as many
     inference passes, after one warm-up of each, on random features.
     """
-    import importlib
-
     import torch
 
     from bench.activations import saved_activation_bytes
-    from bench.models import CLASSES, live_parameters
+    from bench.models import live_parameters
     from bench.torch_setup import leave_compiler_out
 
     keep_freed_memory()
@@ -55,10 +53,10 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
         torch.set_num_threads(threads)
     torch.manual_seed(0)
     arguments = dict(settings.models[name])
-    module, constructor = CLASSES[arguments.pop("architecture")]
+    constructor = registry.find(arguments.pop("architecture"), registry.ARCHITECTURES)
     published = arguments.pop("published_parameters", None)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = getattr(importlib.import_module(module), constructor)(settings.classes, **arguments)
+    model = constructor(settings.classes, **arguments)
     model.to(device)
     shape = (settings.batch_size, arguments["frames"], arguments["mels"])
     features = torch.randn(shape, device=device)

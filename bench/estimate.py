@@ -172,7 +172,7 @@ class Estimate:
                 return sum(rates) / len(rates)
         architecture = resolved.model.architecture
         if _is_preset(resolved):
-            return PRESET_SECONDS_PER_KILOVALUE[architecture] * size / 1000
+            return PRESET_SECONDS_PER_KILOVALUE.get(architecture, 1.0e-3) * size / 1000
         return FULL_SIZE_SECONDS_PER_CLIP[architecture]
 
     def disk_ahead(self) -> dict[str, float]:
@@ -232,4 +232,5 @@ def _values(front_end: FrontEnd) -> int:
 
 
 def _is_preset(resolved: Plan) -> bool:
-    return "preset" in resolved.model.arguments or resolved.model.architecture == "linear"
+    known = resolved.model.architecture in PARAMETERS
+    return "preset" in resolved.model.arguments or not known

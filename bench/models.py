@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import registry
 from bench.cells import Plan
 from bench.files import UserError
 
 if TYPE_CHECKING:
     import torch
-
-CLASSES = {
-    "htsat": ("htsat", "HTSAT"),
-    "ast": ("baselines.ast", "AST"),
-    "pann": ("baselines.pann", "PANN"),
-}
 
 
 def build(plan: Plan, classes: int) -> torch.nn.Module:
@@ -27,8 +21,7 @@ def build(plan: Plan, classes: int) -> torch.nn.Module:
     Raises:
         UserError: an argument is unknown to the model or does not fit the front end.
     """
-    module, name = CLASSES[plan.model.architecture]
-    constructor = getattr(importlib.import_module(module), name)
+    constructor = registry.find(plan.model.architecture, registry.ARCHITECTURES)
     front_end = plan.front_end
     try:
         return constructor(

@@ -10,7 +10,7 @@ import numpy as np
 from bench.cells import Plan
 from bench.config import FrontEnd
 from bench.corpora import SPLITS, Corpus, open_corpus
-from bench.corpora.esc50 import with_test_fold
+from bench.corpora.folds import with_test_fold
 from bench.features import FeatureStore
 from bench.files import UserError
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cells import Plan, list_cells, plan
-from bench.code_digest import ROOT, model_stage_digest, stage_digest
+from bench.code_digest import ROOT, loader_stage_digest, model_stage_digest, stage_digest
 from bench.config import Config
 from bench.files import digest_file, digest_of
 from bench.provenance import environment
@@ -44,9 +44,8 @@ class Triggers:
     def corpus(self, dataset: str) -> dict[str, str]:
         """Of one corpus table: what its loader is told."""
         chosen = self.settings.datasets[dataset]
-        return _digests(
-            "corpus", [chosen.loader, chosen.root, chosen.options, self.settings.data_kind]
-        )
+        values = [chosen.loader, chosen.root, chosen.options, self.settings.data_kind]
+        return _digests("corpus", values, loader_stage_digest(chosen.loader))
 
     def featurize(self, dataset: str, front_end: str) -> dict[str, str]:
         """Of one feature store: what changes the stored values."""

@@ -31,22 +31,21 @@ DATA = {
 
 def dataset_name(config: Config, dataset: str) -> str:
     """The data set's name, which says when the data are not the published ones."""
-    loader = config.datasets[dataset].loader
-    name = DATASETS[loader] if dataset == loader else dataset
-    return name if config.data_kind == "real" else f"{name}-like ({DATA[config.data_kind]})"
+    name = short_dataset_name(config, dataset)
+    return name if config.data_kind == "real" else f"{name} ({DATA[config.data_kind]})"
 
 
 def short_dataset_name(config: Config, dataset: str) -> str:
     """For axes and table cells, where the data kind stands beside."""
-    loader = config.datasets[dataset].loader
-    name = DATASETS[loader] if dataset == loader else dataset
+    chosen = config.datasets[dataset]
+    name = chosen.title or (DATASETS[dataset] if dataset == chosen.loader else dataset)
     return name if config.data_kind == "real" else f"{name}-like"
 
 
 def model_name(config: Config, model: str) -> str:
-    """HTS-AT, AST, …; a model under another key is named by its key."""
-    architecture = config.models[model].architecture
-    return ARCHITECTURES[architecture] if model == architecture else model
+    """Its title, else HTS-AT, AST, …; a model under another key is named by its key."""
+    chosen = config.models[model]
+    return chosen.title or (ARCHITECTURES[model] if model == chosen.architecture else model)
 
 
 def class_name(name: str) -> str:

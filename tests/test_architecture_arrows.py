@@ -48,8 +48,7 @@ def test_what_reads_files_and_scores_needs_no_torch(folder: str) -> None:
 def test_models_are_reached_only_through_the_registry() -> None:
     for path in (ROOT / "bench").rglob("*.py"):
         roots = {name.split(".")[0] for name in _imports(path)}
-        if path.name != "models.py":
-            assert not roots & {"htsat", "baselines"}, path
+        assert not roots & {"htsat", "baselines"}, path
 
 
 def test_the_command_line_starts_without_heavy_libraries() -> None:

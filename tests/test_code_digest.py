@@ -69,3 +69,10 @@ def test_metrics_concern_evaluation(copy: Path) -> None:
     changed = _changed(copy, "bench/metrics/event_counts.py", "import", "import os\nimport")
     assert "evaluate" in changed
     assert "featurize" not in changed
+
+
+def test_a_new_model_or_data_set_concerns_no_other(copy: Path) -> None:
+    added = 'LOADERS = {\n    "mine": "bench.corpora.mine:load",'
+    assert _changed(copy, "bench/registry.py", "LOADERS = {", added) == set()
+    old = "CLIP_SECONDS = 5.0"
+    assert _changed(copy, "bench/corpora/esc50.py", old, "CLIP_SECONDS = 6.0") == set()

@@ -11,7 +11,7 @@ import soundfile
 from bench.corpora import build_corpus, load, open_corpus
 from bench.corpora.audioset import youtube_id
 from bench.corpora.desed import CLASSES as DESED_CLASSES
-from bench.corpora.esc50 import with_test_fold
+from bench.corpora.folds import with_test_fold
 from bench.files import UserError
 
 
@@ -409,7 +409,7 @@ def test_damaged_tables_are_named(esc50_root: Path, content: bytes) -> None:
 
 
 def test_unknown_names_and_options(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="one of audioset, desed"):
+    with pytest.raises(UserError, match="unknown .urbansound.; valid: audioset, desed"):
         load("urbansound", tmp_path)
     with pytest.raises(UserError, match="unknown option 'folds'; valid: none"):
         load("esc50", tmp_path, folds=3)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bench.corpora import Corpus, check, open_corpus, save
 from bench.corpora.base import COLUMNS, assemble
-from bench.corpora.esc50 import with_test_fold
+from bench.corpora.folds import with_test_fold
 from bench.files import UserError
 
 

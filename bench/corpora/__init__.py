@@ -7,6 +7,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+from bench import registry
 from bench.corpora.base import (
     SPLITS,
     Corpus,
@@ -19,7 +20,6 @@ from bench.corpora.base import (
 from bench.files import UserError
 
 __all__ = [
-    "DATASETS",
     "SPLITS",
     "Corpus",
     "Coverage",
@@ -30,8 +30,6 @@ __all__ = [
     "save",
 ]
 
-DATASETS = ("audioset", "desed", "esc50", "speechcommands")
-
 
 def load(name: str, root: str | Path, *, synthetic: bool = False, **options: Any) -> Corpus:
     """Read a data set from its own layout below `root`; `options` are its loader's.
@@ -39,17 +37,8 @@ def load(name: str, root: str | Path, *, synthetic: bool = False, **options: Any
     Raises:
         UserError: an unknown data set or option, or files that are absent or wrong.
     """
-    from bench.corpora import audioset, desed, esc50, speechcommands
-
-    loaders = {
-        "audioset": audioset.load,
-        "desed": desed.load,
-        "esc50": esc50.load,
-        "speechcommands": speechcommands.load,
-    }
-    if name not in loaders:
-        raise UserError(f"unknown data set '{name}'; one of {', '.join(DATASETS)}")
-    load_dataset: Callable[..., Corpus] = loaders[name]
+    registry.check(name, registry.LOADERS, "loader")
+    load_dataset: Callable[..., Corpus] = registry.find(name, registry.LOADERS)
     valid = set(signature(load_dataset).parameters) - {"root", "synthetic"}
     for key in set(options) - valid:
         raise UserError(

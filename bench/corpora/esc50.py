@@ -5,13 +5,13 @@ Piczak, "ESC: Dataset for environmental sound classification", ACM Multimedia 20
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from bench.corpora.base import Corpus, assemble
+from bench.corpora.folds import with_test_fold
 from bench.corpora.reading import audio_files, require, rows
 
 META = "meta/esc50.csv"
@@ -60,30 +60,3 @@ def load(root: Path, *, synthetic: bool = False) -> Corpus:
         synthetic=synthetic,
     )
     return with_test_fold(corpus, 0)
-
-
-def with_test_fold(corpus: Corpus, test_fold: int, protocol: str = "clean") -> Corpus:
-    """The corpus split for one step of the cross-validation.
-
-    clean: `test_fold` is tested, the next fold (cyclic) is validation, the other three are
-    training. published: the other four are training; with no validation split left, selection
-    happens on the test fold, as in HTS-AT's and AST's code.
-
-    Raises:
-        ValueError: an unknown protocol, or a fold that the corpus does not have.
-    """
-    folds = {*corpus.clips["fold"], *corpus.missing["fold"]}
-    count = int(max(folds)) + 1
-    if protocol not in ("clean", "published"):
-        raise ValueError(f"unknown protocol '{protocol}'; clean or published")
-    if not 0 <= test_fold < count:
-        raise ValueError(f"test fold {test_fold}; {corpus.name} has folds 0 to {count - 1}")
-    split = dict.fromkeys(range(count), "train")
-    if protocol == "clean":
-        split[(test_fold + 1) % count] = "validation"
-    split[test_fold] = "test"
-    return dataclasses.replace(
-        corpus,
-        clips=corpus.clips.assign(split=corpus.clips["fold"].map(split)),
-        missing=corpus.missing.assign(split=corpus.missing["fold"].map(split)),
-    )

@@ -37,7 +37,9 @@ GPUS = min(1, len(slots.devices()))
 os.environ.update(
     {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join(
+            [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        ),
         "PYTHONDONTWRITEBYTECODE": "",
         SUPERVISOR: str(os.getpid()),
     }

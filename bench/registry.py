@@ -1,0 +1,66 @@
+"""Which code stands behind the names of the config: architectures and data set loaders.
+
+An entry is "module:attribute". A profile may name one directly (`architecture: my_model:Net`,
+`loader: my_data:load`): a plug-in is such a module in the working folder, or installed. Stages
+import what they are told by name, so that the code of one concerns the results of no other.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from typing import Any
+
+from bench.files import UserError
+from bench.strict import known
+
+ARCHITECTURES = {
+    "htsat": "htsat:HTSAT",
+    "ast": "baselines.ast:AST",
+    "pann": "baselines.pann:PANN",
+    "linear": "bench.linear:fit",
+}
+LOADERS = {
+    "audioset": "bench.corpora.audioset:load",
+    "desed": "bench.corpora.desed:load",
+    "esc50": "bench.corpora.esc50:load",
+    "speechcommands": "bench.corpora.speechcommands:load",
+}
+
+
+def check(name: str, entries: dict[str, str], where: str) -> None:
+    """Refuse a name that is in no entry and names no module that can be found.
+
+    Raises:
+        UserError: naming the place and the remedy.
+    """
+    if ":" not in name:
+        known(name, entries, where)
+        return
+    try:
+        found = importlib.util.find_spec(module_of(name, entries))
+    except (ImportError, ValueError):
+        found = None
+    if found is None or not name.partition(":")[2].isidentifier():
+        raise UserError(
+            f"{where}: '{name}' cannot be found; name a plug-in as module:attribute, with the "
+            "module in the working folder or installed"
+        )
+
+
+def module_of(name: str, entries: dict[str, str]) -> str:
+    """The module behind a checked name."""
+    return entries.get(name, name).partition(":")[0]
+
+
+def find(name: str, entries: dict[str, str]) -> Any:
+    """What a name stands for, imported now.
+
+    Raises:
+        UserError: its module lacks the attribute.
+    """
+    module, _, attribute = entries.get(name, name).partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except AttributeError as error:
+        raise UserError(f"'{name}': {error}; name a plug-in as module:attribute") from error
