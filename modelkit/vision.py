@@ -1,11 +1,11 @@
-"""timm's trunks, imported without what they do not use.
+"""timm's DeiT, imported without what it does not use.
 
 `import timm` loads every model of timm, its image pipeline, torchvision and, through it, torch's
-compiler: 5 s of CPU time before a model exists, where the two trunks need 0.4 s. So the two modules
-are loaded from timm's files with stand-ins for the packages around them, which no model calls. The
+compiler: 5 s of CPU time before a model exists, where the trunk needs 0.4 s. So its module is
+loaded from timm's files with stand-ins for the packages around it, which no model calls. The
 stand-ins are gone afterwards: other code imports the real packages as ever.
 
-Import timm's names from here: `from modelkit.vision import SwinTransformer`.
+Import it from here: `from modelkit.vision import VisionTransformerDistilled`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-# Named by the two modules and what they import; used for images and downloads alone.
+# Named by the module and what it imports; used for images and downloads alone.
 UNUSED = (
     "torchvision",
     "torchvision.ops",
@@ -93,6 +93,5 @@ def make_torchvision_importable() -> None:
 
 with _stand_ins():
     from timm.models.deit import VisionTransformerDistilled
-    from timm.models.swin_transformer import SwinTransformer
 
-__all__ = ["SwinTransformer", "VisionTransformerDistilled"]
+__all__ = ["VisionTransformerDistilled"]

@@ -13,7 +13,10 @@ from torch import Tensor
 from htsat import HTSAT
 from modelkit.checkpoint import CheckpointError
 from modelkit.frontend import mel_matrix, stft_kernels
-from modelkit.vision import SwinTransformer
+from modelkit.vision import _stand_ins
+
+with _stand_ins():
+    from timm.models.swin_transformer import SwinTransformer
 
 SMALL = {"image_size": 64, "embed_dim": 24, "depths": (2, 2, 2), "heads": (1, 2, 4)}
 CLASSES, MELS = 7, 16

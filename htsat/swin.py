@@ -1,0 +1,379 @@
+"""The Swin transformer under HTS-AT, written for speed and small memory.
+
+Liu, Lin, Cao, Hu, Wei, Zhang, Lin, Guo, "Swin Transformer: Hierarchical Vision Transformer using
+Shifted Windows", ICCV 2021, arXiv 2103.14030. Same function and same parameter names as timm's
+`SwinTransformer`, to which a test holds it; what differs is how it is computed:
+
+* Within a stage, tokens lie in the order of the block's windows. Shifting the windows is one
+  gather of the residual stream between two blocks: no roll, no partition and reversal inside.
+* Everything outside attention works token by token, so it needs no window at all.
+* Attention is one autograd function on the CPU, with a hand-written backward pass that works in
+  place. On other devices it is PyTorch's fused attention.
+* Relative position bias and shift mask are one attention bias, kept while the weights stand still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.utils.checkpoint import checkpoint
+
+Pair = tuple[int, int]
+
+
+class SwinTransformer(nn.Module):
+    """Image (B, 1, H, W) to tokens (B, h, w, D), by `norm(layers(patch_embed(image)))`.
+
+    Args:
+        image: H and W.
+        patch_size: side of a patch.
+        embed_dim: width of the first stage; each stage doubles it.
+        depths, heads: blocks and attention heads per stage.
+        window_size: side of the attention windows, which must divide every grid.
+        mlp_ratio: hidden width of the MLPs over their input's.
+        drop_path: stochastic depth of the last block; it grows linearly from 0.
+        checkpointing: keep only each block's input for the backward pass and compute the rest
+            again, where memory is short.
+
+    Raises:
+        ValueError: windows do not divide a grid.
+    """
+
+    def __init__(
+        self,
+        image: Pair,
+        patch_size: int,
+        embed_dim: int,
+        depths: tuple[int, ...],
+        heads: tuple[int, ...],
+        window_size: int,
+        mlp_ratio: float,
+        drop_path: float,
+        checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        self.patch_embed = PatchEmbed(patch_size, embed_dim)
+        grid = (image[0] // patch_size, image[1] // patch_size)
+        rates = torch.linspace(0, drop_path, sum(depths), dtype=torch.float64).split(list(depths))
+        stages = []
+        for number, (count, drop) in enumerate(zip(heads, rates, strict=True)):
+            width = embed_dim * 2**number
+            if number:
+                grid = (grid[0] // 2, grid[1] // 2)
+            _check_windows(grid, window_size, number + 1)
+            blocks = [
+                Block(width, grid, count, window_size, i % 2 == 1, mlp_ratio, rate)
+                for i, rate in enumerate(drop.tolist())
+            ]
+            merging = PatchMerging(width // 2) if number else nn.Identity()
+            stages.append(Stage(merging, blocks, checkpointing))
+        self.layers = nn.Sequential(*stages)
+        self.num_features = embed_dim * 2 ** (len(depths) - 1)
+        self.norm = nn.LayerNorm(self.num_features)
+        self.apply(_initialise)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 1, H, W) to (B, h, w, D)."""
+        return self.norm(self.layers(self.patch_embed(image)))
+
+
+class PatchEmbed(nn.Module):
+    """(B, 1, H, W) to (B, H / p, W / p, D): a linear map of each patch, then a layer norm."""
+
+    def __init__(self, patch_size: int, width: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(1, width, patch_size, patch_size)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """The convolution as a matrix product, which is faster and deterministic everywhere."""
+        side = self.proj.stride[0]
+        batch, _, height, width = image.shape
+        patches = image.view(batch, height // side, side, width // side, side).transpose(2, 3)
+        return self.norm(F.linear(patches.flatten(3), self.proj.weight.flatten(1), self.proj.bias))
+
+
+class PatchMerging(nn.Module):
+    """(B, H, W, C) to (B, H / 2, W / 2, 2 C)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(4 * width)
+        self.reduction = nn.Linear(4 * width, 2 * width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The four neighbours side by side in the order (0, 0), (1, 0), (0, 1), (1, 1)."""
+        x = x.unflatten(2, (-1, 2)).unflatten(1, (-1, 2))
+        return self.reduction(self.norm(x.permute(0, 1, 3, 4, 2, 5).flatten(3)))
+
+
+class Stage(nn.Module):
+    """Merging, then blocks; takes and gives tokens row by row (B, H, W, C)."""
+
+    def __init__(self, downsample: nn.Module, blocks: list[Block], checkpointing: bool) -> None:
+        super().__init__()
+        self.downsample = downsample
+        self.blocks = nn.Sequential(*blocks)
+        self.checkpointing = checkpointing
+        for number, (last, block) in enumerate(zip([None, *blocks], [*blocks, None], strict=True)):
+            order = _regroup(last, block)
+            self.register_buffer(f"order{number}", order, persistent=False)
+            self.register_buffer(f"back{number}", order.argsort(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, C) of the stage before to (B, H', W', C')."""
+        x = self.downsample(x)
+        tokens = x.flatten(1, 2)
+        for number, block in enumerate(self.blocks):
+            tokens = self._reorder(tokens, number)
+            if self.checkpointing and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, use_reentrant=False)
+            else:
+                tokens = block(tokens)
+        return self._reorder(tokens, len(self.blocks)).view_as(x)
+
+    def _reorder(self, tokens: Tensor, number: int) -> Tensor:
+        order, back = self.get_buffer(f"order{number}"), self.get_buffer(f"back{number}")
+        reordered: Tensor = Reorder.apply(tokens, order, back)
+        return reordered
+
+
+class Reorder(torch.autograd.Function):
+    """Tokens (B, L, C) in another order; the gradient takes the inverse, where indexing adds."""
+
+    @staticmethod
+    def forward(ctx: Any, tokens: Tensor, order: Tensor, back: Tensor) -> Tensor:
+        ctx.save_for_backward(back)
+        return tokens.index_select(1, order)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (back,) = ctx.saved_tensors
+        return gradient.index_select(1, back), None, None
+
+
+class Block(nn.Module):
+    """Attention within windows and an MLP, each added to its input.
+
+    Attributes:
+        window_size: (height, width) in tokens, no larger than the grid.
+        order: (L,) int64, the tokens of the grid, row by row, in the order of the windows.
+        attn_mask: (windows, N, N), -100 between tokens that the cyclic shift has brought together;
+            None without a shift.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        grid: Pair,
+        heads: int,
+        window_size: int,
+        shifted: bool,
+        mlp_ratio: float,
+        drop_path: float,
+    ) -> None:
+        super().__init__()
+        self.window_size = (min(window_size, grid[0]), min(window_size, grid[1]))
+        height, length = (
+            window_size // 2 if shifted and side > window_size else 0 for side in grid
+        )
+        shift = (height, length)
+        self.order, mask = _windows(grid, self.window_size, shift)
+        self.register_buffer("attn_mask", mask if any(shift) else None, persistent=False)
+        self.drop_path = drop_path
+        self.norm1 = nn.LayerNorm(width)
+        self.attn = WindowAttention(width, heads, self.window_size)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = MLP(width, int(width * mlp_ratio))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, L, C) in the order of the windows to the same."""
+        tokens = self._add(tokens, lambda x: self.attn(self.norm1(x), self.attn_mask))
+        return self._add(tokens, lambda x: self.mlp(self.norm2(x)))
+
+    def _add(self, tokens: Tensor, branch: Callable[[Tensor], Tensor]) -> Tensor:
+        """Residual sum with stochastic depth: the branch of a dropped clip adds nothing.
+
+        On the CPU it is not computed at all; elsewhere shapes stay fixed, for compiled graphs.
+        """
+        if not self.training or not self.drop_path:
+            return tokens + branch(tokens)
+        keep = 1 - self.drop_path
+        scale = tokens.new_empty(len(tokens)).bernoulli_(keep).div_(keep)
+        if tokens.device.type != "cpu" or scale.all():
+            return torch.addcmul(tokens, branch(tokens), scale.view(-1, 1, 1))
+        kept = scale.nonzero().squeeze(1)
+        if not len(kept):
+            return tokens
+        return tokens.index_add(0, kept, branch(tokens.index_select(0, kept)), alpha=1 / keep)
+
+
+class MLP(nn.Module):
+    """Two linear maps with a GELU between."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) to (..., C)."""
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class WindowAttention(nn.Module):
+    """Multi-head attention within windows, with a learnt bias per offset between two tokens."""
+
+    relative_position_index: Tensor
+
+    def __init__(self, width: int, heads: int, window_size: Pair) -> None:
+        super().__init__()
+        self.heads, self.window_size = heads, window_size
+        rows = (2 * window_size[0] - 1) * (2 * window_size[1] - 1)
+        self.relative_position_bias_table = nn.Parameter(torch.empty(rows, heads))
+        nn.init.trunc_normal_(self.relative_position_bias_table, std=0.02)
+        self.register_buffer("relative_position_index", _offsets(window_size), persistent=False)
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+        self._kept: tuple[Any, Tensor] | None = None
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """(B, L, C), window after window, to the same; mask (windows, N, N) or None."""
+        tokens = len(self.relative_position_index)
+        qkv = self.qkv(x).unflatten(2, (3, self.heads, -1)).unflatten(1, (-1, tokens))
+        bias = self._bias(mask, qkv.dtype)
+        attend = CpuAttention.apply if x.device.type == "cpu" else fused_attention
+        return self.proj(attend(qkv, bias).view_as(x))
+
+    def _bias(self, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """Relative position bias plus mask: (windows or 1, heads, N, N).
+
+        Without gradients it is made once for each state of the table.
+        """
+        table = self.relative_position_bias_table
+        if torch.is_grad_enabled():
+            return self._make_bias(mask).to(dtype)
+        state = (table.data_ptr(), table._version, table.device, dtype)
+        if self._kept is None or self._kept[0] != state:
+            self._kept = state, self._make_bias(mask).to(dtype)
+        return self._kept[1]
+
+    def _make_bias(self, mask: Tensor | None) -> Tensor:
+        index, table = self.relative_position_index, self.relative_position_bias_table
+        bias = F.embedding(index, table).permute(2, 0, 1).unsqueeze(0)
+        return bias.contiguous() if mask is None else bias + mask.unsqueeze(1)
+
+
+class CpuAttention(torch.autograd.Function):
+    """softmax(q k' / sqrt(d) + bias) v in batched products, with little memory and few copies.
+
+    qkv (B, windows, N, 3, heads, d) and bias (windows or 1, heads, N, N) to (B, windows, N, heads,
+    d), contiguous. Autograd would keep more, and PyTorch's fused attention on the CPU is slower for
+    windows of this size and has no gradient for the bias.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, qkv: Tensor, bias: Tensor) -> Tensor:
+        batch, windows, tokens, _, heads, width = qkv.shape
+        parts = qkv.permute(3, 0, 1, 4, 2, 5).reshape(3, -1, tokens, width)
+        q, k, v = parts
+        weights = bias.expand(batch, windows, -1, -1, -1).clone(
+            memory_format=torch.contiguous_format
+        )
+        weights = weights.view(-1, tokens, tokens)
+        weights.baddbmm_(q, k.transpose(1, 2), alpha=width**-0.5)
+        torch.softmax(weights, -1, out=weights)
+        ctx.save_for_backward(parts, weights)
+        ctx.shapes = qkv.shape, bias.shape
+        mixed = torch.bmm(weights, v).view(batch, windows, heads, tokens, width)
+        return mixed.transpose(2, 3).contiguous()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        parts, weights = ctx.saved_tensors
+        (batch, windows, tokens, _, heads, width), bias_shape = ctx.shapes
+        q, k, v = parts
+        scale = width**-0.5
+        gradient = gradient.transpose(2, 3).reshape_as(v)
+        scores = torch.bmm(gradient, v.transpose(1, 2))
+        torch._softmax_backward_data(scores, weights, -1, scores.dtype, grad_input=scores)
+        grads = torch.empty_like(parts)
+        torch.baddbmm(q, scores, k, beta=0, alpha=scale, out=grads[0])
+        torch.baddbmm(k, scores.transpose(1, 2), q, beta=0, alpha=scale, out=grads[1])
+        torch.bmm(weights.transpose(1, 2), gradient, out=grads[2])
+        grad = grads.view(3, batch, windows, heads, tokens, width).permute(1, 2, 4, 0, 3, 5)
+        return grad.contiguous(), scores.view(-1, *bias_shape).sum(0)
+
+
+def fused_attention(qkv: Tensor, bias: Tensor) -> Tensor:
+    """What `CpuAttention` computes, by PyTorch's attention kernels."""
+    windows = qkv.shape[1]
+    q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).flatten(2, 3)  # (B, windows heads, N, d)
+    bias = bias.expand(windows, -1, -1, -1).flatten(0, 1)
+    mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    return mixed.unflatten(1, (windows, -1)).transpose(2, 3)
+
+
+def _windows(grid: Pair, window: Pair, shift: Pair) -> tuple[Tensor, Tensor]:
+    """Tokens in the order of cyclically shifted windows (L,), and their mask (windows, N, N).
+
+    Tokens of one window that were no neighbours before the shift are kept apart by -100, as in the
+    released code.
+    """
+    tokens = torch.arange(grid[0] * grid[1]).view(grid)
+    order = _cut(tokens.roll((-shift[0], -shift[1]), (0, 1)), window)
+    row, column = (_region(size, w, s) for size, w, s in zip(grid, window, shift, strict=True))
+    region = _cut(row[:, None] * 3 + column, window)
+    apart = region[:, :, None] != region[:, None, :]
+    return order.flatten(), apart * -100.0
+
+
+def _region(size: int, window: int, shift: int) -> Tensor:
+    """Of each position after the shift: 0 whole windows, 1 the last one's rest, 2 wrapped round."""
+    position = torch.arange(size)
+    return (position >= size - window).long() + (position >= size - shift).long()
+
+
+def _cut(grid: Tensor, window: Pair) -> Tensor:
+    """(H, W) to (windows, N)."""
+    pieces = grid.unflatten(1, (-1, window[1])).unflatten(0, (-1, window[0]))
+    return pieces.transpose(1, 2).flatten(2).flatten(0, 1)
+
+
+def _offsets(window: Pair) -> Tensor:
+    """(N, N) row of the bias table for each pair of tokens of a window."""
+    row, column = torch.meshgrid(*map(torch.arange, window), indexing="ij")
+    row, column = row.flatten(), column.flatten()
+    rows = row[:, None] - row + window[0] - 1
+    return rows * (2 * window[1] - 1) + column[:, None] - column + window[1] - 1
+
+
+def _regroup(last: Block | None, block: Block | None) -> Tensor:
+    """Indices that bring tokens from one block's order to the next's; None is row by row."""
+    if block is None:
+        assert last is not None
+        return last.order.argsort()
+    return block.order if last is None else last.order.argsort()[block.order]
+
+
+def _check_windows(grid: Pair, window_size: int, stage: int) -> None:
+    """Refuse attention windows that leave a remainder: they would attend to padding."""
+    window = tuple(min(window_size, side) for side in grid)
+    if any(tokens % side for tokens, side in zip(grid, window, strict=True)):
+        raise ValueError(
+            f"attention windows of {window} do not divide the grid {grid} of stage {stage}; choose "
+            "another window_size"
+        )
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,134 @@
+"""The trunk of HTS-AT: timm's function, PyTorch's gradients, less memory and work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from htsat.swin import Block, CpuAttention, SwinTransformer, fused_attention
+from modelkit import vision
+
+with vision._stand_ins():
+    from timm.models.swin_transformer import SwinTransformer as TimmSwin
+
+SIZES: dict[str, Any] = {"patch_size": 4, "embed_dim": 24, "depths": (2, 2, 2), "mlp_ratio": 4.0}
+HEADS = (1, 2, 4)
+
+
+def trunk(image: tuple[int, int] = (64, 64), window: int = 8, **options: Any) -> SwinTransformer:
+    torch.manual_seed(0)
+    model = SwinTransformer(
+        image, heads=HEADS, window_size=window, **{"drop_path": 0.0, **SIZES, **options}
+    )
+    generator = torch.Generator().manual_seed(1)
+    for parameter in model.parameters():  # random biases and norms: parity is not trivial
+        parameter.data.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+    return model
+
+
+def image(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(2))
+
+
+def gradients(model: nn.Module, found: Tensor) -> dict[str, Tensor]:
+    model.zero_grad()
+    found.square().mean().backward()
+    return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+
+
+# 8: shifts in the first stage, one window in the last two. 4 and an oblong grid: shifts everywhere
+# but in the last; a grid smaller than the window in one direction.
+@pytest.mark.parametrize(("size", "window"), [((64, 64), 8), ((64, 64), 4), ((128, 32), 4)])
+def test_outputs_and_gradients_equal_timms(size: tuple[int, int], window: int) -> None:
+    ours = trunk(size, window)
+    theirs = TimmSwin(
+        img_size=size,
+        in_chans=1,
+        num_classes=0,
+        num_heads=HEADS,
+        window_size=window,
+        drop_path_rate=0.0,
+        **SIZES,
+    )
+    theirs.load_state_dict(ours.state_dict())
+    x = image(2, 1, *size)
+    expected = theirs.norm(theirs.layers(theirs.patch_embed(x)))
+    found = ours(x)
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
+    want = gradients(theirs, expected)
+    for name, have in gradients(ours, found).items():
+        assert (have - want[name]).norm() <= 1e-4 * want[name].norm(), name
+    with torch.no_grad():
+        torch.testing.assert_close(ours(x), found, rtol=0, atol=1e-6)
+
+
+def test_kept_biases_follow_the_weights() -> None:
+    model, x = trunk(), image(1, 1, 64, 64)
+    with torch.no_grad():
+        before = model(x)
+        torch.testing.assert_close(model(x), before, rtol=0, atol=0)
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias_table"):
+                parameter.mul_(2)
+        after = model(x)
+    assert not torch.allclose(before, after)
+    torch.testing.assert_close(model(x), after, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("windows", [1, 3])
+def test_attention_has_the_gradients_of_its_definition(windows: int) -> None:
+    generator = torch.Generator().manual_seed(3)
+    qkv = torch.randn(2, 3, 4, 3, 2, 5, dtype=torch.float64, generator=generator)
+    bias = torch.randn(windows, 2, 4, 4, dtype=torch.float64, generator=generator)
+    inputs = (qkv.requires_grad_(), bias.requires_grad_())
+    torch.testing.assert_close(CpuAttention.apply(*inputs), fused_attention(*inputs))
+    assert torch.autograd.gradcheck(CpuAttention.apply, inputs)
+    assert torch.autograd.gradcheck(fused_attention, inputs)
+
+
+def test_checkpointing_changes_memory_and_nothing_else() -> None:
+    from bench.activations import saved_activation_bytes
+
+    plain, saving = trunk(drop_path=0.3), trunk(drop_path=0.3, checkpointing=True)
+    x = image(4, 1, 64, 64)
+    found = []
+    for model in (plain, saving):
+        torch.manual_seed(5)
+        found.append(gradients(model, model(x)))
+    for name, expected in found[0].items():
+        torch.testing.assert_close(found[1][name], expected, rtol=1e-5, atol=1e-7)
+    assert saved_activation_bytes(saving, x) < 0.3 * saved_activation_bytes(plain, x)
+
+
+def test_a_dropped_branch_costs_nothing_and_counts_as_its_expectation() -> None:
+    torch.manual_seed(0)
+    block = Block(8, (4, 4), heads=2, window_size=2, shifted=True, mlp_ratio=2, drop_path=0.5)
+    seen: list[int] = []
+    block.mlp.register_forward_hook(lambda _, inputs, __: seen.append(len(inputs[0])))
+    tokens = image(6, 16, 8)
+    block.eval()
+    attended = tokens + block.attn(block.norm1(tokens), block.attn_mask)
+    once = {0.0: tokens, 2.0: attended + (attended - tokens)}  # 1 / keep = 2
+    block.train()
+    drawn = []
+    for seed in range(8):
+        seen.clear()
+        torch.manual_seed(seed)
+        found = block(tokens)
+        torch.manual_seed(seed)
+        first, second = (torch.empty(6).bernoulli_(0.5) * 2 for _ in range(2))
+        assert seen in ([int((second > 0).sum())], [])
+        drawn += first.tolist()
+        for clip in range(6):
+            middle = once[first[clip].item()][clip]
+            branch = block.mlp(block.norm2(middle)) if second[clip] else torch.zeros(16, 8)
+            torch.testing.assert_close(found[clip], middle + second[clip] * branch)
+    assert set(drawn) == {0.0, 2.0}
+
+
+def test_windows_that_leave_a_remainder_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"\(5, 5\) do not divide the grid \(16, 16\) of stage 1"):
+        trunk(window=5)
