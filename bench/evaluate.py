@@ -13,7 +13,7 @@ from bench import cells, config, localization
 from bench.cells import Layout
 from bench.code_digest import stage_digest
 from bench.corpora import Corpus
-from bench.files import UserError, digest_file, digest_of, read_json, write_json
+from bench.files import UserError, digest_file, read_json, write_json
 from bench.metrics import finite_or_none
 from bench.metrics.event_scores import score_events
 from bench.metrics.events import write_events
@@ -88,7 +88,7 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> dict[str, Any]:
     }
     if plan.dataset.localize:
         chosen = settings.localization
-        record["digests"]["protocol"] = protocol_digest(chosen)
+        record["digests"]["protocol"] = config.config_digest(chosen)
         hand_set = chosen.hand_set.get(cell.model)
         located = locate(chosen, corpus, validation, test, hand_set)
         record["metrics"]["test"] |= located.pop("metrics")
@@ -99,11 +99,6 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> dict[str, Any]:
     write_json(folder / "record.json", record)
     print(summary(record, plan.dataset.metric), flush=True)
     return record
-
-
-def protocol_digest(settings: config.Localization) -> str:
-    """sha256 of how events are decided; records of different ones are never averaged."""
-    return digest_of(settings.model_dump(mode="json"))
 
 
 def tagging(stored: StoredScores, corpus: Corpus) -> dict[str, Any]:

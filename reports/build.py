@@ -9,6 +9,7 @@ from bench import config
 from bench.files import UserError, write_text
 from reports import rescored
 from reports.ablations import ablation_table, effects
+from reports.audit import audit_table
 from reports.checks import chance_checks, chance_table, trivial_checks, trivial_table
 from reports.cost_table import cost_table
 from reports.event_tables import localization_table
@@ -50,6 +51,7 @@ def build(settings: config.Config) -> Path:
     chance, trivial = chance_checks(results), trivial_checks(results)
     tables += [ablation_table(results, found), cost_table(results)]
     tables += [chance_table(results, chance), trivial_table(results, trivial)]
+    tables.append(audit_table(results))
     scored_again = rescored.load(results)
     tables += [rescored.rescore_table(scored_again)] if scored_again else []
     said = findings(results, found, chance, trivial)

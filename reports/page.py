@@ -6,7 +6,7 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from reports import charts, context, provenance
+from reports import audit, charts, context, provenance
 from reports.ablations import Effect
 from reports.drawing import Picture
 from reports.event_tables import FAMILIES
@@ -31,6 +31,8 @@ BANNERS = {
     ),
     "real": "",
 }
+
+CHECKS = ("protocol", "chance", "without_times")
 
 
 def render(
@@ -60,7 +62,9 @@ def render(
         findings=found,
         problems=problems(results),
         tasks=[_task(results, named[dataset]) for dataset in results.config.datasets],
-        checks=[named[name] for name in ("chance", "without_times") if named[name].rows],
+        checks=[
+            named[name] for name in ("protocol", "chance", "without_times") if named[name].rows
+        ],
         rescored=named.get("rescore"),
         ablations=named["ablations"],
         forests=charts.forests(results, effects),
@@ -79,6 +83,7 @@ def problems(results: Results) -> list[str]:
         by_reason.setdefault(reason, []).append(key)
     said = [f"{reason}: {', '.join(keys)}" for reason, keys in by_reason.items()]
     said += [f"{'/'.join(k)}: not averaged, because {why}" for k, why in results.refused.items()]
+    said += [f"{b.dataset}: {b.text}" for b in audit.violations(results)]
     said += [f"{d}: rows cannot be compared, because {why}" for d, why in results.mixed.items()]
     return said
 

@@ -87,11 +87,17 @@ def beside(config: Config, model: str, dataset: str) -> Published | None:
     return next((entry for entry in load() if entry.beside == place), None)
 
 
-def differences(config: Config, group: Group, entry: Published) -> list[str]:
-    """What keeps a group's figures from being compared with `entry`; empty where nothing does."""
+def differences(
+    config: Config, group: Group, entry: Published, broken: Sequence[str] = ()
+) -> list[str]:
+    """What keeps a group's figures from being compared with `entry`; empty where nothing does.
+
+    Args:
+        broken: rules of the protocol that the group's runs broke (`reports.audit.broken`).
+    """
     if config.data_kind in NOT_PUBLISHED_DATA:
         return [NOT_PUBLISHED_DATA[config.data_kind]]
-    reasons = list(entry.differs)
+    reasons = [*broken, *entry.differs]
     if config.datasets[group.dataset].fold_protocol == "published":
         reasons = [reason for reason in reasons if reason != "epoch selected on the test fold"]
     found, listed = group.first["coverage"]["found"], group.first["coverage"]["listed"]

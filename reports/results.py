@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cells import Cell, Layout, list_cells, plan
-from bench.config import Config
+from bench.config import Config, config_digest
 from bench.files import UserError, digest_of, read_json
 from reports.summary import Summary, summarise
 
@@ -138,7 +138,7 @@ class Group:
         return [value for value in found if value is not None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Results:
     """Everything that a profile's runs have left behind.
 
@@ -265,6 +265,10 @@ def _read(config: Config, layout: Layout, cell: Cell, missing: dict[str, str]) -
     values = read_json(path)
     if values["config_digest"] != plan(config, cell).digest:
         missing[str(cell)] = "record of another config, run it again"
+        return None
+    located = config.datasets[cell.dataset].localize
+    if located and values["digests"].get("protocol") != config_digest(config.localization):
+        missing[str(cell)] = "events decided by other localization settings, evaluate it again"
         return None
     return Run(values, path.parent)
 

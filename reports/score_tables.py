@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from reports import context, published
+from reports import audit, context, published
 from reports.leaders import RULE, significant_best
 from reports.names import METRICS, dataset_name, model_name
 from reports.results import Group, Results
@@ -120,7 +120,7 @@ def published_entries(results: Results, group: Group, metric: str) -> dict[str, 
         group.figures(metric),
         value,
         published.MARGINS[metric],
-        published.differences(results.config, group, entry),
+        published.differences(results.config, group, entry, audit.broken(results, group)),
     )
     return {figure.key: Entry(value), comparison.key: Entry(words=str(verdict))}
 

@@ -15,11 +15,13 @@ import pandas as pd
 
 from bench import config as profiles
 from bench.cells import Cell, Layout, feature_sets, list_cells, plan
+from bench.code_digest import model_stage_digest
 from bench.config import Config
 from bench.corpora import desed
 from bench.corpora.base import EVENT_COLUMNS, assemble, save
 from bench.evaluate import evaluate_cell
-from bench.files import digest_of, write_json, write_json_lines
+from bench.files import digest_of, read_json, write_json, write_json_lines
+from bench.provenance import environment
 from bench.scores import Scores, write_scores
 from bench.streams import PURPOSES, stream_seed
 from bench.task import Task, open_task
@@ -147,10 +149,10 @@ def make_run(config: Config, cell: Cell, **digests: str) -> None:
             "resolved": settings.resolved,
             "config_digest": settings.digest,
             "digests": {
-                "code_train": digest_of(cell.model),
-                "data": digest_of(cell.dataset),
+                "code_train": model_stage_digest("train", settings.model.architecture),
+                "data": read_json(layout.corpus(cell.dataset) / "corpus.json")["digest"],
                 "features": digest_of([cell.dataset, settings.model.front_end]),
-                "pins": digest_of("pins"),
+                "pins": environment()["pins_sha256"],
                 **digests,
             },
             "splits": {name: len(rows) for name, rows in task.rows.items()},

@@ -1,0 +1,180 @@
+"""Broken protocols, each made on purpose: the report must catch and name every one."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import factories
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench import evaluate
+from bench.cells import Layout, find_cell, list_cells
+from bench.config import Config
+from bench.corpora import open_corpus
+from bench.corpora.base import COLUMNS, assemble, save
+from bench.files import write_json
+from reports import audit
+from reports.build import build
+from reports.results import load_results
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small profile without any fault, with its results."""
+    root = tmp_path_factory.mktemp("whole")
+    config = small(root)
+    factories.make_inputs(config)
+    for cell in list_cells(config):
+        factories.make_run(config, cell)
+    return root
+
+
+def small(root: Path) -> Config:
+    """One localizing data set and one with folds, two models, two seeds."""
+    full = factories.make_config(root).model_dump(mode="json")
+    return factories.make_config(
+        root,
+        seeds=(0, 1),
+        datasets={name: full["datasets"][name] for name in ("esc50", "desed")},
+        models={name: full["models"][name] for name in ("htsat", "linear")},
+        recipes={"base": full["recipes"]["base"]},
+        ablations={},
+        localization={"median_filters": [1], "thresholds": 9},
+        cost={},
+    )
+
+
+@pytest.fixture
+def profile(whole: Path, tmp_path: Path) -> Config:
+    """A copy that a test may break."""
+    shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
+    return small(tmp_path)
+
+
+def page_of(config: Config) -> str:
+    return build(config).read_text(encoding="utf-8").replace("&#39;", "'")
+
+
+def rules_broken(config: Config) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for breach in audit.breaches(load_results(config)):
+        found.setdefault(breach.rule, []).append(breach.text)
+    return found
+
+
+def test_clean_results_break_no_rule(profile: Config) -> None:
+    assert rules_broken(profile) == {}
+    assert "Not in this report" not in page_of(profile)
+    table = pd.read_csv(Layout.of(profile).report / "tables" / "protocol.csv")
+    assert set(table["answer"]) == {"kept"}
+
+
+def test_thresholds_chosen_on_test_are_named(
+    profile: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = evaluate.read_scores
+    monkeypatch.setattr(evaluate, "read_scores", lambda path, split: honest(path, "test"))
+    evaluate.evaluate_cell(profile, find_cell(profile, "desed/htsat/base/seed1"))
+    named = "desed/htsat/base/seed1: thresholds were chosen on the test clips"
+    assert rules_broken(profile) == {"selection": [named]}
+    assert named in page_of(profile)
+
+
+def test_an_epoch_chosen_on_test_is_named(profile: Config) -> None:
+    path = Layout.of(profile).run(find_cell(profile, "esc50/htsat/base/fold0-seed0"))
+    with np.load(path / "scores.npz") as stored:
+        arrays = dict(stored)
+    names, split = arrays["clip_ids"].copy(), arrays["split"]
+    names[np.flatnonzero(split == "validation")[:3]] = names[split == "test"][:3]
+    np.savez(path / "scores.npz", **{**arrays, "clip_ids": names})
+    named = "esc50/htsat/base/fold0-seed0: the epoch was chosen on 3 test clips"
+    assert rules_broken(profile) == {"selection": [named]}
+    assert named in page_of(profile)
+
+
+def test_a_recording_in_two_splits_is_named(profile: Config) -> None:
+    path = Layout.of(profile).corpus("desed") / "clips.parquet"
+    clips = pd.read_parquet(path)
+    clips.loc[clips["split"] == "test", "group"] = clips["group"].iloc[0]
+    clips.to_parquet(path, index=False)
+    (named,) = rules_broken(profile)["groups"]
+    assert named.startswith("recording 'desed_000.wav' lies in splits test, train")
+    assert named in page_of(profile)
+
+
+def test_a_missing_seed_is_named(profile: Config) -> None:
+    (Layout.of(profile).run(find_cell(profile, "desed/htsat/base/seed1")) / "record.json").unlink()
+    named = "desed/htsat/base/seed1: no record, run the pipeline to its end"
+    assert rules_broken(profile) == {"seeds": [named]}
+    page = page_of(profile)
+    assert "no record, run the pipeline to its end: desed/htsat/base/seed1" in page
+    assert "desed/htsat/base: 1 of 2 runs." in page
+
+
+@pytest.mark.parametrize("digest", ["code_train", "code_evaluate", "data", "pins"])
+def test_a_stale_record_is_named(profile: Config, digest: str) -> None:
+    for seed in (0, 1):
+        cell = find_cell(profile, f"desed/htsat/base/seed{seed}")
+        factories.change_record(profile, cell, digests={digest: "0" * 64})
+    named = f"desed/htsat/base: made by other {digest} than the present; run it again"
+    assert named in rules_broken(profile)["fresh"]
+    assert named in page_of(profile)
+
+
+def test_a_record_of_other_settings_is_named_and_left_out(profile: Config) -> None:
+    cell = find_cell(profile, "desed/htsat/base/seed0")
+    factories.change_record(profile, cell, digests={"protocol": "0" * 64})
+    (named,) = rules_broken(profile)["fresh"]
+    assert named.endswith("decided by other localization settings, evaluate it again")
+    group = load_results(profile).group("desed", "htsat")
+    assert group is not None
+    assert group.record_keys == ("desed/htsat/base/seed1",)
+
+
+def test_a_partial_corpus_is_named(profile: Config) -> None:
+    layout = Layout.of(profile)
+    corpus = open_corpus(layout.corpus("desed"))
+    clips = corpus.clips[list(COLUMNS)].copy()
+    clips.loc[clips["split"] == "train", "path"] = ["", "", *["clip.wav"] * 14]
+    partial = assemble(
+        "desed",
+        corpus.root,
+        corpus.classes,
+        clips,
+        multilabel=True,
+        synthetic=True,
+        events=corpus.events,
+    )
+    save(partial, layout.corpus("desed"))
+    for cell in list_cells(profile):
+        if cell.dataset == "desed":
+            factories.make_run(profile, cell)
+    named = "46 of 48 listed clips are on disk (95.8 %)"
+    assert rules_broken(profile) == {"coverage": [named]}
+    assert f"desed: {named}" in page_of(profile)
+
+
+def test_damaged_scores_are_named(profile: Config) -> None:
+    path = Layout.of(profile).run(find_cell(profile, "desed/linear/base/seed0"))
+    (path / "scores.npz").write_bytes(b"PK")
+    assert rules_broken(profile) == {
+        "selection": ["desed/linear/base/seed0: scores.npz is missing or damaged"]
+    }
+
+
+def test_the_published_fold_protocol_is_a_named_option_not_a_breach(profile: Config) -> None:
+    values = profile.model_dump(mode="json")
+    values["datasets"]["esc50"]["fold_protocol"] = "published"
+    path = Path(values["paths"]["results"]).parent / "published.json"
+    write_json(path, values)
+    from bench import config as profiles
+
+    published = profiles.load(str(path))
+    for cell in list_cells(published):
+        if cell.dataset == "esc50":
+            factories.make_run(published, cell)
+    assert "selection" not in rules_broken(published)
+    assert "the epoch is selected on the test fold" in page_of(published)
