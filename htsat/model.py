@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
@@ -22,8 +22,8 @@ from htsat.fold import (
     unfold_tokens,
     unfolding_matrix,
 )
-from htsat.presets import architecture
-from htsat.swin import SwinTransformer
+from htsat.presets import architecture, one_of
+from htsat.swin import Checkpointing, SwinTransformer
 from modelkit.augment import Augment
 from modelkit.checkpoint import KeyReport
 from modelkit.frontend import front_end_parameters
@@ -40,7 +40,7 @@ class HTSAT(nn.Module):
         frames: T of the features of one clip.
         mels: F.
         seconds: duration that the T frames span.
-        checkpointing: train in a fraction of the memory, by computing each block of the trunk
+        checkpointing: "mlp" or "blocks" train in less memory, by computing parts of the trunk
             again in the backward pass; nothing else changes.
         overrides: single entries of `htsat.presets.Architecture` in place of the preset's:
             token_order, window_size, token_semantic, padding and so on.
@@ -57,10 +57,11 @@ class HTSAT(nn.Module):
         frames: int = 1001,
         mels: int = 64,
         seconds: float = 10.0,
-        checkpointing: bool = False,
+        checkpointing: Checkpointing = "none",
         **overrides: Any,
     ) -> None:
         super().__init__()
+        one_of("checkpointing", checkpointing, get_args(Checkpointing))
         self.classes = classes
         self.architecture = arch = architecture(preset, **overrides)
         self.seconds_per_input = seconds / frames

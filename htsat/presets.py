@@ -9,7 +9,7 @@ from typing import Any, get_args
 from htsat.fold import TokenOrder
 
 
-def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+def one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{name} {value!r} is not one of {', '.join(choices)}")
 
@@ -57,8 +57,8 @@ class Architecture:
         # Configuration files hold lists.
         object.__setattr__(self, "depths", tuple(self.depths))
         object.__setattr__(self, "heads", tuple(self.heads))
-        _one_of("token_order", self.token_order, get_args(TokenOrder))
-        _one_of("padding", self.padding, ("stretch", "zeros"))
+        one_of("token_order", self.token_order, get_args(TokenOrder))
+        one_of("padding", self.padding, ("stretch", "zeros"))
         if len(self.heads) != len(self.depths):
             raise ValueError(
                 f"heads {self.heads} and depths {self.depths} must name the same number of stages"
