@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.files import atomic_write
 from bench.metrics.tagging import tagging_metrics
 from bench.task import Task
 
@@ -41,9 +42,9 @@ class LinearModel:
         """Fitted numbers, the standardisation included."""
         return sum(a.size for a in (self.mean, self.deviation, self.weights, self.bias))
 
-    def save(self, path: Path) -> None:
-        """Write the arrays as an npz archive."""
-        with open(path, "wb") as file:
+    def write(self, path: Path) -> None:
+        """Write the arrays as an npz archive, atomically."""
+        with atomic_write(path) as temporary, open(temporary, "wb") as file:
             np.savez(
                 file,
                 mean=self.mean,

@@ -11,6 +11,7 @@ from bench.config import Supervision
 from bench.files import UserError
 from bench.metrics.event_arrays import EventArrays, encode, merge_overlaps
 from bench.task import Task
+from bench.team import Team
 from modelkit.augment import Augment
 from modelkit.output import ModelOutput
 
@@ -22,14 +23,22 @@ class Objective:
         loss: of clip logits: "bce" (sigmoid, several labels) or "ce" (softmax, one label).
         supervision: "weak": clip logits against clip labels. "strong": frame logits against events
             in the labelled time ranges (the second mode of HTS-AT's paper). "both": their sum.
+        team: the processes that share each batch; the average of their losses is the batch's.
     """
 
-    def __init__(self, task: Task, loss: str, supervision: Supervision) -> None:
+    def __init__(
+        self, task: Task, loss: str, supervision: Supervision, team: Team | None = None
+    ) -> None:
         self.task, self.loss, self.weak = task, loss, supervision != "strong"
+        self.team = team or Team()
         self.frame_labels = FrameLabels(task) if supervision != "weak" else None
 
-    def __call__(self, output: ModelOutput, rows: np.ndarray, augment: Augment | None) -> Tensor:
+    def __call__(
+        self, output: ModelOutput, rows: np.ndarray, augment: Augment | None, weight: float = 1.0
+    ) -> Tensor:
         """Loss of the model's output for these clips, augmented as `augment` says.
+
+        `weight` is the clips' share of the team's batch, times the processes.
 
         Raises:
             UserError: strong supervision of a model without frame logits.
@@ -39,7 +48,7 @@ class Objective:
             targets = torch.from_numpy(self.task.targets[rows]).to(output.clip_logits.device)
             if augment is not None:
                 targets = augment.targets(targets)
-            parts.append(clip_loss(output.clip_logits.float(), targets, self.loss))
+            parts.append(clip_loss(output.clip_logits.float(), targets, self.loss) * weight)
         if self.frame_labels is not None:
             parts.append(self._frame_part(output, rows, self.frame_labels, augment))
         return torch.stack(parts).sum()
@@ -59,7 +68,12 @@ class Objective:
         )
         if augment is not None:
             active, labelled = augment.targets(active), augment.known(labelled)
-        return frame_loss(logits.float(), active, labelled)
+        value = frame_loss(logits.float(), active, labelled)
+        if self.team.size == 1:
+            return value
+        mine = float(labelled.sum())  # the batch's mean is over its labelled time, not its clips
+        (whole,) = self.team.add_up(mine)
+        return value * (mine * self.team.size / max(whole, 1e-6))
 
 
 class FrameLabels:

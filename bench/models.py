@@ -50,12 +50,14 @@ def start_from_run(model: torch.nn.Module, weights: Path) -> list[str]:
     Raises:
         UserError: the file is missing or holds another architecture's tensors.
     """
-    import torch
+    from modelkit.checkpoint import CheckpointError, read_state_dict
 
     try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
+        state = read_state_dict(weights, prefixes=())
     except FileNotFoundError as error:
         raise UserError(f"{weights}: no such file; train the run it belongs to first") from error
+    except CheckpointError as error:
+        raise UserError(f"{error}, or train the run it belongs to again") from error
     adapt = getattr(model, "adapt_state", None)
     if adapt is not None:
         state = adapt(state)

@@ -8,13 +8,31 @@ from torch import nn
 
 from bench.scores import Scores
 from bench.task import Task
+from bench.team import Team
 
 BATCH = 64
 
 
+def score_clips(
+    model: nn.Module, task: Task, rows: np.ndarray, loss: str, team: Team | None = None
+) -> Scores:
+    """Run `model` in evaluation mode: softmax for "ce", sigmoid for "bce"; frames are sigmoid.
+
+    The processes of a team score disjoint parts, and each returns the whole.
+    """
+    team = team or Team()
+    mine = _score(model, task, team.share(rows), loss)
+    parts = team.gather(mine)
+    frames = [part.frame_scores for part in parts if part.frame_scores is not None]
+    return Scores(
+        np.concatenate([part.clip_scores for part in parts]),
+        np.concatenate(frames) if frames else None,
+        mine.seconds_per_frame,
+    )
+
+
 @torch.no_grad()
-def score_clips(model: nn.Module, task: Task, rows: np.ndarray, loss: str) -> Scores:
-    """Run `model` in evaluation mode: softmax for "ce", sigmoid for "bce"; frames are sigmoid."""
+def _score(model: nn.Module, task: Task, rows: np.ndarray, loss: str) -> Scores:
     model.eval()
     device = next(model.parameters()).device
     clips, frames, step = [], [], 0.0

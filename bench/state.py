@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from bench.files import atomic_write, write_json_lines
+from modelkit.checkpoint import CheckpointError, read_checkpoint
 
 
 class StateFolder:
@@ -18,19 +20,27 @@ class StateFolder:
     data or other code never resume it.
     """
 
-    def __init__(self, folder: Path, identity: str) -> None:
+    def __init__(self, folder: Path, identity: str, every_s: float = 300.0) -> None:
+        """`every_s`: seconds after which a state is due, also within an epoch."""
         self.folder = folder
         self.identity = identity
+        self.every_s = every_s
         self.current = folder / "state.pt"
         self.previous = folder / "state.previous.pt"
+        self._saved = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time to save again (by a clock that never jumps)."""
+        return time.monotonic() - self._saved >= self.every_s
 
     def save(self, values: dict[str, Any]) -> None:
         """Write the state; a crash at any moment leaves the last or the new state whole."""
-        with atomic_write(self.current.with_name("state.new.pt")) as temporary:
-            torch.save({"identity": self.identity, **values}, temporary)
+        new = self.current.with_name("state.new.pt")
+        write_tensors(new, {"identity": self.identity, **values})
         if self.current.exists():
             os.replace(self.current, self.previous)
-        os.replace(self.current.with_name("state.new.pt"), self.current)
+        os.replace(new, self.current)
+        self._saved = time.monotonic()
 
     def save_curve(self, curve: list[dict[str, Any]]) -> None:
         """Write the curve so far, one JSON object a line, for whoever watches the run."""
@@ -45,11 +55,27 @@ class StateFolder:
         return None
 
 
+def write_tensors(path: Path, values: dict[str, Any]) -> None:
+    """Write tensors in PyTorch's format, atomically.
+
+    Raises:
+        OSError: the disk refused; torch alone would hide that behind a RuntimeError.
+    """
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+        try:
+            torch.save(values, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
+            raise
+
+
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        state = read_checkpoint(path)
     except FileNotFoundError:
         return None
-    except Exception as error:  # torch raises many kinds for a damaged file
-        print(f"{path}: damaged training state passed over ({type(error).__name__})", flush=True)
+    except CheckpointError as error:
+        print(f"{error}; training state passed over", flush=True)
         return None
+    return state if isinstance(state, dict) else None

@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,11 +18,13 @@ from typing import Any
 from bench import cells, config
 from bench.cells import Layout, Plan
 from bench.code_digest import model_stage_digest
-from bench.files import atomic_write, digest_of, read_json, write_json, write_json_lines
+from bench.files import digest_of, read_json, write_json, write_json_lines
+from bench.launch import find_device, in_team, is_follower, run_team, team_size
 from bench.locks import run_lock
 from bench.memory import keep_freed_memory
 from bench.provenance import environment, source
 from bench.scores import Scores, write_scores
+from bench.slots import gpu_slot
 from bench.streams import PURPOSES, stream_seed
 from bench.task import Task, open_task
 
@@ -32,17 +35,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument("cell", help="DATASET/MODEL/VARIANT/[foldF-]seedS, as `plan` lists them")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (results depend on it)")
+    parser.add_argument(
+        "--gpus",
+        type=int,
+        help="GPUs that share each batch; 0: CPU (default: 1 where there is one)",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=0, help="threads that read ahead; results are the same"
+    )
+    parser.add_argument(
+        "--save-every", type=float, default=300.0, metavar="SECONDS", help="besides each epoch"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     settings = config.load(args.config)
     cell = cells.find_cell(settings, args.cell)
-    train_cell(settings, cell, threads=args.threads)
+    network = settings.models[cell.model].architecture != "linear"
+    if network and (args.gpus or 0) > 1 and not in_team():
+        return run_team(args.gpus, str(cell))
+    train_cell(settings, cell, Means(args.threads, args.gpus, args.workers, args.save_every))
     return 0
 
 
-def train_cell(settings: config.Config, cell: cells.Cell, threads: int = 1) -> None:
+@dataclass(frozen=True)
+class Means:
+    """What a run may use. Only `threads` and the number of processes can change a digit.
+
+    Attributes:
+        threads: CPU threads.
+        gpus: GPUs that it asked for; 0 = CPU, None = one where there is one.
+        workers: threads that read batches ahead.
+        save_every: seconds after which the state is saved within an epoch.
+    """
+
+    threads: int = 1
+    gpus: int | None = None
+    workers: int = 0
+    save_every: float = 300.0
+
+
+def train_cell(settings: config.Config, cell: cells.Cell, means: Means) -> None:
     """Train a run, score it, and write model.pt, metrics.jsonl, scores.npz and training.json.
 
     training.json is written last: where it stands, the others are whole.
@@ -53,17 +87,22 @@ def train_cell(settings: config.Config, cell: cells.Cell, threads: int = 1) -> N
     keep_freed_memory()
     plan, layout = cells.plan(settings, cell), Layout.of(settings)
     digests = input_digests(plan, layout)
-    identity = digest_of({"resolved": plan.resolved, "digests": digests, "threads": threads})
+    team = {"processes": team_size()} if team_size() > 1 else {}
+    identity = digest_of(
+        {"resolved": plan.resolved, "digests": digests, "threads": means.threads, **team}
+    )
     started = datetime.now(UTC)
     task = open_task(
         plan, layout.corpus(cell.dataset), layout.features(cell.dataset, plan.model.front_end)
     )
     train = _train_linear if plan.model.architecture == "linear" else _train_network
     folder, state = layout.run(cell), layout.state(identity)
+    if is_follower():  # it computes with the others; the first of them writes
+        train(plan, layout, task, identity, means)
+        return
     with run_lock(state, str(cell)):
-        outcome = train(plan, layout, task, identity, threads)
-        with atomic_write(folder / "model.pt") as temporary:
-            outcome.save(temporary)
+        outcome = train(plan, layout, task, identity, means)
+        outcome.save(folder / "model.pt")
         write_json_lines(folder / "metrics.jsonl", outcome.curve)
         write_scores(folder / "scores.npz", task, outcome.scores)
         write_json(
@@ -83,7 +122,8 @@ def train_cell(settings: config.Config, cell: cells.Cell, threads: int = 1) -> N
                 "provenance": {
                     **source(),
                     **environment(),
-                    "threads": threads,
+                    "threads": means.threads,
+                    "processes": team_size(),
                     "device": outcome.device,
                     "deterministic": True,
                     "command": shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
@@ -124,24 +164,25 @@ def input_digests(plan: Plan, layout: Layout) -> dict[str, str]:
     return digests
 
 
-def _train_network(plan: Plan, layout: Layout, task: Task, identity: str, threads: int) -> Outcome:
+def _train_network(plan: Plan, layout: Layout, task: Task, identity: str, means: Means) -> Outcome:
     import torch
 
     from bench import fit, models
     from bench.activations import saved_activation_bytes
     from bench.scoring import score_clips
-    from bench.slots import gpu_slot
-    from bench.state import StateFolder
+    from bench.state import StateFolder, write_tensors
+    from bench.team import join_team, synchronised
     from bench.torch_setup import set_up
 
-    with gpu_slot():
-        set_up(threads)
+    slot = nullcontext() if in_team() or means.gpus == 0 else gpu_slot(str(plan.cell))
+    with slot, join_team() as team:
+        set_up(means.threads)
         torch.manual_seed(stream_seed(plan.cell.seed, "init"))
         model = models.build(plan, len(task.corpus.classes))
         if plan.parent is not None:
             models.start_from_run(model, layout.run(plan.parent) / "model.pt")
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        model.to(device)
+        device = find_device(means.gpus)
+        model = synchronised(model.to(device), team)
         sample = torch.from_numpy(task.features(task.rows["train"][:4])).to(device)
         activation_bytes = saved_activation_bytes(model, sample) / len(sample)
         progress = fit.fit(
@@ -151,17 +192,22 @@ def _train_network(plan: Plan, layout: Layout, task: Task, identity: str, thread
             plan.dataset.loss,
             plan.dataset.selection,
             plan.cell.seed,
-            StateFolder(layout.state(identity), identity),
+            StateFolder(layout.state(identity), identity, means.save_every),
             log=lambda line: print(f"{plan.cell}: {line}", flush=True),
+            team=team,
+            workers=means.workers,
         )
         clock = time.perf_counter()
         scores = {
-            name: score_clips(model, task, task.rows[name], plan.dataset.loss) for name in SCORED
+            name: score_clips(model, task, task.rows[name], plan.dataset.loss, team)
+            for name in SCORED
         }
         score_seconds = time.perf_counter() - clock
         on_gpu = device.type == "cuda"
         return Outcome(
-            save=lambda path: torch.save({k: v.cpu() for k, v in model.state_dict().items()}, path),
+            save=lambda path: write_tensors(
+                path, {name: value.cpu() for name, value in model.state_dict().items()}
+            ),
             scores=scores,
             curve=progress.curve,
             parameters=models.live_parameters(model),
@@ -178,7 +224,7 @@ def _train_network(plan: Plan, layout: Layout, task: Task, identity: str, thread
         )
 
 
-def _train_linear(plan: Plan, layout: Layout, task: Task, identity: str, threads: int) -> Outcome:
+def _train_linear(plan: Plan, layout: Layout, task: Task, identity: str, means: Means) -> Outcome:
     from bench import linear
 
     clock = time.perf_counter()
@@ -190,7 +236,7 @@ def _train_linear(plan: Plan, layout: Layout, task: Task, identity: str, threads
         for name in SCORED
     }
     return Outcome(
-        save=model.save,
+        save=model.write,
         scores=scores,
         curve=curve,
         parameters=model.parameters,

@@ -7,7 +7,7 @@ the same way whatever ran before it, on any device, and after a resumed run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -108,6 +108,37 @@ class Augment:
             share=torch.from_numpy(share).float(),
             first=torch.from_numpy(first),
             second=torch.from_numpy(second),
+        )
+
+    @property
+    def size(self) -> int:
+        """Clips that come out of `mix`."""
+        return len(self.time_draws) if self.mixup is None else len(self.share)
+
+    def part(self, number: int, parts: int) -> tuple[np.ndarray, Augment]:
+        """Share `number` of `parts` of what comes out of `mix`, for processes that split a batch.
+
+        Returns the clips (indices into the batch) that it is made of, and their augmentation.
+        Mixed clips stay with their partners: each clip of a "reversed" or "pairs" batch is in one
+        share only; a "permutation" may ask for some in two.
+        """
+        order = np.arange(self.size)
+        if self.mixup is not None:
+            order = np.argsort(torch.minimum(self.first, self.second).numpy(), kind="stable")
+        mine = np.array_split(order, parts)[number]
+        if self.mixup is None:
+            needed, first, second = mine, self.first, self.second
+        else:
+            first, second = self.first[mine], self.second[mine]
+            needed = np.unique(np.concatenate([first, second]))
+            first, second = (torch.from_numpy(np.searchsorted(needed, x)) for x in (first, second))
+        return needed, replace(
+            self,
+            time_draws=self.time_draws[needed],
+            mel_draws=self.mel_draws[needed],
+            share=self.share[mine] if self.mixup is not None else self.share,
+            first=first,
+            second=second,
         )
 
     def mask(self, x: Tensor, fill: float = 0.0) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _codecs
 import re
+import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -40,6 +41,7 @@ def read_checkpoint(path: str | Path) -> Any:
             from safetensors.torch import load_file
 
             return load_file(path)
+        _check_archive(path)
         with torch.serialization.safe_globals(_numpy_globals()):
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the reader meets arbitrary bytes and fails in arbitrary ways
@@ -51,9 +53,21 @@ def read_checkpoint(path: str | Path) -> Any:
                 "with torch.save and use that file"
             ) from error
         raise CheckpointError(
-            f"{path}: not a readable PyTorch checkpoint (cut short, or a file of another kind); "
-            "fetch it again"
+            f"{path}: not a readable PyTorch checkpoint (cut short, damaged, or another "
+            "kind of file); fetch it again"
         ) from error
+
+
+def _check_archive(path: Path) -> None:
+    """Hold a zip archive to its checksums, which torch writes but does not read.
+
+    Raises:
+        BadZipFile: a byte of it has changed.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise zipfile.BadZipFile(f"checksum of {damaged}")
 
 
 def _numpy_globals() -> list[Any]:

@@ -1,0 +1,79 @@
+"""What to say when memory runs out: the batch size that fits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from bench.files import UserError
+from modelkit.augment import Augment
+
+
+class Batch(NamedTuple):
+    """One process's part of a batch, as a training step takes it.
+
+    Attributes:
+        features: (B, T, F).
+        rows: (B,), which clips these are.
+        augment: its SpecAugment and mixup, or None.
+        weight: of its mean loss, such that the processes' average is the whole batch's mean.
+    """
+
+    features: torch.Tensor
+    rows: np.ndarray
+    augment: Augment | None
+    weight: float
+
+
+def within_memory(step: Callable[[Batch], float], batch: Batch, *, alone: bool = True) -> float:
+    """`step(batch)`, or, where memory does not suffice, what would fit.
+
+    Args:
+        alone: try smaller batches to find one that fits. Among several processes none can step
+            without the others.
+
+    Raises:
+        UserError: memory ran out; names the batch size that fits.
+    """
+    try:
+        return step(batch)
+    except (RuntimeError, MemoryError) as error:
+        if not _out_of_memory(error):
+            raise
+    # Only here, out of the handler, are the failed step's tensors gone.
+    size, where = len(batch.features), batch.features.shape[1:]
+    advice = "halve batch_size"
+    if alone:
+        fits = next((n for n in _halves(size) if _gets_through(step, batch, n)), 0)
+        advice = f"{fits} fit: set batch_size to it" if fits else "not even one fits"
+    raise UserError(
+        f"memory ran out in a training step on {size} clips of {tuple(where)} values; {advice} "
+        "(and lower learning_rate with it), set precision to bf16, or use a larger device; "
+        "the last good state is kept"
+    )
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    return (
+        isinstance(error, torch.OutOfMemoryError | MemoryError)
+        or "can't allocate memory" in str(error)  # torch's CPU allocator
+    )
+
+
+def _halves(size: int) -> list[int]:
+    return [size >> n for n in range(1, size.bit_length())]
+
+
+def _gets_through(step: Callable[[Batch], float], batch: Batch, size: int) -> bool:
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    try:
+        step(Batch(batch.features[:size], batch.rows[:size], None, 1.0))
+    except (RuntimeError, MemoryError) as error:
+        if not _out_of_memory(error):
+            raise
+        return False
+    return True
