@@ -108,13 +108,7 @@ def fit(
                 own = (team.rank,) if team.rank else ()
                 torch.manual_seed(stream_seed(seed, "dropout", epoch, step, *own))
                 with held_signals():
-                    value = within_memory(
-                        lambda tried: train_step(
-                            trained, optimizer, tried, recipe, objective, team
-                        ),
-                        batch,
-                        alone=team.size == 1,
-                    )
+                    value = within_memory(take_step, batch, alone=team.size == 1)
                     if not math.isfinite(value):
                         first = task.corpus.clips["clip"].iloc[parts[step][0]]
                         raise DivergedError(
