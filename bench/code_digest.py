@@ -36,10 +36,13 @@ INERT = {
     "bench.cells",
     "bench.code_digest",
     "bench.config",
+    "bench.launch",
+    "bench.loading",
     "bench.locks",
     "bench.meter",
     "bench.provenance",
     "bench.registry",
+    "bench.signals",
     "bench.slots",
     "bench.strict",
 }

@@ -28,7 +28,7 @@ rule train:
         "train {wildcards.cell}"
     shell:
         "python -m bench train {wildcards.cell} --config {params.config} --threads {threads}"
-        " &> {log}"
+        " --gpus {resources.gpu} &> {log}"
 
 
 rule evaluate:

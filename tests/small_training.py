@@ -1,0 +1,84 @@
+"""A made-up task that trains in a second: clips whose level tells their class, and a tagger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from bench import fit
+from bench.config import FrontEnd, Mixup, Recipe, SpecAugment
+from bench.corpora import Corpus
+from bench.state import StateFolder
+from bench.streams import stream_seed
+from bench.task import Task
+from modelkit.output import ModelOutput
+
+CLASSES, FRAMES, MELS = 3, 12, 4
+
+
+class Store:
+    """Clips whose mean level tells their class, with noise."""
+
+    def __init__(self, targets: np.ndarray) -> None:
+        rng = np.random.default_rng(0)
+        noise = rng.normal(size=(len(targets), FRAMES, MELS))
+        self.frames = (noise + 2.0 * targets.argmax(1)[:, None, None]).astype(np.float32)
+
+    def batch(self, rows: np.ndarray, *, frames: int, fill: str) -> np.ndarray:
+        return self.frames[rows].copy()
+
+
+class Tagger(nn.Module):
+    """Batch norm, dropout and a linear layer: has buffers and draws random numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(MELS)
+        self.dropout = nn.Dropout(0.3)
+        self.out = nn.Linear(MELS, CLASSES)
+
+    def forward(self, features: torch.Tensor, augment=None) -> ModelOutput:
+        x = features if augment is None else augment.mix(augment.mask(features))
+        x = self.norm(x.mean(dim=1))
+        return ModelOutput(self.out(self.dropout(x)), None, 0.0)
+
+
+def make_task() -> Task:
+    """60 clips of three classes: 40 to train on, 10 to validate and 10 to test."""
+    labels = np.arange(60) % CLASSES
+    targets = np.eye(CLASSES, dtype=np.float32)[labels]
+    rows = {"train": np.arange(40), "validation": np.arange(40, 50), "test": np.arange(50, 60)}
+    clips = pd.DataFrame({"clip": [f"clip{i}" for i in range(60)]})
+    corpus = Corpus("made up", Path(), ("a", "b", "c"), clips, None, False, True, clips.iloc[:0])
+    front_end = FrontEnd(
+        kind="logmel", sample_rate=100, window=4, hop=2, mels=MELS, fmin=0, fmax=50, frames=FRAMES
+    )
+    return Task(corpus, Store(targets), front_end, targets, rows, np.arange(60), None)
+
+
+def make_recipe(**changes: Any) -> Recipe:
+    """Four epochs with mixup and SpecAugment."""
+    values = {
+        "epochs": 4,
+        "batch_size": 8,
+        "learning_rate": 0.05,
+        "mixup": Mixup(alpha=0.5),
+        "specaugment": SpecAugment(time_width=3, mel_width=2),
+    }
+    return Recipe(**{**values, **changes})
+
+
+def train(
+    task: Task, folder: Path, recipe: Recipe, identity: str = "a", **options: Any
+) -> tuple[nn.Module, fit.Progress]:
+    """A tagger trained on the task with its state in `folder`; `options` go to `fit`."""
+    torch.manual_seed(stream_seed(0, "init"))
+    model = options.pop("model", None) or Tagger()
+    state = StateFolder(folder, identity, options.pop("every_s", 300.0))
+    options = {"log": lambda line: None, **options}
+    return model, fit.fit(model, task, recipe, "ce", "accuracy", 0, state, **options)
