@@ -38,6 +38,7 @@ VERBS = {
     "status": Verb("bench.status", "what ran, what runs, what is left"),
     "explain": Verb("bench.explain", "where a number came from"),
     "pin": Verb("bench.pin", "pin the embedded corpora in data.dvc"),
+    "tag": Verb("bench.tag", "labels and located events of any recording", profile=False),
     "score": Verb("bench.score", "all event metrics of a prediction file", profile=False),
     "rescore": Verb("bench.rescore", "score the prediction files of the HTS-AT authors"),
     "schema": Verb("bench.schema", "write the JSON schema of the config", profile=False),

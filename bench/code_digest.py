@@ -33,6 +33,7 @@ STAGES: dict[str, tuple[str, ...]] = {
 # they hand to a stage is a value, and values have a digest of their own (`Plan.resolved`).
 INERT = {
     "bench.ablations",
+    "bench.card",
     "bench.cells",
     "bench.code_digest",
     "bench.config",
@@ -42,6 +43,7 @@ INERT = {
     "bench.meter",
     "bench.provenance",
     "bench.registry",
+    "bench.released",
     "bench.signals",
     "bench.slots",
     "bench.strict",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from typing import TYPE_CHECKING
 
 from bench import config
 from bench.cells import Layout
 from bench.code_digest import stage_digest
 from bench.corpus import find_dataset
 from bench.files import UserError
+
+if TYPE_CHECKING:
+    from bench.audio.frontend import FrontEnd
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,18 +30,23 @@ def run(args: argparse.Namespace) -> int:
     if args.front_end not in front_ends:
         valid = ", ".join(front_ends)
         raise UserError(f"datasets.{args.dataset}: no front end '{args.front_end}'; valid: {valid}")
-    from bench.audio.frontend import FrontEnd
     from bench.corpora import open_corpus
     from bench.features import featurize
 
-    chosen = front_ends[args.front_end]
     layout = Layout.of(settings)
     store = featurize(
         open_corpus(layout.corpus(args.dataset)),
-        FrontEnd(**{f.name: getattr(chosen, f.name) for f in dataclasses.fields(FrontEnd)}),
+        audio_front_end(front_ends[args.front_end]),
         layout.features(args.dataset, args.front_end),
         code=stage_digest("featurize"),
         workers=args.workers,
     )
     print(f"{args.dataset}: {args.front_end} features of {len(store.clips)} clips", flush=True)
     return 0
+
+
+def audio_front_end(settings: config.FrontEnd) -> FrontEnd:
+    """What computes the features that a config describes."""
+    from bench.audio.frontend import FrontEnd
+
+    return FrontEnd(**{f.name: getattr(settings, f.name) for f in dataclasses.fields(FrontEnd)})

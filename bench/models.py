@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from bench import registry
+from bench import registry, released
+from bench.card import Card
 from bench.cells import Plan
+from bench.config import FrontEnd
 from bench.files import UserError
 
 if TYPE_CHECKING:
@@ -21,18 +24,79 @@ def build(plan: Plan, classes: int) -> torch.nn.Module:
     Raises:
         UserError: an argument is unknown to the model or does not fit the front end.
     """
-    constructor = registry.find(plan.model.architecture, registry.ARCHITECTURES)
-    front_end = plan.front_end
+    model = plan.model
     try:
-        return constructor(
-            classes,
-            frames=front_end.frames,
-            mels=front_end.mels,
-            seconds=front_end.seconds,
-            **plan.model.arguments,
-        )
+        return construct(model.architecture, model.arguments, plan.front_end, classes)
     except (TypeError, ValueError) as error:
         raise UserError(f"{plan.cell}: models.{plan.cell.model}.arguments: {error}") from error
+
+
+def construct(
+    architecture: str, arguments: Mapping[str, Any], front_end: FrontEnd, classes: int
+) -> torch.nn.Module:
+    """A model for features of this front end; raises TypeError or ValueError for bad arguments."""
+    constructor = registry.find(architecture, registry.ARCHITECTURES)
+    sizes = {"frames": front_end.frames, "mels": front_end.mels, "seconds": front_end.seconds}
+    return constructor(classes, **sizes, **arguments)
+
+
+def save_run(model: torch.nn.Module, card: Card, path: Path) -> None:
+    """Write a run's weights and what must be known to use them, atomically."""
+    from bench.state import write_tensors
+
+    weights = {name: value.cpu() for name, value in model.state_dict().items()}
+    write_tensors(path, {"state_dict": weights, "card": card.to_plain()})
+
+
+def open_checkpoint(path: Path, entry_name: str | None = None) -> tuple[torch.nn.Module, Card]:
+    """The model and card of a run's model.pt or of a file that its authors released.
+
+    Args:
+        entry_name: which entry of the registry the file is; None: told by its name.
+
+    Raises:
+        UserError: no such file, not a checkpoint, a file that nobody knows, or one whose entries
+            do not fit its model.
+    """
+    from modelkit.checkpoint import CheckpointError
+
+    entry = released.find(entry_name) if entry_name else released.recognise(path)
+    try:
+        if entry is not None:
+            card = Card.of_released(entry_name or path.name, entry)
+            return open_released(card, path), card
+        return _open_run(path)
+    except (CheckpointError, FileNotFoundError) as error:
+        raise UserError(str(error)) from error
+
+
+def open_released(card: Card, path: Path) -> torch.nn.Module:
+    """A model with the weights of a released file; raises what `load_official` raises."""
+    model = construct(card.architecture, card.arguments, card.front_end, len(card.classes))
+    rate = {"sample_rate": card.front_end.sample_rate} if card.architecture == "htsat" else {}
+    model.load_official(path, **rate)  # type: ignore[operator]
+    return model
+
+
+def _open_run(path: Path) -> tuple[torch.nn.Module, Card]:
+    from modelkit.checkpoint import load_checked, read_checkpoint
+
+    content = read_checkpoint(path)
+    if not isinstance(content, Mapping) or not {"card", "state_dict"} <= set(content):
+        raise UserError(
+            f"{path}: neither a run's model.pt nor named like a released checkpoint; give it a "
+            f"released file's name, or say which one it is with --as "
+            f"({', '.join(released.read_registry())})"
+        )
+    try:
+        card = Card.from_plain(content["card"])
+        model = construct(card.architecture, card.arguments, card.front_end, len(card.classes))
+    except (KeyError, TypeError, ValueError, UserError) as error:
+        raise UserError(
+            f"{path}: written by another version of this software ({error}); train again"
+        ) from error
+    load_checked(model, content["state_dict"], source=path)
+    return model, card
 
 
 def live_parameters(model: torch.nn.Module) -> int:

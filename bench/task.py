@@ -36,11 +36,16 @@ class Task:
         """Features of these clips as (B, T, F) float32, filled to the front end's frames."""
         front_end = self.front_end
         batch = self.store.batch(self.position[rows], frames=front_end.frames, fill=front_end.fill)
-        if self.scale is not None:
-            mean, deviation = self.scale
-            batch -= np.float32(mean)
-            batch /= np.float32(2 * deviation)  # AST divides by two standard deviations
-        return batch
+        return scaled(batch, self.scale)
+
+
+def scaled(batch: np.ndarray, scale: tuple[float, float] | None) -> np.ndarray:
+    """(x - mean) / (2 deviation) in place, as AST does; without a scale the batch as it is."""
+    if scale is not None:
+        mean, deviation = scale
+        batch -= np.float32(mean)
+        batch /= np.float32(2 * deviation)
+    return batch
 
 
 def open_task(plan: Plan, corpus_folder: Path, feature_folder: Path) -> Task:

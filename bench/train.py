@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import cells, config
+from bench.card import Card
 from bench.cells import Layout, Plan
 from bench.code_digest import model_stage_digest
 from bench.files import digest_of, read_json, write_json, write_json_lines
@@ -170,7 +171,7 @@ def _train_network(plan: Plan, layout: Layout, task: Task, identity: str, means:
     from bench import fit, models
     from bench.activations import saved_activation_bytes
     from bench.scoring import score_clips
-    from bench.state import StateFolder, write_tensors
+    from bench.state import StateFolder
     from bench.team import join_team, synchronised
     from bench.torch_setup import set_up
 
@@ -204,10 +205,9 @@ def _train_network(plan: Plan, layout: Layout, task: Task, identity: str, means:
         }
         score_seconds = time.perf_counter() - clock
         on_gpu = device.type == "cuda"
+        card = Card.of_run(plan, task.corpus.classes, task.scale)
         return Outcome(
-            save=lambda path: write_tensors(
-                path, {name: value.cpu() for name, value in model.state_dict().items()}
-            ),
+            save=lambda path: models.save_run(model, card, path),
             scores=scores,
             curve=progress.curve,
             parameters=models.live_parameters(model),
