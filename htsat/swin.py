@@ -259,7 +259,7 @@ class WindowAttention(nn.Module):
         qkv = self.qkv(x).unflatten(2, (3, self.heads, -1)).unflatten(1, (-1, tokens))
         bias = self._bias(mask, qkv.dtype)
         attend = CpuAttention.apply if x.device.type == "cpu" else fused_attention
-        return self.proj(attend(qkv, bias).view_as(x))
+        return self.proj(attend(qkv, bias).reshape(x.shape))
 
     def _bias(self, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
         """Relative position bias plus mask: (windows or 1, heads, N, N).

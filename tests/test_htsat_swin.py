@@ -89,6 +89,14 @@ def test_attention_has_the_gradients_of_its_definition(windows: int) -> None:
     assert torch.autograd.gradcheck(fused_attention, inputs)
 
 
+def test_other_devices_take_the_fused_attention(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, x = trunk(), image(2, 1, 64, 64)
+    expected = model(x)
+    monkeypatch.setattr(CpuAttention, "apply", fused_attention)
+    torch.testing.assert_close(model(x), expected, rtol=0, atol=1e-5)
+    assert model.to("meta")(x.to("meta")).shape == expected.shape
+
+
 @pytest.mark.parametrize(("checkpointing", "share"), [("mlp", 0.6), ("blocks", 0.3)])
 def test_checkpointing_changes_memory_and_nothing_else(checkpointing: str, share: float) -> None:
     from bench.activations import saved_activation_bytes
