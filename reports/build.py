@@ -11,9 +11,11 @@ from reports import rescored
 from reports.ablations import ablation_table, effects
 from reports.audit import audit_table
 from reports.checks import chance_checks, chance_table, trivial_checks, trivial_table
+from reports.comparisons import comparison_table, comparisons
 from reports.cost_table import cost_table
 from reports.event_tables import localization_table
 from reports.findings import findings
+from reports.intervals import interval_table
 from reports.latex import to_latex
 from reports.page import problems, render
 from reports.results import Results, load_results
@@ -51,7 +53,8 @@ def build(settings: config.Config) -> Path:
     chance, trivial = chance_checks(results), trivial_checks(results)
     tables += [ablation_table(results, found), cost_table(results)]
     tables += [chance_table(results, chance), trivial_table(results, trivial)]
-    tables.append(audit_table(results))
+    tables += [audit_table(results), interval_table(results)]
+    tables.append(comparison_table(results, comparisons(results, found)))
     scored_again = rescored.load(results)
     tables += [rescored.rescore_table(scored_again)] if scored_again else []
     said = findings(results, found, chance, trivial)

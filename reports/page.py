@@ -32,7 +32,7 @@ BANNERS = {
     "real": "",
 }
 
-CHECKS = ("protocol", "chance", "without_times")
+CHECKS = ("protocol", "chance", "without_times", "comparisons", "intervals")
 
 
 def render(

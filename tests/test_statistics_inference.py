@@ -9,8 +9,14 @@ import pytest
 from scipy import stats
 
 from bench.metrics.event_counts import Counts
-from bench.metrics.tagging import average_precision
-from bench.metrics.weighted import weighted_accuracy, weighted_macro_f1, weighted_map
+from bench.metrics.tagging import average_precision, d_prime, ranking_metrics
+from bench.metrics.weighted import (
+    weighted_accuracy,
+    weighted_d_prime,
+    weighted_macro_f1,
+    weighted_map,
+    weighted_mauc,
+)
 from bench.statistics import (
     cohens_d,
     compare,
@@ -215,6 +221,21 @@ def test_weighted_metrics_equal_the_plain_ones_on_repeated_clips():
     for drawn, figure in zip(weights, figures, strict=True):
         clips = np.repeat(np.arange(30), drawn)
         assert figure == pytest.approx(np.nanmean(average_precision(scores[clips], targets[clips])))
+
+
+def test_weighted_areas_equal_the_plain_ones_on_repeated_clips():
+    rng = np.random.default_rng(1)
+    scores = rng.random((30, 4)).round(1)
+    targets = rng.random((30, 4)) < [0.05, 0.2, 0.5, 1.0]
+    weights = rng.multinomial(30, np.full(30, 1 / 30), 20)
+    areas, distances = (
+        made(scores, targets)(weights) for made in (weighted_mauc, weighted_d_prime)
+    )
+    for drawn, area, distance in zip(weights, areas, distances, strict=True):
+        clips = np.repeat(np.arange(30), drawn)
+        expected = np.nanmean(ranking_metrics(scores[clips], targets[clips])[1])
+        assert area == pytest.approx(expected)
+        assert distance == pytest.approx(d_prime(expected))
 
 
 def test_weighted_f1_equals_the_plain_one_on_repeated_clips():

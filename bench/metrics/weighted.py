@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtri
 
 from bench.metrics.event_counts import Counts
 
@@ -27,6 +28,39 @@ def weighted_map(scores: ArrayLike, targets: ArrayLike) -> Weighted:
 
     A class without positives in a resample is left out of that resample's mean.
     """
+    return _mean_over_classes(scores, targets, _average_precision)
+
+
+def weighted_mauc(scores: ArrayLike, targets: ArrayLike) -> Weighted:
+    """Mean area under the ROC curve; a class needs a positive and a negative in the resample."""
+    return _mean_over_classes(scores, targets, _area)
+
+
+def weighted_d_prime(scores: ArrayLike, targets: ArrayLike) -> Weighted:
+    """d-prime of the mean area, as `bench.metrics.tagging.d_prime` defines it."""
+    area = weighted_mauc(scores, targets)
+    return lambda weights: np.sqrt(2.0) * ndtri(area(weights))
+
+
+def _average_precision(hits: NDArray, taken: NDArray) -> NDArray[np.float64]:
+    steps = np.diff(hits, axis=1, prepend=0.0)
+    return np.sum(steps * hits / np.maximum(taken, 1), axis=1) / hits[:, -1]
+
+
+def _area(hits: NDArray, taken: NDArray) -> NDArray[np.float64]:
+    misses = taken - hits
+    below = misses[:, -1:] - misses
+    tied = np.diff(misses, axis=1, prepend=0.0)
+    pairs = hits[:, -1] * misses[:, -1]
+    return np.sum(np.diff(hits, axis=1, prepend=0.0) * (below + tied / 2), axis=1) / pairs
+
+
+def _mean_over_classes(
+    scores: ArrayLike,
+    targets: ArrayLike,
+    figure: Callable[[NDArray, NDArray], NDArray[np.float64]],
+) -> Weighted:
+    """The mean of `figure(hits, taken)`: weighted positives and clips down to each score."""
     columns = []
     for column, truth in zip(np.asarray(scores).T, np.asarray(targets, bool).T, strict=True):
         if truth.any():
@@ -35,19 +69,17 @@ def weighted_map(scores: ArrayLike, targets: ArrayLike) -> Weighted:
             ends = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
             columns.append((order, truth[order], ends))
 
-    def figure(weights: NDArray) -> NDArray[np.float64]:
-        precision = np.full((len(weights), len(columns)), np.nan)
+    def mean(weights: NDArray) -> NDArray[np.float64]:
+        values = np.full((len(weights), len(columns)), np.nan)
         for c, (order, truth, ends) in enumerate(columns):
             drawn = weights[:, order]
-            taken = np.cumsum(drawn, axis=1)[:, ends]
+            taken = np.cumsum(drawn, axis=1)[:, ends].astype(np.float64)
             hits = np.cumsum(drawn * truth, axis=1)[:, ends].astype(np.float64)
-            steps = np.diff(hits, axis=1, prepend=0.0)
-            total = np.sum(steps * hits / np.maximum(taken, 1), axis=1)
-            some = hits[:, -1] > 0
-            precision[some, c] = total[some] / hits[some, -1]
-        return _mean_of_defined(precision)
+            with np.errstate(invalid="ignore"):  # 0 / 0: the class has no value in this resample
+                values[:, c] = figure(hits, taken)
+        return _mean_of_defined(values)
 
-    return figure
+    return mean
 
 
 def weighted_macro_f1(counts: Counts) -> Weighted:

@@ -1,0 +1,171 @@
+"""Two intervals for every figure, each named: new seeds alone, and new seeds with new clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+
+from bench.corpora import Corpus, open_corpus
+from bench.files import UserError
+from bench.metrics.event_scores import count_events
+from bench.metrics.events import read_events
+from bench.metrics.weighted import (
+    Weighted,
+    weighted_accuracy,
+    weighted_d_prime,
+    weighted_macro_f1,
+    weighted_map,
+    weighted_mauc,
+)
+from bench.scores import StoredScores, read_scores
+from bench.statistics import ENOUGH_SEEDS, Interval, hierarchical_bootstrap
+from reports import context
+from reports.names import METRICS, model_name, short_dataset_name
+from reports.results import Group, Results, Run
+from reports.score_tables import metric_column
+from reports.tables import Column, Entry, Row, Table
+
+WORK = 4e8
+"""Products of resamples, seeds, clips and classes that one interval may cost (about a minute)."""
+RESAMPLES = 1000, 200
+"""The usual number, and the least that large test sets are cut down to."""
+EVENT_FAMILIES = {
+    "intersection_f1": "intersection",
+    "event_based_f1": "event_based",
+    "segment_based_f1": "segment_based",
+}
+FROM_SCORES: dict[str, Callable[[StoredScores], Weighted]] = {
+    "mAP": lambda test: weighted_map(test.scores.clip_scores, test.targets),
+    "mAUC": lambda test: weighted_mauc(test.scores.clip_scores, test.targets),
+    "d_prime": lambda test: weighted_d_prime(test.scores.clip_scores, test.targets),
+    "accuracy": lambda test: weighted_accuracy(
+        test.scores.clip_scores.argmax(axis=1) == test.targets.argmax(axis=1)
+    ),
+}
+NOT_RESAMPLED = "none: PSDS is not resampled by clip"
+
+
+def metrics_of(results: Results, dataset: str) -> list[str]:
+    """Every test figure of a data set that has a mean over runs."""
+    settings = results.config.datasets[dataset]
+    named = ["mAP", "mAUC", "d_prime"] if settings.loss == "bce" else ["accuracy", "mAP"]
+    return named + ([*EVENT_FAMILIES, "psds1", "psds2"] if settings.localize else [])
+
+
+def interval_table(results: Results) -> Table:
+    """A row per figure; a section per data set and metric."""
+    rows = []
+    for dataset in results.config.datasets:
+        groups = [group for group in results.groups.values() if group.dataset == dataset]
+        for metric in metrics_of(results, dataset):
+            rows += [row for group in groups if (row := _row(results, group, metric)) is not None]
+    few = len(results.config.seeds) < ENOUGH_SEEDS
+    warning = (
+        f" Warning: with fewer than {ENOUGH_SEEDS} seeds the bootstrap covers less than it says "
+        "(simulated for a nominal 95 %: 83 to 94 % with 3 seeds, 89 to 95 % with 5, 93 to 95 % "
+        "with 10, lowest where seeds differ most); the t-interval keeps its level and is wide."
+        if few
+        else ""
+    )
+    return Table(
+        name="intervals",
+        title=f"Intervals of every figure ({context.data_words(results)})",
+        caption=(
+            f"Every test figure on {context.data_words(results)} with two 95 % intervals. New "
+            "seeds: Student's t-interval of the mean, what other seeds on this test set would give "
+            "(with folds, corrected for shared training data). New seeds and new clips: "
+            "hierarchical percentile bootstrap, seeds and then recordings drawn with replacement. "
+            f"{context.seeds_sentence(results)}{warning}"
+        ),
+        columns=[
+            Column("mean", "mean", 3),
+            Column("seeds", "new seeds (t)", words=True),
+            Column("seeds_and_clips", "new seeds and clips (bootstrap)", words=True),
+            Column("bootstrap_low", "bootstrap low", 3, in_latex=False),
+            Column("bootstrap_high", "bootstrap high", 3, in_latex=False),
+            Column("runs", "runs", 0),
+        ],
+        rows=rows,
+    )
+
+
+def _row(results: Results, group: Group, metric: str) -> Row | None:
+    summary = group.summary(metric)
+    if summary is None:
+        return None
+    column = metric_column(metric, key="value", title="value")
+    entries = {
+        "mean": Entry.of(summary),
+        "seeds": Entry(words=column.interval(summary)),
+        "seeds_and_clips": Entry(words=NOT_RESAMPLED),
+        "runs": Entry(float(summary.n)),
+    }
+    if metric in FROM_SCORES or metric in EVENT_FAMILIES:
+        try:
+            found = bootstrap(results, group, metric)
+        except UserError as error:
+            entries["seeds_and_clips"] = Entry(words=f"none: {error}")
+        else:
+            if not np.isfinite([found.mean, found.low, found.high]).all():
+                entries["seeds_and_clips"] = Entry(words="none: infinite in some resamples")
+                return _labelled(results, group, metric, entries)
+            low, high = column.text(found.low), column.text(found.high)
+            entries["seeds_and_clips"] = Entry(words=f"[{low}, {high}]")
+            entries["bootstrap_low"] = Entry(found.low)
+            entries["bootstrap_high"] = Entry(found.high)
+    return _labelled(results, group, metric, entries)
+
+
+def _labelled(results: Results, group: Group, metric: str, entries: dict[str, Entry]) -> Row:
+    label = model_name(results.config, group.model)
+    label += "" if group.variant == "base" else f" ({group.variant})"
+    section = f"{short_dataset_name(results.config, group.dataset)}, {METRICS[metric]}"
+    return Row(label, entries, group.record_keys, group.name, section)
+
+
+def bootstrap(results: Results, group: Group, metric: str) -> Interval:
+    """The hierarchical bootstrap of a group's test metric.
+
+    Runs of other folds test other clips: all test clips of the group are drawn together, and each
+    run sees those of its own.
+
+    Raises:
+        UserError: the corpus table, scores or events of a run are missing or damaged.
+    """
+    corpus = _corpus(results, group.dataset)
+    prepared = [_prepare(corpus, run, metric) for run in group.runs]
+    clips = sorted({clip for names, _ in prepared for clip in names})
+    place = {clip: number for number, clip in enumerate(clips)}
+    places = [np.array([place[clip] for clip in names]) for names, _ in prepared]
+    recording = dict(zip(corpus.clips["clip"], corpus.clips["group"], strict=True))
+    work = len(group.runs) * len(clips) * len(corpus.classes)
+    most, least = RESAMPLES
+    with np.errstate(invalid="ignore"):  # d' of an AUC of 1 is infinite; the caller says so
+        return hierarchical_bootstrap(
+            lambda seed, weights: prepared[seed][1](weights[:, places[seed]]),
+            len(group.runs),
+            np.array([recording[clip] for clip in clips]),
+            resamples=int(np.clip(WORK / work, least, most)),
+        )
+
+
+@cache
+def _corpus(results: Results, dataset: str) -> Corpus:
+    return open_corpus(results.layout.corpus(dataset))
+
+
+def _prepare(corpus: Corpus, run: Run, metric: str) -> tuple[list[str], Weighted]:
+    """A run's test clips, and its metric as a function of how often each was drawn."""
+    test = read_scores(run.folder / "scores.npz", "test")
+    names = test.clip_ids.tolist()
+    if metric in FROM_SCORES:
+        return names, FROM_SCORES[metric](test)
+    assert corpus.events is not None
+    seconds = dict(zip(corpus.clips["clip"], corpus.clips["duration_s"], strict=True))
+    own = {clip: seconds[clip] for clip in names}
+    truth = corpus.events[corpus.events["filename"].isin(own)]
+    made = read_events(run.folder / "events.tsv", own)
+    counts = count_events(truth, made, own, corpus.classes)[EVENT_FAMILIES[metric]]
+    return names, weighted_macro_f1(counts)

@@ -1,0 +1,134 @@
+"""Intervals and paired comparisons of a report, against recomputations from records and scores."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import factories
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from bench.cells import list_cells
+from bench.config import Config
+from bench.statistics import holm, sign_flip_p
+from reports.ablations import effects
+from reports.comparisons import comparison_table, comparisons
+from reports.intervals import bootstrap, interval_table
+from reports.results import Results, load_results
+from reports.tables import to_csv
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """Three models on two data sets, one of them with folds and one with events."""
+    return load_results(make(tmp_path_factory.mktemp("profile"), seeds=(0, 1, 2)))
+
+
+def make(
+    root: Path, seeds: tuple[int, ...], datasets: tuple[str, ...] = ("esc50", "desed")
+) -> Config:
+    full = factories.make_config(root).model_dump(mode="json")
+    config = factories.make_config(
+        root,
+        seeds=seeds,
+        datasets={name: full["datasets"][name] for name in datasets},
+        models={name: full["models"][name] for name in ("htsat", "ast", "pann")},
+        recipes={"base": full["recipes"]["base"]},
+        ablations={},
+        localization={"median_filters": [1], "thresholds": 9},
+        cost={},
+    )
+    factories.make_inputs(config)
+    for cell in list_cells(config):
+        factories.make_run(config, cell)
+    return config
+
+
+def frame(table: object, folder: Path) -> pd.DataFrame:
+    path = folder / "table.csv"
+    path.write_text(to_csv(table))  # type: ignore[arg-type]
+    return pd.read_csv(path)
+
+
+def test_every_figure_has_both_intervals_by_name(results: Results, tmp_path: Path) -> None:
+    table = interval_table(results)
+    assert "new seeds on this test set" in table.caption.lower() or "t-interval" in table.caption
+    assert "fewer than 10 seeds" in table.caption
+    rows = frame(table, tmp_path)
+    # esc50: two metrics, three models; desed: three clip metrics for three, five for two.
+    assert len(rows) == 2 * 3 + 3 * 3 + 5 * 2
+    for _, row in rows.iterrows():
+        if "PSDS" in row["section"]:
+            assert row["seeds_and_clips"].startswith("none")
+        elif np.isfinite(row["bootstrap_low"]):
+            assert row["bootstrap_low"] <= row["mean"] <= row["bootstrap_high"]
+    clipwise = rows[~rows["section"].str.contains("PSDS|d'")]
+    assert clipwise["bootstrap_low"].notna().all()
+
+
+def test_a_bootstrap_of_accuracy_is_that_of_its_definition(results: Results) -> None:
+    group = results.group("esc50", "htsat")
+    assert group is not None
+    found = bootstrap(results, group, "accuracy")
+    correct = []
+    for run in group.runs:
+        with np.load(run.folder / "scores.npz") as arrays:
+            test = arrays["split"] == "test"
+            right = arrays["clip_scores"][test].argmax(1) == arrays["targets"][test].argmax(1)
+            correct.append(right)
+    rng = np.random.default_rng(1)
+    drawn = [
+        np.mean([rng.choice(correct[s], len(correct[s])).mean() for s in rng.integers(0, 3, 3)])
+        for _ in range(4000)
+    ]
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.05)
+    assert found.mean == pytest.approx(np.mean([part.mean() for part in correct]))
+
+
+def test_paired_comparisons_equal_scipy(results: Results, tmp_path: Path) -> None:
+    rows = frame(comparison_table(results, comparisons(results, effects(results))), tmp_path)
+    assert len(rows) == 3 + 1  # AST cannot localize
+    localized = rows[rows["section"].str.contains("DESED")].iloc[0]
+    groups = [results.group("desed", model) for model in ("htsat", "pann")]
+    one, other = (np.array(g.figures("intersection_f1")) for g in groups if g is not None)
+    difference = one - other
+    assert localized["difference"] == pytest.approx(difference.mean())
+    assert localized["effect_size_d"] == pytest.approx(difference.mean() / difference.std(ddof=1))
+    exact = stats.permutation_test(
+        (difference,), np.sum, permutation_type="samples", n_resamples=np.inf
+    ).pvalue
+    assert localized["p"] == localized["p_holm"] == pytest.approx(exact)
+    assert localized["smallest_p"] == 0.25
+    assert localized["conclusion"].startswith("3 seeds cannot reach 0.05")
+    assert "equivalent within ±0.02 (two one-sided tests" in localized["conclusion"]
+
+
+def test_holm_runs_over_the_family_of_models(results: Results, tmp_path: Path) -> None:
+    rows = frame(comparison_table(results, comparisons(results, [])), tmp_path)
+    family = rows[rows["section"].str.contains("ESC-50")]
+    figures = {}
+    for model in ("htsat", "ast", "pann"):
+        group = results.group("esc50", model)
+        assert group is not None
+        figures[model] = np.array(group.figures("accuracy"))
+    p = [sign_flip_p(figures[a] - figures[b]) for a, b in combinations(figures, 2)]
+    assert list(family["p_holm"]) == pytest.approx(list(holm(p)))
+    assert "over 3 comparisons" in family["conclusion"].iloc[0]
+
+
+def test_enough_seeds_can_show_a_difference(tmp_path: Path) -> None:
+    config = make(tmp_path, seeds=tuple(range(10)), datasets=("desed",))
+    loaded = load_results(config)
+    table = interval_table(loaded)
+    assert "Warning" not in table.caption
+    for seed in range(10):
+        cell = next(c for c in list_cells(config) if str(c) == f"desed/htsat/base/seed{seed}")
+        value = {"intersection_f1": {"value": 0.95 + seed / 1000}}
+        factories.change_record(config, cell, metrics={"test": value})
+    rows = frame(comparison_table(loaded, comparisons(load_results(config), [])), tmp_path)
+    localized = rows[rows["section"].str.contains("DESED")].iloc[0]
+    assert localized["conclusion"].startswith("differs (p = 0.002 after Holm)")
