@@ -119,8 +119,8 @@ class Augment:
         """Share `number` of `parts` of what comes out of `mix`, for processes that split a batch.
 
         Returns the clips (indices into the batch) that it is made of, and their augmentation.
-        Mixed clips stay with their partners: each clip of a "reversed" or "pairs" batch is in one
-        share only; a "permutation" may ask for some in two.
+        Mixed clips stay with their partners: where whole pairs come out even, each clip of a
+        "reversed" or "pairs" batch is in one share only; a "permutation" may ask for some in two.
         """
         order = np.arange(self.size)
         if self.mixup is not None:
@@ -130,8 +130,10 @@ class Augment:
             needed, first, second = mine, self.first, self.second
         else:
             first, second = self.first[mine], self.second[mine]
-            needed = np.unique(np.concatenate([first, second]))
-            first, second = (torch.from_numpy(np.searchsorted(needed, x)) for x in (first, second))
+            needed = np.unique(torch.cat([first, second]).numpy())
+            first, second = (
+                torch.from_numpy(np.searchsorted(needed, x.numpy())) for x in (first, second)
+            )
         return needed, replace(
             self,
             time_draws=self.time_draws[needed],
