@@ -24,6 +24,7 @@ include: "workflow/rules/runs.smk"
 include: "workflow/rules/cost.smk"
 include: "workflow/rules/rescore.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/targets.smk"
 include: "workflow/rules/hooks.smk"
 
 

@@ -25,6 +25,7 @@ class Verb(NamedTuple):
 
 
 VERBS = {
+    "fetch": Verb("bench.obtain", "bring a data set to its folder, from its public sources"),
     "embed": Verb("bench.embed", "build the embedded corpora"),
     "corpus": Verb("bench.corpus", "read one data set into a checked table"),
     "featurize": Verb("bench.featurize", "compute the features of one data set"),

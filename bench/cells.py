@@ -46,12 +46,12 @@ class Plan:
     @cached_property
     def resolved(self) -> dict[str, Any]:
         """JSON-like form, hashed for the run's identity. Paths are left out: data has a digest."""
+        model = self.model.model_dump(mode="json", exclude={"title", "arguments_on"})
+        elsewhere = {"title", "root", "source", "fetch", "seeds", "front_ends"}
         return {
             "cell": asdict(self.cell),
-            "dataset": self.dataset.model_dump(
-                mode="json", exclude={"title", "root", "front_ends"}
-            ),
-            "model": self.model.model_dump(mode="json", exclude={"title"}),
+            "dataset": self.dataset.model_dump(mode="json", exclude=elsewhere),
+            "model": model,
             "front_end": self.front_end.model_dump(mode="json"),
             "recipe": self.recipe.model_dump(mode="json"),
             "parent": str(self.parent) if self.parent else None,
@@ -69,7 +69,7 @@ def list_cells(config: Config) -> list[Cell]:
         Cell(dataset, model, BASE, _fold(config, dataset, seed), seed)
         for dataset in config.datasets
         for model in config.models
-        for seed in config.seeds
+        for seed in config.seeds_on(dataset)
     ]
     cells += [
         Cell(dataset, model, variant.name, _fold(config, dataset, seed), seed)
@@ -77,9 +77,20 @@ def list_cells(config: Config) -> list[Cell]:
         for dataset in study.datasets
         for model in study.models
         for variant in study.variants()
-        for seed in study.seeds or config.seeds
+        for seed in study.seeds or config.seeds_on(dataset)
     ]
     return list(dict.fromkeys(cells))
+
+
+def target_cells(config: Config, name: str) -> list[Cell]:
+    """The runs of one target of the profile."""
+    target = config.targets[name]
+    return [
+        cell
+        for cell in list_cells(config)
+        if cell.dataset in target.datasets
+        and (target.variants is None or cell.variant in target.variants)
+    ]
 
 
 def _fold(config: Config, dataset: str, seed: int) -> int:
@@ -107,7 +118,8 @@ def plan(config: Config, cell: Cell) -> Plan:
     variants = config.variants(cell.model, cell.dataset)
     known(cell.variant, variants, f"{cell}: variant")
     change = variants[cell.variant]
-    model = model.model_copy(update={"arguments": {**model.arguments, **change.model}})
+    arguments = {**model.arguments, **model.arguments_on.get(cell.dataset, {}), **change.model}
+    model = model.model_copy(update={"arguments": arguments})
     recipe = config.recipe(cell.model, cell.dataset, change.recipe)
     return Plan(
         cell=cell,
@@ -120,7 +132,10 @@ def plan(config: Config, cell: Cell) -> Plan:
 
 
 def _parent(config: Config, cell: Cell, recipe: Recipe) -> Cell | None:
-    """The run whose weights this one starts from: same model and seed on another data set."""
+    """The run whose weights this one starts from: same model and seed on another data set.
+
+    A data set with fewer seeds lends its runs in turn.
+    """
     if not recipe.init.startswith(INIT_RUN):
         return None
     source, _, variant = recipe.init.removeprefix(INIT_RUN).partition("/")
@@ -128,7 +143,9 @@ def _parent(config: Config, cell: Cell, recipe: Recipe) -> Cell | None:
         raise UserError(f"{cell}: recipe init '{recipe.init}' names no data set of the config")
     if source == cell.dataset:
         raise UserError(f"{cell}: recipe init '{recipe.init}' starts from its own data set")
-    parent = Cell(source, cell.model, variant or BASE, _fold(config, source, cell.seed), cell.seed)
+    seeds = config.seeds_on(source)
+    seed = cell.seed if cell.seed in seeds else seeds[cell.seed % len(seeds)]
+    parent = Cell(source, cell.model, variant or BASE, _fold(config, source, seed), seed)
     if variant and parent not in list_cells(config):
         raise UserError(f"{cell}: recipe init '{recipe.init}' names no run: no {parent}")
     return parent
@@ -147,6 +164,10 @@ class Layout:
         """The layout of a profile."""
         paths = config.paths
         return cls(Path(paths.work), Path(paths.results), Path(paths.report))
+
+    def fetched(self, name: str) -> Path:
+        """File that says what was fetched of a data set."""
+        return self.work / "fetched" / f"{name}.json"
 
     def corpus(self, dataset: str) -> Path:
         """Folder of a corpus table (clips.parquet, events.tsv, corpus.json)."""

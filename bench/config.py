@@ -51,6 +51,16 @@ class Dataset(Strict):
     title: str | None = Field(None, description="name in tables and figures")
     loader: str = Field(description="audioset, esc50, speechcommands, desed, or module:function")
     root: str = Field(description="folder in the data set's own on-disk layout")
+    source: str | None = Field(
+        None,
+        description="entry of config/registry/data.yaml that fills `root`; null: it is filled",
+    )
+    fetch: tuple[Literal["parquet", "youtube"], ...] = Field(
+        (), description="how clips without a file are fetched, in this order"
+    )
+    seeds: tuple[int, ...] | None = Field(
+        None, min_length=1, description="seeds on this data set, where not the profile's"
+    )
     options: Values = Field(default_factory=dict, description="loader options")
     folds: int = Field(
         default=0, ge=0, description="cross-validation folds; seed k tests fold k mod folds"
@@ -76,6 +86,9 @@ class Model(Strict):
     architecture: str = Field(description="htsat, ast, pann, linear, or module:Class")
     front_end: str
     arguments: Values = Field(default_factory=dict, description="constructor arguments")
+    arguments_on: dict[str, Values] = Field(
+        default_factory=dict, description="arguments that differ on a data set, by its name"
+    )
 
 
 class SpecAugment(Strict):
@@ -190,6 +203,14 @@ class Cost(Strict):
     classes: int = Field(default=527, gt=0)
 
 
+class Target(Strict):
+    """A part of a profile that can be asked for by name: `snakemake NAME`."""
+
+    about: str
+    datasets: tuple[str, ...] = Field(min_length=1, description="whose runs belong to it")
+    variants: tuple[str, ...] | None = Field(None, description="of these variants; null: all")
+
+
 class Paths(Strict):
     """Folders, relative to the folder that the command runs in."""
 
@@ -213,6 +234,7 @@ class Config(Strict):
         description="'base', 'MODEL' and 'MODEL/DATASET', merged in that order"
     )
     ablations: dict[str, AblationStudy] = Field(default_factory=dict)
+    targets: dict[str, Target] = Field(default_factory=dict)
     localization: Localization = Localization()
     cost: Cost = Cost()
     rescore: Rescore | None = Field(
@@ -228,6 +250,11 @@ class Config(Strict):
             registry.check(model.architecture, registry.ARCHITECTURES, where)
             for key, dataset in self.datasets.items():
                 known(model.front_end, dataset.front_ends, f"models.{name}.front_end (in {key})")
+            for key in model.arguments_on:
+                known(key, self.datasets, f"models.{name}.arguments_on")
+        for name, target in self.targets.items():
+            for key in target.datasets:
+                known(key, self.datasets, f"targets.{name}.datasets")
         for key in self.recipes:
             model_name, _, dataset_name = key.partition("/")
             if key != "base":
@@ -250,8 +277,9 @@ class Config(Strict):
             known(model, self.models, f"{where}.models")
         for dataset in study.datasets:
             known(dataset, self.datasets, f"{where}.datasets")
-        for seed in study.seeds or ():
-            known(str(seed), list(map(str, self.seeds)), f"{where}.seeds")
+        for dataset in study.datasets:
+            for seed in study.seeds or ():
+                known(str(seed), list(map(str, self.seeds_on(dataset))), f"{where}.seeds")
         for model in study.models:
             for dataset in study.datasets:
                 others = self.variants(model, dataset)
@@ -273,6 +301,10 @@ class Config(Strict):
             if model in study.models and dataset in study.datasets:
                 found |= {v.name: v for v in study.variants() if v.name not in found}
         return found
+
+    def seeds_on(self, dataset: str) -> tuple[int, ...]:
+        """The seeds of a data set's runs."""
+        return self.datasets[dataset].seeds or self.seeds
 
     def recipe(
         self, model: str, dataset: str, overrides: Mapping[str, Any] | None = None

@@ -9,14 +9,17 @@ from functools import cached_property
 from pathlib import Path
 
 from bench import slots
-from bench.cells import Cell, Layout, Plan, feature_sets, list_cells, plan
+from bench.cells import Cell, Layout, Plan, list_cells, plan
 from bench.config import Config, FrontEnd
 from bench.files import UserError, read_json
 from bench.jobs import Job
+from bench.obtain import fetched_here
+from bench.sources.registry import find_entry
 
 # Before a first run has finished. Full size: training on one V100, from published GPU hours
 # (HTS-AT 80 h for 30 epochs of AudioSet, AST 192 h for 5 epochs, PANN 72 h for 19.2M clips).
 FULL_SIZE_SECONDS_PER_CLIP = {"htsat": 0.005, "ast": 0.07, "pann": 0.0135}
+FULL_SIZE_VALUES = {"htsat": 1001 * 64, "ast": 1024 * 128, "pann": 1001 * 64}  # of such a clip
 # Presets: one CPU core, per clip and 1000 feature values of the clip.
 PRESET_SECONDS_PER_KILOVALUE = {"htsat": 2.0e-3, "ast": 1.0e-3, "pann": 0.7e-3}
 PARAMETERS = {"htsat": 31e6, "ast": 87e6, "pann": 81e6}
@@ -32,6 +35,7 @@ STARTED = {  # seconds that a job of the stage takes besides its work on clips
     "track": 20.0,
     "report": 20.0,
 }
+FETCH_RATE = 20e6  # bytes a second
 TRAINING_SHARE = 0.7  # of a corpus' clips, before its splits are known
 EMBEDDED_CLIPS = 1000  # of each embedded corpus, before it is built
 EMBEDDED_BYTES = 500e6  # of all embedded corpora, cached downloads included
@@ -89,9 +93,17 @@ class Estimate:
             if clips is None:
                 return None
             return STARTED["featurize"] + clips * front_end.seconds / AUDIO_SPEED
+        if job.stage == "fetch":
+            return sum(_source_parts(self.settings, job.name).values()) / FETCH_RATE
         if job.stage == "train" and job.cell is not None:
             return self.training_seconds(job.cell)
         return STARTED[job.stage]
+
+    @property
+    def full_size(self) -> bool:
+        """Whether the networks are meant for GPUs."""
+        plans = (plan(self.settings, cell) for cell in list_cells(self.settings))
+        return any(not _is_preset(resolved) for resolved in plans)
 
     def training_seconds(self, cell: Cell) -> float | None:
         """Seconds of one training; None where its number of clips is unknown."""
@@ -152,7 +164,8 @@ class Estimate:
         if known:
             per_epoch = sum(known) / len(known)
         elif total is not None:
-            per_epoch = TRAINING_SHARE * total
+            dataset = resolved.cell.dataset
+            per_epoch = _listed_for_training(self.settings, dataset) or TRAINING_SHARE * total
         else:
             return None
         return per_epoch * resolved.recipe.epochs
@@ -173,27 +186,36 @@ class Estimate:
         architecture = resolved.model.architecture
         if _is_preset(resolved):
             return PRESET_SECONDS_PER_KILOVALUE.get(architecture, 1.0e-3) * size / 1000
-        return FULL_SIZE_SECONDS_PER_CLIP[architecture]
+        return FULL_SIZE_SECONDS_PER_CLIP[architecture] * size / FULL_SIZE_VALUES[architecture]
 
-    def disk_ahead(self) -> dict[str, float]:
-        """Bytes still to be written below each folder, by the folder's key in the config."""
-        settings, layout = self.settings, Layout.of(self.settings)
-        features = 0.0
-        for dataset, name in feature_sets(settings):
-            if not (layout.features(dataset, name) / "digest.json").exists():
-                clips = self.clips[dataset] or 0
-                features += 2.0 * clips * _values(settings.datasets[dataset].front_ends[name])
-        todo = [plan(settings, cell) for cell in list_cells(settings) if cell not in self.finished]
-        weights = [4.0 * self._parameters(resolved) for resolved in todo]
-        running = 8 * max(weights, default=0.0)  # Adam's moments, best and averaged weights, twice
-        embedded = settings.embedded
-        built = embedded is None or (Path(embedded.root) / "manifest.json").exists()
-        return {
-            "paths.work": features + workers() * running,
-            "paths.results": sum(weights) + 1e6 * len(todo),
-            "paths.report": 10e6,
-            "embedded.root": 0.0 if built else EMBEDDED_BYTES,
-        }
+    def disk_ahead(self, jobs: Iterable[Job]) -> dict[str, float]:
+        """Bytes that these jobs still write below each folder, by the folder's key in the config.
+
+        What is fetched counts under "fetched NAME"; data sets may share a folder.
+        """
+        settings, ahead = self.settings, {"paths.work": 0.0, "paths.results": 0.0}
+        weights, fetched = [0.0], set()
+        for job in (job for job in jobs if not job.done):
+            if job.stage == "fetch":
+                folder = fetched_here(settings)[job.name].folder
+                parts = _source_parts(settings, job.name)
+                new = {part: size for part, size in parts.items() if (folder, part) not in fetched}
+                fetched |= {(folder, part) for part in new}
+                ahead[f"fetched {job.name}"] = sum(new.values())
+            elif job.stage == "embed":
+                ahead["embedded.root"] = EMBEDDED_BYTES
+            elif job.stage == "featurize":
+                dataset, name = job.name.split()
+                front_end = settings.datasets[dataset].front_ends[name]
+                ahead["paths.work"] += 2.0 * (self.clips[dataset] or 0) * _values(front_end)
+            elif job.stage == "train" and job.cell is not None:
+                weights.append(4.0 * self._parameters(plan(settings, job.cell)))
+            elif job.stage == "report":
+                ahead["paths.report"] = 10e6
+        running = 8 * max(weights)  # Adam's moments, best and averaged weights, twice
+        ahead["paths.work"] += workers() * running
+        ahead["paths.results"] += sum(weights) + 1e6 * (len(weights) - 1)
+        return ahead
 
     def _parameters(self, resolved: Plan) -> float:
         for cell, run in self.finished.items():
@@ -224,7 +246,31 @@ def _clips(settings: Config, layout: Layout, dataset: str) -> int | None:
     try:
         return int(read_json(layout.corpus(dataset) / "corpus.json")["coverage"]["found"])
     except (UserError, KeyError, TypeError):
-        return EMBEDDED_CLIPS if settings.embedded is not None else None
+        if settings.embedded is not None:
+            return EMBEDDED_CLIPS
+        chosen = settings.datasets[dataset]
+        if chosen.source is None:
+            return None
+        parts = find_entry(chosen.source).wanted(chosen.options)
+        return sum(part.clips for part in parts.values())
+
+
+def _listed_for_training(settings: Config, dataset: str) -> int | None:
+    """Clips of the training lists as the registry states them; None where it does not."""
+    chosen = settings.datasets[dataset]
+    if chosen.source is None:
+        return None
+    entry = find_entry(chosen.source)
+    optional = {part for parts in entry.training.values() for part in parts} or {"train"}
+    read = entry.wanted(chosen.options).items()
+    return sum(part.clips for name, part in read if name in optional) or None
+
+
+def _source_parts(settings: Config, name: str) -> dict[str, float]:
+    """Bytes on disk by part of what is fetched under this name."""
+    wanted = fetched_here(settings)[name]
+    parts = find_entry(wanted.entry).wanted(wanted.options)
+    return {part: 1e9 * facts.gigabytes for part, facts in parts.items()}
 
 
 def _values(front_end: FrontEnd) -> int:
@@ -232,5 +278,5 @@ def _values(front_end: FrontEnd) -> int:
 
 
 def _is_preset(resolved: Plan) -> bool:
-    known = resolved.model.architecture in PARAMETERS
-    return "preset" in resolved.model.arguments or not known
+    preset = resolved.model.arguments.get("preset", "paper")
+    return preset != "paper" or resolved.model.architecture not in PARAMETERS

@@ -3,7 +3,8 @@
 A download grows in `<name>.part` beside its destination. Interrupted, it continues from there by
 an HTTP range request, in this process or a later one. Size and sha256 are checked before the
 rename that makes the file visible, so whoever sees the file may use it. A source that fails hands
-over to the next mirror; when none is left, the error names every source and how it failed.
+over to the next mirror; when none is left, the error names every source and how it failed. A source
+may also be a path on this machine.
 """
 
 from __future__ import annotations
@@ -51,12 +52,13 @@ class _TryAgain(Exception):
 class Source:
     """Where a file comes from and what it must be: mirrors in order of preference.
 
-    `size` is in bytes and `sha256` in lower-case hex; each is None where nobody published it.
+    `size` is in bytes, `sha256` and `md5` in lower-case hex; None where nobody published it.
     """
 
     urls: tuple[str, ...]
     size: int | None = None
     sha256: str | None = None
+    md5: str | None = None
 
     def __post_init__(self) -> None:
         if not self.urls:
@@ -65,6 +67,21 @@ class Source:
             raise ValueError(f"{self.urls[0]}: a size of {self.size} bytes is not possible")
         if self.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
             raise ValueError(f"{self.urls[0]}: {self.sha256!r} is not a sha256 in lower-case hex")
+        if self.md5 is not None and not re.fullmatch(r"[0-9a-f]{32}", self.md5):
+            raise ValueError(f"{self.urls[0]}: {self.md5!r} is not an MD5 in lower-case hex")
+
+    @property
+    def has_checksum(self) -> bool:
+        """Whether the right bytes can be told from wrong ones."""
+        return self.sha256 is not None or self.md5 is not None
+
+    def contradiction(self, path: Path, sha256: str) -> str | None:
+        """How a file of this sha256 is not what this source promises; None where it is."""
+        if self.sha256 is not None and sha256 != self.sha256:
+            return f"sha256 {sha256[:12]}… where {self.sha256[:12]}… is due"
+        if self.md5 is not None and (found := digest_file(path, "md5")) != self.md5:
+            return f"MD5 {found[:12]}… where {self.md5[:12]}… is due"
+        return None
 
 
 @dataclass(frozen=True)
@@ -208,7 +225,10 @@ class _Download:
         while True:
             before = self.part.held()
             try:
-                self._request(url)
+                if is_local(url):
+                    self._copy(Path(url).expanduser())
+                else:
+                    self._request(url)
                 return self._verified()
             except (httpx.UnsupportedProtocol, httpx.TooManyRedirects, httpx.InvalidURL) as error:
                 raise _MirrorFailed(str(error)) from error
@@ -224,6 +244,17 @@ class _Download:
                     raise
                 inherited = False  # the bytes found at the start may be to blame: once anew
 
+    def _copy(self, path: Path) -> None:
+        """Take the file from a folder of this machine."""
+        try:
+            check_space(self.part.path.parent, path.stat().st_size)
+            self.part.keep(0)
+            with open(path, "rb") as file:
+                while piece := file.read(1 << 20):
+                    self.part.write(piece)
+        except FileNotFoundError as error:
+            raise _MirrorFailed("no such file") from error
+
     def _request(self, url: str) -> None:
         """One request; on return the part file is complete as far as its size tells."""
         size = self.source.size
@@ -233,7 +264,7 @@ class _Download:
         headers = {"Accept-Encoding": "identity"}  # ranges count the bytes that are stored
         if offset:
             headers["Range"] = f"bytes={offset}-"
-            if self.source.sha256 is None:
+            if not self.source.has_checksum:
                 headers["If-Range"] = self.part.version(url)
         with self.client.stream("GET", url, headers=headers) as response:
             start, total = self._place(response, offset)
@@ -244,7 +275,9 @@ class _Download:
             total = size if size is not None else total
             check_space(self.part.path.parent, (total or 0) - start)
             self.part.keep(start)
-            if self.source.sha256 is None:  # then only an unchanged version may be continued later
+            if (
+                not self.source.has_checksum
+            ):  # then only an unchanged version may be continued later
                 self.part.remember_version(url, _version(response))
             for piece in response.iter_raw():
                 held = self.part.write(piece)
@@ -279,16 +312,18 @@ class _Download:
 
     def _verified(self) -> str:
         digest = self.part.sha256()
-        expected = self.source.sha256
-        if expected is not None and digest != expected:
+        wrong = self.source.contradiction(part_path(self.part.path), digest)
+        if wrong is None and self.source.size not in (None, self.part.held()):
+            wrong = f"{self.part.held():,} bytes where {self.source.size:,} are due"
+        if wrong is not None:
             self.part.keep(0)
-            raise _WrongBytes(f"wrong bytes (sha256 {digest[:12]}… where {expected[:12]}… is due)")
+            raise _WrongBytes(f"wrong bytes ({wrong})")
         return digest
 
     def _resume_offset(self, url: str) -> int:
         """Bytes of the part file that may be kept: all, none, or (without checksum) proven ones."""
         held, size = self.part.held(), self.source.size
-        unproven = self.source.sha256 is None and not self.part.version(url)
+        unproven = not self.source.has_checksum and not self.part.version(url)
         if held and (unproven or (size is not None and held > size)):
             self.part.keep(0)
             return 0
@@ -306,7 +341,7 @@ def _already_there(source: Source, path: Path) -> Fetched | None:
     if source.size is not None and size != source.size:
         return None
     digest = digest_file(path)
-    if source.sha256 is not None and digest != source.sha256:
+    if source.contradiction(path, digest) is not None:
         return None
     return Fetched(path, digest, size, received=0)
 
@@ -334,8 +369,15 @@ def _whole_number(text: str | None) -> int | None:
     return int(text) if text is not None and re.fullmatch(r"\d{1,18}", text) else None
 
 
+def is_local(url: str) -> bool:
+    """Whether an address is a path on this machine."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", url) is None
+
+
 def _public(url: str) -> str:
     """The address as it may be shown: without credentials and signed query."""
+    if is_local(url):
+        return url
     try:
         return str(httpx.URL(url).copy_with(userinfo=b"", query=None))
     except httpx.InvalidURL:

@@ -98,7 +98,7 @@ def digest_of(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
-def digest_file(path: str | Path) -> str:
-    """sha256 (hex) of a file's bytes."""
+def digest_file(path: str | Path, algorithm: str = "sha256") -> str:
+    """Digest (hex) of a file's bytes."""
     with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()

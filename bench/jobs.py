@@ -7,8 +7,20 @@ from pathlib import Path
 
 from bench.cells import Cell, Layout, feature_sets, list_cells
 from bench.config import Config
+from bench.obtain import fetched_here
 
-STAGES = ("embed", "corpus", "featurize", "train", "evaluate", "cost", "rescore", "track", "report")
+STAGES = (
+    "fetch",
+    "embed",
+    "corpus",
+    "featurize",
+    "train",
+    "evaluate",
+    "cost",
+    "rescore",
+    "track",
+    "report",
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +41,7 @@ class Job:
 def list_jobs(settings: Config) -> list[Job]:
     """Every job of the profile in the order of the stages."""
     layout = Layout.of(settings)
-    jobs = []
+    jobs = [Job("fetch", name, layout.fetched(name)) for name in fetched_here(settings)]
     if settings.embedded is not None:
         jobs.append(Job("embed", "", Path(settings.embedded.root) / "manifest.json"))
     for dataset in settings.datasets:

@@ -26,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
     print(table(settings))
     try:
         preflight.check(settings)
+        preflight.check_space(settings, list_jobs(settings))
     except UserError as obstacles:
         print("\nIn the way:")
         print("\n".join(f"  {line}" for line in str(obstacles).splitlines()))
@@ -54,11 +55,14 @@ def table(settings: Config) -> str:
         lines.append(f"  of these, ablation '{name}': {runs} runs, {seconds / 3600:.2f} hours")
     time = duration(wall_seconds(ahead))
     lines += ["", f"time on this machine: about {time} ({_side_by_side()})"]
+    if estimate.full_size:
+        training = sum(seconds or 0.0 for job, seconds in ahead if job.stage == "train") / 3600
+        lines.append(f"training: about {training:,.0f} GPU-hours (one V100 each)")
     if not estimate.finished:
         lines.append("no run has finished here yet: hours are from rough rates, right to a factor")
     if unknown:
         lines.append(f"{unknown} jobs are not counted: their corpora have not been read yet")
-    disk = estimate.disk_ahead()
+    disk = estimate.disk_ahead(jobs)
     lines.append(
         f"disk ahead: about {sum(disk.values()) / 1e9:.1f} GB ("
         + ", ".join(f"{name} {size / 1e9:.1f}" for name, size in disk.items() if size)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bench import config
@@ -13,6 +13,8 @@ from bench.cells import Layout, Plan, list_cells, plan
 from bench.config import Config
 from bench.estimate import Estimate
 from bench.files import UserError, digest_of
+from bench.jobs import Job
+from bench.obtain import fetched_here
 
 SPARE = 200e6  # bytes kept free beside what is estimated
 
@@ -31,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def check(settings: Config) -> None:
-    """Hold a profile against this machine: cells, data folders, output folders, disk space.
+    """Hold a profile against this machine: cells, data folders, output folders.
 
     Raises:
         UserError: one line per obstacle, each with its remedy.
@@ -39,8 +41,17 @@ def check(settings: Config) -> None:
     for cell in list_cells(settings):
         plan(settings, cell)
     obstacles = [*_missing_data(settings), *_unwritable(settings)]
-    if not obstacles:
-        obstacles = list(_too_little_space(settings))
+    if obstacles:
+        raise UserError("\n".join(obstacles))
+
+
+def check_space(settings: Config, jobs: Iterable[Job]) -> None:
+    """Whether there is room for what these jobs will write.
+
+    Raises:
+        UserError: one line per file system that is too full.
+    """
+    obstacles = list(_too_little_space(settings, jobs))
     if obstacles:
         raise UserError("\n".join(obstacles))
 
@@ -76,10 +87,11 @@ def built_here(settings: Config, dataset: str) -> bool:
 
 def _missing_data(settings: Config) -> Iterator[str]:
     for name, dataset in settings.datasets.items():
-        if not built_here(settings, name) and not Path(dataset.root).is_dir():
+        here = built_here(settings, name) or dataset.source is not None
+        if not here and not Path(dataset.root).is_dir():
             yield (
-                f"datasets.{name}.root: no such folder: {dataset.root}; "
-                f"put {name} there or name the folder that holds it"
+                f"datasets.{name}.root: no such folder: {dataset.root}; put {name} there, name the "
+                f"folder that holds it, or let datasets.{name}.source fetch it"
             )
 
 
@@ -93,9 +105,9 @@ def _unwritable(settings: Config) -> Iterator[str]:
             yield f"{name}: {folder} cannot be written ({error.strerror} in {existing})"
 
 
-def _too_little_space(settings: Config) -> Iterator[str]:
+def _too_little_space(settings: Config, jobs: Iterable[Job]) -> Iterator[str]:
     """Per file system: what the folders on it will still grow by against what is free."""
-    ahead = Estimate.of(settings).disk_ahead()
+    ahead = Estimate.of(settings).disk_ahead(jobs)
     needed: dict[int, float] = {}
     places: dict[int, Path] = {}
     for name, folder in _outputs(settings).items():
@@ -121,6 +133,8 @@ def _outputs(settings: Config) -> dict[str, Path]:
     }
     if settings.embedded is not None:
         folders["embedded.root"] = Path(settings.embedded.root)
+    for name, wanted in fetched_here(settings).items():
+        folders[f"fetched {name}"] = wanted.folder
     return folders
 
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
+from bench import preflight
 from bench.config import Config
 from bench.files import UserError, read_json, write_json
 from bench.jobs import Job, list_jobs
@@ -33,12 +34,14 @@ def begin(settings: Config, outputs: Iterable[str]) -> Lock:
         The lock, which the caller keeps as long as it lives.
 
     Raises:
-        UserError: another live call works on this profile, or a part of it cannot be built.
+        UserError: another live call works on this profile, a part of it cannot be built, or the
+            disk has no room for what the jobs write.
     """
     lock = Lock(snakemake_lock(settings), f"snakemake on profile '{settings.profile}'").acquire()
     _write_resolved(settings)
     jobs = {str(job.output): job for job in list_jobs(settings)}
     todo = [jobs[name] for name in outputs if name in jobs]
+    preflight.check_space(settings, todo)
     if any(job.stage in ("embed", "train") for job in todo):
         _check_parts(settings)
     if todo:

@@ -15,7 +15,9 @@ from bench.cells import Plan, list_cells, plan
 from bench.code_digest import ROOT, loader_stage_digest, model_stage_digest, stage_digest
 from bench.config import Config
 from bench.files import digest_file, digest_of
+from bench.obtain import fetched_here
 from bench.provenance import environment
+from bench.sources.registry import find_entry
 
 DATA_FILES = {"embed": "bench/corpora", "report": "reports"}
 ON_READING = {"frames", "fill", "normalise"}  # how a model reads features, not what is stored
@@ -31,6 +33,13 @@ class Triggers:
     def plans(self) -> dict[str, Plan]:
         """Every run of the profile by its name."""
         return {str(cell): plan(self.settings, cell) for cell in list_cells(self.settings)}
+
+    def fetch(self, name: str) -> dict[str, str]:
+        """Of one fetch: what is asked for. Other code does not fetch again what is verified."""
+        wanted = fetched_here(self.settings)[name]
+        entry = find_entry(wanted.entry).model_dump(mode="json")
+        value = digest_of([entry, str(wanted.folder), wanted.options, wanted.ways])
+        return {"config": value[:16]}
 
     def embed(self) -> dict[str, str]:
         """Of the embedded corpora."""

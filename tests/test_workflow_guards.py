@@ -132,8 +132,9 @@ def test_too_little_disk_is_said_with_both_amounts(
 ) -> None:
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**12, 10**12, 10**8))
+    settings = settings_in(tmp_path)
     with pytest.raises(UserError, match=r"0\.1 GB free, about \d+\.\d GB needed"):
-        check(settings_in(tmp_path))
+        preflight.check_space(settings, list_jobs(settings))
 
 
 def test_a_wrong_model_argument_is_found_before_work(tmp_path: Path) -> None:

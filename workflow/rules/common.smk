@@ -6,12 +6,13 @@ import sys
 from pathlib import Path
 
 from bench import preflight, slots, supervise
-from bench.cells import Layout, feature_sets
+from bench.cells import Layout, feature_sets, target_cells
 from bench.code_digest import ROOT
 from bench.config import load
 from bench.estimate import Estimate
 from bench.files import UserError
 from bench.locks import SUPERVISOR
+from bench.obtain import RECORDINGS, fetched_here
 from bench.status import resolved_path
 from bench.triggers import Triggers
 from snakemake.exceptions import WorkflowError
@@ -30,6 +31,7 @@ estimate = Estimate.of(settings)
 RESOLVED = resolved_path(settings)  # what the commands read: overrides included
 RUN = layout.results / "runs" / "{cell}"
 LOGS = layout.work / "logs"
+FETCHED = fetched_here(settings)
 GPUS = min(1, len(slots.devices()))
 
 # The commands run with this Python and this code, whatever the shell would find; and they may
@@ -47,6 +49,7 @@ os.environ.update(
 
 
 wildcard_constraints:
+    source="|".join(FETCHED) or "none",
     dataset="|".join(settings.datasets),
     front_end="|".join(name for _, name in feature_sets(settings)),
     cell="|".join(map(re.escape, triggers.plans)),
@@ -71,6 +74,7 @@ def parent_of(wildcards):
 
 
 def manifest_of(wildcards):
-    """What stands for the audio files, where they are built here."""
-    built = preflight.built_here(settings, wildcards.dataset)
-    return rules.embed.output.manifest if built else []
+    """What stands for the audio files, where they are built or fetched here."""
+    if preflight.built_here(settings, wildcards.dataset):
+        return rules.embed.output.manifest
+    return layout.fetched(wildcards.dataset) if wildcards.dataset in FETCHED else []

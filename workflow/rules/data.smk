@@ -1,10 +1,32 @@
-# From audio files to features.
+# From public sources to features.
+
+
+rule fetch:
+    """Bring a data set to its folder: resumed where it stopped, verified, unpacked.
+    What is there already is not fetched again."""
+    output:
+        facts=layout.work / "fetched" / "{source}.json",
+    log:
+        LOGS / "fetch" / "{source}.log",
+    priority: 1
+    conda:
+        "../../environment.yml"
+    params:
+        config=RESOLVED,
+        triggers=lambda wildcards: triggers.fetch(wildcards.source),
+    message:
+        "fetch {wildcards.source}"
+    shell:
+        "python -m bench fetch {wildcards.source} --config {params.config} &> {log}"
+
 
 if settings.embedded is not None:
 
     rule embed:
         """Build the embedded corpora in the on-disk layouts of the real data sets.
         The builder is deterministic: the same bytes on every machine."""
+        input:
+            bank=layout.fetched(RECORDINGS) if RECORDINGS in FETCHED else [],
         output:
             manifest=Path(settings.embedded.root) / "manifest.json",
         log:

@@ -1,0 +1,83 @@
+"""`python -m bench fetch NAME`: bring what a profile's data set is made from to its folder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench import config
+from bench.cells import Layout
+from bench.config import Config
+from bench.files import UserError, write_json
+from bench.locks import hold
+from bench.sources.registry import Entry, LockFile, find_entry
+
+RECORDINGS = "recordings"
+
+
+class Wanted(NamedTuple):
+    """What one call fetches: an entry of the registry, into a folder, for a loader's options."""
+
+    entry: str
+    folder: Path
+    options: dict[str, Any]
+    ways: tuple[str, ...]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("name", help="a data set of the profile that has a source, or 'recordings'")
+    parser.add_argument(
+        "--from", dest="folders", action="append", default=[], metavar="FOLDER",
+        help="folder that holds files of the registry already (may be given several times)",
+    )  # fmt: skip
+    parser.add_argument("--keep-archives", action="store_true", help="after unpacking")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Entry of the verb."""
+    settings = config.load(args.config)
+    wanted = fetched_here(settings)
+    if args.name not in wanted:
+        raise UserError(
+            f"profile '{settings.profile}' fetches no '{args.name}'; "
+            f"it fetches: {', '.join(wanted) or 'nothing'}"
+        )
+    order = wanted[args.name]
+    entry = find_entry(order.entry)
+    with hold(order.folder / ".fetched.lock", f"fetch {args.name}"):
+        facts = _fetch(order, entry, args)
+    write_json(Layout.of(settings).fetched(args.name), {"entry": order.entry, **facts})
+    return 0
+
+
+def fetched_here(settings: Config) -> dict[str, Wanted]:
+    """What the profile fetches, by name: data sets with a source, and the bank of recordings."""
+    wanted = {
+        name: Wanted(dataset.source, Path(dataset.root), dataset.options, dataset.fetch)
+        for name, dataset in settings.datasets.items()
+        if dataset.source is not None
+    }
+    embedded = settings.embedded
+    if embedded is not None and embedded.bank == RECORDINGS:
+        wanted[RECORDINGS] = Wanted(RECORDINGS, Path(embedded.cache), {}, ())
+    return wanted
+
+
+def _fetch(order: Wanted, entry: Entry, args: argparse.Namespace) -> dict[str, Any]:
+    """Fetch what is not there; what came, in a form that is the same at every call."""
+    if entry.packages:
+        from bench.corpora.recordings import open_bank
+
+        return {"clips": len(open_bank(order.folder).recordings)}
+    from bench.sources.download import bring
+
+    parts = entry.wanted(order.options)
+    size = sum(part.gigabytes for part in parts.values())
+    print(f"{entry.title}: about {size:,.1f} GB on disk; licence: {entry.licence}", flush=True)
+    files = bring(
+        order.entry, entry, order.folder, parts,
+        lock=LockFile(), also_in=args.folders, keep_archives=args.keep_archives,
+    )  # fmt: skip
+    return {"files": files}

@@ -1,0 +1,1 @@
+"""Where data and checkpoints come from: the registry, safe unpacking, and the ways to audio."""

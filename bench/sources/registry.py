@@ -1,0 +1,180 @@
+"""The registry: every file that can be fetched, what it must be, and under which terms.
+
+`config/registry/*.yaml` is declarative; `lock.json` beside it holds the sha256 of first downloads
+of files for which none is published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, model_validator
+
+from bench.code_digest import ROOT
+from bench.config import read_yaml
+from bench.files import UserError, read_json, write_json
+from bench.locks import hold
+from bench.strict import Strict, parse
+
+if TYPE_CHECKING:
+    from bench.fetch import Source
+
+FOLDER = ROOT / "config" / "registry"
+DATA = FOLDER / "data.yaml"
+
+
+class Unpack(Strict):
+    """What of an archive goes where below the data set's folder."""
+
+    to: str = Field(".", description="folder, relative to the data set's")
+    from_first: tuple[str, ...] = Field(
+        (), description="paths are kept from the first of these names on; () keeps all of them"
+    )
+    suffixes: tuple[str, ...] = Field((), description="only files that end so; () takes all")
+
+
+class Download(Strict):
+    """One file of an entry."""
+
+    name: str = Field(description="file name, below the entry's folder where it is not unpacked")
+    urls: tuple[str, ...] = Field((), description="URLs or local paths in order of preference")
+    zenodo: int | None = Field(None, description="record that publishes bytes and MD5 of the file")
+    part: str | None = Field(None, description="part that it belongs to; null: all of them")
+    bytes: int | None = Field(None, ge=0)
+    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    stated_by: str | None = Field(None, description="public source of bytes and sha256")
+    unpack: Unpack | None = None
+    manual: str | None = Field(None, description="how to get it by hand, where a browser is needed")
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> Download:
+        if self.name != PurePosixPath(self.name).name:
+            raise UserError(f"registry: '{self.name}' is no plain file name")
+        if self.sha256 is not None and self.stated_by is None:
+            raise UserError(f"registry: {self.name}: sha256 without stated_by")
+        if not self.urls and self.manual is None:
+            raise UserError(f"registry: {self.name}: neither urls nor manual")
+        return self
+
+
+class Part(Strict):
+    """A named piece of a data set."""
+
+    clips: int = Field(gt=0)
+    gigabytes: float = Field(gt=0, description="on disk, roughly")
+
+
+class Parquet(Strict):
+    """A mirror of clips in parquet shards, read with the `datasets` library."""
+
+    repository: str = Field(description="of the Hugging Face hub, or a local folder")
+    revision: str | None = None
+    id: str = Field(description="column of the clip's id")
+    audio: str = Field(description="column of its audio file")
+    shards: dict[str, str] = Field(description="part -> pattern of its shards")
+
+
+class Entry(Strict):
+    """A data set, or a set of checkpoints."""
+
+    title: str
+    homepage: str
+    licence: str
+    citation: str
+    splits: str | None = None
+    hours: float | None = Field(None, gt=0)
+    parts: dict[str, Part] = Field(default_factory=dict)
+    training: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict, description="parts read by each value of the option `train`"
+    )
+    files: tuple[Download, ...] = ()
+    parquet: Parquet | None = None
+    youtube: bool = Field(False, description="whether absent clips can be asked of YouTube")
+    packages: bool = Field(False, description="the recordings out of Debian packages")
+    manual: str | None = Field(None, description="what a person can do about absent clips")
+
+    @model_validator(mode="after")
+    def _parts_exist(self) -> Entry:
+        named = [part for parts in self.training.values() for part in parts]
+        named += [file.part for file in self.files if file.part is not None]
+        named += list(self.parquet.shards) if self.parquet else []
+        for part in named:
+            if part not in self.parts:
+                raise UserError(f"registry: {self.title}: no part '{part}'")
+        return self
+
+    def wanted(self, options: Mapping[str, Any]) -> dict[str, Part]:
+        """The parts that a loader with these options reads.
+
+        Raises:
+            UserError: an unknown value of the option `train`.
+        """
+        if not self.training:
+            return self.parts
+        train = options.get("train", next(iter(self.training)))
+        if train not in self.training:
+            raise UserError(f"option train: '{train}'; one of {', '.join(self.training)}")
+        optional = {part for parts in self.training.values() for part in parts}
+        read = {*self.training[train], *(set(self.parts) - optional)}
+        return {name: part for name, part in self.parts.items() if name in read}
+
+
+@cache
+def read_registry(path: str | Path = DATA) -> dict[str, Entry]:
+    """Every entry of a registry file by its name.
+
+    Raises:
+        UserError: the file is missing, or an entry has a wrong key or value.
+    """
+    values = read_yaml(path)
+    return {name: parse(Entry, entry, f"{path}: {name}") for name, entry in values.items()}
+
+
+def find_entry(name: str, path: str | Path = DATA) -> Entry:
+    """One entry.
+
+    Raises:
+        UserError: there is none of this name.
+    """
+    entries = read_registry(path)
+    if name not in entries:
+        raise UserError(f"{path}: no entry '{name}'; one of {', '.join(entries)}")
+    return entries[name]
+
+
+class LockFile:
+    """sha256 and bytes of first downloads, by "ENTRY/FILE"; a file to be committed."""
+
+    def __init__(self, path: str | Path = FOLDER / "lock.json") -> None:
+        self.path = Path(path)
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """Everything that was recorded."""
+        return read_json(self.path) if self.path.exists() else {}
+
+    def source(self, key: str, file: Download) -> Source:
+        """What a file must be, as published or as recorded.
+
+        Raises:
+            UserError: the record contradicts what is published.
+        """
+        from bench.fetch import Source  # late: the HTTP client is not needed to list jobs
+
+        known = self.read().get(key, {})
+        if file.sha256 is not None and known.get("sha256", file.sha256) != file.sha256:
+            raise UserError(f"{self.path}: {key} has another sha256 than the registry states")
+        return Source(
+            file.urls,
+            size=known.get("bytes", file.bytes),
+            sha256=known.get("sha256", file.sha256),
+        )
+
+    def record(self, key: str, sha256: str, size: int) -> None:
+        """Note a first download; what is recorded already stays."""
+        with hold(self.path.with_suffix(".lock"), "record a download", patience=60.0):
+            recorded = self.read()
+            if key not in recorded:
+                write_json(self.path, recorded | {key: {"sha256": sha256, "bytes": size}})

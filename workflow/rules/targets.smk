@@ -1,0 +1,25 @@
+# Parts of a profile that can be asked for by name: their runs, then the report on what is there.
+
+for target in settings.targets:
+
+    rule:
+        name:
+            target
+        input:
+            [layout.run(cell) / "record.json" for cell in target_cells(settings, target)],
+            [
+                layout.corpus(name) / "corpus.json"
+                for name in settings.targets[target].datasets
+            ],
+        output:
+            touch(layout.work / "targets" / f"{target}.done"),
+        log:
+            LOGS / "targets" / f"{target}.log",
+        conda:
+            "../../environment.yml"
+        params:
+            config=RESOLVED,
+        message:
+            f"the report on {target}"
+        shell:
+            "python -m bench report --config {params.config} &> {log}"
