@@ -142,10 +142,17 @@ class Recipe(Strict):
     )
     init: str = Field(
         "random",
-        pattern=r"^(random|run:[^/]+(/[^/]+)?)$",
-        description="random, or the weights of the same model and seed: run:DATASET[/VARIANT]",
+        pattern=r"^(random|run:[^/]+(/[^/]+)?|(official|imagenet):.+)$",
+        description="random; the weights of the same model and seed, run:DATASET[/VARIANT]; or a "
+        "file: official:FILE of the model's authors, imagenet:FILE of its image backbone",
     )
     precision: Literal["fp32", "bf16"] = "fp32"
+
+    @property
+    def start_file(self) -> str | None:
+        """The checkpoint file that `init` names, if it names one."""
+        kind, _, path = self.init.partition(":")
+        return path if kind in ("official", "imagenet") else None
 
 
 class Localization(Strict):

@@ -132,3 +132,21 @@ def start_from_run(model: torch.nn.Module, weights: Path) -> list[str]:
     fresh = [name for name in own if own[name].shape != state[name].shape]
     model.load_state_dict({**own, **{n: state[n] for n in own if n not in fresh}})
     return fresh
+
+
+def start_from_file(model: torch.nn.Module, init: str) -> None:
+    """Start from official:FILE (all but the classifier) or imagenet:FILE, see `Recipe.init`.
+
+    Raises:
+        UserError: the file is missing or not this model's, or the model has no image backbone.
+    """
+    from modelkit.checkpoint import CheckpointError
+
+    kind, _, path = init.partition(":")
+    load = getattr(model, f"load_{kind}", None)
+    if load is None:
+        raise UserError(f"init '{init}': {type(model).__name__} has no ImageNet weights")
+    try:
+        load(path) if kind == "imagenet" else load(path, new_classes=True)
+    except (CheckpointError, FileNotFoundError) as error:
+        raise UserError(f"init '{init}': {error}") from error

@@ -19,7 +19,14 @@ from bench import cells, config
 from bench.card import Card
 from bench.cells import Layout, Plan
 from bench.code_digest import model_stage_digest
-from bench.files import digest_of, read_json, write_json, write_json_lines
+from bench.files import (
+    UserError,
+    digest_file,
+    digest_of,
+    read_json,
+    write_json,
+    write_json_lines,
+)
 from bench.launch import find_device, in_team, is_follower, run_team, team_size
 from bench.locks import run_lock
 from bench.memory import keep_freed_memory
@@ -162,6 +169,10 @@ def input_digests(plan: Plan, layout: Layout) -> dict[str, str]:
     }
     if plan.parent is not None:
         digests["parent"] = read_json(layout.run(plan.parent) / "training.json")["identity"]
+    if (start := plan.recipe.start_file) is not None:
+        if not Path(start).is_file():
+            raise UserError(f"{plan.cell}: init '{plan.recipe.init}': no such file; put it there")
+        digests["start"] = digest_file(start)
     return digests
 
 
@@ -182,6 +193,8 @@ def _train_network(plan: Plan, layout: Layout, task: Task, identity: str, means:
         model = models.build(plan, len(task.corpus.classes))
         if plan.parent is not None:
             models.start_from_run(model, layout.run(plan.parent) / "model.pt")
+        elif plan.recipe.start_file is not None:
+            models.start_from_file(model, plan.recipe.init)
         device = find_device(means.gpus)
         model = synchronised(model.to(device), team)
         sample = torch.from_numpy(task.features(task.rows["train"][:4])).to(device)
