@@ -120,3 +120,42 @@ def test_an_unknown_cell_is_named_with_the_nearest() -> None:
     settings = config.load(ROOT / "config" / "default.yaml")
     with pytest.raises(UserError, match="audioset/htsat/base/seed0"):
         cells.find_cell(settings, "audioset/htsat/bass/seed0")
+
+
+def test_the_full_experiment_has_targets_with_seeds_of_their_own() -> None:
+    settings = config.load(ROOT / "config" / "paper.yaml")
+    small = cells.target_cells(settings, "small")
+    assert {cell.dataset for cell in small} == {*settings.datasets} - {"audioset"}
+    by_kind: dict[tuple[str, str, str, int], int] = {}
+    for cell in small:
+        kind = (cell.dataset, cell.model, cell.variant, cell.fold)
+        by_kind[kind] = by_kind.get(kind, 0) + 1
+    assert min(by_kind.values()) == 6
+    full = cells.target_cells(settings, "full")
+    assert [(cell.model, cell.seed) for cell in full] == [("htsat", 0), ("ast", 0), ("pann", 0)]
+    located = cells.plan(settings, cells.find_cell(settings, "desed/pann/base/seed0"))
+    assert located.model.arguments["variant"] == "decision_max"
+
+
+def test_a_data_set_with_fewer_seeds_lends_its_runs_in_turn() -> None:
+    values = _default()
+    values["datasets"]["audioset"]["seeds"] = [7, 8]
+    settings = config.load(values)
+    names = [f"esc50/htsat/base/fold{k}-seed{k}" for k in range(3)]
+    parents = [cells.plan(settings, cells.find_cell(settings, name)).parent for name in names]
+    assert [parent and parent.seed for parent in parents] == [7, 8, 7]
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "said"),
+    [
+        ("models", "htsat", {"arguments_on": {"esc5": {}}}, "did you mean 'esc50'"),
+        ("targets", "small", {"about": "x", "datasets": ["dessed"]}, "did you mean 'desed'"),
+    ],
+)
+def test_targets_and_arguments_name_known_data_sets(section, key, value, said) -> None:
+    values = _default()
+    values.setdefault(section, {})
+    values[section][key] = {**values[section].get(key, {}), **value}
+    with pytest.raises(UserError, match=said):
+        config.load(values)

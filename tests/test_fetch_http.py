@@ -3,87 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import re
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 
 import httpx
-import numpy as np
 import pytest
+from http_server import BODY, Handler, in_turn, ranged, status, whole
 
 import bench.fetch as fetching
 from bench.fetch import FetchError, Source, fetch, fetch_all
 from bench.files import UserError
 from bench.part_file import open_part
 
-BODY = np.random.default_rng(0).bytes(600_000)
 SHA = hashlib.sha256(BODY).hexdigest()
-Answer = Callable[["Handler"], None]
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Answers each path by the function that the test put under it; logs what it sent."""
-
-    server: Server
-
-    def do_GET(self) -> None:
-        self.server.requests.append((self.path, self.headers.get("Range")))
-        self.server.answers[self.path](self)
-
-    def send(
-        self,
-        body: bytes,
-        *,
-        status: int = 200,
-        declared: int | None = -1,
-        cut: int | None = None,
-        **headers: str,
-    ) -> None:
-        """Send `body`; `declared` lies about its length, `cut` ends it after so many bytes."""
-        self.send_response(status)
-        declared = len(body) if declared == -1 else declared
-        if declared is not None:
-            self.send_header("Content-Length", str(declared))
-        for name, value in headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        self.wfile.write(body[:cut])
-        self.server.sent += len(body[:cut])
-        self.close_connection = True
-
-    def offset(self) -> int:
-        wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        return int(wanted[1]) if wanted else 0
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answers: dict[str, Answer] = {}
-        self.requests: list[tuple[str, str | None]] = []
-        self.sent = 0
-
-    def url(self, path: str, answer: Answer) -> str:
-        self.answers[path] = answer
-        return f"http://127.0.0.1:{self.server_address[1]}{path}"
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -96,36 +29,6 @@ def get(tmp_path: Path) -> Iterator[Callable[..., fetching.Fetched]]:
             return fetch(Source(urls, size, sha256), tmp_path / "clip.bin", **options)
 
         yield run
-
-
-def ranged(body: bytes = BODY, cut: int | None = None, **headers: str) -> Answer:
-    """A server that honours ranges, and closes the connection after `cut` bytes of each answer."""
-
-    def answer(handler: Handler) -> None:
-        offset = handler.offset()
-        if not offset:
-            handler.send(body, cut=cut, **headers)
-        elif offset >= len(body):
-            handler.send(b"", status=416, Content_Range=f"bytes */{len(body)}")
-        else:
-            span = f"bytes {offset}-{len(body) - 1}/{len(body)}"
-            handler.send(body[offset:], status=206, cut=cut, Content_Range=span, **headers)
-
-    return answer
-
-
-def whole(body: bytes = BODY, **options: int | None) -> Answer:
-    """A server that knows no ranges."""
-    return lambda handler: handler.send(body, **options)
-
-
-def status(code: int, **headers: str) -> Answer:
-    return lambda handler: handler.send(b"sorry", status=code, **headers)
-
-
-def in_turn(*answers: Answer) -> Answer:
-    left = list(answers)
-    return lambda handler: (left.pop(0) if len(left) > 1 else left[0])(handler)
 
 
 def assert_right(tmp_path: Path) -> None:

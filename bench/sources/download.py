@@ -6,7 +6,6 @@ with their sizes, nothing is fetched again, and archives need not be kept.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -53,8 +52,10 @@ def bring(
             )  # fmt: skip
     folder, parts = Path(folder), set(parts)
     files = [file for file in entry.files if file.part is None or file.part in parts]
-    digests = {file.name: _held(folder, lock.source(f"{name}/{file.name}", file), file.name)
-               for file in files}  # fmt: skip
+    digests = {
+        file.name: _held(folder, file.name, lock.promise(f"{name}/{file.name}", file).sha256)
+        for file in files
+    }
     due = [file for file in files if digests[file.name] is None]
     if due:
         sources = {
@@ -73,13 +74,13 @@ def _place(folder: Path, file: Download) -> Path:
     return folder / DOWNLOADS / file.name if file.unpack else folder / file.name
 
 
-def _held(folder: Path, source: Source, name: str) -> str | None:
-    """sha256 of the file that gave what lies here, if all of it does."""
+def _held(folder: Path, name: str, sha256: str | None) -> str | None:
+    """sha256 of the file that gave what lies here, if all of it does and it is the right one."""
     note = folder / ".fetched" / f"{name}.json"
     if not note.exists():
         return None
     facts = read_json(note)
-    if source.sha256 not in (None, facts["sha256"]):
+    if sha256 not in (None, facts["sha256"]):
         return None
     for path, size in facts["files"].items():
         try:
@@ -94,20 +95,16 @@ def _source(
     name: str, file: Download, lock: LockFile, folders: list[str | Path], client: httpx.Client
 ) -> Source:
     """What is known of a file, Zenodo's own figures included, and every place that may have it."""
-    source = lock.source(f"{name}/{file.name}", file)
     here = [path for path in (Path(place) / file.name for place in folders) if path.is_file()]
-    urls = (*map(str, here), *source.urls)
+    urls = (*map(str, here), *file.urls)
     if not urls:
         raise UserError(f"{file.name}: {file.manual}")
-    source = dataclasses.replace(source, urls=urls)
-    if file.zenodo is None or source.sha256 is not None:
-        return source
+    size, sha256 = lock.promise(f"{name}/{file.name}", file)
+    if file.zenodo is None or sha256 is not None:
+        return Source(urls, size, sha256)
     published = _published(file, client)
-    return dataclasses.replace(
-        source,
-        size=source.size if source.size is not None else published.get("size"),
-        md5=str(published.get("checksum", "")).removeprefix("md5:") or None,
-    )
+    md5 = str(published.get("checksum", "")).removeprefix("md5:") or None
+    return Source(urls, published.get("size", size), md5=md5)
 
 
 def _published(file: Download, client: httpx.Client) -> dict[str, Any]:

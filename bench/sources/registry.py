@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from pydantic import Field, model_validator
 
@@ -18,9 +18,6 @@ from bench.config import read_yaml
 from bench.files import UserError, read_json, write_json
 from bench.locks import hold
 from bench.strict import Strict, parse
-
-if TYPE_CHECKING:
-    from bench.fetch import Source
 
 FOLDER = ROOT / "config" / "registry"
 DATA = FOLDER / "data.yaml"
@@ -145,6 +142,13 @@ def find_entry(name: str, path: str | Path = DATA) -> Entry:
     return entries[name]
 
 
+class Promise(NamedTuple):
+    """Bytes and sha256 of a file; None where nobody stated them."""
+
+    bytes: int | None
+    sha256: str | None
+
+
 class LockFile:
     """sha256 and bytes of first downloads, by "ENTRY/FILE"; a file to be committed."""
 
@@ -155,22 +159,16 @@ class LockFile:
         """Everything that was recorded."""
         return read_json(self.path) if self.path.exists() else {}
 
-    def source(self, key: str, file: Download) -> Source:
+    def promise(self, key: str, file: Download) -> Promise:
         """What a file must be, as published or as recorded.
 
         Raises:
             UserError: the record contradicts what is published.
         """
-        from bench.fetch import Source  # late: the HTTP client is not needed to list jobs
-
         known = self.read().get(key, {})
         if file.sha256 is not None and known.get("sha256", file.sha256) != file.sha256:
             raise UserError(f"{self.path}: {key} has another sha256 than the registry states")
-        return Source(
-            file.urls,
-            size=known.get("bytes", file.bytes),
-            sha256=known.get("sha256", file.sha256),
-        )
+        return Promise(known.get("bytes", file.bytes), known.get("sha256", file.sha256))
 
     def record(self, key: str, sha256: str, size: int) -> None:
         """Note a first download; what is recorded already stays."""

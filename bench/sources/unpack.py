@@ -95,6 +95,8 @@ def _extract(
                 f"{archive}: {member.name} is larger than it says, or the archive unpacks to more "
                 f"than {GROWTH} times its size; not unpacked"
             )
+        if size < member.size:
+            raise UserError(f"{archive}: {member.name} ends early; fetch the archive again")
         left -= size
         written[path] = size
         on_bytes(size)
