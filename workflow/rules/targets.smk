@@ -6,7 +6,10 @@ for target in settings.targets:
         name:
             target
         input:
-            [layout.run(cell) / "record.json" for cell in target_cells(settings, target)],
+            [
+                layout.run(cell) / "record.json"
+                for cell in target_cells(settings, target)
+            ],
             [
                 layout.corpus(name) / "corpus.json"
                 for name in settings.targets[target].datasets
