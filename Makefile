@@ -18,7 +18,7 @@ export DVC_NO_ANALYTICS := 1
 RUNTIME_STAMP := $(VENV)/.runtime
 TEST_STAMP := $(VENV)/.test
 
-.PHONY: help reproduce test test-system lint ui environment test-environment clean
+.PHONY: help reproduce test test-system lint speed ui environment test-environment clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -41,6 +41,9 @@ lint: test-environment  ## ruff, mypy, snakefmt, snakemake --lint
 	mypy
 	snakefmt --check Snakefile workflow
 	snakemake --lint --configfile config/smoke.yaml
+
+speed: test-environment  ## our models beside installed peers, and what became slower than the committed ratios
+	python -m bench speed --quick --only models --pairs htsat/official htsat/clap pann/official --against docs/speed.json
 
 ui: environment  ## the MLflow UI on 127.0.0.1:5000
 	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///results/$(PROFILE)/mlflow.db

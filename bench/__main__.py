@@ -32,6 +32,7 @@ VERBS = {
     "train": Verb("bench.train", "train one run and score its clips"),
     "evaluate": Verb("bench.evaluate", "turn a run's scores into its record"),
     "cost": Verb("bench.cost", "measure one full-size model for a few steps"),
+    "speed": Verb("bench.speed", "time our models beside installed peers", profile=False),
     "track": Verb("bench.tracking", "bring the MLflow store up to date with the records"),
     "report": Verb("reports.build", "write the report and the tables"),
     "check": Verb("bench.preflight", "whether anything stands in the way of a profile"),

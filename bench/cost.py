@@ -83,7 +83,7 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
         "parameters": parameters,
         "published_parameters": published,
         "activation_bytes_per_clip": activations / settings.batch_size,
-        "macs_per_clip": _multiply_adds(model, shape) / settings.batch_size,
+        "macs_per_clip": multiply_adds(model, shape) / settings.batch_size,
         "train_clips_per_second": settings.batch_size / train_seconds,
         "inference_clips_per_second": settings.batch_size / inference_seconds,
         "peak_memory_mb": torch.cuda.max_memory_allocated(device) / 2**20
@@ -111,7 +111,7 @@ def _median_seconds(step: Any, repeats: int, device: torch.device) -> float:
     return statistics.median(times[1:])
 
 
-def _multiply_adds(model: torch.nn.Module, shape: tuple[int, ...]) -> float:
+def multiply_adds(model: torch.nn.Module, shape: tuple[int, ...]) -> float:
     """Half of the floating-point operations that torch counts in one forward pass.
 
     Counted on the meta device: shapes alone, nothing is computed. The model's weights are lost.

@@ -1,0 +1,113 @@
+"""Measuring on machines that are never quiet: interleaved rounds, ratios of pairs, own peaks."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+
+Step = Callable[[], Any]
+
+
+def interleaved(steps: Mapping[str, Step], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each step in each round; every round runs all of them, in turning order.
+
+    One round before warms up: it allocates what stays (optimizer state, caches).
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    names = list(steps)
+    for turn in range(rounds + 1):
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            _synchronize()
+            start = time.perf_counter()
+            steps[name]()
+            _synchronize()
+            if turn:
+                seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median, smallest and largest."""
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
+def ratios(slow: list[float], fast: list[float]) -> dict[str, float]:
+    """How many times faster `fast` is: spread of the ratios of each round."""
+    return spread([a / b for a, b in zip(slow, fast, strict=True)])
+
+
+def slope(sizes: list[float], seconds: list[float]) -> float:
+    """Least-squares slope of log seconds over log size: 1 is linear growth, 0 none."""
+    import numpy as np
+
+    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+
+
+def matmul_peak(device: torch.device, dtype: torch.dtype, repeats: int = 8) -> float:
+    """Floating-point operations per second of the fastest of some large matrix products."""
+    size = 8192 if device.type == "cuda" else 2048
+    a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    seconds = interleaved({"product": lambda: a @ b}, repeats)["product"]
+    return 2 * size**3 / min(seconds)
+
+
+def peak_memory(step: Step, device: torch.device) -> int | None:
+    """Bytes that `step` takes at its highest, over what is held before it; None where unknown."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        step()
+        return torch.cuda.max_memory_allocated(device) - before
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # VmHWM starts anew
+        before = _resident("VmHWM")
+        step()
+        return _resident("VmHWM") - before
+    except (OSError, KeyError):
+        return None
+
+
+def _resident(field: str) -> int:
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    fields = dict(line.split(":", 1) for line in lines)
+    return int(fields[field].split()[0]) * 1024
+
+
+def _synchronize() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+class EnergyCounter:
+    """Joules that GPU 0 has used, by NVML's counter; `joules` is None where there is none."""
+
+    def __init__(self) -> None:
+        self._nvml = self._device = None
+        with suppress(OSError, AttributeError):
+            nvml = ctypes.CDLL("libnvidia-ml.so.1")
+            device = ctypes.c_void_p()
+            if nvml.nvmlInit_v2() == 0 and (
+                nvml.nvmlDeviceGetHandleByIndex_v2(0, ctypes.byref(device)) == 0
+            ):
+                self._nvml, self._device = nvml, device
+
+    def joules(self) -> float | None:
+        """The counter's state."""
+        if self._nvml is None:
+            return None
+        millijoules = ctypes.c_ulonglong()
+        call = self._nvml.nvmlDeviceGetTotalEnergyConsumption
+        if call(self._device, ctypes.byref(millijoules)):
+            return None
+        return millijoules.value / 1000

@@ -1,0 +1,104 @@
+"""The speed comparison: equality first, ratios of turns, and the guard. No time is asserted."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bench import peers, speed, timing
+from bench.__main__ import main
+from bench.peers import Pair, Side, check_equal
+
+
+def pair(scale: float = 1.0) -> Pair:
+    """A linear layer and its twin, which may be off by a factor."""
+    torch.manual_seed(0)
+    ours = nn.Linear(4, 3)
+    twin = copy.deepcopy(ours)
+    twin.weight.data *= scale
+    return Pair(Side(ours, (4,), ours), Side(twin, (4,), twin), lambda x: x)
+
+
+@pytest.fixture
+def twins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "PAIRS", {"twin": ("htsat", "its twin", pair)})
+    monkeypatch.setattr(timing, "matmul_peak", lambda device, dtype: 1e9)
+
+
+def test_unequal_sides_are_refused_before_anything_is_timed() -> None:
+    assert check_equal(pair()) == 0
+    with pytest.raises(speed.UserError, match="differ by"):
+        check_equal(pair(scale=1.5))
+
+
+def test_steps_take_turns_and_the_first_round_is_not_counted() -> None:
+    seen: list[str] = []
+    seconds = timing.interleaved({n: lambda n=n: seen.append(n) for n in "abc"}, 2)
+    assert seen == list("abcbcacab")
+    assert {name: len(values) for name, values in seconds.items()} == {"a": 2, "b": 2, "c": 2}
+
+
+def test_ratios_pair_the_rounds() -> None:
+    # The machine was half as fast in the second round: the ratio does not see it.
+    assert timing.ratios([2.0, 4.0], [1.0, 2.0]) == {"median": 2.0, "min": 2.0, "max": 2.0}
+
+
+def test_slope_is_the_exponent() -> None:
+    sizes = [1.0, 2.0, 8.0]
+    assert timing.slope(sizes, [3 * size**2 for size in sizes]) == pytest.approx(2)
+
+
+def test_peak_memory_sees_what_a_step_takes() -> None:
+    found = timing.peak_memory(lambda: np.ones(64 * 2**20, np.uint8), torch.device("cpu"))
+    assert found is None or 60 * 2**20 < found < 100 * 2**20
+
+
+def test_every_figure_of_a_pair_is_there(
+    twins: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "speed.json"
+    assert main(["speed", "--only", "models", "--quick", "--output", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert "| twin | training | 1 |" in printed
+    found = json.loads(path.read_text())
+    (row,) = found["pairs"]
+    assert row["macs_per_clip"] == 12
+    assert row["saved_activation_bytes_per_clip"]["ours fp32"] == 0  # its input is the batch
+    training, inference = row["points"]
+    assert (training["mode"], inference["mode"]) == ("training", "inference")
+    for point in row["points"]:
+        assert set(point["clips_per_second"]) == {
+            f"{side} {precision}" for side in ("ours", "peer") for precision in ("fp32", "bf16")
+        }
+    work = {"training": 72, "inference": 24}  # operations per clip
+    for point in row["points"]:
+        rate = point["clips_per_second"]["ours fp32"]["median"]
+        share = point["share_of_peak"]["ours fp32"]
+        assert share == pytest.approx(work[point["mode"]] * rate / 1e9)
+
+
+def test_the_guard_names_what_became_slower(
+    twins: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "speed.json"
+    main(["speed", "--only", "models", "--quick", "--output", str(path)])
+    earlier = json.loads(path.read_text())
+    assert speed.regressions(earlier, earlier) == []
+    faster = copy.deepcopy(earlier)
+    before = faster["pairs"][0]["points"][0]["times_peer_fp32"]["ours bf16"]
+    before["median"] *= 1000
+    path.write_text(json.dumps(faster))
+    capsys.readouterr()
+    assert main(["speed", "--only", "models", "--quick", "--against", str(path)]) == 1
+    assert "slower than it was: twin training 1 ours bf16" in capsys.readouterr().out
+
+
+def test_an_unknown_pair_is_named(twins: None, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["speed", "--only", "models", "--pairs", "htsat/none"]) == 2
+    assert "unknown pair 'htsat/none'; valid: twin" in capsys.readouterr().err
