@@ -8,7 +8,7 @@ import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
-from bench import config, registry
+from bench import config, energy, registry
 from bench.cells import Layout
 from bench.files import UserError, write_json
 from bench.memory import keep_freed_memory
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, Any]:
-    """Parameters, saved activations, multiply-adds, speed and memory of one full-size model.
+    """Parameters, saved activations, multiply-adds, speed, memory and energy of a full-size model.
 
     Speed is the median over `settings.steps` training steps (forward, backward, AdamW) and as many
     inference passes, after one warm-up of each, on random features.
@@ -55,6 +55,7 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
     arguments = dict(settings.models[name])
     constructor = registry.find(arguments.pop("architecture"), registry.ARCHITECTURES)
     published = arguments.pop("published_parameters", None)
+    arguments.pop("published_training_clips", None)  # the report's: what a training would see
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = constructor(settings.classes, **arguments)
     model.to(device)
@@ -73,7 +74,9 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
 
     model.train()
     activations = saved_activation_bytes(model, features)
+    spent = energy.meter(_uuid(device))
     train_seconds = _median_seconds(train, settings.steps, device)
+    joules = spent() / ((settings.steps + 1) * settings.batch_size) if spent else None
     model.eval()
     inference_seconds = _median_seconds(infer, settings.steps, device)
     on_gpu = device.type == "cuda"
@@ -85,6 +88,7 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
         "activation_bytes_per_clip": activations / settings.batch_size,
         "macs_per_clip": multiply_adds(model, shape) / settings.batch_size,
         "train_clips_per_second": settings.batch_size / train_seconds,
+        "train_joules_per_clip": joules,
         "inference_clips_per_second": settings.batch_size / inference_seconds,
         "peak_memory_mb": torch.cuda.max_memory_allocated(device) / 2**20
         if on_gpu
@@ -96,6 +100,15 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
         "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",
         "provenance": {**source(), **environment()},
     }
+
+
+def _uuid(device: torch.device) -> str | None:
+    """The name by which the driver knows a GPU; None for the CPU."""
+    import torch
+
+    if device.type != "cuda":
+        return None
+    return str(torch.cuda.get_device_properties(device).uuid)
 
 
 def _median_seconds(step: Any, repeats: int, device: torch.device) -> float:

@@ -19,12 +19,33 @@ COLUMNS = tuple(
         ("multiply_adds_G", "GMAC per clip", 1e-9, False, "GMAC"),
         ("activations_MB_per_clip", "activations (MB per clip)", MEGA, False, "act. (MB)"),
         ("peak_memory_MB", "peak memory (MB)", 1.0, True, "peak (MB)"),
-        ("train_clips_per_s", "training (clips/s)", 1.0, True, "train (clips/s)"),
-        ("inference_clips_per_s", "inference (clips/s)", 1.0, False, "infer (clips/s)"),
-        ("step_s", "training step (s)", 1.0, False, "step (s)"),
+        ("train_clips_per_s", "training (clips/s)", 1.0, True, "train (/s)"),
+        ("inference_clips_per_s", "inference (clips/s)", 1.0, False, "infer (/s)"),
         ("training_hours", "training hours", 1.0, True, "hours"),
+        ("energy_J_per_clip", "energy (J per clip)", 1.0, False, "J/clip"),
+        ("projected_hours", "projected hours", 1.0, False, "proj. h"),
     )
 )
+CARDS_GIB = (12, 24, 32, 80)
+BATCHES = tuple(
+    Column(f"largest_batch_{size}GB", f"batch in {size} GB", 0, spread=False, short=f"{size} GB")
+    for size in CARDS_GIB
+)
+USABLE = 0.9
+"""Share of a card's memory that a training may fill; the rest is for buffers and the driver."""
+BYTES_PER_PARAMETER = 16
+"""Weight, gradient and Adam's two moments in fp32."""
+
+
+def largest_batch(parameters: float, activation_bytes: float, gib: float) -> int:
+    """Clips of which weights, optimizer and kept activations fill USABLE of a card; 0 = none."""
+    room = USABLE * gib * 2**30 - BYTES_PER_PARAMETER * parameters
+    return max(int(room // activation_bytes), 0)
+
+
+def projected_hours(clips: float, clips_per_second: float) -> float:
+    """Hours of a training that sees so many clips at the measured rate, on that one device."""
+    return clips / clips_per_second / 3600
 
 
 def cost_table(results: Results) -> Table:
@@ -39,9 +60,15 @@ def cost_table(results: Results) -> Table:
             "Parameters: those that take part in the output. "
             "Activations: bytes that the backward pass keeps for one clip. "
             "Peak memory: of the process on a CPU (libraries included), of the device otherwise. "
-            "Training hours: of one run, its parent's not included."
+            "Training hours: of one run, its parent's not included. "
+            f"Batch in n GB: the largest for which fp32 weights, gradients, two Adam moments "
+            f"({BYTES_PER_PARAMETER} bytes a parameter) and the measured activations fill "
+            f"{100 * USABLE:.0f} % of n GiB. Energy: of the device or the CPU packages while "
+            "training, where the hardware reports it. Projected hours: full AudioSet on one such "
+            f"device at the measured rate, for the clips that the published training sees "
+            f"({_training_clips(results)})."
         ),
-        columns=COLUMNS,
+        columns=[*COLUMNS[:5], *BATCHES, *COLUMNS[5:]],
         rows=[*_measured_rows(results), *_trained_rows(results)],
         notes=[*_measured_notes(results), f"Runs trained on: {_run_hardware(results)}."],
     )
@@ -70,10 +97,29 @@ def _measured_rows(results: Results) -> list[Row]:
             "peak_memory_MB": Entry(cost["peak_memory_mb"]),
             "train_clips_per_s": Entry(cost["train_clips_per_second"]),
             "inference_clips_per_s": Entry(cost["inference_clips_per_second"]),
-            "step_s": Entry(cost["batch_size"] / cost["train_clips_per_second"]),
+            "energy_J_per_clip": Entry(cost.get("train_joules_per_clip")),
         }
+        entries |= {
+            column.key: Entry(
+                float(largest_batch(cost["parameters"], cost["activation_bytes_per_clip"], size))
+            )
+            for column, size in zip(BATCHES, CARDS_GIB, strict=True)
+        }
+        clips = results.config.cost.models[model].get("published_training_clips")
+        if clips:
+            hours = projected_hours(clips, cost["train_clips_per_second"])
+            entries["projected_hours"] = Entry(hours)
         rows.append(Row(label, entries, (f"cost/{model}",), f"cost/{model}", section))
     return rows
+
+
+def _training_clips(results: Results) -> str:
+    known = (
+        (cost_name(results, model), values.get("published_training_clips"))
+        for model, values in results.config.cost.models.items()
+    )
+    listed = [f"{name} {clips / 1e6:.1f} million" for name, clips in known if clips]
+    return ", ".join(listed) or "none stated"
 
 
 def cost_name(results: Results, model: str) -> str:

@@ -48,6 +48,11 @@ def model_name(config: Config, model: str) -> str:
     return chosen.title or (ARCHITECTURES[model] if model == chosen.architecture else model)
 
 
+def variant_name(config: Config, model: str, variant: str) -> str:
+    """HTS-AT, window 8: a variant of an ablation as a row."""
+    return f"{model_name(config, model)}, {variant.replace('_', ' ').replace('+', ' + ')}"
+
+
 def class_name(name: str) -> str:
     """Alarm_bell_ringing -> Alarm bell ringing."""
     return name.replace("_", " ")

@@ -166,6 +166,16 @@ class Results:
         found = (self.group(dataset, model) for model in self.config.models)
         return [group for group in found if group is not None]
 
+    def variant_groups(self, dataset: str) -> list[Group]:
+        """The ablations' variants of a data set, in the order of models and studies."""
+        found = (
+            self.group(dataset, model, variant)
+            for model in self.config.models
+            for variant in self.config.variants(model, dataset)
+            if variant != "base"
+        )
+        return [group for group in found if group is not None]
+
     def any_group(self, dataset: str) -> Group | None:
         """Some group of the data set, for facts that all its groups share."""
         return next(iter(self.base_groups(dataset)), None)

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from reports import audit, context, published
 from reports.leaders import RULE, significant_best
-from reports.names import METRICS, dataset_name, model_name
+from reports.names import METRICS, dataset_name, model_name, variant_name
 from reports.results import Group, Results
 from reports.summary import summarise
 from reports.tables import DASH, Column, Entry, Row, Table
 
 BASELINES = "Baselines"
+VARIANTS = "Variants (see the ablations)"
 CHANCE_BY_DEFINITION = {"mAUC": 0.5, "d_prime": 0.0}
 PARAMETERS = Column(
     "parameters_M", "params (M)", digits=3, scale=1e-6, significant=True, spread=False
@@ -46,13 +47,15 @@ def classification_table(results: Results, dataset: str) -> Table:
     metrics = ["mAP", "mAUC", "d_prime"] if settings.loss == "bce" else ["accuracy", "mAP"]
     folds = _folds(results, dataset)
     columns = [Column(f"fold_{f}_percent", f"fold {f + 1}", 1, 100.0, spread=False) for f in folds]
-    columns += [metric_column(metric) for metric in metrics]
-    columns += [PARAMETERS, *published_columns(metrics[0])]
+    leading, *others = map(metric_column, metrics)
+    beside, comparison = published_columns(metrics[0])
+    columns = [PARAMETERS, *columns, leading, beside, *others, comparison]
     best = {metric: significant_best(results.base_groups(dataset), metric) for metric in metrics}
     rows = [
         _model_row(results, dataset, model, metrics, folds, best) for model in results.config.models
     ]
     rows.sort(key=lambda row: row.section == BASELINES)
+    rows += _variant_rows(results, dataset, metrics, folds)
     rows += _chance_row(results, dataset, metrics)
     name = dataset_name(results.config, dataset)
     what = "mAP, mAUC and d'" if settings.loss == "bce" else "Accuracy"
@@ -96,17 +99,37 @@ def _model_row(
     if group is None:
         words = Entry(words=context.absent(results, dataset, model))
         return Row(label, {metric_column(metrics[0]).key: words}, section=section)
-    entries = {
+    entries = _figures(group, metrics, folds) | {
         metric_column(m).key: Entry.of(group.summary(m), best=best.get(m) == group.name)
         for m in metrics
     }
+    entries |= published_entries(results, group, metrics[0])
+    return Row(label, entries, group.record_keys, group.name, section)
+
+
+def _variant_rows(
+    results: Results, dataset: str, metrics: Sequence[str], folds: Sequence[int]
+) -> list[Row]:
+    return [
+        Row(
+            variant_name(results.config, group.model, group.variant),
+            _figures(group, metrics, folds),
+            group.record_keys,
+            group.name,
+            VARIANTS,
+        )
+        for group in results.variant_groups(dataset)
+    ]
+
+
+def _figures(group: Group, metrics: Sequence[str], folds: Sequence[int]) -> dict[str, Entry]:
+    """Parameters, and each metric over all runs, the first also by fold."""
+    entries = {metric_column(m).key: Entry.of(group.summary(m)) for m in metrics}
     for fold in folds:
         tested = [r.figure(metrics[0]) for r in group.runs if r.fold == fold]
         known = [value for value in tested if value is not None]
         entries[f"fold_{fold}_percent"] = Entry.of(summarise(known))
-    entries[PARAMETERS.key] = Entry(float(group.first["parameters"]))
-    entries |= published_entries(results, group, metrics[0])
-    return Row(label, entries, group.record_keys, group.name, section)
+    return entries | {PARAMETERS.key: Entry(float(group.first["parameters"]))}
 
 
 def published_entries(results: Results, group: Group, metric: str) -> dict[str, Entry]:

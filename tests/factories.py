@@ -240,6 +240,7 @@ def make_cost(config: Config, model: str) -> None:
             "activation_bytes_per_clip": parameters * 11.0,
             "macs_per_clip": parameters * 400.0,
             "train_clips_per_second": 1.37,
+            "train_joules_per_clip": 12.5,
             "inference_clips_per_second": 4.4,
             "peak_memory_mb": 3100.5,
             "batch_size": config.cost.batch_size,

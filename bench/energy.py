@@ -1,0 +1,60 @@
+"""Energy that the hardware reports: of an NVIDIA GPU through NVML, else of the CPU packages."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+POWERCAP = Path("/sys/class/powercap")
+NVML = "libnvidia-ml.so.1"
+
+
+def meter(gpu: str | None, powercap: Path = POWERCAP) -> Callable[[], float] | None:
+    """A function that gives the joules spent since this call; None where nothing reports them.
+
+    Args:
+        gpu: the UUID of the GPU that does the work; None for work on the CPU, whose packages are
+            counted whole, other processes included (Linux powercap, often readable by root alone).
+    """
+    read = _gpu_counter(gpu) if gpu is not None else _package_counter(powercap)
+    if read is None:
+        return None
+    counter, start = read, read()
+    return lambda: counter() - start
+
+
+def _gpu_counter(uuid: str) -> Callable[[], float] | None:
+    """Joules by nvmlDeviceGetTotalEnergyConsumption (millijoules since the driver was loaded)."""
+    try:
+        nvml = ctypes.CDLL(NVML)
+        device, energy = ctypes.c_void_p(), ctypes.c_ulonglong()
+        named = uuid if uuid.startswith("GPU-") else f"GPU-{uuid}"
+        if nvml.nvmlInit_v2() or nvml.nvmlDeviceGetHandleByUUID(
+            named.encode(), ctypes.byref(device)
+        ):
+            return None
+    except (OSError, AttributeError):
+        return None
+
+    def read() -> float:
+        failed = nvml.nvmlDeviceGetTotalEnergyConsumption(device, ctypes.byref(energy))
+        return float("nan") if failed else energy.value / 1000
+
+    return None if read() != read() else read
+
+
+def _package_counter(powercap: Path) -> Callable[[], float] | None:
+    """Joules of all CPU packages; a counter that wraps within a measurement is put right."""
+    zones = [p for p in sorted(powercap.glob("intel-rapl:*")) if p.name.count(":") == 1]
+    if not zones or not all(os.access(zone / "energy_uj", os.R_OK) for zone in zones):
+        return None
+    limits = {zone: int((zone / "max_energy_range_uj").read_text()) for zone in zones}
+    first = {zone: int((zone / "energy_uj").read_text()) for zone in zones}
+
+    def read() -> float:
+        now = {zone: int((zone / "energy_uj").read_text()) for zone in zones}
+        return sum((now[zone] - first[zone]) % (limits[zone] + 1) for zone in zones) / 1e6
+
+    return read
