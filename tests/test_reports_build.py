@@ -159,7 +159,7 @@ def test_what_a_model_without_times_shows_is_words_not_zero(profile: Config, pag
 def test_every_ablation_figure_equals_a_recomputation_from_records(profile: Config) -> None:
     frame = table(profile, "ablations")
     studies = profile.ablations.values()
-    assert len(frame) == 2 * sum(len(list(study.variants())) for study in studies)  # two metrics
+    assert len(frame) == 2 * sum(len(list(s.variants())) * len(s.models) for s in studies)
     for _, row in frame.iterrows():
         metric = "mAP" if row["section"].endswith("mAP") else "intersection_f1"
         values = {}
@@ -169,6 +169,8 @@ def test_every_ablation_figure_equals_a_recomputation_from_records(profile: Conf
             values[key] = record["metrics"]["test"][metric]["value"]
         differences = [values[row["variant"], s] - values[row["against"], s] for s in (0, 1)]
         assert row["difference"] == pytest.approx(np.mean(differences))
+        for column, variant in (("value", row["variant"]), ("reference", row["against"])):
+            assert row[column] == pytest.approx(np.mean([values[variant, s] for s in (0, 1)]))
         assert row["smallest_p"] == 0.5
         assert 0.5 <= row["p"] <= row["p_holm"] <= 1
         assert row["pairs"] == 2
@@ -179,6 +181,20 @@ def test_every_cost_figure_equals_its_record(profile: Config) -> None:
     measured = frame[frame["section"].str.startswith("Full size")]
     assert list(measured["parameters_M"]) == [29.963431, 87.728641, 80.753615]
     assert list(measured["published_parameters_M"]) == [31, 87, 81]
+    for _, row in measured.iterrows():
+        path = Layout.of(profile).results / f"{row['records']}.json"
+        cost = json.loads(path.read_text())
+        assert row["multiply_adds_G"] == pytest.approx(cost["macs_per_clip"] / 1e9)
+        assert row["activations_MB_per_clip"] == pytest.approx(
+            cost["activation_bytes_per_clip"] / 1e6
+        )
+        assert row["train_clips_per_s"] == cost["train_clips_per_second"]
+        assert row["inference_clips_per_s"] == cost["inference_clips_per_second"]
+        assert row["energy_J_per_clip"] == cost["train_joules_per_clip"]
+        room = 0.9 * 24 * 2**30 - 16 * cost["parameters"]
+        assert row["largest_batch_24GB"] == room // cost["activation_bytes_per_clip"]
+        seen = profile.cost.models[cost["model"]]["published_training_clips"]
+        assert row["projected_hours"] == pytest.approx(seen / cost["train_clips_per_second"] / 3600)
     for _, row in frame[frame["section"].str.startswith("Runs of")].iterrows():
         costs = pd.DataFrame(
             [json.loads((f / "record.json").read_text())["cost"] for f in runs(profile, row)]
