@@ -35,6 +35,7 @@ VERBS = {
     "speed": Verb("bench.speed", "time our models beside installed peers", profile=False),
     "track": Verb("bench.tracking", "bring the MLflow store up to date with the records"),
     "report": Verb("reports.build", "write the report and the tables"),
+    "compare": Verb("reports.changes", "what changed between the reports of two commits"),
     "check": Verb("bench.preflight", "whether anything stands in the way of a profile"),
     "plan": Verb("bench.plan", "jobs, hours and disk ahead"),
     "status": Verb("bench.status", "what ran, what runs, what is left"),

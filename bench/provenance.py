@@ -44,8 +44,9 @@ def source() -> dict[str, Any]:
     """Git commit, whether the tree differs from it, and a digest of the difference.
 
     All three are None outside a git checkout (a release archive), which the report then says.
+    Committed reports do not count: each run would change them, and nothing reads them.
     """
-    difference = _git("diff", "HEAD")
+    difference = _git("diff", "HEAD", "--", ".", ":(exclude)reports/out")
     return {
         "git_sha": _git("rev-parse", "HEAD"),
         "dirty": None if difference is None else bool(difference),

@@ -70,6 +70,29 @@ def fold_interval(values: ArrayLike, test_share: float, level: float = 0.95) -> 
     )
 
 
+def welch_interval(
+    values: ArrayLike, mean: float, sd: float, n: int, level: float = 0.95
+) -> Interval:
+    """Interval of the mean of `values` less a mean of which only (mean, sd, n) is known.
+
+    Variances need not be equal. Source: Welch, Biometrika 1947.
+
+    Args:
+        mean, sd, n: the other sample's mean, standard deviation and size (at least 2).
+    """
+    v = _sample(values)
+    difference, low, high = float(v.mean() - mean), math.nan, math.nan
+    if len(v) > 1 and n > 1:
+        parts = v.var(ddof=1) / len(v), sd**2 / n
+        total = sum(parts)
+        weights = parts[0] ** 2 / (len(v) - 1) + parts[1] ** 2 / (n - 1)
+        half = 0.0
+        if total > 0:
+            half = float(stdtrit(total**2 / weights, (1 + level) / 2) * math.sqrt(total))
+        low, high = difference - half, difference + half
+    return Interval(difference, low, high, level, len(v), "Welch t", "new seeds of both")
+
+
 def hierarchical_bootstrap(
     metric: Callable[[int, NDArray[np.int64]], Floats],
     seeds: int,

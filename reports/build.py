@@ -10,7 +10,10 @@ from bench.files import UserError, write_text
 from reports import rescored
 from reports.ablations import ablation_table, effects
 from reports.audit import audit_table
+from reports.changes import write_metrics
 from reports.checks import chance_checks, chance_table, trivial_checks, trivial_table
+from reports.claims import claims
+from reports.claims_page import claims_table, render_claims
 from reports.comparisons import comparison_table, comparisons
 from reports.cost_table import cost_table
 from reports.event_tables import localization_table
@@ -35,7 +38,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def build(settings: config.Config) -> Path:
-    """Write <report>/index.html and <report>/tables/*.{md,tex,csv}; returns the page's path.
+    """Write index.html, claims.html, metrics.json and tables/*.{md,tex,csv}, the report.
+
+    Returns the path of the page.
 
     Absent, stale or unlike records do not stop the report: it names each and why.
 
@@ -57,6 +62,9 @@ def build(settings: config.Config) -> Path:
     tables.append(comparison_table(results, comparisons(results, found)))
     scored_again = rescored.load(results)
     tables += [rescored.rescore_table(scored_again)] if scored_again else []
+    checked = claims(results)
+    claimed = claims_table(results, checked)
+    tables.append(claimed)
     said = findings(results, found, chance, trivial)
     for table in tables:
         for suffix, text in (
@@ -65,7 +73,9 @@ def build(settings: config.Config) -> Path:
             ("csv", to_csv(table)),
         ):
             write_text(results.layout.report / "tables" / f"{table.name}.{suffix}", text)
+    write_metrics(results)
     page = results.layout.report / "index.html"
+    write_text(page.with_name("claims.html"), render_claims(results, claimed, checked))
     write_text(page, render(results, tables, found, said))
     for problem in problems(results):
         print(f"report: {problem}", flush=True)

@@ -6,6 +6,9 @@ from dataclasses import replace
 
 from reports.results import Group, Run
 
+HAND = "decided_by_hand"
+"""Mark of such runs: their protocol shares the published one's thresholds."""
+
 
 def at_hand_set(group: Group) -> Group | None:
     """The same runs decided by a published list of thresholds; None where that was not asked for.
@@ -15,7 +18,10 @@ def at_hand_set(group: Group) -> Group | None:
     if not all("hand_set" in run.values for run in group.runs):
         return None
     runs = tuple(
-        Run({**run.values, "metrics": {"test": run.values["hand_set"]["metrics"]}}, run.folder)
+        Run(
+            {**run.values, "metrics": {"test": run.values["hand_set"]["metrics"]}, HAND: True},
+            run.folder,
+        )
         for run in group.runs
     )
     return replace(group, runs=runs)

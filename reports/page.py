@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from reports import audit, charts, context, provenance
 from reports.ablations import Effect
@@ -16,6 +16,10 @@ from reports.names import dataset_name, short_dataset_name
 from reports.results import Results
 from reports.soundscapes import gallery
 from reports.tables import Table, to_csv, to_markdown
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
 
 TEMPLATES = Path(__file__).with_name("templates")
 BANNERS = {
@@ -35,44 +39,61 @@ BANNERS = {
 CHECKS = ("protocol", "chance", "without_times", "comparisons", "intervals")
 
 
-def render(
-    results: Results, tables: list[Table], effects: list[Effect], found: list[Finding]
-) -> str:
-    """The page's HTML, from all tables of the report."""
+def environment() -> Environment:
+    """Where the templates lie and how they escape."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
 
-    environment = Environment(
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["anchor"] = provenance.anchor
+    made.filters["anchor"] = provenance.anchor
+    return made
+
+
+def style() -> Markup:
+    """The style sheet, as it is."""
+    from markupsafe import Markup
+
+    return Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
+
+
+def render(
+    results: Results, tables: list[Table], effects: list[Effect], found: list[Finding]
+) -> str:
+    """The page's HTML, from all tables of the report."""
+    from markupsafe import Markup
+
     named = {table.name: table for table in tables}
-    return environment.get_template("index.html").render(
-        title=results.config.title,
-        profile=results.config.profile,
-        banner=BANNERS[results.config.data_kind],
-        seeds=context.seeds_sentence(results),
-        spread=context.SPREAD,
-        style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
-        script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
-        findings=found,
-        problems=problems(results),
-        tasks=[_task(results, named[dataset]) for dataset in results.config.datasets],
-        checks=[
-            named[name] for name in ("protocol", "chance", "without_times") if named[name].rows
-        ],
-        rescored=named.get("rescore"),
-        ablations=named["ablations"],
-        forests=charts.forests(results, effects),
-        curves=_drawn(charts.learning_curves(results, d) for d in results.config.datasets),
-        cost=named["cost"],
-        cost_charts=_drawn(charts.accuracy_against_cost(results, name) for name in charts.COSTS),
-        sources=provenance.sources(results),
-        downloads=downloads,
+    return (
+        environment()
+        .get_template("index.html")
+        .render(
+            title=results.config.title,
+            profile=results.config.profile,
+            banner=BANNERS[results.config.data_kind],
+            seeds=context.seeds_sentence(results),
+            spread=context.SPREAD,
+            style=style(),
+            script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
+            findings=found,
+            problems=problems(results),
+            tasks=[_task(results, named[dataset]) for dataset in results.config.datasets],
+            checks=[named[name] for name in CHECKS if named[name].rows],
+            rescored=named.get("rescore"),
+            ablations=named["ablations"],
+            forests=charts.forests(results, effects),
+            curves=_drawn(charts.learning_curves(results, d) for d in results.config.datasets),
+            cost=named["cost"],
+            cost_charts=_drawn(
+                charts.accuracy_against_cost(results, name) for name in charts.COSTS
+            ),
+            sources=provenance.sources(results),
+            downloads=downloads,
+        )
     )
 
 

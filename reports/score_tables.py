@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from reports import audit, context, published
+from reports import context, published
 from reports.leaders import RULE, significant_best
 from reports.names import METRICS, dataset_name, model_name, variant_name
 from reports.results import Group, Results
@@ -135,16 +135,10 @@ def _figures(group: Group, metrics: Sequence[str], folds: Sequence[int]) -> dict
 def published_entries(results: Results, group: Group, metric: str) -> dict[str, Entry]:
     """The published figure beside a group's, and the verdict on the two."""
     figure, comparison = published_columns(metric)
-    entry = published.beside(results.config, group.model, group.dataset)
-    value = entry.figure(metric) if entry else None
-    if entry is None or value is None:
+    found = published.against(results, group, metric)
+    if found is None:
         return {figure.key: Entry(), comparison.key: Entry(words=DASH)}
-    verdict = published.compare(
-        group.figures(metric),
-        value,
-        published.MARGINS[metric],
-        published.differences(results.config, group, entry, audit.broken(results, group)),
-    )
+    _, value, verdict = found
     return {figure.key: Entry(value), comparison.key: Entry(words=str(verdict))}
 
 

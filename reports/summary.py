@@ -46,12 +46,13 @@ def summarise(
     if test_share is None:
         interval = t_interval(values)
     else:
-        interval = fold_interval(_fold_means(values, folds), test_share)
+        interval = fold_interval(fold_means(values, folds), test_share)
     sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
     return Summary(tuple(values), math.fsum(values) / len(values), sd, *_limits(interval))
 
 
-def _fold_means(values: Sequence[float], folds: Sequence[int]) -> list[float]:
+def fold_means(values: Sequence[float], folds: Sequence[int]) -> list[float]:
+    """The mean of each fold's values, in the order of first appearance."""
     by_fold: dict[int, list[float]] = defaultdict(list)
     for value, fold in zip(values, folds, strict=True):
         by_fold[fold].append(value)

@@ -163,7 +163,11 @@ def test_published_figures_have_a_source_a_protocol_and_one_place() -> None:
 
 
 def test_a_real_profile_is_compared_unless_the_protocol_differs(tmp_path: Path) -> None:
-    config = factories.make_config(tmp_path, data_kind="real")
+    small = factories.make_config(tmp_path, data_kind="real")
+    models = small.model_dump(mode="json")["models"]
+    for model in models.values():
+        model["arguments"].pop("preset", None)
+    config = factories.make_config(tmp_path, data_kind="real", models=models)
     coverage = {"found": 90, "listed": 100, "excluded": 0}
     entry = published.beside(config, "pann", "audioset")
     assert entry is not None
@@ -171,6 +175,9 @@ def test_a_real_profile_is_compared_unless_the_protocol_differs(tmp_path: Path) 
     assert published.differences(config, made, entry) == ["90 of 100 clips are available"]
     whole = Group("audioset", "pann", "base", (run(coverage={**coverage, "found": 99}),), 1)
     assert published.differences(config, whole, entry) == []
+    size = ["preset tiny, not the published size"]
+    assert published.differences(small, whole, entry) == size
+    assert published.differences(config, whole, entry, ["broken"]) == ["broken"]
     other = published.beside(config, "htsat", "audioset")
     assert other is not None
     assert "10-shift test-time augmentation" in published.differences(config, whole, other)

@@ -30,6 +30,7 @@ from bench.statistics import (
     sign_flip_p,
     smallest_p,
     t_interval,
+    welch_interval,
     wilcoxon_p,
 )
 
@@ -58,6 +59,15 @@ def test_t_interval_covers_its_own_estimand(size):
     intervals = [t_interval(values) for values in samples(2000, size, seed=size)]
     covered = np.mean([interval.low <= 0 <= interval.high for interval in intervals])
     assert 0.93 <= covered <= 0.97
+
+
+def test_welch_interval_equals_scipy():
+    values, other = samples(2, 7)[0] + 2, samples(2, 4, 9)[1][:4] * 3
+    found = welch_interval(values, other.mean(), other.std(ddof=1), 4, 0.9)
+    expected = stats.ttest_ind(values, other, equal_var=False).confidence_interval(0.9)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
+    assert np.isnan(welch_interval([1.0], 0.5, 0.1, 3).low)
+    assert welch_interval([1.0, 1.0], 1.0, 0.0, 3).high == 0
 
 
 def test_fold_interval_by_hand():

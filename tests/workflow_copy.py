@@ -35,8 +35,9 @@ outputs = {
     "train": [run / n for n in ("model.pt", "metrics.jsonl", "scores.npz", "training.json")],
     "evaluate": [run / "record.json"],
     "cost": [results / "cost" / f"{run.name}.json"],
+    "rescore": [results / "rescore.json"],
     "track": [results / "mlflow.json"],
-    "report": [report / "index.html"],
+    "report": [report / name for name in ("index.html", "claims.html", "metrics.json")],
     "check": [],
 }
 for path in outputs[verb]:

@@ -40,6 +40,8 @@ rule report:
             caption="../report/page.rst",
             category="Report",
         ),
+        claims=layout.report / "claims.html",
+        metrics=layout.report / "metrics.json",
     log:
         LOGS / "report.log",
     conda:

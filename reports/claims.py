@@ -1,0 +1,273 @@
+"""The claims of the HTS-AT paper, one by one: what was published, what was measured, a verdict.
+
+Every claim is listed in every profile. Where a profile cannot speak to one, its verdict says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from reports import published, rescored
+from reports.ablations import paired
+from reports.claim import (
+    CLAIMS,
+    FIGURES,
+    NOT_MEASURED,
+    PAPER,
+    Claim,
+    entry_beside,
+    groups_of,
+    make_claim,
+    printed,
+    why_unlike,
+)
+from reports.cost_claims import cost_claims
+from reports.findings import figure_words, sentence
+from reports.hand_set import at_hand_set
+from reports.names import ARCHITECTURES, DATASETS, METRICS, model_name, short_dataset_name
+from reports.published import Kind, Verdict
+from reports.results import Group, Results
+from reports.score_tables import metric_column
+
+LEADING = {
+    "audioset": "mAP",
+    "esc50": "accuracy",
+    "speechcommands": "accuracy",
+    "desed": "intersection_f1",
+}
+RIVALS = (
+    ("audioset", "ast"),
+    ("audioset", "pann"),
+    ("esc50", "ast"),
+    ("esc50", "pann"),
+    ("speechcommands", "ast"),
+    ("desed", "pann"),
+)
+"""Data sets and models that the paper sets HTS-AT beside, with a figure for both."""
+GAP_MARGIN = 0.01
+"""mAP by which a difference may miss the published one."""
+
+
+def claims(results: Results) -> list[Claim]:
+    """Every claim of the paper, then every published figure that a model stands beside."""
+    found = [
+        *_ranks(results),
+        _ast_cannot_localize(results),
+        _no_pretraining(results),
+        _token_semantic(results),
+        *cost_claims(results),
+        *_rescored(results),
+    ]
+    return [*found, *_figures(results)]
+
+
+def _measured(group: Group | None, metric: str, name: str) -> str:
+    summary = group.summary(metric) if group else None
+    return f"{name} {figure_words(summary, metric)}" if summary else f"{name}: no figure"
+
+
+def _ranks(results: Results) -> Iterator[Claim]:
+    for loader, rival in RIVALS:
+        metric, name = LEADING[loader], ARCHITECTURES[rival]
+        own, other = entry_beside("htsat", loader), entry_beside(rival, loader)
+        ours, theirs = own.figure(metric), other.figure(metric)
+        assert ours is not None
+        assert theirs is not None
+        column = metric_column(metric)
+        text = f"On {DATASETS[loader]}, HTS-AT is as good as {name} or better ({METRICS[metric]})"
+        said = (
+            f"HTS-AT {column.text(ours)} ({own.source}), {name} {column.text(theirs)} "
+            f"({other.source}): a difference of {column.text(ours - theirs)}"
+        )
+        key = f"rank-{loader}-{rival}"
+        mine, beside = (
+            dict(groups_of(results, "htsat", loader)),
+            dict(groups_of(results, rival, loader)),
+        )
+        places = [place for place in mine if place in beside]
+        if not places:
+            yield make_claim(key, text, said, "no such models in this profile", NOT_MEASURED)
+        for place in places:
+            first, second = mine[place], beside[place]
+            measured = f"{_measured(first, metric, 'HTS-AT')}, {_measured(second, metric, name)}"
+            gap = paired(first, second, metric) if first and second else None
+            verdict = NOT_MEASURED
+            if first and second and gap:
+                measured += f"; paired difference {column.text(gap.mean)} {column.interval(gap)}"
+                verdict = published.compare(
+                    gap.values,
+                    ours - theirs,
+                    published.MARGINS[metric],
+                    [
+                        *why_unlike(results, first, own),
+                        *why_unlike(results, second, other),
+                    ],
+                )
+            where = "" if len(places) == 1 else f" [{place}]"
+            yield make_claim(
+                f"{key}{where}", text + where, said, measured, verdict, [first, second]
+            )
+
+
+def _ast_cannot_localize(results: Results) -> Claim:
+    groups = [group for _, group in groups_of(results, "ast", "desed") if group is not None]
+    verdict, measured = NOT_MEASURED, "no AST on DESED in this profile"
+    if groups:
+        located = [group.name for group in groups if group.can_localize]
+        measured = "AST gives clip scores alone: no frame output to score"
+        verdict = Verdict("reproduced", "a property of the architecture, whatever the data")
+        if located:
+            measured = f"{', '.join(located)} gave frame scores"
+            verdict = Verdict("below", "a frame output was found")
+    return make_claim(
+        "ast-cannot-localize",
+        "AST with its class token cannot locate events in time",
+        "no localization figure for AST (section 3.3)",
+        measured,
+        verdict,
+        groups,
+    )
+
+
+def _variants(
+    results: Results, changed: Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
+) -> Iterator[tuple[Group, Group]]:
+    """(variant, base) groups of HTS-AT whose resolved values differ as `changed` says."""
+    for (dataset, model, variant), group in results.groups.items():
+        base = results.group(dataset, model)
+        if variant == "base" or base is None:
+            continue
+        if results.config.models[model].architecture != "htsat":
+            continue
+        if changed(group.first["resolved"], base.first["resolved"]):
+            yield group, base
+
+
+def _gap(
+    results: Results, pairs: Sequence[tuple[Group, Group]], expected: float
+) -> tuple[str, Verdict]:
+    """What the first pair measured, preferring AudioSet, as words and verdict.
+
+    `expected` is the published variant less its reference; only AudioSet's can be compared.
+    """
+    if not pairs:
+        return "no such variant in this profile", NOT_MEASURED
+    config = results.config
+    ranked = sorted(pairs, key=lambda pair: config.datasets[pair[0].dataset].loader != "audioset")
+    said, verdict = [], NOT_MEASURED
+    for group, base in ranked:
+        metric = config.datasets[group.dataset].metric
+        gap, column = paired(group, base, metric), metric_column(metric)
+        if gap is None:
+            continue
+        place = short_dataset_name(config, group.dataset)
+        said.append(
+            f"{place}, {METRICS[metric]}: {group.variant} less base {column.text(gap.mean)} "
+            f"{column.interval(gap)}"
+        )
+        if verdict is NOT_MEASURED:
+            reasons = why_unlike(results, base, entry_beside("htsat", "audioset"))
+            if config.datasets[group.dataset].loader != "audioset":
+                reasons = [*reasons, f"measured on {place}, published on AudioSet"]
+            verdict = published.compare(gap.values, expected, GAP_MARGIN, reasons)
+    return "; ".join(said) or "no common seeds", verdict
+
+
+def _no_pretraining(results: Results) -> Claim:
+    def changed(variant: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
+        return (
+            variant["recipe"]["init"] == "random" != base["recipe"]["init"]
+            and variant["model"] == base["model"]
+        )
+
+    with_it = printed("HTS-AT", "HCP (+ Swin-T/C24 pretraining)", "mAP")
+    without = printed("HTS-AT", "HC (+ token-semantic module)", "mAP")
+    pairs = list(_variants(results, changed))
+    measured, verdict = _gap(results, pairs, without - with_it)
+    return make_claim(
+        "no-pretraining",
+        "Without pretraining HTS-AT is only 1 to 2 % lower",
+        f"AudioSet mAP {without:.3f} without and {with_it:.3f} with a pretrained vision model: "
+        f"{without - with_it:.3f} ({PAPER} T1)",
+        measured,
+        verdict,
+        [group for pair in pairs for group in pair],
+    )
+
+
+def _token_semantic(results: Results) -> Claim:
+    def changed(variant: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
+        default = {"token_semantic": True}
+        own, other = (default | v["model"]["arguments"] for v in (variant, base))
+        return (own["token_semantic"], other["token_semantic"]) == (False, True)
+
+    with_it = printed("HTS-AT", "HC (+ token-semantic module)", "mAP")
+    without = printed("HTS-AT", "H (hierarchy only)", "mAP")
+    pairs = list(_variants(results, changed))
+    measured, verdict = _gap(results, pairs, without - with_it)
+    return make_claim(
+        "token-semantic",
+        "The token-semantic module raises mAP",
+        f"AudioSet mAP {without:.3f} without and {with_it:.3f} with it ({PAPER} T1)",
+        measured,
+        verdict,
+        [group for pair in pairs for group in pair],
+    )
+
+
+def _rescored(results: Results) -> Iterator[Claim]:
+    scored = rescored.load(results)
+    for system in ("single", "ensemble"):
+        entry = rescored.paper(system)
+        assert entry is not None
+        value = entry.figure("intersection_f1")
+        assert value is not None
+        text = f"Table 3 follows from the authors' own predictions ({entry.label})"
+        said = f"event-based F1 {100 * value:.1f} % ({entry.source})"
+        if scored is None or system not in scored["systems"]:
+            measured = "not scored here; `python -m bench rescore` does it"
+            yield make_claim(f"rescored-{system}", text, said, measured, NOT_MEASURED)
+            continue
+        scores = scored["systems"][system]
+        macro = scores["intersection"]["macro_f1"]
+        measured = (
+            f"{100 * macro:.2f} % by intersection, "
+            f"{100 * scores['event_based']['macro_f1']:.2f} % by collars of 200 ms"
+        )
+        verdict = Verdict("reproduced", "equal to the printed digit, by the intersection rule")
+        if not rescored.agrees(macro, value):
+            kind: Kind = "better" if macro > value else "below"
+            verdict = Verdict(kind, f"{100 * (macro - value):+.2f} points off the printed figure")
+        files = (rescored.FILE,)
+        yield Claim(f"rescored-{system}", CLAIMS, text, said, measured, verdict, files, files)
+
+
+def _figures(results: Results) -> Iterator[Claim]:
+    """The leading figure of every model that has a published one on its data set."""
+    for dataset, settings in results.config.datasets.items():
+        for model in results.config.models:
+            entry = published.beside(results.config, model, dataset)
+            value = entry.figure(settings.metric) if entry else None
+            if entry is None or value is None:
+                continue
+            column, name = metric_column(settings.metric), model_name(results.config, model)
+            place = short_dataset_name(results.config, dataset)
+            text = f"{name} on {place}: {METRICS[settings.metric]}"
+            said = f"{column.text(value)} ({entry.label}, {entry.source}; {entry.protocol})"
+            group = results.group(dataset, model)
+            listed = at_hand_set(group) if group else None
+            for chosen, how in ((group, ""), (listed, ", hand-set thresholds")):
+                if chosen is None and how:
+                    continue
+                compared = published.against(results, chosen, settings.metric) if chosen else None
+                claim = make_claim(
+                    f"figure-{dataset}-{model}{how}",
+                    text + how,
+                    said,
+                    sentence(_measured(chosen, settings.metric, "measured")),
+                    compared[2] if compared else NOT_MEASURED,
+                    [chosen],
+                )
+                yield replace(claim, section=FIGURES)

@@ -1,0 +1,103 @@
+"""What changed between two reports: `bench compare` and `dvc metrics diff`, over real commits."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import factories
+import pytest
+
+from bench import __main__ as cli
+from bench.cells import list_cells
+from bench.config import Config
+from bench.files import UserError, read_json, write_json
+from reports.changes import changes, read_version, write_metrics
+from reports.results import load_results
+
+METRICS = Path("reports/out/default/metrics.json")
+
+
+def run(*command: str) -> str:
+    environment = {**os.environ, "DVC_NO_ANALYTICS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """A git repository with two commits of a report: in the second, one model is better."""
+    monkeypatch.chdir(tmp_path)
+    full = factories.make_config(tmp_path).model_dump(mode="json")
+    config = factories.make_config(
+        tmp_path,
+        seeds=(0, 1, 2),
+        paths={"work": "work", "results": "results", "report": str(METRICS.parent)},
+        datasets={"speechcommands": full["datasets"]["speechcommands"]},
+        models={name: full["models"][name] for name in ("htsat", "linear")},
+        recipes={"base": full["recipes"]["base"]},
+        ablations={},
+        localization={},
+        cost={},
+    )
+    write_json("profile.json", config.model_dump(mode="json"))
+    factories.make_inputs(config)
+    for cell in list_cells(config):
+        factories.make_run(config, cell)
+    shutil.copy(factories.ROOT / "dvc.yaml", "dvc.yaml")
+    run("git", "init", "-q")
+    run(sys.executable, "-m", "dvc", "init", "-q")
+    commit(config, "first")
+    for cell in list_cells(config):
+        if cell.model == "htsat":
+            better = {"test": {"accuracy": {"value": 0.99 + cell.seed / 1000}}}
+            digests = {"code_train": "f" * 64}
+            factories.change_record(config, cell, metrics=better, digests=digests)
+    commit(config, "second")
+    return config
+
+
+def commit(config: Config, message: str) -> None:
+    write_metrics(load_results(config))
+    run("git", "add", "-f", str(METRICS), "dvc.yaml", ".dvc")
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    run("git", *identity, "commit", "-q", "-m", message)
+
+
+def test_two_commits_are_compared(repository: Config, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["compare", "HEAD~1", "HEAD", "--config", "profile.json"]) == 0
+    said = capsys.readouterr().out
+    old, new = (read_version(name, METRICS) for name in ("HEAD~1", "HEAD"))
+    before = old["speechcommands/htsat/base"]["accuracy"]["mean"]
+    line = next(line for line in said.splitlines() if "| 99.1 |" in line)
+    assert f"| {100 * before:.1f} | 99.1 | +{99.1 - 100 * before:.1f} |" in line
+    assert "its old 95 % interval: code_train changed" in line
+    found = {(c.group, c.metric): c.answer for c in changes(old, new)}
+    assert found["speechcommands/linear/base", "accuracy"] == "same"
+    assert found["speechcommands/htsat/base", "mAP"] == "same, though code_train changed"
+    assert (METRICS.parent / "changes.md").read_text(encoding="utf-8") == said
+
+    dvc = run(sys.executable, "-m", "dvc", "metrics", "diff", "--json", "HEAD~1", "HEAD")
+    moved = json.loads(dvc)[str(METRICS)]
+    assert moved["speechcommands/htsat/base.accuracy.mean"]["new"] == pytest.approx(0.991)
+    assert not [name for name in moved if name.startswith("speechcommands/linear")]
+
+
+def test_figures_that_come_and_go_are_named(repository: Config) -> None:
+    old = read_json(METRICS)
+    new = {name: {**values, "mAP": values["accuracy"]} for name, values in old.items()}
+    del new["speechcommands/linear/base"]
+    del old["speechcommands/htsat/base"]["mAP"]
+    answers = [(c.group.split("/")[1], c.metric, c.answer) for c in changes(old, new)]
+    assert ("htsat", "mAP", "new") in answers
+    assert ("linear", "accuracy", "gone") in answers
+
+
+def test_a_commit_without_a_report_is_named(repository: Config) -> None:
+    with pytest.raises(UserError, match=r"nowhere: neither a file nor a commit that holds"):
+        read_version("nowhere", METRICS)

@@ -1,0 +1,205 @@
+"""Claims and verdicts: complete for the default profile, and every verdict at full size."""
+
+from __future__ import annotations
+
+from io import StringIO
+from pathlib import Path
+
+import factories
+import pandas as pd
+import pytest
+
+from bench.cells import Layout, find_cell, list_cells
+from bench.config import Config
+from bench.files import write_json
+from bench.rescore import output
+from reports import provenance, published
+from reports.claim import CLAIMS, FIGURES
+from reports.claims import claims
+from reports.claims_page import claims_table, render_claims
+from reports.results import load_results
+from reports.tables import to_csv
+
+KINDS = {"reproduced", "better", "below", "inconclusive", "not comparable"}
+SEEDS = (0, 1, 2, 3)
+
+
+def full_size(root: Path) -> Config:
+    """A real profile of the published size whose protocol meets the published ones half-way."""
+    values = factories.make_config(root).model_dump(mode="json")
+    for dataset in ("esc50", "speechcommands"):
+        values["datasets"][dataset]["fold_protocol"] = "published"
+    for model in ("htsat", "ast", "pann"):
+        values["models"][model]["arguments"] = {"preset": "paper"}
+        values["cost"]["models"][model].pop("preset", None)
+    averaged = {"average_epochs": 3}
+    recipes = {"base": values["recipes"]["base"], "ast": averaged, "htsat": averaged}
+    study = {
+        "models": ["htsat"],
+        "datasets": ["audioset"],
+        "factors": {"start": {"no_pretraining": {"why": "none", "recipe": {"init": "random"}}}},
+    }
+    return factories.make_config(
+        root,
+        seeds=SEEDS,
+        data_kind="real",
+        datasets=values["datasets"],
+        models={name: values["models"][name] for name in ("htsat", "ast", "pann")},
+        recipes=recipes,
+        ablations={"start": study},
+        localization={"median_filters": [1], "thresholds": 9, "hand_set": {"htsat": "htsat"}},
+    )
+
+
+MEANS = {
+    # group -> (metric, figure of seed 0, step from seed to seed)
+    "audioset/ast/base": ("mAP", 0.4575, 0.001),  # printed 0.459
+    "audioset/pann/base": ("mAP", 0.400, 0.001),  # printed 0.431
+    "audioset/htsat/base": ("mAP", 0.470, 0.001),
+    "esc50/ast/base": ("accuracy", 0.85, 0.08),  # printed 0.956
+    "esc50/htsat/base": ("accuracy", 0.990, 0.0002),  # printed 0.970
+    "speechcommands/ast/base": ("accuracy", 0.979, 0.001),
+}
+
+
+@pytest.fixture(scope="module")
+def results_folder(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    config = full_size(tmp_path_factory.mktemp("full"))
+    factories.make_results(config)
+    for cell in list_cells(config):
+        found = MEANS.get(str(cell).rsplit("/", 1)[0])
+        if found:
+            metric, first, step = found
+            value = {metric: {"value": first + cell.seed * step}}
+            factories.change_record(config, cell, metrics={"test": value})
+        if cell.model != "pann" and cell.variant == "base":
+            started = {"recipe": {"init": "imagenet:data/checkpoints/vision.pth"}}
+            factories.change_record(config, cell, resolved=started)
+    return config
+
+
+def table(config: Config) -> pd.DataFrame:
+    results = load_results(config)
+    return pd.read_csv(StringIO(to_csv(claims_table(results, claims(results)))))
+
+
+def test_a_full_size_folder_has_a_case_of_every_verdict(results_folder: Config) -> None:
+    frame = table(results_folder)
+    figures = frame[frame["section"] == FIGURES].set_index("claim")["verdict"]
+    assert figures["AST on AudioSet: mAP"] == "reproduced"
+    assert figures["PANN-CNN on AudioSet: mAP"] == "below"
+    assert figures["HTS-AT on ESC-50: accuracy"] == "better"
+    assert figures["AST on ESC-50: accuracy"] == "inconclusive"
+    assert figures["HTS-AT on AudioSet: mAP"] == "not comparable"
+    assert set(figures) == KINDS
+    reasons = frame.set_index("claim")["reason"]
+    assert "10-shift test-time augmentation" in reasons["HTS-AT on AudioSet: mAP"]
+    assert "ImageNet pretraining" not in reasons["HTS-AT on AudioSet: mAP"]
+    assert "4 seeds are few" in reasons["AST on ESC-50: accuracy"]
+    by_hand = "HTS-AT on DESED: intersection F1"
+    assert "hand-set thresholds" in reasons[by_hand]
+    assert "hand-set thresholds" not in reasons[by_hand + ", hand-set thresholds"]
+
+
+def test_every_claim_is_there_with_evidence_and_a_reason(results_folder: Config) -> None:
+    frame = table(results_folder)
+    own = frame[frame["section"] == CLAIMS].set_index("claim")
+    assert len(own) == 6 + 3 + 3 + 2
+    assert set(own["verdict"]) <= KINDS
+    assert frame[["published", "measured", "verdict", "reason"]].notna().all().all()
+    verdicts = own["verdict"]
+    assert verdicts["HTS-AT has 35 % of AST's parameters"] == "reproduced"
+    assert verdicts["AST with its class token cannot locate events in time"] == "reproduced"
+    assert verdicts["HTS-AT needs much less GPU memory than AST"] == "not comparable"
+    assert "trained on a CPU" in own["reason"]["HTS-AT trains in 80 GPU hours where AST takes 600"]
+    gap = own.loc["Without pretraining HTS-AT is only 1 to 2 % lower"]
+    assert "-0.018" in gap["published"]
+    assert "no_pretraining less base" in gap["measured"]
+
+
+def test_the_default_profile_has_every_claim_and_compares_nothing(tmp_path: Path) -> None:
+    config = factories.make_config(tmp_path, seeds=(0, 1))
+    factories.make_results(config)
+    frame = table(config)
+    assert len(frame[frame["section"] == CLAIMS]) == 6 + 3 + 3 + 2
+    assert len(frame[frame["section"] == FIGURES]) == 10 + 2  # two of them by hand as well
+    by_kind = frame.groupby("verdict")["claim"].agg(list)
+    assert set(by_kind.index) == {"reproduced", "inconclusive", "not comparable"}
+    assert len(by_kind["reproduced"]) == 2  # parameters at full size; AST cannot localize
+    compared = frame[frame["verdict"] == "not comparable"]["reason"]
+    counted = compared[~compared.str.contains("CPU in single precision")]
+    assert counted.str.startswith("synthetic data").all()
+    results = load_results(config)
+    found = claims(results)
+    text = render_claims(results, claims_table(results, found), found)
+    assert "All audio behind these numbers is synthetic" in text
+    anchors = {source.anchor for source in provenance.sources(results)}
+    for claim in found:
+        assert f"<strong>{claim.verdict.kind}</strong>" in text
+        for group in claim.groups:
+            assert provenance.anchor(group) in anchors
+            assert f'href="index.html#{provenance.anchor(group)}"' in text
+
+
+def test_scored_predictions_decide_their_claims(results_folder: Config, tmp_path: Path) -> None:
+    def scores(intersection: float) -> dict:
+        return {
+            "intersection": {"macro_f1": intersection, "per_class": {}},
+            "event_based": {"macro_f1": 0.07, "per_class": {}},
+            "segment_based": {"macro_f1": 0.7, "per_class": {}},
+        }
+
+    path = output(results_folder)
+    write_json(path, {"systems": {"single": scores(0.4842), "ensemble": scores(0.4)}})
+    try:
+        found = {claim.key: claim for claim in claims(load_results(results_folder))}
+    finally:
+        path.unlink()
+    assert found["rescored-single"].verdict.kind == "reproduced"
+    assert found["rescored-ensemble"].verdict.kind == "below"
+    assert "7.00 % by collars" in found["rescored-single"].measured
+
+
+def test_a_broken_protocol_is_compared_with_nothing(results_folder: Config) -> None:
+    before = {}
+    for seed in SEEDS:
+        other = find_cell(results_folder, f"audioset/ast/base/seed{seed}")
+        record = Layout.of(results_folder).run(other) / "record.json"
+        before[record] = record.read_bytes()
+        factories.change_record(results_folder, other, digests={"pins": "0" * 64})
+    try:
+        results = load_results(results_folder)
+        group = results.group("audioset", "ast")
+        assert group is not None
+        found = published.against(results, group, "mAP")
+    finally:
+        for record, content in before.items():
+            record.write_bytes(content)
+    assert found is not None
+    assert found[2].kind == "not comparable"
+    assert "made by other pins than the present" in found[2].reason
+
+
+@pytest.mark.parametrize(
+    ("values", "spread", "kind"),
+    [
+        ([0.970, 0.971, 0.969], (None, None), "reproduced"),
+        ([0.970, 0.971, 0.969], (0.002, 3), "reproduced"),
+        ([0.970, 0.971, 0.969], (0.02, 3), "inconclusive"),  # the published mean is unsure itself
+        ([0.980, 0.981, 0.982], (0.002, 3), "better"),
+        ([0.950, 0.951, 0.952], (0.002, 3), "below"),
+    ],
+)
+def test_the_published_spread_counts(
+    values: list[float], spread: tuple[float | None, int | None], kind: str
+) -> None:
+    assert published.compare(values, 0.97, 0.005, spread=spread).kind == kind
+
+
+def test_folds_are_compared_by_the_corrected_interval() -> None:
+    values = [0.960, 0.970, 0.975, 0.980, 0.965]
+    plain = published.compare(values, 0.977, 0.001)
+    corrected = published.compare(values, 0.977, 0.001, folds=range(5), test_share=0.25)
+    assert (plain.kind, corrected.kind) == ("inconclusive", "inconclusive")
+    assert published.compare(values, 0.982, 0.001).kind == "below"
+    assert published.compare(values, 0.982, 0.001, folds=range(5), test_share=0.25).kind != "below"
