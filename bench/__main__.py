@@ -46,7 +46,11 @@ VERBS = {
     "rescore": Verb("bench.rescore", "score the prediction files of the HTS-AT authors"),
     "schema": Verb("bench.schema", "write the JSON schema of the config", profile=False),
 }
-NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+# What a disk or a network drive says that is full, closed or gone.
+STORAGE = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
+    *(errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENODEV),
+}
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -69,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except OSError as error:
-        if error.errno not in NO_SPACE:
+        if error.errno not in STORAGE:
             raise
         print(f"error: {error}; nothing finished is lost: mend it and go on", file=sys.stderr)
         return 2

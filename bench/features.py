@@ -19,7 +19,7 @@ from bench.audio.decode import AudioError, decode
 from bench.audio.frontend import FrontEnd
 from bench.corpora.base import Corpus
 from bench.feature_files import DATA, Outcome, PartialArray
-from bench.files import UserError, atomic_write, digest_of, read_json, write_json
+from bench.files import UserError, atomic_write, damage_told, digest_of, read_json, write_json
 from bench.locks import hold
 from bench.meter import Meter
 from bench.parallel import ordered_map, run_apart
@@ -53,19 +53,24 @@ class FeatureStore:
         """Open what `featurize` wrote.
 
         Raises:
-            UserError: the folder holds no complete features.
+            UserError: the folder holds no complete features, or damaged ones.
         """
         folder = Path(folder)
         facts = read_json(folder / "digest.json")
-        index = pd.read_parquet(folder / "index.parquet")
-        return cls(
-            data=np.load(folder / DATA, mmap_mode="r"),
-            clips=index["clip"].tolist(),
-            first=index["first"].to_numpy(np.int64),
-            frames=index["frames"].to_numpy(np.int64),
-            silence=facts["silence"],
-            digest=facts["digest"],
-        )
+        with damage_told(folder, "delete this folder and run again"):
+            index = pd.read_parquet(folder / "index.parquet")
+            store = cls(
+                data=np.load(folder / DATA, mmap_mode="r"),
+                clips=index["clip"].tolist(),
+                first=index["first"].to_numpy(np.int64),
+                frames=index["frames"].to_numpy(np.int64),
+                silence=facts["silence"],
+                digest=facts["digest"],
+            )
+            ends = store.first + store.frames
+            if len(ends) and (store.first.min() < 0 or ends.max() > len(store.data)):
+                raise ValueError(f"{len(store.data)} frames, the index asks for {ends.max()}")
+            return store
 
     def batch(self, positions: np.ndarray, *, frames: int, fill: Fill = "repeat") -> np.ndarray:
         """Features of these clips as float32 (B, frames, F).

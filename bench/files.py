@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -14,6 +15,24 @@ from typing import Any
 
 class UserError(Exception):
     """A mistake that the user can mend: the message names the file, the value and the remedy."""
+
+
+@contextmanager
+def damage_told(place: str | Path, remedy: str) -> Iterator[None]:
+    """Make one clear error of whatever a reader says about a damaged or missing file.
+
+    Raises:
+        UserError: the block raised anything but the disk's own errors, which come through: a
+            reader meets arbitrary bytes and fails in arbitrary ways.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
+            raise
+        raise UserError(f"{place}: missing or damaged ({error}); {remedy}") from error
 
 
 @contextmanager

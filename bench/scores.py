@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
-from bench.files import UserError, atomic_write
+from bench.files import atomic_write, damage_told
 from bench.task import Task
 
 
@@ -59,19 +58,17 @@ def read_scores(path: Path, split: str) -> StoredScores:
     Raises:
         UserError: the file is missing or damaged.
     """
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            chosen = arrays["split"] == split
-            frames = arrays["frame_scores"][chosen] if "frame_scores" in arrays else None
-            return StoredScores(
-                clip_ids=arrays["clip_ids"][chosen],
-                classes=tuple(arrays["classes"].tolist()),
-                scores=Scores(
-                    arrays["clip_scores"][chosen], frames, float(arrays["seconds_per_frame"])
-                ),
-                targets=arrays["targets"][chosen],
-            )
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; train the run first") from error
-    except (ValueError, KeyError, OSError, EOFError, BadZipFile) as error:
-        raise UserError(f"{path}: damaged scores ({error}); delete it and train again") from error
+    with (
+        damage_told(path, "train the run again"),
+        np.load(path, allow_pickle=False) as arrays,
+    ):
+        chosen = arrays["split"] == split
+        frames = arrays["frame_scores"][chosen] if "frame_scores" in arrays else None
+        return StoredScores(
+            clip_ids=arrays["clip_ids"][chosen],
+            classes=tuple(arrays["classes"].tolist()),
+            scores=Scores(
+                arrays["clip_scores"][chosen], frames, float(arrays["seconds_per_frame"])
+            ),
+            targets=arrays["targets"][chosen],
+        )

@@ -14,7 +14,15 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bench.files import UserError, atomic_write, digest_file, digest_of, read_json, write_json
+from bench.files import (
+    UserError,
+    atomic_write,
+    damage_told,
+    digest_file,
+    digest_of,
+    read_json,
+    write_json,
+)
 
 Progress = Callable[[int, int], None]  # called with (done, total) now and then
 
@@ -199,30 +207,31 @@ def open_corpus(folder: str | Path) -> Corpus:
     """Read what `save` wrote.
 
     Raises:
-        UserError: the folder holds no complete corpus.
+        UserError: the folder holds no complete corpus, or a damaged one.
     """
     folder = Path(folder)
     facts = read_json(folder / "corpus.json")
-    clips = pd.read_parquet(folder / "clips.parquet")
-    clips["labels"] = [list(labels) for labels in clips["labels"]]
-    text: dict[str, Any] = {"clip": str, "group": str, "labels": str}
-    missing = pd.read_csv(folder / "missing.tsv", sep="\t", keep_default_na=False, dtype=text)
-    missing["labels"] = [labels.split("|") if labels else [] for labels in missing["labels"]]
-    events = None
-    if (folder / "events.tsv").exists():
-        events = pd.read_csv(folder / "events.tsv", sep="\t", dtype={"filename": str})
-    return Corpus(
-        name=facts["name"],
-        root=Path(facts["root"]),
-        classes=tuple(facts["classes"]),
-        clips=clips,
-        events=events,
-        multilabel=facts["multilabel"],
-        synthetic=facts["synthetic"],
-        missing=missing.assign(path="")[list(COLUMNS)],
-        digest=facts["digest"],
-        audio_digest=facts["audio_digest"],
-    )
+    with damage_told(folder, "delete this folder and run again"):
+        clips = pd.read_parquet(folder / "clips.parquet")
+        clips["labels"] = [list(labels) for labels in clips["labels"]]
+        text: dict[str, Any] = {"clip": str, "group": str, "labels": str}
+        missing = pd.read_csv(folder / "missing.tsv", sep="\t", keep_default_na=False, dtype=text)
+        missing["labels"] = [labels.split("|") if labels else [] for labels in missing["labels"]]
+        events = None
+        if (folder / "events.tsv").exists():
+            events = pd.read_csv(folder / "events.tsv", sep="\t", dtype={"filename": str})
+        return Corpus(
+            name=facts["name"],
+            root=Path(facts["root"]),
+            classes=tuple(facts["classes"]),
+            clips=clips,
+            events=events,
+            multilabel=facts["multilabel"],
+            synthetic=facts["synthetic"],
+            missing=missing.assign(path="")[list(COLUMNS)],
+            digest=facts["digest"],
+            audio_digest=facts["audio_digest"],
+        )
 
 
 def _joined(table: pd.DataFrame) -> pd.DataFrame:

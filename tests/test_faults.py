@@ -1,0 +1,177 @@
+"""Disks that fail, files that are damaged, clocks that jump: one clear message, nothing lost.
+
+Out of memory, a missing GPU and a loss that is no number are in test_training_resumes.py and
+test_team.py, stale locks in test_workflow_locks.py, a second Snakemake in test_workflow_guards.py.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from factories import make_config, make_inputs
+from small_training import Tagger, make_recipe, make_task, train
+from test_training_resumes import same
+
+from bench import __main__ as cli
+from bench import models
+from bench.cells import Layout
+from bench.config import Config
+from bench.corpora import open_corpus
+from bench.features import FeatureStore
+from bench.files import UserError, write_json
+from bench.state import StateFolder, write_tensors
+
+DISK = [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN]
+CELL = "desed/linear/base/seed0"
+OUTPUTS = ("model.pt", "metrics.jsonl", "scores.npz", "training.json")
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> tuple[Config, str]:
+    """Corpora and features of a profile, and its config file."""
+    settings = make_config(tmp_path, seeds=(0,))
+    make_inputs(settings)
+    path = tmp_path / "profile.yaml"
+    path.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
+    return settings, str(path)
+
+
+def failing_fsync(at: int, number: int) -> Callable[[int], None]:
+    """`os.fsync`, which fails from its `at`-th call on."""
+    calls = iter(range(10**6))
+
+    def fsync(descriptor: int) -> None:
+        if next(calls) >= at:
+            raise OSError(number, os.strerror(number))
+
+    return fsync
+
+
+@pytest.mark.parametrize("number", DISK)
+def test_a_disk_that_fails_under_a_stage_is_one_line_and_the_same_command_goes_on(
+    profile: tuple[Config, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+) -> None:
+    """Full, over quota, turned read-only, a bad block, a network drive that is gone."""
+    settings, path = profile
+    folder = Layout.of(settings).results / "runs" / CELL
+    for at, name in enumerate(OUTPUTS):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", failing_fsync(at, number))
+            assert cli.main(["train", CELL, "--config", path]) == 2
+        told = capsys.readouterr().err
+        assert os.strerror(number) in told
+        assert "nothing finished is lost" in told
+        assert len(told.splitlines()) == 1
+        assert not (folder / name).exists()
+        assert not [p for p in folder.rglob("*") if ".tmp" in p.name]
+    assert cli.main(["train", CELL, "--config", path]) == 0
+    assert cli.main(["evaluate", CELL, "--config", path]) == 0
+    assert all((folder / name).exists() for name in (*OUTPUTS, "record.json"))
+
+
+@pytest.mark.parametrize("number", DISK)
+def test_a_disk_that_fails_while_the_state_is_saved_keeps_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    task, recipe = make_task(), make_recipe()
+    straight = train(task, tmp_path / "straight", recipe)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing_fsync(4, number))  # two files an epoch
+        with pytest.raises(OSError, match=os.strerror(number)):
+            train(task, tmp_path / "run", recipe)
+    saved = StateFolder(tmp_path / "run", "a").load()
+    assert saved is not None
+    assert saved["progress"]["epoch"] == 2
+    same(straight, train(task, tmp_path / "run", recipe))
+
+
+def test_torch_does_not_hide_what_the_disk_says(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"x\.pt: cannot be written"):
+        write_tensors(tmp_path / "file" / "x.pt", {})
+    with open("/dev/full", "wb") as full, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.state.open", lambda path, mode: full, raising=False)
+        with pytest.raises(OSError, match="No space left"):
+            write_tensors(tmp_path / "x.pt", {"weights": torch.zeros(100_000)})
+    assert list(tmp_path.iterdir()) == [tmp_path / "file"]
+
+
+def test_features_cut_short_or_damaged_are_named(profile: tuple[Config, str]) -> None:
+    folder = Layout.of(profile[0]).features("desed", "logmel")
+    FeatureStore.open(folder)
+    data, index = folder / "features.npy", folder / "index.parquet"
+    whole = data.read_bytes()
+    for cut in (len(whole) - 1, len(whole) // 2, 100, 0):
+        data.write_bytes(whole[:cut])
+        with pytest.raises(UserError, match=r"logmel: missing or damaged .*delete this folder"):
+            FeatureStore.open(folder)
+    frames = np.load(_restored(data, whole))[:-7]
+    np.save(data, frames)  # whole, but another array
+    with pytest.raises(UserError, match=r"damaged \(2393 frames, the index asks for 2400\)"):
+        FeatureStore.open(folder)
+    _restored(data, whole)
+    index.write_bytes(index.read_bytes()[:-9])
+    with pytest.raises(UserError, match="logmel: missing or damaged"):
+        FeatureStore.open(folder)
+
+
+def _restored(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("name", ["clips.parquet", "missing.tsv", "corpus.json"])
+def test_a_damaged_corpus_is_named(profile: tuple[Config, str], name: str) -> None:
+    folder = Layout.of(profile[0]).corpus("desed")
+    whole = (folder / name).read_bytes()
+    for content in (whole[: len(whole) // 2], b"", None):
+        (folder / name).unlink()
+        if content is not None:
+            (folder / name).write_bytes(content)
+        with pytest.raises(UserError, match=r"desed.*(delete|run the stage)"):
+            open_corpus(folder)
+        (folder / name).write_bytes(whole)
+
+
+def test_a_parents_weights_cut_short_flipped_or_foreign_are_refused(tmp_path: Path) -> None:
+    path, model = tmp_path / "model.pt", Tagger()
+    write_tensors(path, model.state_dict())
+    assert models.start_from_run(Tagger(), path) == []
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[whole.index(model.out.weight.detach().numpy().tobytes())] ^= 1
+    for content in (whole[:-100], whole[: len(whole) // 2], bytes(flipped), b"", b"\x80\x02}q"):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"model\.pt: .*train the run it belongs to again"):
+            models.start_from_run(Tagger(), path)
+    write_tensors(path, {"another.weight": torch.ones(3)})
+    with pytest.raises(UserError, match=r"model\.pt: tensors of another model: another\.weight"):
+        models.start_from_run(Tagger(), path)
+
+
+@pytest.mark.parametrize("jump", [-(10**9), 10**9])
+def test_a_clock_that_jumps_changes_neither_saving_nor_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    task, recipe = make_task(), make_recipe()
+    straight = train(task, tmp_path / "straight", recipe)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + jump)
+    monkeypatch.setattr(time, "time_ns", lambda: int((now() + jump) * 1e9))
+    jumped = train(task, tmp_path / "run", recipe)
+    same(straight, jumped)
+    assert 0 < jumped[1].seconds < 600
+    write_json(tmp_path / "run" / "note.json", {})  # files too
+    state = StateFolder(tmp_path / "run", "a", every_s=1000.0)
+    assert not state.due()
