@@ -82,7 +82,7 @@ def test_exit_codes(
 
 def test_other_errors_keep_their_traceback(profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(args: object) -> int:
-        raise OSError(errno.EIO, "Input/output error", "x")
+        raise OSError(errno.EMFILE, "Input/output error", "x")
 
     monkeypatch.setattr(plan, "run", fail)
     with pytest.raises(OSError, match="Input/output"):
