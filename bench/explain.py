@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from bench import config
 from bench.cells import Layout, find_cell
-from bench.files import read_json
+from bench.files import digest_file, read_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument(
-        "what", help="a run (DATASET/MODEL/VARIANT/[foldF-]seedS) or the path of a record.json"
+        "what",
+        help="a run (DATASET/MODEL/VARIANT/[foldF-]seedS), the path of a record.json, all runs of "
+        "DATASET/MODEL/VARIANT, or a figure of a table (TABLE:ROW[:COLUMN], as in its CSV)",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     path = Path(args.what)
+    group = path.suffix != ".json" and args.what.count("/") == 2
+    if group or ":" in args.what:
+        from reports.figure_origin import of_group, of_table
+
+        print((of_group if group else of_table)(config.load(args.config), args.what))
+        return 0
     if path.suffix != ".json":
         settings = config.load(args.config)
         path = Layout.of(settings).run(find_cell(settings, args.what)) / "record.json"
@@ -60,12 +69,23 @@ def explain(record: dict[str, Any], path: Path) -> str:
                 **{f"{name} digest": value for name, value in digests.items()},
             },
         ),
+        *_section("files", dict(_files(record, path.parent))),
         *_section("recipe", record["resolved"]["recipe"]),
         "to make it again, from the same features",
         f"  {made['command']}",
         f"  {made['command'].replace(' train ', ' evaluate ').split(' --threads ')[0]}",
     ]
     return "\n".join(lines)
+
+
+def _files(record: dict[str, Any], folder: Path) -> Iterator[tuple[str, str]]:
+    """Each file that the record describes, and whether it still is that file."""
+    for name, expected in record["files"].items():
+        if not (folder / name).is_file():
+            yield name, f"absent; it had sha256 {expected}"
+        else:
+            same = digest_file(folder / name) == expected
+            yield name, "as recorded" if same else f"CHANGED: it had sha256 {expected}"
 
 
 def _figures(metrics: dict[str, Any]) -> list[str]:

@@ -254,7 +254,7 @@ def _figures(results: Results) -> Iterator[Claim]:
                 continue
             column, name = metric_column(settings.metric), model_name(results.config, model)
             place = short_dataset_name(results.config, dataset)
-            text = f"{name} on {place}: {METRICS[settings.metric]}"
+            text = f"{name} on {place}, {METRICS[settings.metric]}"
             said = f"{column.text(value)} ({entry.label}, {entry.source}; {entry.protocol})"
             group = results.group(dataset, model)
             listed = at_hand_set(group) if group else None

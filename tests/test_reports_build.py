@@ -14,8 +14,10 @@ import pytest
 from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from bench import __main__ as cli
 from bench.cells import Layout, find_cell
 from bench.config import Config
+from bench.files import write_json
 from reports.build import build
 
 SPITE = '<img src="https://example.org/x" onerror="alert(1)">'
@@ -286,6 +288,37 @@ def test_the_page_names_what_is_absent_stale_and_refused(profile: Config, page: 
     assert row["remark"] == "not averaged"
     commands = table(profile, "speechcommands").query("model == 'AST'").iloc[0]
     assert commands["accuracy_percent_n"] == 1
+
+
+def test_every_figure_of_a_table_leads_to_its_records(
+    profile: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "profile.json"
+    write_json(path, profile.model_dump(mode="json"))
+
+    def explained(what: str) -> str:
+        assert cli.main(["explain", what, "--config", str(path)]) == 0, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    for csv in sorted((Layout.of(profile).report / "tables").glob("*.csv")):
+        frame = pd.read_csv(csv)
+        for _, row in frame[frame["records"].notna()].iterrows():
+            text = explained(f"{csv.stem}:{row.iloc[1]}")
+            for key in row["records"].split():
+                assert f"  {key}  " in text
+                assert f"again: python -m bench {'cost' if key.startswith('cost') else ''}" in text
+    shown = table(profile, "desed").query("model == 'HTS-AT'")["macro_percent"].iloc[0]
+    assert f"macro_percent = {shown}" in explained("desed:HTS-AT:macro_percent")
+    assert "2 of 2 runs" in explained("desed/htsat/base")
+    for what, message in {
+        "desed:HTS-XX": "no row 'HTS-XX'; rows: HTS-AT",
+        "desed:HTS-AT:mAP": "no column 'mAP'; columns: ",
+        "nothing:HTS-AT": "no such table (there are: ablations, ",
+        "esc50/pann/base": "not averaged, because data differs",
+        "desed/htsat/nothing": "no group 'desed/htsat/nothing'",
+    }.items():
+        assert cli.main(["explain", what, "--config", str(path)]) == 2
+        assert message in capsys.readouterr().err
 
 
 def test_synthetic_figures_stand_beside_published_ones_uncompared(profile: Config) -> None:
