@@ -162,11 +162,15 @@ def _forest(results: Results, shown: Sequence[Effect], metric: str) -> Picture:
         )  # fmt: skip
         said.append(f"{effect.variant} against {effect.against} {100 * gap.mean:+.1f}")
     axes.axvline(0, color=INK, linewidth=1)
-    labels = [f"{e.variant}\n− {e.against}" for e in shown]
+    several = len({e.model for e in shown}) > 1
+    labels = [
+        f"{model_name(results.config, e.model) + ': ' if several else ''}{e.variant}\n− {e.against}"
+        for e in shown
+    ]
     axes.set_yticks([-i for i in range(len(shown))], labels, fontsize=8.5)
     axes.set_ylim(-len(shown) + 0.5, 0.5)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(f"difference in {METRICS[metric]}, points of 100")
+    axes.set_xlabel(f"{METRICS[metric]}: difference in points")
     return picture(
         figure,
         f"Ablations, differences in {METRICS[metric]} in points: {'; '.join(said)}.",

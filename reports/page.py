@@ -6,7 +6,7 @@ import base64
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports import audit, charts, context, provenance
+from reports import audit, charts, context, provenance, token_orders
 from reports.ablations import Effect
 from reports.drawing import Picture
 from reports.event_tables import FAMILIES
@@ -86,6 +86,7 @@ def render(
             rescored=named.get("rescore"),
             ablations=named["ablations"],
             forests=charts.forests(results, effects),
+            orders=token_orders.pictures(results),
             curves=_drawn(charts.learning_curves(results, d) for d in results.config.datasets),
             cost=named["cost"],
             cost_charts=_drawn(
@@ -138,6 +139,6 @@ def _task(results: Results, table: Table) -> dict[str, Any]:
         "short": short_dataset_name(results.config, dataset),
         "table": table,
         "charts": by_class,
-        "soundscapes": scapes,
+        "scenes": scapes,
         "no_soundscapes": without,
     }

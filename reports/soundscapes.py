@@ -1,13 +1,16 @@
-"""One test soundscape as each model hears it: spectrogram, true events, event map, found events."""
+"""Test soundscapes as each model hears them: audio, spectrogram, true events, event map, finds."""
 
 from __future__ import annotations
 
+import base64
+import io
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.audio.decode import AudioError, read
 from bench.corpora import Corpus, open_corpus
 from bench.features import FeatureStore
 from bench.files import UserError
@@ -19,35 +22,52 @@ from reports.names import class_name, dataset_name, model_name
 from reports.results import Group, Results, Run
 from reports.score_tables import is_baseline
 
+SHOWN = 3
+RATE = 16_000
+
 
 @dataclass(frozen=True)
 class Soundscape:
-    """A test clip: its duration, its log-mel features (T, F), its true events."""
+    """A test clip: its duration, its log-mel features (T, F), its true events, its audio.
+
+    `audio` is a data URI, or empty where the file cannot be read, which `silence` then explains.
+    """
 
     clip: str
     seconds: float
     frames: np.ndarray
     events: pd.DataFrame
+    audio: str
+    silence: str
 
 
-def gallery(results: Results, dataset: str) -> tuple[list[Picture], str]:
-    """One picture per model of the same soundscape, and a word where there can be none."""
+@dataclass(frozen=True)
+class Scene:
+    """A soundscape on the page: what sounds in it, its audio, and one picture per model."""
+
+    title: str
+    audio: str
+    silence: str
+    pictures: list[Picture]
+
+
+def gallery(results: Results, dataset: str) -> tuple[list[Scene], str]:
+    """The busiest test soundscapes as each model hears them, or a word on why there are none."""
     groups = [g for g in results.base_groups(dataset) if not is_baseline(results, g.model)]
     if not groups:
         return [], "no usable records"
     try:
         corpus = open_corpus(results.layout.corpus(dataset))
-        scape = open_soundscape(results, dataset, corpus)
-        return [_draw(results, group, scape) for group in groups], ""
+        scapes = [open_soundscape(results, dataset, corpus, clip) for clip in choose_clips(corpus)]
+        return [_scene(results, groups, scape) for scape in scapes], ""
     except UserError as error:
         return [], f"no pictures of soundscapes: {error}"
 
 
-def choose_clip(corpus: Corpus) -> str:
-    """The test clip with the most events among those with at least two classes.
+def choose_clips(corpus: Corpus, count: int = SHOWN) -> list[str]:
+    """The test clips with the most events, those with at least two classes first.
 
-    Ties go to more classes, then to the first name; without any such clip, to the first clip with
-    an event.
+    Ties go to more classes, then to the first name. The choice knows no model's scores.
 
     Raises:
         UserError: the test split has no events.
@@ -62,25 +82,48 @@ def choose_clip(corpus: Corpus) -> str:
     order = table.sort_values(
         ["several", "events", "classes", "filename"], ascending=[False, False, False, True]
     )
-    return str(order["filename"].iloc[0])
+    return [str(name) for name in order["filename"].iloc[:count]]
 
 
-def open_soundscape(results: Results, dataset: str, corpus: Corpus) -> Soundscape:
-    """The chosen clip with the log-mel features that most models see.
+def open_soundscape(results: Results, dataset: str, corpus: Corpus, clip: str) -> Soundscape:
+    """A clip with the log-mel features that most models see.
 
     Raises:
         UserError: the features are not on disk.
     """
     assert corpus.events is not None
-    clip = choose_clip(corpus)
     front_end = next(iter(results.config.models.values())).front_end
     store = FeatureStore.open(results.layout.features(dataset, front_end))
     place = store.clips.index(clip)
     first, length = store.first[place], store.frames[place]
     frames = np.asarray(store.data[first : first + length], np.float32)
-    seconds = float(corpus.clips.loc[corpus.clips["clip"] == clip, "duration_s"].iloc[0])
+    row = corpus.clips[corpus.clips["clip"] == clip].iloc[0]
     events = corpus.events[corpus.events["filename"] == clip]
-    return Soundscape(clip, seconds, frames, events)
+    seconds = float(row["duration_s"])
+    try:
+        audio, silence = _playable(corpus, row), ""
+    except AudioError as error:
+        audio, silence = "", f"no audio to play: {error}"
+    return Soundscape(clip, seconds, frames, events, audio, silence)
+
+
+def _playable(corpus: Corpus, row: Any) -> str:
+    """The clip as a data URI: FLAC, mono, 16 bits at 16 kHz, which every browser plays."""
+    import soundfile
+
+    samples = read(
+        corpus.root / row["path"], RATE, start_s=row["start_s"], duration_s=row["duration_s"]
+    )
+    data = io.BytesIO()
+    soundfile.write(data, samples.clip(-1, 1), RATE, format="FLAC", subtype="PCM_16")
+    return "data:audio/flac;base64," + base64.b64encode(data.getvalue()).decode()
+
+
+def _scene(results: Results, groups: list[Group], scape: Soundscape) -> Scene:
+    heard = ", ".join(dict.fromkeys(map(class_name, scape.events["event_label"])))
+    title = f"{scape.clip}: {len(scape.events)} events ({heard})"
+    pictures = [_draw(results, group, scape) for group in groups]
+    return Scene(title, scape.audio, scape.silence, pictures)
 
 
 def _draw(results: Results, group: Group, scape: Soundscape) -> Picture:

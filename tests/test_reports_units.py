@@ -17,14 +17,14 @@ from hypothesis import strategies as st
 from bench.corpora.base import Corpus
 from bench.files import UserError, digest_of
 from bench.statistics import fold_interval, t_interval
-from reports import published
+from reports import published, token_orders
 from reports.build import build
 from reports.charts import mean_curve
 from reports.checks import ChanceCheck
 from reports.latex import LATEX, latex, to_latex
 from reports.leaders import significant_best
 from reports.results import Group, MixedRecords, Run, group_runs, why_not_comparable
-from reports.soundscapes import choose_clip
+from reports.soundscapes import choose_clips
 from reports.summary import summarise
 from reports.tables import Column, Entry, Row, Table, significant, to_csv, to_markdown
 
@@ -240,7 +240,7 @@ def test_the_pictured_soundscape_is_the_busiest_with_two_classes() -> None:
     clips = pd.DataFrame({"clip": ["train.wav", "one.wav", "z.wav", "b.wav"]})
     clips["split"] = ["train", "test", "test", "test"]
     corpus = Corpus("d", Path(), ("a", "b"), clips, table, True, True, clips.iloc[:0])
-    assert choose_clip(corpus) == "b.wav"
+    assert choose_clips(corpus, 1) == ["b.wav"]
 
 
 def test_curves_average_the_epochs_that_every_run_has(tmp_path: Path) -> None:
@@ -271,3 +271,11 @@ def test_the_report_starts_without_torch_or_plotting() -> None:
         [sys.executable, "-c", code], cwd=factories.ROOT, capture_output=True, text=True, check=True
     )
     assert "HEAVY []" in done.stdout
+
+
+@pytest.mark.parametrize("order", token_orders.ORDERS)
+def test_the_pictured_token_order_is_the_models(order: str) -> None:
+    from htsat.fold import Fold, token_order
+
+    fold = Fold(token_orders.WINDOWS, 64, 256, patch=4, merge=8)
+    assert token_orders.grid(order).flatten().tolist() == token_order(order, fold).tolist()

@@ -19,6 +19,30 @@ document.addEventListener("click", (event) => {
   }
 });
 
+// Keep the rows that hold every word typed; a section without a row goes too.
+document.addEventListener("input", (event) => {
+  const field = event.target.closest(".filter input");
+  if (!field) return;
+  const words = field.value.toLowerCase().split(/\s+/);
+  const table = field.parentElement.nextElementSibling.querySelector("table");
+  let shown = 0, all = 0;
+  for (const body of table.tBodies) {
+    const section = [...body.rows].find((row) => row.classList.contains("section"));
+    const rows = [...body.rows].filter((row) => row !== section);
+    const name = section ? section.textContent.toLowerCase() : "";
+    let left = 0;
+    for (const row of rows) {
+      const text = `${name} ${row.textContent.toLowerCase()}`;
+      row.hidden = !words.every((word) => text.includes(word));
+      left += !row.hidden;
+    }
+    body.hidden = left === 0;
+    shown += left;
+    all += rows.length;
+  }
+  field.nextElementSibling.textContent = field.value ? `${shown} of ${all} rows` : "";
+});
+
 // Show the records behind a number beside it; without scripts the link leads to the same text.
 const drawer = document.getElementById("drawer");
 document.addEventListener("click", (event) => {
