@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ from typing import TextIO
 
 from bench import preflight
 from bench.config import Config
-from bench.files import UserError, read_json, write_json
+from bench.files import UserError, write_text
 from bench.jobs import Job, list_jobs
 from bench.locks import Lock
 from bench.plan import duration
@@ -50,10 +51,14 @@ def begin(settings: Config, outputs: Iterable[str]) -> Lock:
 
 
 def _write_resolved(settings: Config) -> None:
-    """Write the config that the commands read, where it differs: overrides are in it."""
-    path, values = resolved_path(settings), settings.model_dump(mode="json")
-    if not path.exists() or read_json(path) != values:
-        write_json(path, values)
+    """Write the config that the commands read, where it differs: overrides are in it.
+
+    Its keys keep their order, which is that of tables and figures.
+    """
+    path = resolved_path(settings)
+    text = json.dumps(settings.model_dump(mode="json"), indent=1) + "\n"
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
 
 
 def _check_parts(settings: Config) -> None:
