@@ -31,6 +31,7 @@ VERBS = {
     "featurize": Verb("bench.featurize", "compute the features of one data set"),
     "train": Verb("bench.train", "train one run and score its clips"),
     "evaluate": Verb("bench.evaluate", "turn a run's scores into its record"),
+    "released": Verb("bench.score_released", "evaluate a checkpoint that its authors released"),
     "cost": Verb("bench.cost", "measure one full-size model for a few steps"),
     "speed": Verb("bench.speed", "time our models beside installed peers", profile=False),
     "track": Verb("bench.tracking", "bring the MLflow store up to date with the records"),

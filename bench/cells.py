@@ -12,9 +12,13 @@ from typing import Any
 from bench.ablations import BASE
 from bench.config import Config, Dataset, FrontEnd, Model, Recipe
 from bench.files import UserError, digest_of
+from bench.released import Released
+from bench.released import find as find_released
 from bench.strict import known
 
 INIT_RUN = "run:"
+RELEASED = "released-"
+ON_READING = {"frames", "fill", "normalise"}  # how a model reads features, not what is stored
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Plan:
     front_end: FrontEnd
     recipe: Recipe
     parent: Cell | None
+    released: Released | None = None
 
     @cached_property
     def resolved(self) -> dict[str, Any]:
@@ -53,8 +58,9 @@ class Plan:
             "dataset": self.dataset.model_dump(mode="json", exclude=elsewhere),
             "model": model,
             "front_end": self.front_end.model_dump(mode="json"),
-            "recipe": self.recipe.model_dump(mode="json"),
+            "recipe": {} if self.released else self.recipe.model_dump(mode="json"),
             "parent": str(self.parent) if self.parent else None,
+            **({"released": self.released.values} if self.released else {}),
         }
 
     @property
@@ -111,8 +117,62 @@ def find_cell(config: Config, name: str) -> Cell:
     raise UserError(f"no run '{name}' in profile '{config.profile}'; nearest: {', '.join(close)}")
 
 
+def released_cells(config: Config) -> list[Cell]:
+    """The released checkpoints of the profile, each as the run that evaluates it.
+
+    Raises:
+        UserError: an entry that the registry lacks, that was not made for the data set, or whose
+            architecture is none of the profile's.
+    """
+    cells = []
+    for dataset, names in config.released.items():
+        loader = config.datasets[dataset].loader
+        for name in names:
+            entry = find_released(name)
+            if loader not in entry.evaluates:
+                suited = ", ".join(entry.evaluates)
+                raise UserError(f"released.{dataset}: '{name}' is for {suited}, not {loader}")
+            models = [k for k, m in config.models.items() if m.architecture == entry.architecture]
+            if not models:
+                raise UserError(
+                    f"released.{dataset}: '{name}' needs a model of architecture "
+                    f"{entry.architecture} under models"
+                )
+            fold = -1 if entry.fold is None else entry.fold
+            cells.append(Cell(dataset, models[0], f"{RELEASED}{name}", fold, config.seeds[0]))
+    return cells
+
+
+def _released_plan(config: Config, cell: Cell) -> Plan:
+    """The plan of a released checkpoint: the profile's data, what the checkpoint was made with."""
+    entry = find_released(cell.variant.removeprefix(RELEASED))
+    dataset, model = config.datasets[cell.dataset], config.models[cell.model]
+    stored = entry.front_end.model_dump(exclude=ON_READING)
+    names = [
+        name
+        for name, front_end in dataset.front_ends.items()
+        if front_end.model_dump(exclude=ON_READING) == stored
+    ]
+    if not names:
+        raise UserError(
+            f"{cell}: was trained on other features than datasets.{cell.dataset}.front_ends has; "
+            f"add {entry.front_end.model_dump(exclude_defaults=True)}"
+        )
+    return Plan(
+        cell=cell,
+        dataset=dataset.model_copy(update={"loss": entry.loss}),
+        model=model.model_copy(update={"arguments": entry.arguments, "front_end": names[0]}),
+        front_end=entry.front_end,
+        recipe=config.recipe(cell.model, cell.dataset),
+        parent=None,
+        released=entry,
+    )
+
+
 def plan(config: Config, cell: Cell) -> Plan:
     """Resolve a cell: its data set, model with changed arguments, front end, recipe and parent."""
+    if cell.variant.startswith(RELEASED):
+        return _released_plan(config, cell)
     dataset = config.datasets[cell.dataset]
     model = config.models[cell.model]
     variants = config.variants(cell.model, cell.dataset)

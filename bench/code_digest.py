@@ -24,6 +24,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "featurize": ("bench.features",),
     "train": ("bench.train",),
     "evaluate": ("bench.evaluate",),
+    "released": ("bench.score_released",),
     "cost": ("bench.cost",),
     "rescore": ("bench.rescore",),
     "track": ("bench.tracking",),

@@ -224,6 +224,7 @@ class Paths(Strict):
     work: str
     results: str
     report: str
+    checkpoints: str = Field("data/checkpoints", description="released files, fetched or put there")
 
 
 class Config(Strict):
@@ -242,6 +243,10 @@ class Config(Strict):
     )
     ablations: dict[str, AblationStudy] = Field(default_factory=dict)
     targets: dict[str, Target] = Field(default_factory=dict)
+    released: dict[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="data set -> entries of config/registry/checkpoints.yaml to evaluate on it",
+    )
     localization: Localization = Localization()
     cost: Cost = Cost()
     rescore: Rescore | None = Field(
@@ -271,6 +276,8 @@ class Config(Strict):
         for model_name in self.models:
             for dataset_name in self.datasets:
                 self.recipe(model_name, dataset_name)
+        for key in self.released:
+            known(key, self.datasets, "released")
         for name in self.localization.hand_set:
             known(name, self.models, "localization.hand_set")
         for name, study in self.ablations.items():

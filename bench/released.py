@@ -6,13 +6,13 @@ import difflib
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from bench.code_digest import ROOT
 from bench.config import FrontEnd, Strict, Values, parse, read_yaml
-from bench.files import UserError
+from bench.files import UserError, digest_of
 
 REGISTRY = ROOT / "config" / "registry" / "checkpoints.yaml"
 
@@ -43,6 +43,13 @@ class Released(Strict):
         if not self.urls and self.manual is None:
             raise UserError(f"{self.file}: neither urls nor manual")
         return self
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What an evaluation depends on, as JSON values."""
+        used = {"architecture", "arguments", "loss", "front_end", "scale", "fold"}
+        outputs = digest_of(self.class_names())
+        return {**self.model_dump(mode="json", include=used), "outputs": outputs}
 
     def class_names(self) -> tuple[str, ...]:
         """Names of the outputs, in their order."""
@@ -87,3 +94,8 @@ def recognise(path: Path) -> Released | None:
         if fnmatchcase(path.name, entry.file):
             return entry
     return None
+
+
+def file_of(entry: Released, folder: Path) -> Path | None:
+    """The entry's file in the folder of checkpoints, if it is there."""
+    return next(iter(sorted(folder.glob(entry.file))), None)

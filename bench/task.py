@@ -67,7 +67,7 @@ def open_task(plan: Plan, corpus_folder: Path, feature_folder: Path) -> Task:
     rows = {name: np.flatnonzero((position >= 0) & (split == name)) for name in SPLITS}
     if plan.cell.fold >= 0 and plan.dataset.fold_protocol == "published":
         rows["validation"] = rows["test"]
-    if plan.recipe.supervision != "weak":
+    if plan.released is None and plan.recipe.supervision != "weak":
         timed = corpus.clips["strong"].to_numpy(bool)[rows["train"]]
         if corpus.events is None or not timed.any():
             raise UserError(
@@ -76,11 +76,13 @@ def open_task(plan: Plan, corpus_folder: Path, feature_folder: Path) -> Task:
             )
         if plan.recipe.supervision == "strong":
             rows["train"] = rows["train"][timed]
-    for name, members in rows.items():
-        if not len(members):
+    for name in SPLITS if plan.released is None else ("validation", "test"):
+        if not len(rows[name]):
             raise UserError(f"{corpus_folder}: no usable clip in the {name} split")
     scale = None
-    if plan.front_end.normalise:
+    if plan.released is not None:
+        scale = plan.released.scale
+    elif plan.front_end.normalise:
         scale = store.mean_std(position[rows["train"]])
     return Task(corpus, store, plan.front_end, multi_hot(corpus), rows, position, scale)
 

@@ -113,36 +113,65 @@ def train_cell(settings: config.Config, cell: cells.Cell, means: Means) -> None:
         outcome.save(folder / "model.pt")
         write_json_lines(folder / "metrics.jsonl", outcome.curve)
         write_scores(folder / "scores.npz", task, outcome.scores)
-        write_json(
-            folder / "training.json",
-            {
-                "key": str(cell),
-                "identity": identity,
-                "parent": {"key": str(plan.parent), "identity": digests["parent"]}
-                if plan.parent
-                else None,
-                "resolved": plan.resolved,
-                "config_digest": plan.digest,
-                "digests": digests,
-                "splits": {name: len(rows) for name, rows in task.rows.items()},
-                "excluded": int((task.position < 0).sum()),
-                "seeds": {name: stream_seed(cell.seed, name) for name in PURPOSES},
-                "provenance": {
-                    **source(),
-                    **environment(),
-                    "threads": means.threads,
-                    "processes": team_size(),
-                    "device": outcome.device,
-                    "deterministic": True,
-                    "command": shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
-                    "started": started.isoformat(timespec="seconds"),
-                    "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                },
-                "parameters": outcome.parameters,
-                "cost": outcome.cost,
-            },
+        describe_run(
+            folder,
+            plan,
+            task,
+            digests,
+            identity,
+            started,
+            threads=means.threads,
+            parameters=outcome.parameters,
+            cost=outcome.cost,
+            device=outcome.device,
         )
         shutil.rmtree(state, ignore_errors=True)
+
+
+def describe_run(
+    folder: Path,
+    plan: Plan,
+    task: Task,
+    digests: dict[str, str],
+    identity: str,
+    started: datetime,
+    *,
+    threads: int,
+    parameters: int,
+    cost: dict[str, Any],
+    device: str,
+) -> None:
+    """Write training.json: what made the files beside it."""
+    cell = plan.cell
+    write_json(
+        folder / "training.json",
+        {
+            "key": str(cell),
+            "identity": identity,
+            "parent": {"key": str(plan.parent), "identity": digests["parent"]}
+            if plan.parent
+            else None,
+            "resolved": plan.resolved,
+            "config_digest": plan.digest,
+            "digests": digests,
+            "splits": {name: len(rows) for name, rows in task.rows.items()},
+            "excluded": int((task.position < 0).sum()),
+            "seeds": {name: stream_seed(cell.seed, name) for name in PURPOSES},
+            "provenance": {
+                **source(),
+                **environment(),
+                "threads": threads,
+                "processes": team_size(),
+                "device": device,
+                "deterministic": True,
+                "command": shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
+                "started": started.isoformat(timespec="seconds"),
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+            "parameters": parameters,
+            "cost": cost,
+        },
+    )
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.cells import Plan, list_cells, plan
+from bench.cells import ON_READING, Plan, list_cells, plan, released_cells
 from bench.code_digest import ROOT, loader_stage_digest, model_stage_digest, stage_digest
 from bench.config import Config
 from bench.files import digest_file, digest_of
 from bench.obtain import fetched_here
 from bench.provenance import environment
+from bench.released import file_of
 from bench.sources.registry import find_entry
 
 DATA_FILES = {"embed": "bench/corpora", "report": "reports"}
-ON_READING = {"frames", "fill", "normalise"}  # how a model reads features, not what is stored
 
 
 class Triggers:
@@ -66,6 +66,25 @@ class Triggers:
         chosen = self.plans[cell]
         code = model_stage_digest("train", chosen.model.architecture)
         return _digests("train", chosen.resolved, code)
+
+    @cached_property
+    def released_plans(self) -> dict[str, Plan]:
+        """Every evaluation of a released checkpoint by its name."""
+        return {str(cell): plan(self.settings, cell) for cell in released_cells(self.settings)}
+
+    def obtainable(self, cell: str) -> bool:
+        """Whether a released file is here, or can be fetched."""
+        entry = self.released_plans[cell].released
+        assert entry is not None
+        folder = Path(self.settings.paths.checkpoints)
+        return bool(entry.urls) or file_of(entry, folder) is not None
+
+    def released(self, cell: str) -> dict[str, str]:
+        """Of one evaluation of a released checkpoint."""
+        chosen = self.released_plans[cell]
+        code = model_stage_digest("released", chosen.model.architecture)
+        located = self.settings.localization.model_dump(mode="json")
+        return _digests("released", [chosen.resolved, located], code)
 
     def evaluate(self, cell: str) -> dict[str, str]:
         """Of one record."""

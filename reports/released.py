@@ -1,0 +1,87 @@
+"""The table of released checkpoints: what their authors report, and what was measured here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench import released
+from bench.cells import RELEASED, Cell, Layout, released_cells
+from bench.config import Config
+from bench.files import UserError, read_json, write_text
+from reports.latex import to_latex
+from reports.names import METRICS, dataset_name, model_name
+from reports.tables import Column, Entry, Row, Table, to_csv, to_markdown
+
+NONE = "no released checkpoint"
+
+
+def released_table(config: Config) -> Table:
+    """Every released checkpoint of the profile, and the pairs for which there is none."""
+    return Table(
+        "released",
+        "Released checkpoints",
+        "Files that the models' authors released, evaluated here without training. Thresholds for "
+        "events are chosen on validation clips; test-time shifts are off unless a row says so.",
+        (
+            Column("figure_percent", "measured here (%)", 2, 100.0),
+            Column("metric", "metric", words=True),
+            Column("authors", "authors report", words=True),
+            Column("state", "file", words=True),
+        ),
+        list(_rows(config)),
+        head="Checkpoint",
+        notes=(
+            "AudioSet classes become those of DESED by the authors' mapping; of several mapped "
+            "classes the largest score counts.",
+        ),
+    )
+
+
+def write_table(config: Config) -> str:
+    """Write tables/released.{md,tex,csv} of the profile's report; the Markdown."""
+    table = released_table(config)
+    text = to_markdown(table)
+    for suffix, content in (("md", text), ("tex", to_latex(table)), ("csv", to_csv(table))):
+        write_text(Layout.of(config).report / "tables" / f"released.{suffix}", content)
+    return text
+
+
+def _rows(config: Config) -> Iterator[Row]:
+    cells = released_cells(config)
+    for dataset in config.datasets:
+        section = dataset_name(config, dataset)
+        for model, settings in config.models.items():
+            if settings.architecture not in ("htsat", "ast", "pann"):
+                continue
+            own = [cell for cell in cells if (cell.dataset, cell.model) == (dataset, model)]
+            for cell in own:
+                yield _row(config, cell, section)
+            if not own:
+                label = model_name(config, model)
+                yield Row(label, {"state": Entry(words=NONE)}, section=section)
+
+
+def _row(config: Config, cell: Cell, section: str) -> Row:
+    name = cell.variant.removeprefix(RELEASED)
+    entry, dataset = released.find(name), config.datasets[cell.dataset]
+    entries = {
+        "metric": Entry(words=METRICS[dataset.metric]),
+        "authors": Entry(words=entry.evaluates[dataset.loader]),
+    }
+    records: tuple[str, ...] = ()
+    try:
+        record = read_json(Layout.of(config).run(cell) / "record.json")
+        found = record["metrics"]["test"].get(dataset.metric)
+        entries["figure_percent"] = Entry(found["value"] if found else None)
+        entries["state"] = Entry(words=f"{entry.file} ({record['digests']['start'][:12]})")
+        records = (str(cell),)
+    except UserError:
+        there = released.file_of(entry, Path(config.paths.checkpoints)) is not None
+        entries["state"] = Entry(words="not evaluated yet" if there else _absent(entry))
+    return Row(name, entries, records, section=section)
+
+
+def _absent(entry: released.Released) -> str:
+    how = "fetched at its evaluation" if entry.urls else str(entry.manual)
+    return f"{NONE} here: {how}"

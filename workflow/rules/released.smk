@@ -1,0 +1,56 @@
+# `snakemake released`: the checkpoints that their authors released, evaluated without training.
+
+
+def released_corpus_of(wildcards):
+    """The corpus that an evaluation reads."""
+    dataset = triggers.released_plans[wildcards.checkpoint].cell.dataset
+    return layout.corpus(dataset) / "corpus.json"
+
+
+def released_features_of(wildcards):
+    """The features that an evaluation reads."""
+    chosen = triggers.released_plans[wildcards.checkpoint]
+    return layout.features(chosen.cell.dataset, chosen.model.front_end) / "digest.json"
+
+
+rule evaluate_released:
+    """Score validation and test clips with one released file, and write the record.
+    The file is fetched where its host gives it to programs."""
+    input:
+        corpus=released_corpus_of,
+        features=released_features_of,
+    output:
+        record=layout.results / "runs" / "{checkpoint}" / "record.json",
+    log:
+        LOGS / "released" / "{checkpoint}.log",
+    wildcard_constraints:
+        checkpoint="|".join(map(re.escape, triggers.released_plans)) or "none",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        gpu=GPUS,
+    params:
+        config=RESOLVED,
+        triggers=lambda wildcards: triggers.released(wildcards.checkpoint),
+    message:
+        "evaluate {wildcards.checkpoint}"
+    shell:
+        "python -m bench released {wildcards.checkpoint} --config {params.config}"
+        " --threads {threads} &> {log}"
+
+
+rule released:
+    """The table of released checkpoints, over those whose files are here or can be fetched."""
+    input:
+        [
+            layout.results / "runs" / name / "record.json"
+            for name in triggers.released_plans
+            if triggers.obtainable(name)
+        ],
+    params:
+        config=RESOLVED,
+    message:
+        "the table of released checkpoints"
+    shell:
+        "python -m bench released --config {params.config}"
