@@ -112,14 +112,18 @@ def obtain(plan: Plan, folder: Path) -> Path:
     """
     entry = plan.released
     assert entry is not None
-    path = released.file_of(entry, folder)
-    if path is None and not entry.urls:
-        raise UserError(f"{folder / entry.file}: no such file; {entry.manual}, and put it there")
-    if path is None:
-        from bench.fetch import Source, fetch
+    if not entry.urls:
+        path = released.file_of(entry, folder)
+        if path is None:
+            raise UserError(
+                f"{folder / entry.file}: no such file; {entry.manual}, and put it there"
+            )
+        return path
+    from bench.fetch import Source, fetch
 
-        path = folder / entry.file
-        got = fetch(Source(entry.urls, entry.bytes, entry.sha256), path)
+    path = folder / entry.file
+    got = fetch(Source(entry.urls, entry.bytes, entry.sha256), path)
+    if got.received:
         print(f"{path}: {got.size:,} bytes, sha256 {got.sha256}; licence: {entry.licence}")
     return path
 
