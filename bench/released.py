@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from bench.code_digest import ROOT
 from bench.config import FrontEnd, Strict, Values, parse, read_yaml
 from bench.files import UserError, digest_of
+from bench.sources.registry import Download
 
 REGISTRY = ROOT / "config" / "registry" / "checkpoints.yaml"
 
@@ -43,6 +44,12 @@ class Released(Strict):
         if not self.urls and self.manual is None:
             raise UserError(f"{self.file}: neither urls nor manual")
         return self
+
+    @property
+    def download(self) -> Download:
+        """How the file is fetched."""
+        same = {"urls", "bytes", "sha256", "stated_by", "manual"}
+        return Download.model_validate({"name": self.file, **self.model_dump(include=same)})
 
     @property
     def values(self) -> dict[str, Any]:

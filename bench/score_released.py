@@ -21,6 +21,7 @@ from bench.locks import run_lock
 from bench.released import Released
 from bench.scores import Scores, write_scores
 from bench.slots import gpu_slot
+from bench.sources.registry import LockFile
 from bench.task import Task, open_task
 from bench.train import SCORED, describe_run
 
@@ -104,27 +105,37 @@ def evaluate_released(settings: config.Config, cell: Cell, threads: int = 1) -> 
     return evaluate_cell(settings, cell)
 
 
-def obtain(plan: Plan, folder: Path) -> Path:
+def obtain(plan: Plan, folder: Path, lock: LockFile | None = None) -> Path:
     """The released file of a plan, fetched where its host gives it to programs.
 
+    Where nobody published a checksum, that of the first file seen is recorded and enforced.
+
     Raises:
-        UserError: it is not there and has to be put there by hand; the message says how.
+        UserError: it is not there and has to be put there by hand (the message says how), or it
+            is another file than the one published or recorded.
     """
-    entry = plan.released
-    assert entry is not None
-    if not entry.urls:
-        path = released.file_of(entry, folder)
-        if path is None:
-            raise UserError(
-                f"{folder / entry.file}: no such file; {entry.manual}, and put it there"
-            )
-        return path
     from bench.fetch import Source, fetch
 
-    path = folder / entry.file
-    got = fetch(Source(entry.urls, entry.bytes, entry.sha256), path)
-    if got.received:
-        print(f"{path}: {got.size:,} bytes, sha256 {got.sha256}; licence: {entry.licence}")
+    entry, lock = plan.released, lock or LockFile()
+    assert entry is not None
+    path = folder / entry.file if entry.urls else released.file_of(entry, folder)
+    if path is None:
+        wanted = folder / entry.file
+        raise UserError(f"{wanted}: no such file; {entry.manual}, and put it there")
+    key = f"checkpoints/{path.name}"
+    size, sha256 = lock.promise(key, entry.download)
+    if entry.urls:
+        got = fetch(Source(entry.urls, size, sha256), path)
+        if got.received:
+            print(f"{path}: {got.size:,} bytes, sha256 {got.sha256}; licence: {entry.licence}")
+    digest = digest_file(path)
+    if sha256 not in (None, digest):
+        raise UserError(
+            f"{path}: is not the file that was used first (sha256 {digest[:12]}…, recorded "
+            f"{str(sha256)[:12]}…); put that one there, or take its line out of {lock.path}"
+        )
+    if entry.sha256 is None:
+        lock.record(key, digest, path.stat().st_size)
     return path
 
 

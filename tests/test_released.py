@@ -16,15 +16,16 @@ from test_ast_official import write as write_ast
 from test_htsat_checkpoints import SMALL, authors_state, averaged, lightning, save
 
 from bench import config as profiles
-from bench import models, released
+from bench import models, released, score_released
 from bench.__main__ import main
 from bench.card import Card
 from bench.cells import Layout, plan, released_cells
 from bench.config import Config
-from bench.files import UserError, read_json
+from bench.files import UserError, digest_file, read_json
 from bench.released import Released, read_registry
 from bench.score_released import DESED_FROM_AUDIOSET, mapped
 from bench.scores import read_scores
+from bench.sources.registry import LockFile
 from bench.task import open_task
 from bench.triggers import Triggers
 
@@ -75,6 +76,8 @@ def _pann_state() -> dict[str, Any]:
 def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """Tiny corpora in the front ends of tiny "released" files, and those files in place."""
     monkeypatch.setattr(released, "read_registry", lambda: {n: _entry(n) for n in ENTRIES})
+    record = LockFile(tmp_path / "lock.json")
+    monkeypatch.setattr(score_released, "LockFile", lambda: record)
     esc50 = ("dog", "rain", "clock_tick", "hand_saw", "siren")
     monkeypatch.setitem(factories.CLASSES, "esc50", esc50)
     values = profiles.read_yaml(factories.ROOT / "config" / "default.yaml")
@@ -194,6 +197,20 @@ def test_an_absent_file_says_where_it_belongs_and_how_to_get_it(
     assert triggers.obtainable("audioset/pann/released-pann/seed0")
     (folder / "words.pth").unlink()
     assert triggers.obtainable("speechcommands/ast/released-ast-words/seed0")  # can be fetched
+
+
+def test_what_was_used_first_is_recorded_and_enforced(
+    profile: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["released", "audioset/htsat/released-htsat/seed0"]
+    command += ["--config", str(tmp_path / "profile.yaml")]
+    assert main(command) == 0
+    path = Path(profile.paths.checkpoints) / "HTSAT_Saved_1.ckpt"
+    recorded = read_json(tmp_path / "lock.json")["checkpoints/HTSAT_Saved_1.ckpt"]
+    assert recorded == {"sha256": digest_file(path), "bytes": path.stat().st_size}
+    save(averaged(authors_state(527)), path)
+    assert main(command) == 2
+    assert "is not the file that was used first" in capsys.readouterr().err
 
 
 def test_a_file_of_another_model_is_refused_by_name(
