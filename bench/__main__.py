@@ -44,6 +44,7 @@ VERBS = {
     "pin": Verb("bench.pin", "pin the embedded corpora in data.dvc"),
     "tag": Verb("bench.tag", "labels and located events of any recording", profile=False),
     "score": Verb("bench.score", "all event metrics of a prediction file", profile=False),
+    "tune": Verb("bench.tune", "try the declared recipes of one model on validation data"),
     "rescore": Verb("bench.rescore", "score the prediction files of the HTS-AT authors"),
     "schema": Verb("bench.schema", "write the JSON schema of the config", profile=False),
 }

@@ -171,6 +171,16 @@ class Localization(Strict):
     )
 
 
+class Tuning(Strict):
+    """The trials that every model's recipe gets on every data set (`bench.tune`)."""
+
+    trials: int = Field(default=0, ge=0, description="0: recipes are set by hand, and said to be")
+    space: dict[str, dict[str, list[Any]]] = Field(
+        default_factory=dict,
+        description="'base' or MODEL -> recipe value -> candidates; a model's own come on top",
+    )
+
+
 class Rescore(Strict):
     """Prediction files that the HTS-AT authors published, scored again (`bench.rescore`)."""
 
@@ -249,6 +259,7 @@ class Config(Strict):
     )
     localization: Localization = Localization()
     cost: Cost = Cost()
+    tuning: Tuning = Tuning()
     rescore: Rescore | None = Field(
         None, description="give it (empty will do) to score the authors' predictions in the DAG"
     )
@@ -278,6 +289,11 @@ class Config(Strict):
                 self.recipe(model_name, dataset_name)
         for key in self.released:
             known(key, self.datasets, "released")
+        for name, space in self.tuning.space.items():
+            if name != "base":
+                known(name, self.models, "tuning.space")
+            for key in space:
+                known(key, Recipe.model_fields, f"tuning.space.{name}")
         for name in self.localization.hand_set:
             known(name, self.models, "localization.hand_set")
         for name, study in self.ablations.items():

@@ -21,6 +21,7 @@ from bench.provenance import environment
 from reports import context
 from reports.results import Group, Results, Run
 from reports.tables import Column, Entry, Row, Table
+from reports.tuning import unequal
 
 RULES = {
     "selection": "epochs, thresholds and filters are chosen on validation clips, never on test",
@@ -29,6 +30,7 @@ RULES = {
     "fresh": "every record was made by the present config, code, pins and data",
     "alike": "records that are averaged or compared were made alike",
     "coverage": "every listed clip is on disk",
+    "budget": "models that stand side by side got the same number of recorded trials",
 }
 
 
@@ -45,7 +47,8 @@ class Breach:
 @cache
 def violations(results: Results) -> tuple[Breach, ...]:
     """What only this audit finds: absent and unlike records are named by `Results` already."""
-    return (*_selection(results), *_corpora(results), *_stale(results))
+    budgets = (Breach("budget", dataset, text) for dataset, text in unequal(results))
+    return (*_selection(results), *_corpora(results), *_stale(results), *budgets)
 
 
 def breaches(results: Results) -> list[Breach]:
@@ -56,13 +59,13 @@ def breaches(results: Results) -> list[Breach]:
 
 
 def broken(results: Results, group: Group) -> list[str]:
-    """Why a group's figures must not be compared with published ones (coverage apart)."""
+    """Why a group's figures must not be compared with published ones: what broke its runs."""
     return [
         breach.text
         for breach in violations(results)
         if breach.dataset == group.dataset
         and breach.group in ("", group.name)
-        and breach.rule != "coverage"
+        and breach.rule not in ("coverage", "budget")
     ]
 
 

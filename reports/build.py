@@ -25,6 +25,7 @@ from reports.released import released_table
 from reports.results import Results, load_results
 from reports.score_tables import classification_table
 from reports.tables import Table, to_csv, to_markdown
+from reports.tuning import tuning_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +60,7 @@ def build(settings: config.Config) -> Path:
     chance, trivial = chance_checks(results), trivial_checks(results)
     tables += [ablation_table(results, found), cost_table(results)]
     tables += [chance_table(results, chance), trivial_table(results, trivial)]
-    tables += [audit_table(results), interval_table(results)]
+    tables += [audit_table(results), tuning_table(results), interval_table(results)]
     tables.append(comparison_table(results, comparisons(results, found)))
     scored_again = rescored.load(results)
     tables += [rescored.rescore_table(scored_again)] if scored_again else []

@@ -36,7 +36,7 @@ BANNERS = {
     "real": "",
 }
 
-CHECKS = ("protocol", "chance", "without_times", "comparisons", "intervals")
+CHECKS = ("protocol", "recipes", "chance", "without_times", "comparisons", "intervals")
 
 
 def environment() -> Environment:
