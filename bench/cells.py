@@ -58,7 +58,9 @@ class Plan:
             "dataset": self.dataset.model_dump(mode="json", exclude=elsewhere),
             "model": model,
             "front_end": self.front_end.model_dump(mode="json"),
-            "recipe": {} if self.released else self.recipe.model_dump(mode="json"),
+            "recipe": self.recipe.model_dump(
+                mode="json", include={"test_shifts"} if self.released else None
+            ),
             "parent": str(self.parent) if self.parent else None,
             **({"released": self.released.values} if self.released else {}),
         }

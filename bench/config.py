@@ -137,6 +137,11 @@ class Recipe(Strict):
     mixup: Mixup | None = None
     specaugment: SpecAugment | None = None
     select: Literal["best", "last"] = Field("best", description="epoch that is evaluated")
+    test_shifts: tuple[int, ...] = Field(
+        default=(),
+        description="test-time augmentation: circular shifts of the test clips in samples whose "
+        "scores are averaged; HTS-AT's: [0, 100, 300, 600, 1000, 1500, 2100, 2800, 3600, 4500]",
+    )
     average_epochs: int = Field(
         default=0, ge=0, description="average the weights of the last n epochs"
     )

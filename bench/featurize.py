@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-from typing import TYPE_CHECKING
 
 from bench import config
 from bench.cells import Layout
 from bench.code_digest import stage_digest
 from bench.corpus import find_dataset
 from bench.files import UserError
-
-if TYPE_CHECKING:
-    from bench.audio.frontend import FrontEnd
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"datasets.{args.dataset}: no front end '{args.front_end}'; valid: {valid}")
     from bench.corpora import open_corpus
     from bench.features import featurize
+    from bench.task import audio_front_end
 
     layout = Layout.of(settings)
     store = featurize(
@@ -43,10 +39,3 @@ def run(args: argparse.Namespace) -> int:
     )
     print(f"{args.dataset}: {args.front_end} features of {len(store.clips)} clips", flush=True)
     return 0
-
-
-def audio_front_end(settings: config.FrontEnd) -> FrontEnd:
-    """What computes the features that a config describes."""
-    from bench.audio.frontend import FrontEnd
-
-    return FrontEnd(**{f.name: getattr(settings, f.name) for f in dataclasses.fields(FrontEnd)})

@@ -146,7 +146,7 @@ def _score(
     import torch
 
     from bench import models
-    from bench.scoring import score_clips
+    from bench.shifts import score_shifted
     from bench.torch_setup import set_up
     from modelkit.checkpoint import CheckpointError
 
@@ -163,9 +163,10 @@ def _score(
         device = find_device(None)
         model.to(device)
         clock = time.perf_counter()
-        scores = {}
+        scores, shifts = {}, {"test": plan.recipe.test_shifts}
         for name in SCORED:
-            found = score_clips(model, task, task.rows[name], entry.loss)
+            rows = task.rows[name]
+            found = score_shifted(model, task, rows, entry.loss, shifts.get(name, ()))
             frames = found.frame_scores
             scores[name] = Scores(
                 mapped(found.clip_scores, outputs),

@@ -127,7 +127,7 @@ def tag(
     """
     from bench import models
     from bench.audio.decode import AudioError, decode
-    from bench.featurize import audio_front_end
+    from bench.task import audio_front_end
     from bench.windows import stitch, window_samples, window_starts
 
     model, card = models.open_checkpoint(checkpoint, entry)
@@ -138,10 +138,7 @@ def tag(
         raise UserError(str(error)) from error
     front_end, window = audio_front_end(card.front_end), window_samples(card.front_end)
     starts = window_starts(len(sound.samples), window)
-    parts = [
-        front_end.features(sound.samples[start : start + window]).astype(np.float16)
-        for start in starts
-    ]
+    parts = [front_end.features(sound.samples[start : start + window]) for start in starts]
     clips, frames, step = _score(model, card, parts, front_end.silence)
     duration = len(sound.samples) / rate
     point = _operating_point(card, checkpoint, threshold)
@@ -172,26 +169,22 @@ def _score(
     """Clip scores (W, C), frame scores (W, T', C) or None, and seconds per frame."""
     import torch
 
-    from bench.features import FeatureStore
     from bench.meter import Meter
-    from bench.task import scaled
+    from bench.task import assembled
 
-    lengths = np.array([len(part) for part in parts])
-    first = np.cumsum(lengths) - lengths
-    store = FeatureStore(np.concatenate(parts), [], first, lengths, silence, "")
     model.eval()
     clips, frames, step = [], [], 0.0
     with torch.no_grad(), Meter("windows", len(parts), "windows") as meter:
         for begin in range(0, len(parts), BATCH):
-            rows = np.arange(begin, min(begin + BATCH, len(parts)))
-            batch = store.batch(rows, frames=card.front_end.frames, fill=card.front_end.fill)
-            output = model(torch.from_numpy(scaled(batch, card.scale)))
+            some = parts[begin : begin + BATCH]
+            batch = assembled(some, card.front_end, silence, card.scale)
+            output = model(torch.from_numpy(batch))
             logits = output.clip_logits
             clips.append((logits.softmax(-1) if card.loss == "ce" else logits.sigmoid()).numpy())
             if output.frame_logits is not None:
                 frames.append(output.frame_logits.sigmoid().numpy())
                 step = output.seconds_per_frame
-            meter.add(len(rows))
+            meter.add(len(some))
     return np.concatenate(clips), np.concatenate(frames) if frames else None, step
 
 

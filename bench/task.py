@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from bench.audio import frontend as audio
 from bench.cells import Plan
 from bench.config import FrontEnd
 from bench.corpora import SPLITS, Corpus, open_corpus
@@ -37,6 +39,24 @@ class Task:
         front_end = self.front_end
         batch = self.store.batch(self.position[rows], frames=front_end.frames, fill=front_end.fill)
         return scaled(batch, self.scale)
+
+
+def audio_front_end(settings: FrontEnd) -> audio.FrontEnd:
+    """What computes the features that a config describes."""
+    same = (field.name for field in dataclasses.fields(audio.FrontEnd))
+    return audio.FrontEnd(**{name: getattr(settings, name) for name in same})
+
+
+def assembled(
+    parts: list[np.ndarray], front_end: FrontEnd, silence: float, scale: tuple[float, float] | None
+) -> np.ndarray:
+    """Features of clips, each (T, F), as the batch (B, frames, F) that storing them would give."""
+    lengths = np.array([len(part) for part in parts])
+    first = np.cumsum(lengths) - lengths
+    stored = np.concatenate([part.astype(np.float16) for part in parts])
+    store = FeatureStore(stored, [], first, lengths, silence, "")
+    rows = np.arange(len(parts))
+    return scaled(store.batch(rows, frames=front_end.frames, fill=front_end.fill), scale)
 
 
 def scaled(batch: np.ndarray, scale: tuple[float, float] | None) -> np.ndarray:

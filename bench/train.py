@@ -210,7 +210,7 @@ def _train_network(plan: Plan, layout: Layout, task: Task, identity: str, means:
 
     from bench import fit, models
     from bench.activations import saved_activation_bytes
-    from bench.scoring import score_clips
+    from bench.shifts import score_shifted
     from bench.state import StateFolder
     from bench.team import join_team, synchronised
     from bench.torch_setup import set_up
@@ -241,8 +241,11 @@ def _train_network(plan: Plan, layout: Layout, task: Task, identity: str, means:
             workers=means.workers,
         )
         clock = time.perf_counter()
+        shifts = {"test": plan.recipe.test_shifts}
         scores = {
-            name: score_clips(model, task, task.rows[name], plan.dataset.loss, team)
+            name: score_shifted(
+                model, task, task.rows[name], plan.dataset.loss, shifts.get(name, ()), team
+            )
             for name in SCORED
         }
         score_seconds = time.perf_counter() - clock

@@ -144,7 +144,7 @@ def test_each_form_is_evaluated_without_training(
         entry = chosen.released
         assert record["metrics"]["test"]["accuracy" if entry.loss == "ce" else "mAP"]["n"] > 0
         assert record["cost"]["train_seconds"] == 0
-        assert record["resolved"]["recipe"] == {}
+        assert record["resolved"]["recipe"] == {"test_shifts": []}
         assert record["splits"]["test"] == len(
             open_task(
                 chosen, layout.corpus(dataset), layout.features(dataset, chosen.model.front_end)
@@ -257,3 +257,13 @@ def test_the_table_shows_figures_and_gaps(
     assert rows[audioset, "pann"]["authors"] == "0.385"
     assert rows[audioset, "htsat"]["state"] == "no released checkpoint here: ask the authors"
     assert rows[audioset, "AST"]["state"] == "no released checkpoint"
+
+
+def test_the_papers_profile_evaluates_every_released_file() -> None:
+    """Each on the features that its front end gives, HTS-AT and PANN on DESED as well."""
+    paper = profiles.load(factories.ROOT / "config" / "paper.yaml")
+    cells = released_cells(paper)
+    assert {plan(paper, cell).released.file for cell in cells} == {
+        entry.file for entry in read_registry().values()
+    }
+    assert len([cell for cell in cells if cell.dataset == "desed"]) == 7

@@ -87,7 +87,7 @@ def test_windows_overlap_and_cover_everything(samples: int, window: int) -> None
 
 
 def test_a_window_fills_the_frames_of_its_front_end_exactly() -> None:
-    from bench.featurize import audio_front_end
+    from bench.task import audio_front_end
 
     for front_end in (LOGMEL, FBANK):
         frames = audio_front_end(front_end).frames
