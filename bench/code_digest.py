@@ -48,6 +48,7 @@ INERT = {
     "bench.signals",
     "bench.slots",
     "bench.strict",
+    "bench.system",
 }
 
 

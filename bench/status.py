@@ -45,12 +45,15 @@ def resolved_path(settings: Config) -> Path:
 
 @dataclass(frozen=True)
 class Running:
-    """A training at work: epochs done of all, and the seconds it has taken."""
+    """A training at work: epochs done of all, the seconds it has taken, its state and process."""
 
     cell: Cell
     epoch: int
     epochs: int
     seconds: float
+    folder: Path = Path()
+    pid: int = 0
+    host: str = ""
 
     @property
     def seconds_left(self) -> float | None:
@@ -63,12 +66,16 @@ def running_trainings(settings: Config) -> list[Running]:
     cells = {str(cell): cell for cell in list_cells(settings)}
     found = []
     for path in sorted((Layout.of(settings).work / "state").glob("*.lock")):
-        cell = cells.get((locks.holder(path) or {}).get("purpose", ""))
+        holder = locks.holder(path) or {}
+        cell = cells.get(holder.get("purpose", ""))
         if cell is None:
             continue
-        last = _last_line(path.with_suffix("") / "metrics.jsonl")
+        folder = path.with_suffix("")
+        last = _last_line(folder / "metrics.jsonl")
+        epoch, seconds = int(last.get("epoch", 0)), last.get("seconds", 0.0)
         epochs = plan(settings, cell).recipe.epochs
-        found.append(Running(cell, int(last.get("epoch", 0)), epochs, last.get("seconds", 0.0)))
+        pid, host = int(holder.get("pid", 0)), str(holder.get("host", ""))
+        found.append(Running(cell, epoch, epochs, seconds, folder, pid, host))
     return found
 
 

@@ -18,6 +18,7 @@ from bench.jobs import Job, list_jobs
 from bench.locks import Lock
 from bench.plan import duration
 from bench.status import Running, resolved_path, running_trainings, seconds_left, snakemake_lock
+from bench.tracking import server
 
 LOG_EVERY_S = 15.0
 TERMINAL_EVERY_S = 2.0
@@ -45,6 +46,8 @@ def begin(settings: Config, outputs: Iterable[str]) -> Lock:
     preflight.check_space(settings, todo)
     if any(job.stage in ("embed", "train") for job in todo):
         _check_parts(settings)
+    if server() is not None and any(job.stage == "train" for job in todo):
+        _show_live(settings)
     if todo:
         Watcher(settings, todo, sys.stderr).start()
     return lock
@@ -59,6 +62,12 @@ def _write_resolved(settings: Config) -> None:
     text = json.dumps(settings.model_dump(mode="json"), indent=1) + "\n"
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
+
+
+def _show_live(settings: Config) -> None:
+    """Show running trainings on the tracking server, from a process that ends with this one."""
+    command = [sys.executable, "-m", "bench", "track", "--live"]
+    subprocess.Popen([*command, "--config", str(resolved_path(settings))], stdin=subprocess.DEVNULL)
 
 
 def _check_parts(settings: Config) -> None:

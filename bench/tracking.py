@@ -1,211 +1,169 @@
 """`python -m bench track`: MLflow as a view of the records, rebuilt by one writer.
 
-One experiment per data set; one parent run per (model, variant) with its mean figures, one nested
-run per fold and seed. A run is found again by its key and left alone while its record's digest is
-the same, so that calling this twice changes nothing. Training processes never write to the store:
-concurrent first writers corrupt a fresh SQLite file.
+One experiment per data set; one parent run per (model, variant) with its mean figures, pictures and
+the best seed's model, one nested run per fold and seed. A run is found again by its key and left
+alone while its digest is the same, so that calling this twice changes nothing. Training processes
+never write to the store: concurrent first writers corrupt a fresh SQLite file.
+
+The store is <results>/mlflow.db, or the server that MLFLOW_TRACKING_URI names; `--live` shows
+running trainings on that server (`bench.live`).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import statistics
+import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from datetime import datetime
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import cells, config
 from bench.cells import Layout
-from bench.files import digest_file, digest_of, read_json, write_json
+from bench.code_digest import ROOT, stage_digest
+from bench.files import UserError, digest_file, write_json
+from bench.tracked import TrackedGroup, TrackedRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+    from reports.drawing import Picture
+
 KEY, DIGEST = "key", "record_sha256"
-ARTIFACTS = ("record.json", "metrics.jsonl", "events.tsv")
+SERVER = "MLFLOW_TRACKING_URI"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb: none of its own."""
+    """Arguments of the verb."""
+    parser.add_argument(
+        "--live", action="store_true", help=f"show running trainings on the server of {SERVER}"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    counts = sync(config.load(args.config))
+    settings = config.load(args.config)
+    if args.live:
+        from bench.live import Follower, follow
+
+        if server() is None:
+            raise UserError(f"{SERVER} names no server; set it to http://HOST:PORT")
+        store = Store(settings)
+        follow(settings, Follower(store.client, store.experiment))
+    counts = sync(settings)
     print(f"MLflow: {counts['written']} runs written, {counts['kept']} unchanged", flush=True)
     return 0
 
 
+def server() -> str | None:
+    """The tracking server that the environment names."""
+    uri = os.environ.get(SERVER, "")
+    return uri if uri.startswith(("http://", "https://")) else None
+
+
+class Store:
+    """The profile's experiments, in its own database or on a server that profiles share."""
+
+    def __init__(self, settings: config.Config) -> None:
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+        os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+        from mlflow import MlflowClient
+
+        self.profile = settings.profile
+        results = Layout.of(settings).results
+        results.mkdir(parents=True, exist_ok=True)
+        self.folder = results.resolve()
+        self.uri = server() or f"sqlite:///{self.folder}/mlflow.db"
+        self.client = MlflowClient(tracking_uri=self.uri)
+
+    def experiment(self, dataset: str) -> str:
+        """The id of a data set's experiment, made where it is missing."""
+        shared = server() is not None
+        name = f"{dataset} ({self.profile})" if shared else dataset
+        found = self.client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        place = None if shared else (self.folder / "mlartifacts" / dataset).as_uri()
+        return str(self.client.create_experiment(name, artifact_location=place))
+
+
 def sync(settings: config.Config) -> dict[str, int]:
-    """Bring <results>/mlflow.db in line with the records; returns how many runs were written.
+    """Bring the store in line with the records; returns how many runs were written and kept.
 
     Raises:
         UserError: a record is missing.
     """
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    from mlflow import MlflowClient
-
-    layout = Layout.of(settings)
-    layout.results.mkdir(parents=True, exist_ok=True)
-    store = layout.results.resolve()
-    client = MlflowClient(tracking_uri=f"sqlite:///{store}/mlflow.db")
+    store, layout, code = Store(settings), Layout.of(settings), stage_digest("track")
     counts = {"written": 0, "kept": 0}
     groups: dict[tuple[str, str, str], list[cells.Cell]] = defaultdict(list)
     for cell in cells.list_cells(settings):
         groups[cell.dataset, cell.model, cell.variant].append(cell)
-    for dataset in settings.datasets:
-        experiment = _experiment(client, dataset, store)
-        existing = {run.data.tags.get(KEY): run for run in _runs(client, experiment)}
-        wanted: set[str] = set()
-        for (_, model, variant), members in groups.items():
-            if members[0].dataset != dataset:
-                continue
-            records = [_Record.read(layout.run(cell)) for cell in members]
-            parent = _Group(f"{dataset}/{model}/{variant}", records)
-            parent_id = _upsert(client, experiment, existing, parent, None, counts)
-            for record in records:
-                _upsert(client, experiment, existing, record, parent_id, counts)
-            wanted |= {parent.key, *(record.key for record in records)}
-        for key, stale in existing.items():
+    for dataset, chosen in settings.datasets.items():
+        experiment = store.experiment(dataset)
+        existing = {run.data.tags.get(KEY): run for run in _runs(store.client, experiment)}
+        parents = [
+            TrackedGroup(
+                "/".join(key),
+                chosen.selection,
+                [TrackedRecord(settings, cell, layout.run(cell), code) for cell in members],
+            )
+            for key, members in groups.items()
+            if key[0] == dataset
+        ]
+        stale = [parent for parent in parents if not _stands(existing.get(parent.key), parent)]
+        pictures = _pictures(settings, dataset) if stale else {}
+        for parent in parents:
+            parent_id = _upsert(store, experiment, existing, parent, None, counts)
+            if parent in stale:
+                _log_pictures(store.client, parent_id, pictures.get(parent.key, []))
+                _log_model(store, parent_id, parent.best)
+                _seal(store.client, parent_id, parent)
+            for record in parent.records:
+                _upsert(store, experiment, existing, record, parent_id, counts)
+        wanted = {p.key for p in parents} | {r.key for p in parents for r in p.records}
+        for key, old in existing.items():
             if key not in wanted:
-                client.delete_run(stale.info.run_id)
-    write_json(
-        layout.results / "mlflow.json",
-        {
-            "records": {
-                str(c): digest_file(layout.run(c) / "record.json")
-                for g in groups.values()
-                for c in g
-            }
-        },
-    )
+                _delete(store.client, old)
+    records = {
+        str(cell): digest_file(layout.run(cell) / "record.json")
+        for members in groups.values()
+        for cell in members
+    }
+    write_json(layout.results / "mlflow.json", {"records": records})
     return counts
 
 
-class _Record:
-    """One record as MLflow sees it."""
-
-    def __init__(self, folder: Path, values: dict[str, Any], digest: str) -> None:
-        self.folder, self.values, self.digest = folder, values, digest
-        self.key: str = values["key"]
-        cell = values["cell"]
-        self.name = f"{cell['model']} {cell['variant']} " + self.key.rsplit("/", 1)[1]
-        self.started = _milliseconds(values["provenance"]["started"])
-        self.finished = _milliseconds(values["provenance"]["finished"])
-
-    @classmethod
-    def read(cls, folder: Path) -> _Record:
-        path = folder / "record.json"
-        return cls(folder, read_json(path), digest_file(path))
-
-    def tags(self) -> dict[str, str]:
-        values = self.values
-        return {
-            **{name: str(value) for name, value in values["cell"].items()},
-            "profile": values["profile"],
-            "data": values["data_kind"],
-            "identity": values["identity"],
-            "git_sha": str(values["provenance"]["git_sha"]),
-            "data_digest": values["digests"]["data"],
-            "device": values["provenance"]["device"],
-        }
-
-    def parameters(self) -> dict[str, str]:
-        resolved = self.values["resolved"]
-        flat = dict(_flatten({k: resolved[k] for k in ("model", "recipe", "front_end")}))
-        return {name: value[:500] for name, value in flat.items()}
-
-    def figures(self) -> dict[str, float]:
-        """Final figures: test and validation metrics and costs."""
-        values = self.values
-        figures = {
-            f"{split}_{name}": metric["value"]
-            for split, metrics in values["metrics"].items()
-            for name, metric in metrics.items()
-        }
-        figures |= {f"cost_{name}": value for name, value in values["cost"].items()}
-        figures["parameters"] = values["parameters"]
-        return {name: float(value) for name, value in figures.items() if value is not None}
-
-    def curve(self) -> Iterator[tuple[str, float, int, int]]:
-        """(name, value, step, time in ms) of every curve point."""
-        with open(self.folder / "metrics.jsonl", encoding="utf-8") as lines:
-            for line in lines:
-                point = json.loads(line)
-                moment = self.started + int(1000 * point.get("seconds", 0.0))
-                for name, value in point.items():
-                    if name != "step":
-                        yield f"curve_{name}", float(value), point["step"], moment
-
-    def artifacts(self) -> list[Path]:
-        return [self.folder / name for name in ARTIFACTS if (self.folder / name).is_file()]
-
-
-class _Group:
-    """The parent run of a model and variant: mean and spread over its records."""
-
-    def __init__(self, key: str, records: list[_Record]) -> None:
-        self.key, self.records = key, records
-        self.name = " ".join(key.split("/")[1:])
-        self.digest = digest_of([record.digest for record in records])
-        self.started = min(record.started for record in records)
-        self.finished = max(record.finished for record in records)
-
-    def tags(self) -> dict[str, str]:
-        own = self.records[0].tags()
-        shared = ("dataset", "model", "variant", "profile", "data", "data_digest")
-        return {name: own[name] for name in shared} | {"runs": str(len(self.records))}
-
-    def parameters(self) -> dict[str, str]:
-        return self.records[0].parameters()
-
-    def figures(self) -> dict[str, float]:
-        columns: dict[str, list[float]] = defaultdict(list)
-        for record in self.records:
-            for name, value in record.figures().items():
-                columns[name].append(value)
-        figures = {name: statistics.fmean(values) for name, values in columns.items()}
-        spread = {
-            f"{name}_sd": statistics.stdev(values)
-            for name, values in columns.items()
-            if len(values) > 1 and name.startswith("test_")
-        }
-        return figures | spread
-
-    def curve(self) -> Iterator[tuple[str, float, int, int]]:
-        return iter(())
-
-    def artifacts(self) -> list[Path]:
-        return []
+def _stands(old: Any, item: TrackedRecord | TrackedGroup, parent: str | None = None) -> bool:
+    """Whether a run of the store is what `item` would write."""
+    if old is None:
+        return False
+    tags = old.data.tags
+    return tags.get(DIGEST) == item.digest and tags.get("mlflow.parentRunId") == parent
 
 
 def _upsert(
-    client: MlflowClient,
+    store: Store,
     experiment: str,
-    existing: dict[str, Any],
-    item: _Record | _Group,
+    existing: Mapping[str, Any],
+    item: TrackedRecord | TrackedGroup,
     parent: str | None,
     counts: dict[str, int],
 ) -> str:
     """Write one run unless the same is there; a changed one is deleted and written anew."""
-    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.entities import Metric, Param
 
-    old = existing.get(item.key)
-    links = {"mlflow.parentRunId": parent} if parent else {}
+    client, old = store.client, existing.get(item.key)
     if old is not None:
-        same_parent = old.data.tags.get("mlflow.parentRunId") == parent
-        if old.data.tags.get(DIGEST) == item.digest and same_parent:
+        if _stands(old, item, parent):
             counts["kept"] += 1
-            return old.info.run_id
-        client.delete_run(old.info.run_id)
+            return str(old.info.run_id)
+        _delete(client, old)
+    links = {"mlflow.parentRunId": parent} if parent else {}
     created = client.create_run(
         experiment, start_time=item.started, run_name=item.name, tags={KEY: item.key, **links}
     )
-    run_id = created.info.run_id
+    run_id = str(created.info.run_id)
     points = [Metric(*point[:2], point[3], point[2]) for point in item.curve()]
     points += [Metric(name, value, item.finished, 0) for name, value in item.figures().items()]
     for start in range(0, len(points), 900):  # the store takes at most 1000 a call
@@ -214,19 +172,82 @@ def _upsert(
     client.log_batch(run_id, params=parameters[:100])
     for path in item.artifacts():
         client.log_artifact(run_id, str(path))
-    client.set_terminated(run_id, "FINISHED", end_time=item.finished)
-    # The digest comes last: a run cut short by a kill has none, and is written again.
-    tags = [RunTag(*pair) for pair in {**item.tags(), DIGEST: item.digest}.items()]
-    client.log_batch(run_id, tags=tags)
+    if isinstance(item, TrackedRecord):
+        _seal(client, run_id, item)
     counts["written"] += 1
     return run_id
 
 
-def _experiment(client: MlflowClient, name: str, store: Path) -> str:
-    found = client.get_experiment_by_name(name)
-    if found is not None:
-        return found.experiment_id
-    return client.create_experiment(name, artifact_location=(store / "mlartifacts" / name).as_uri())
+def _seal(client: MlflowClient, run_id: str, item: TrackedRecord | TrackedGroup) -> None:
+    """End a run. The digest comes last: a run cut short has none, and is written again."""
+    from mlflow.entities import RunTag
+
+    client.set_terminated(run_id, "FINISHED", end_time=item.finished)
+    tags = [RunTag(*pair) for pair in {**item.tags(), DIGEST: item.digest}.items()]
+    client.log_batch(run_id, tags=tags)
+
+
+def _delete(client: MlflowClient, run: Any) -> None:
+    """A run and its logged model."""
+    for output in run.outputs.model_outputs if run.outputs else ():
+        client.delete_logged_model(output.model_id)
+    client.delete_run(run.info.run_id)
+
+
+def _pictures(settings: config.Config, dataset: str) -> dict[str, list[tuple[str, Picture]]]:
+    """Learning curves of a data set, and event maps of each of its models, by parent run."""
+    from reports.charts import learning_curves
+    from reports.results import load_results
+    from reports.soundscapes import gallery
+
+    results = load_results(settings)
+    found: dict[str, list[tuple[str, Picture]]] = defaultdict(list)
+    curves = learning_curves(results, dataset)
+    for group in results.base_groups(dataset):
+        if curves is not None:
+            found[group.name].append(("learning_curves", curves))
+    if settings.datasets[dataset].localize:
+        for number, scene in enumerate(gallery(results, dataset)[0]):
+            for name, picture in zip(scene.groups, scene.pictures, strict=True):
+                found[name].append((f"event_map_{number}", picture))
+    return found
+
+
+def _log_pictures(client: MlflowClient, run_id: str, pictures: list[tuple[str, Picture]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, picture in pictures:
+            path = Path(folder) / f"{name}.{picture.kind}"
+            path.write_bytes(picture.data)
+            client.log_artifact(run_id, str(path), "figures")
+
+
+def _log_model(store: Store, run_id: str, best: TrackedRecord) -> None:
+    """The best seed's checkpoint, with signature and input example; baselines have none."""
+    checkpoint = best.folder / "model.pt"
+    if not checkpoint.is_file() or best.values["resolved"]["model"]["architecture"] == "linear":
+        return
+    import mlflow
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    front_end = best.values["resolved"]["front_end"]
+    shape = (front_end["frames"], front_end["mels"])
+    kind = np.dtype(np.float32)
+    mlflow.set_tracking_uri(store.uri)
+    with mlflow.start_run(run_id=run_id):
+        mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(ROOT / "bench" / "served.py"),
+            artifacts={"checkpoint": str(checkpoint)},
+            signature=ModelSignature(
+                Schema([TensorSpec(kind, (-1, *shape))]),
+                Schema([TensorSpec(kind, (-1, len(best.values["classes"])))]),
+            ),
+            input_example=np.full((1, *shape), -60.0, np.float32),
+            pip_requirements=str(ROOT / "requirements.txt"),
+            metadata={"key": best.key, "identity": best.values["identity"]},
+        )
 
 
 def _runs(client: MlflowClient, experiment: str) -> Iterator[Any]:
@@ -237,15 +258,3 @@ def _runs(client: MlflowClient, experiment: str) -> Iterator[Any]:
         token = page.token
         if not token:
             return
-
-
-def _flatten(values: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", str(value)
-
-
-def _milliseconds(moment: str) -> int:
-    return int(datetime.fromisoformat(moment).timestamp() * 1000)

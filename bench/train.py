@@ -34,6 +34,7 @@ from bench.provenance import environment, source
 from bench.scores import Scores, write_scores
 from bench.slots import gpu_slot
 from bench.streams import PURPOSES, stream_seed
+from bench.system import Sampler
 from bench.task import Task, open_task
 
 SCORED = ("validation", "test")
@@ -109,9 +110,11 @@ def train_cell(settings: config.Config, cell: cells.Cell, means: Means) -> None:
         train(plan, layout, task, identity, means)
         return
     with run_lock(state, str(cell)):
-        outcome = train(plan, layout, task, identity, means)
+        with Sampler() as system:
+            outcome = train(plan, layout, task, identity, means)
         outcome.save(folder / "model.pt")
         write_json_lines(folder / "metrics.jsonl", outcome.curve)
+        write_json_lines(folder / "system.jsonl", system.samples)
         write_scores(folder / "scores.npz", task, outcome.scores)
         describe_run(
             folder,

@@ -44,6 +44,16 @@ class Picture:
     width: int
     height: int
 
+    @property
+    def kind(self) -> str:
+        """Its file suffix: svg or png."""
+        return "svg" if self.uri.startswith("data:image/svg") else "png"
+
+    @property
+    def data(self) -> bytes:
+        """The file's content."""
+        return base64.b64decode(self.uri.partition(",")[2])
+
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **kwargs: Any) -> Any:
     """A figure of this size in inches and its axes (an array when there are several)."""

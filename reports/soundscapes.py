@@ -43,11 +43,12 @@ class Soundscape:
 
 @dataclass(frozen=True)
 class Scene:
-    """A soundscape on the page: what sounds in it, its audio, and one picture per model."""
+    """A soundscape on the page: what sounds in it, its audio, and one picture per group."""
 
     title: str
     audio: str
     silence: str
+    groups: list[str]
     pictures: list[Picture]
 
 
@@ -123,7 +124,7 @@ def _scene(results: Results, groups: list[Group], scape: Soundscape) -> Scene:
     heard = ", ".join(dict.fromkeys(map(class_name, scape.events["event_label"])))
     title = f"{scape.clip}: {len(scape.events)} events ({heard})"
     pictures = [_draw(results, group, scape) for group in groups]
-    return Scene(title, scape.audio, scape.silence, pictures)
+    return Scene(title, scape.audio, scape.silence, [g.name for g in groups], pictures)
 
 
 def _draw(results: Results, group: Group, scape: Soundscape) -> Picture:

@@ -18,9 +18,13 @@ from workflow_copy import PROFILE, due, make_copy, write_profile
 
 from bench import __main__ as cli
 from bench import config
+from bench.cells import Layout, find_cell, plan
 from bench.code_digest import model_stage_digest
 from bench.files import UserError
 from bench.jobs import list_jobs
+from bench.scores import read_scores
+from bench.task import open_task
+from bench.tracking import sync
 from bench.triggers import Triggers
 
 PLUGINS = Path(__file__).resolve().parent / "plugins"
@@ -119,12 +123,46 @@ def test_they_appear_in_dag_tables_report_and_mlflow(folder: Path) -> None:
     page = Path("report/index.html").read_text()
     assert "Toy net" in page
     assert "Whistles" in page
-    from mlflow import MlflowClient
+    check_store(folder)
 
-    client = MlflowClient(f"sqlite:///{folder}/results/mlflow.db")
-    experiment = client.get_experiment_by_name("whistles")
-    keys = {run.data.tags["key"] for run in client.search_runs([experiment.experiment_id])}
-    assert {"whistles/toy/base/seed0", "whistles/toy/base", "whistles/toy/wide/seed1"} <= keys
+
+def check_store(folder: Path) -> None:
+    """MLflow has every run once, filterable, with curves, load, pictures and the best model."""
+    import mlflow
+
+    uri = f"sqlite:///{folder}/results/mlflow.db"
+    client = mlflow.MlflowClient(uri)
+    experiment = client.get_experiment_by_name("whistles").experiment_id
+    runs = {run.data.tags["key"]: run for run in client.search_runs([experiment])}
+    assert {"whistles/toy/base/seed0", "whistles/toy/base", "whistles/toy/wide/seed1"} <= set(runs)
+    found = client.search_runs([experiment], "tags.factor = 'width' and tags.level = 'run'")
+    assert {run.data.tags["variant"] for run in found} == {"wide"}
+    one = runs["whistles/toy/wide/seed1"]
+    parent = runs["whistles/toy/wide"]
+    assert one.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert {"git_sha", "data_digest", "profile", "seed", "model"} <= set(one.data.tags)
+    curve = client.get_metric_history(one.info.run_id, "curve_train_loss")
+    lines = Path("results/runs/whistles/toy/wide/seed1/metrics.jsonl").read_text().splitlines()
+    points = [json.loads(line) for line in lines]
+    assert [(p.step, p.value) for p in curve] == [(p["step"], p["train_loss"]) for p in points]
+    assert "system/process_memory_megabytes" in one.data.metrics
+    base = runs["whistles/toy/base"]
+    pictures = [file.path for file in client.list_artifacts(base.info.run_id, "figures")]
+    assert pictures == ["figures/learning_curves.svg"]
+
+    mlflow.set_tracking_uri(uri)
+    model = mlflow.pyfunc.load_model(f"models:/{base.outputs.model_outputs[0].model_id}")
+    assert model.metadata.signature.inputs.inputs[0].shape == (-1, 100, 32)
+    settings = config.load(folder / "profile.yaml")
+    best = find_cell(settings, base.data.tags["best"])
+    resolved, layout = plan(settings, best), Layout.of(settings)
+    task = open_task(resolved, layout.corpus("whistles"), layout.features("whistles", "logmel"))
+    stored = read_scores(layout.run(best) / "scores.npz", "test").scores.clip_scores
+    served = model.predict(task.features(task.rows["test"]))
+    np.testing.assert_allclose(served, stored, atol=1e-6)
+
+    assert sync(settings) == {"written": 0, "kept": 9}
+    assert len(client.search_runs([experiment])) == 9
 
 
 def test_adding_one_runs_only_its_own_jobs(tmp_path: Path) -> None:
