@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 from array import array
-from collections import Counter
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -39,7 +38,7 @@ class PartialArray:
     Attributes:
         frames: frames of every clip done so far; 0 for excluded ones.
         remarks: (number of the clip, verdict, remark) of every clip with a remark.
-        rates: how many clips had which sample rate.
+        rates: sample rate in Hz of every clip done so far; 0 where unknown.
     """
 
     def __init__(self, folder: Path, identity: str, mels: int) -> None:
@@ -48,7 +47,7 @@ class PartialArray:
         self.rows = 0
         self.frames = array("q")
         self.remarks: list[tuple[int, str, str]] = []
-        self.rates: Counter[int] = Counter()
+        self.rates = array("i")
         folder.mkdir(parents=True, exist_ok=True)
         journal = folder / JOURNAL
         end = self._replay(journal, identity)
@@ -110,7 +109,7 @@ class PartialArray:
     def _apply(self, entry: dict[str, Any]) -> None:
         self.frames.extend(entry["frames"])
         self.rows += sum(entry["frames"])
-        self.rates.update(entry["rates"])
+        self.rates.extend(entry["rates"])
         self.remarks += [tuple(remark) for remark in entry["remarks"]]
 
     def _replay(self, journal: Path, identity: str) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +28,7 @@ from bench.parallel import ordered_map, run_apart
 Fill = Literal["repeat", "zero", "silence"]
 
 CLIPS_PER_TASK = 32
+USUAL_RATE = 0.95  # share of clips from which on a sample rate is that of the corpus
 
 
 @dataclass(frozen=True, eq=False)
@@ -261,6 +263,9 @@ def _write_report(corpus: Corpus, work: PartialArray, folder: Path) -> None:
     listed: dict[str, list[dict[str, str]]] = {"kept": [], "repaired": [], "excluded": []}
     for number, verdict, remark in work.remarks:
         listed[verdict].append({"clip": names[number], "reason": remark})
+    rates = Counter(rate for rate in work.rates if rate)
+    for number, remark in _odd_rates(work.rates, rates):
+        listed["kept"].append({"clip": names[number], "reason": remark})
     usable = len(names) - len(listed["excluded"])
     write_json(
         folder / "corpus_report.json",
@@ -272,7 +277,7 @@ def _write_report(corpus: Corpus, work: PartialArray, folder: Path) -> None:
             "repaired": listed["repaired"],
             "excluded": listed["excluded"],
             "remarks": listed["kept"],
-            "source_rates": {str(rate): n for rate, n in sorted(work.rates.items()) if rate},
+            "source_rates": {str(rate): n for rate, n in sorted(rates.items())},
         },
     )
     if not usable:
@@ -281,3 +286,16 @@ def _write_report(corpus: Corpus, work: PartialArray, folder: Path) -> None:
             f"{corpus.name}: none of its {len(names)} audio files is usable; the first, "
             f"{corpus.root / corpus.clips['path'][0]}: {first['reason']}"
         )
+
+
+def _odd_rates(rates: Iterable[int], counts: Counter[int]) -> Iterator[tuple[int, str]]:
+    """(number, remark) of clips at another sample rate than nearly all of their corpus has."""
+    if not counts:
+        return
+    usual, most = counts.most_common(1)[0]
+    share = most / counts.total()
+    if share < USUAL_RATE:
+        return
+    for number, rate in enumerate(rates):
+        if rate not in (0, usual):
+            yield number, f"{rate} Hz where {share:.1%} of the clips have {usual} Hz"

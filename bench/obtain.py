@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bench import config
 from bench.cells import Layout
@@ -13,6 +14,9 @@ from bench.files import UserError, write_json
 from bench.locks import hold
 from bench.sources.registry import Entry, LockFile, find_entry
 
+if TYPE_CHECKING:
+    from bench.corpora.base import Absent
+
 RECORDINGS = "recordings"
 
 
@@ -20,6 +24,7 @@ class Wanted(NamedTuple):
     """What one call fetches: an entry of the registry, into a folder, for a loader's options."""
 
     entry: str
+    loader: str
     folder: Path
     options: dict[str, Any]
     ways: tuple[str, ...]
@@ -55,13 +60,15 @@ def run(args: argparse.Namespace) -> int:
 def fetched_here(settings: Config) -> dict[str, Wanted]:
     """What the profile fetches, by name: data sets with a source, and the bank of recordings."""
     wanted = {
-        name: Wanted(dataset.source, Path(dataset.root), dataset.options, dataset.fetch)
+        name: Wanted(
+            dataset.source, dataset.loader, Path(dataset.root), dataset.options, dataset.fetch
+        )
         for name, dataset in settings.datasets.items()
         if dataset.source is not None
     }
     embedded = settings.embedded
     if embedded is not None and embedded.bank == RECORDINGS:
-        wanted[RECORDINGS] = Wanted(RECORDINGS, Path(embedded.cache), {}, ())
+        wanted[RECORDINGS] = Wanted(RECORDINGS, "", Path(embedded.cache), {}, ())
     return wanted
 
 
@@ -80,4 +87,30 @@ def _fetch(order: Wanted, entry: Entry, args: argparse.Namespace) -> dict[str, A
         order.entry, entry, order.folder, parts,
         lock=LockFile(), also_in=args.folders, keep_archives=args.keep_archives,
     )  # fmt: skip
-    return {"files": files}
+    return {"files": files, "clips": _clips(order, entry)}
+
+
+def _clips(order: Wanted, entry: Entry) -> dict[str, int]:
+    """Fetch clips that have no file, as far as the profile says how; how many are still absent."""
+    module = importlib.import_module(f"bench.corpora.{order.loader}")
+    if not hasattr(module, "absent"):
+        return {}
+
+    def absent() -> list[Absent]:
+        return list(module.absent(order.folder, **order.options))
+
+    for way in order.ways:
+        if way == "parquet" and entry.parquet is not None:
+            from bench.sources import parquet
+
+            parquet.take(entry.parquet, absent(), order.folder)
+        elif way == "youtube" and entry.youtube:
+            from bench.sources import youtube
+
+            print(f"YouTube: {youtube.take(absent(), order.folder)}", flush=True)
+        else:
+            raise UserError(f"{order.entry}: cannot be fetched by '{way}' (see the registry)")
+    count = len(absent())
+    hint = f" ({entry.manual})" if count and entry.manual else ""
+    print(f"{entry.title}: {count:,} listed clips are not here{hint}", flush=True)
+    return {"absent": count}

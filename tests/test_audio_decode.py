@@ -159,6 +159,12 @@ def test_samples_that_are_no_sound(tmp_path: Path) -> None:
         decode(wav(path, tone() + np.float32(1e30)), RATE)
     with pytest.raises(AudioError, match=r"constant value 1 instead of sound"):
         decode(wav(path, np.ones(RATE, np.float32)), RATE)
+    stuck = np.ones(RATE, np.float32)
+    stuck[: RATE // 20] = 0.3
+    with pytest.raises(AudioError, match="95% of the samples stand at full scale"):
+        decode(wav(path, stuck), RATE)
+    clipped = np.clip(3 * tone(), -1, 1)  # loud, but a recording
+    assert len(decode(wav(path, clipped), RATE).samples) == len(clipped)
 
 
 def test_absent_files_and_folders(tmp_path: Path) -> None:

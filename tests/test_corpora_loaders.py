@@ -413,5 +413,5 @@ def test_unknown_names_and_options(tmp_path: Path) -> None:
         load("urbansound", tmp_path)
     with pytest.raises(UserError, match="unknown option 'folds'; valid: none"):
         load("esc50", tmp_path, folds=3)
-    with pytest.raises(UserError, match="valid: audio, train, validation_share"):
+    with pytest.raises(UserError, match="valid: audio, packs, train, validation_share"):
         load("audioset", tmp_path, share=0.1)

@@ -142,6 +142,17 @@ def test_bad_files_are_left_out_and_named(tmp_path: Path) -> None:
     assert (batch[1] == -100.0).all()
 
 
+def test_clips_at_an_odd_rate_are_named_and_kept(tmp_path: Path) -> None:
+    other = tmp_path / "other.wav"
+    soundfile.write(other, np.linspace(-0.5, 0.5, 4000), 4000)
+    corpus = make_corpus(tmp_path / "data", [0.2] * 21, {20: other.read_bytes()})
+    featurize(corpus, LOGMEL, tmp_path / "out", code="1")
+    report = json.loads((tmp_path / "out" / "corpus_report.json").read_text())
+    remark = "4000 Hz where 95.2% of the clips have 8000 Hz"
+    assert report["remarks"] == [{"clip": "020.wav", "reason": remark}]
+    assert report["kept"] == 21
+
+
 def test_nothing_usable_is_a_user_error(tmp_path: Path) -> None:
     corpus = make_corpus(tmp_path / "data", [0.5] * 2, {0: b"", 1: b""})
     with pytest.raises(UserError, match=r"none of its 2 audio files.*000\.wav: empty file"):

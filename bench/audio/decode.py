@@ -12,11 +12,16 @@ import numpy as np
 import soundfile
 import soxr
 
+from bench.audio.packs import PACK_SUFFIXES, read_row
+from bench.files import UserError
+
 BLOCK_VALUES = 1 << 20  # samples times channels per read: bounds memory whatever a header claims
 RATES = (1_000, 768_000)  # Hz; a header outside of this is damage, not audio
 STREAMED = (
     0x7FFF0000  # WAV data sizes from here on are place-holders of programs that wrote to a pipe
 )
+FULL_SCALE = 0.9999
+MOST_STUCK = 0.9  # a square wave at full scale is no recording
 LOUDEST = 2.0**31  # times full scale; integers stored as floats stay below
 MP3_SLACK_S = 1.0  # libsndfile's length of an MP3 is an estimate, measured up to 0.53 s too long
 
@@ -73,11 +78,13 @@ def decode(
 
     Raises:
         AudioError: no such file, an empty or truncated one, no audio, no samples in the part,
-            samples that are not finite, or a constant other than zero.
+            samples that are not finite, a constant other than zero, or nothing but full scale.
     """
     try:
         if Path(path).stat().st_size == 0:
             raise AudioError(path, "empty file (0 bytes)")
+        if Path(path).suffix.lower() in PACK_SUFFIXES:
+            return _finish(path, *_from_pack(path, start_s, duration_s), rate, ())
         with soundfile.SoundFile(path) as file:
             if not RATES[0] <= file.samplerate <= RATES[1]:
                 raise AudioError(path, f"sample rate of {file.samplerate} Hz in the header")
@@ -97,6 +104,25 @@ def decode(
         repairs = _check_complete(path, len(samples), expected - slack, source_rate)
     if not len(samples):
         raise AudioError(path, f"no samples from {start_s} s on")
+    return _finish(path, samples, source_rate, rate, repairs)
+
+
+def _from_pack(
+    path: str | Path, start_s: float, duration_s: float | None
+) -> tuple[np.ndarray, int]:
+    """A clip of one of PANNs' packs."""
+    try:
+        samples, source_rate = read_row(path, start_s)
+    except (UserError, OSError) as error:
+        raise AudioError(path, str(error)) from error
+    wanted = None if duration_s is None else math.ceil(duration_s * source_rate)
+    return samples[:wanted], source_rate
+
+
+def _finish(
+    path: str | Path, samples: np.ndarray, source_rate: int, rate: int, repairs: tuple[str, ...]
+) -> Audio:
+    """Check the samples and resample them."""
     low, high = samples.min(), samples.max()
     if not (np.isfinite(low) and np.isfinite(high)):  # both are NaN if any sample is
         count = np.count_nonzero(~np.isfinite(samples))
@@ -105,6 +131,10 @@ def decode(
         raise AudioError(path, f"samples of up to {max(high, -low):g} times full scale")
     if low == high != 0:
         raise AudioError(path, f"constant value {low:g} instead of sound")
+    if max(high, -low) >= FULL_SCALE:
+        stuck = np.count_nonzero(np.abs(samples) >= FULL_SCALE) / len(samples)
+        if stuck > MOST_STUCK:
+            raise AudioError(path, f"{stuck:.0%} of the samples stand at full scale")
     if source_rate != rate:
         samples = soxr.resample(samples, source_rate, rate, quality="HQ")
         if not len(samples):

@@ -6,6 +6,8 @@ soundscape synthesis", DCASE 2019. The tree is that of the DCASE 2021-2024 recip
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pandas as pd
 import soundfile
 
 from bench.corpora.audioset import youtube_id
-from bench.corpora.base import EVENT_COLUMNS, Corpus, assemble
+from bench.corpora.base import EVENT_COLUMNS, Absent, Corpus, assemble
 from bench.corpora.reading import audio_files, require, rows
 from bench.files import UserError
 
@@ -31,6 +33,7 @@ CLASSES = (
     "Vacuum_cleaner",
 )
 CLIP_SECONDS = 10.0
+_CUT = re.compile(r"Y(?P<id>[\w-]{11})_(?P<start>\d+\.\d+)_(?P<end>\d+\.\d+)\.wav", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,28 @@ def load(root: Path, *, train: str = "both", synthetic: bool = False) -> Corpus:
         synthetic=synthetic,
         events=pd.DataFrame(events, columns=list(EVENT_COLUMNS)),
     )
+
+
+def absent(root: Path, *, train: str = "both") -> Iterator[Absent]:
+    """The recorded training and validation clips without a file, which YouTube may have.
+
+    Raises:
+        UserError: absent or malformed lists.
+    """
+    base = "dataset/" if (root / "dataset").is_dir() else ""
+    for part, name in ((WEAK, "weak"), (VALIDATION, "validation")):
+        if part.split == "train" and part not in TRAINING[train]:
+            continue
+        require(root / base, "desed", part.labels)
+        files = set(audio_files(root / base / part.audio))
+        columns = ("filename",)
+        for row in rows(root / base / part.labels, columns, separator="\t"):
+            filename = row["filename"]
+            cut = _CUT.fullmatch(filename)
+            if filename not in files and cut:
+                files.add(filename)
+                start, end = float(cut["start"]), float(cut["end"])
+                yield Absent(name, cut["id"], start, end, f"{base}{part.audio}/{filename}")
 
 
 def _weak(path: Path) -> dict[str, list[str]]:

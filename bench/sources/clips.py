@@ -1,0 +1,25 @@
+"""Writing single clips that were taken out of something larger."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+MAGIC = {b"fLaC": ".flac", b"RIFF": ".wav", b"OggS": ".ogg", b"ID3": ".mp3", b"\xff\xfb": ".mp3"}
+
+
+def suffix_of(audio: bytes) -> str | None:
+    """File name suffix of an audio file by its first bytes; None where it is none we know."""
+    return next((suffix for magic, suffix in MAGIC.items() if audio.startswith(magic)), None)
+
+
+def put(path: Path, audio: bytes) -> None:
+    """Write a clip so that it is whole or absent under its name.
+
+    Millions are written, so none is flushed by itself: what a power cut left broken is found and
+    named when it is decoded.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    hidden = path.with_name(f".{path.name}.part")
+    hidden.write_bytes(audio)
+    os.replace(hidden, path)

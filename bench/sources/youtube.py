@@ -1,0 +1,119 @@
+"""Clips that only YouTube has, one after the other, with yt-dlp: politely, and never twice in vain.
+
+yt-dlp is called as the program that the user installed: YouTube changes faster than a pin, so the
+newest release is the one that works.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from bench.corpora.base import Absent
+from bench.files import UserError
+from bench.meter import Meter
+from bench.sources.clips import put
+
+PAUSE_S = 2.0  # between two videos
+LIMIT_S = 300  # for one clip
+GIVE_UP_AFTER = 20  # failures in a row that look like trouble here, not like absent videos
+GONE = re.compile(
+    r"private video|video unavailable|not available|been removed|no longer available|terminated|"
+    r"copyright|members[- ]only|age-restricted|confirm your age|requested format",
+    re.IGNORECASE,
+)
+REFUSED = re.compile(r"429|too many requests|not a bot|rate.?limit", re.IGNORECASE)
+
+
+def take(
+    absent: Iterable[Absent],
+    folder: Path,
+    *,
+    program: str = "yt-dlp",
+    pause: Callable[[float], None] = time.sleep,
+) -> dict[str, int]:
+    """Write those of the absent clips that YouTube still has; how many came, are gone, or failed.
+
+    FOLDER/.fetched/youtube.jsonl notes every answer: videos that are gone are not asked for again,
+    other failures are, by the next call.
+
+    Raises:
+        UserError: yt-dlp or ffmpeg is missing, or YouTube refuses to answer (call again later).
+    """
+    for tool, remedy in ((program, "pip install -U yt-dlp"), ("ffmpeg", "install it")):
+        if shutil.which(tool) is None:
+            raise UserError(f"{tool} is not here, and YouTube clips need it ({remedy})")
+    journal = folder / ".fetched" / "youtube.jsonl"
+    gone = {line["id"] for line in _lines(journal) if line["outcome"] == "gone"}
+    wanted = [clip for clip in absent if clip.youtube_id not in gone]
+    counts = {"came": 0, "gone": len(gone), "failed": 0}
+    in_a_row = 0
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        open(journal, "a", encoding="utf-8") as notes,
+        Meter("clips of YouTube", len(wanted), "clips") as meter,
+    ):
+        for number, clip in enumerate(wanted):
+            if number:
+                pause(PAUSE_S)
+            outcome, reason = _one(clip, folder, program)
+            note = {"id": clip.youtube_id, "outcome": outcome, "reason": reason}
+            notes.write(json.dumps(note) + "\n")
+            notes.flush()
+            counts[outcome] += 1
+            meter.add(1)
+            in_a_row = in_a_row + 1 if outcome == "failed" else 0
+            if in_a_row == GIVE_UP_AFTER or REFUSED.search(reason):
+                raise UserError(
+                    f"YouTube does not answer as it should ({reason}); {counts['came']} clips "
+                    "came: wait some hours and call again, it goes on from here"
+                )
+    return counts
+
+
+def _one(clip: Absent, folder: Path, program: str) -> tuple[str, str]:
+    """(came, gone or failed; the reason) of one clip."""
+    suffix = Path(clip.path).suffix or ".flac"
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".youtube-") as place:
+        command = [
+            program, "--quiet", "--no-warnings", "--no-progress", "--no-playlist", "--no-mtime",
+            "--format", "bestaudio/best", "--extract-audio", "--audio-format", suffix[1:],
+            "--download-sections", f"*{clip.start_s}-{clip.end_s}", "--force-keyframes-at-cuts",
+            "--retries", "3", "--sleep-requests", "1", "--limit-rate", "4M",
+            "--output", f"{place}/clip.%(ext)s",
+            f"https://www.youtube.com/watch?v={clip.youtube_id}",
+        ]  # fmt: skip
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, errors="replace", timeout=LIMIT_S
+            )
+        except subprocess.TimeoutExpired:
+            return "failed", f"no answer within {LIMIT_S} s"
+        path = Path(place, f"clip{suffix}")
+        if done.returncode == 0 and path.is_file() and path.stat().st_size:
+            put(folder / Path(clip.path).with_suffix(suffix), path.read_bytes())
+            return "came", ""
+    said = [line for line in done.stderr.splitlines() if line.strip()]
+    reason = said[-1].removeprefix("ERROR: ") if said else f"exit code {done.returncode}, no file"
+    known = GONE.search(reason) and not REFUSED.search(reason)
+    return ("gone" if known else "failed"), reason
+
+
+def _lines(journal: Path) -> list[dict[str, Any]]:
+    """The whole lines of the journal; the last may have been cut off."""
+    if not journal.exists():
+        return []
+    lines = []
+    for line in journal.read_text(encoding="utf-8").split("\n"):
+        try:
+            lines.append(json.loads(line))
+        except ValueError:
+            continue
+    return lines
