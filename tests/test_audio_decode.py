@@ -144,6 +144,20 @@ def test_files_that_are_no_audio(tmp_path: Path, content: bytes, reason: str) ->
             decode(path, RATE)
 
 
+@pytest.mark.parametrize("container", ["WAV", "FLAC", "AIFF"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_sixteen_bits_are_scaled_as_libsndfile_does(
+    tmp_path: Path, container: str, channels: int
+) -> None:
+    path = tmp_path / f"clip.{container.lower()}"
+    samples = np.random.default_rng(0).integers(-(2**15), 2**15, (5000, channels), np.int16)
+    soundfile.write(path, samples, RATE, subtype="PCM_16", format=container)
+    expected = soundfile.read(path, dtype="float32", always_2d=True)[0]
+    np.testing.assert_array_equal(
+        decode(path, RATE).samples, expected.mean(axis=1, dtype=np.float32)
+    )
+
+
 def test_samples_that_are_no_sound(tmp_path: Path) -> None:
     path = tmp_path / "clip.wav"
     with pytest.raises(AudioError, match="no samples"):

