@@ -18,7 +18,7 @@ export DVC_NO_ANALYTICS := 1
 RUNTIME_STAMP := $(VENV)/.runtime
 TEST_STAMP := $(VENV)/.test
 
-.PHONY: help reproduce test test-system lint speed ui environment test-environment clean
+.PHONY: help reproduce test test-long test-system lint speed ui environment test-environment clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -30,6 +30,13 @@ reproduce: environment  ## everything from a bare clone: environment, the whole 
 test: test-environment lint  ## everything from a bare clone: lint, all tests, the smoke pipeline
 	pytest -n 2 --dist loadfile -m "not system and not long" --ignore tests/test_smoke_pipeline.py
 	pytest tests/test_smoke_pipeline.py
+
+test-long: test-environment  ## the long forms of the randomised comparisons; builds one oracle with gcc
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --disable-pip-version-check \
+	    -r requirements-long.txt
+	$(BIN)/python -m pip install --quiet --no-compile --no-deps --no-build-isolation \
+	    --disable-pip-version-check sed_scores_eval==0.0.4
+	pytest -n 2 -m long
 
 test-system: test-environment  ## what needs system packages (browser, LaTeX): installs them from one list
 	tests/system/install.sh
