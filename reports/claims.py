@@ -24,7 +24,7 @@ from reports.claim import (
     why_unlike,
 )
 from reports.cost_claims import cost_claims
-from reports.findings import figure_words, sentence
+from reports.findings import figure_words
 from reports.hand_set import at_hand_set
 from reports.names import ARCHITECTURES, DATASETS, METRICS, model_name, short_dataset_name
 from reports.published import Kind, Verdict
@@ -63,9 +63,14 @@ def claims(results: Results) -> list[Claim]:
     return [*found, *_figures(results)]
 
 
-def _measured(group: Group | None, metric: str, name: str) -> str:
+def _words(group: Group | None, metric: str) -> str:
     summary = group.summary(metric) if group else None
-    return f"{name} {figure_words(summary, metric)}" if summary else f"{name}: no figure"
+    return f"{figure_words(summary, metric)}, n = {summary.n}" if summary else ""
+
+
+def _measured(group: Group | None, metric: str, name: str) -> str:
+    words = _words(group, metric)
+    return f"{name} {words}" if words else f"{name}: no figure"
 
 
 def _ranks(results: Results) -> Iterator[Claim]:
@@ -266,7 +271,7 @@ def _figures(results: Results) -> Iterator[Claim]:
                     f"figure-{dataset}-{model}{how}",
                     text + how,
                     said,
-                    sentence(_measured(chosen, settings.metric, "measured")),
+                    _words(chosen, settings.metric) or "no figure",
                     compared[2] if compared else NOT_MEASURED,
                     [chosen],
                 )
