@@ -134,6 +134,7 @@ def _met(config: Config, group: Group) -> set[str]:
         == "published",
         "weights averaged over epochs": recipe.get("average_epochs", 0) > 0,
         "ImageNet pretraining": str(recipe.get("init")).startswith(FROM_IMAGENET),
+        "10-shift test-time augmentation": len(recipe.get("test_shifts", ())) == 10,
         "hand-set thresholds": bool(group.first.get(HAND)),
     }
     return {words for words, shared in own.items() if shared}
