@@ -32,6 +32,7 @@ VERBS = {
     "train": Verb("bench.train", "train one run and score its clips"),
     "evaluate": Verb("bench.evaluate", "turn a run's scores into its record"),
     "released": Verb("bench.score_released", "evaluate a checkpoint that its authors released"),
+    "ensemble": Verb("bench.ensemble", "average the scores of several runs"),
     "cost": Verb("bench.cost", "measure one full-size model for a few steps"),
     "speed": Verb("bench.speed", "time our models beside installed peers", profile=False),
     "track": Verb("bench.tracking", "bring the MLflow store up to date with the records"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -18,6 +19,7 @@ from bench.strict import known
 
 INIT_RUN = "run:"
 RELEASED = "released-"
+ENSEMBLE = "ensemble-"
 ON_READING = {"frames", "fill", "normalise"}  # how a model reads features, not what is stored
 
 
@@ -47,6 +49,7 @@ class Plan:
     recipe: Recipe
     parent: Cell | None
     released: Released | None = None
+    members: tuple[Cell, ...] = ()
 
     @cached_property
     def resolved(self) -> dict[str, Any]:
@@ -63,6 +66,7 @@ class Plan:
             ),
             "parent": str(self.parent) if self.parent else None,
             **({"released": self.released.values} if self.released else {}),
+            **({"members": list(map(str, self.members))} if self.members else {}),
         }
 
     @property
@@ -171,10 +175,39 @@ def _released_plan(config: Config, cell: Cell) -> Plan:
     )
 
 
+def ensemble_cells(config: Config, name: str) -> tuple[Cell, tuple[Cell, ...]]:
+    """An ensemble of the profile as a run, and its members.
+
+    Raises:
+        UserError: fewer than two members, or a member that the profile lacks.
+    """
+    chosen = config.ensembles[name]
+    ours = (chosen.dataset, chosen.model)
+    if chosen.released:
+        variants = {f"{RELEASED}{entry}" for entry in chosen.released}
+        listed = released_cells(config)
+    else:
+        variants, listed = {chosen.variant}, list_cells(config)
+    members = [c for c in listed if (c.dataset, c.model) == ours and c.variant in variants]
+    found = {member.variant for member in members}
+    if len(members) < 2 or found != variants:
+        raise UserError(
+            f"ensembles.{name}: needs two runs or more of {'/'.join(ours)}, "
+            f"each of {', '.join(sorted(variants))}; the profile has {len(members)}"
+        )
+    first = members[0]
+    return dataclasses.replace(first, variant=f"{ENSEMBLE}{name}"), tuple(members)
+
+
 def plan(config: Config, cell: Cell) -> Plan:
     """Resolve a cell: its data set, model with changed arguments, front end, recipe and parent."""
     if cell.variant.startswith(RELEASED):
         return _released_plan(config, cell)
+    if cell.variant.startswith(ENSEMBLE):
+        _, members = ensemble_cells(config, cell.variant.removeprefix(ENSEMBLE))
+        return dataclasses.replace(
+            plan(config, members[0]), cell=cell, parent=None, members=members
+        )
     dataset = config.datasets[cell.dataset]
     model = config.models[cell.model]
     variants = config.variants(cell.model, cell.dataset)

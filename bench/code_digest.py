@@ -25,6 +25,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "train": ("bench.train",),
     "evaluate": ("bench.evaluate",),
     "released": ("bench.score_released",),
+    "ensemble": ("bench.ensemble",),
     "cost": ("bench.cost",),
     "rescore": ("bench.rescore",),
     "track": ("bench.tracking",),

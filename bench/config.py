@@ -233,6 +233,17 @@ class Target(Strict):
     variants: tuple[str, ...] | None = Field(None, description="of these variants; null: all")
 
 
+class Ensemble(Strict):
+    """Runs whose probabilities are averaged: all seeds of a variant, or released checkpoints."""
+
+    dataset: str
+    model: str
+    variant: str = "base"
+    released: tuple[str, ...] = Field(
+        default=(), description="entries under `released` of the data set, instead of a variant"
+    )
+
+
 class Paths(Strict):
     """Folders, relative to the folder that the command runs in."""
 
@@ -262,6 +273,7 @@ class Config(Strict):
         default_factory=dict,
         description="data set -> entries of config/registry/checkpoints.yaml to evaluate on it",
     )
+    ensembles: dict[str, Ensemble] = Field(default_factory=dict)
     localization: Localization = Localization()
     cost: Cost = Cost()
     tuning: Tuning = Tuning()
@@ -294,6 +306,9 @@ class Config(Strict):
                 self.recipe(model_name, dataset_name)
         for key in self.released:
             known(key, self.datasets, "released")
+        for name, ensemble in self.ensembles.items():
+            known(ensemble.dataset, self.datasets, f"ensembles.{name}.dataset")
+            known(ensemble.model, self.models, f"ensembles.{name}.model")
         for name, space in self.tuning.space.items():
             if name != "base":
                 known(name, self.models, "tuning.space")

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.cells import ON_READING, Plan, list_cells, plan, released_cells
+from bench.cells import ON_READING, Plan, ensemble_cells, list_cells, plan, released_cells
 from bench.code_digest import ROOT, loader_stage_digest, model_stage_digest, stage_digest
 from bench.config import Config
 from bench.files import digest_file, digest_of
@@ -73,7 +73,9 @@ class Triggers:
         return {str(cell): plan(self.settings, cell) for cell in released_cells(self.settings)}
 
     def obtainable(self, cell: str) -> bool:
-        """Whether a released file is here, or can be fetched."""
+        """Whether a run needs no released file, or one that is here or can be fetched."""
+        if cell not in self.released_plans:
+            return True
         entry = self.released_plans[cell].released
         assert entry is not None
         folder = Path(self.settings.paths.checkpoints)
@@ -85,6 +87,12 @@ class Triggers:
         code = model_stage_digest("released", chosen.model.architecture)
         located = self.settings.localization.model_dump(mode="json")
         return _digests("released", [chosen.resolved, located], code)
+
+    def ensemble(self, name: str) -> dict[str, str]:
+        """Of one ensemble's record."""
+        cell, _ = ensemble_cells(self.settings, name)
+        located = self.settings.localization.model_dump(mode="json")
+        return _digests("ensemble", [plan(self.settings, cell).resolved, located])
 
     def evaluate(self, cell: str) -> dict[str, str]:
         """Of one record."""

@@ -21,7 +21,7 @@ from reports.findings import findings
 from reports.intervals import interval_table
 from reports.latex import to_latex
 from reports.page import problems, render
-from reports.released import released_table
+from reports.released import ensemble_table, released_table
 from reports.results import Results, load_results
 from reports.score_tables import classification_table
 from reports.tables import Table, to_csv, to_markdown
@@ -68,6 +68,7 @@ def build(settings: config.Config) -> Path:
     claimed = claims_table(results, checked)
     tables.append(claimed)
     tables += [released_table(settings)] if settings.released else []
+    tables += [ensemble_table(settings)] if settings.ensembles else []
     said = findings(results, found, chance, trivial)
     for table in tables:
         for suffix, text in (

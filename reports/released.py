@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench import released
-from bench.cells import RELEASED, Cell, Layout, released_cells
+from bench.cells import RELEASED, Cell, Layout, ensemble_cells, released_cells
 from bench.config import Config
 from bench.files import UserError, read_json, write_text
 from reports.latex import to_latex
@@ -14,6 +14,7 @@ from reports.names import METRICS, dataset_name, model_name
 from reports.tables import Column, Entry, Row, Table, to_csv, to_markdown
 
 NONE = "no released checkpoint"
+FIGURE = Column("figure_percent", "measured here (%)", 2, 100.0)
 
 
 def released_table(config: Config) -> Table:
@@ -24,7 +25,7 @@ def released_table(config: Config) -> Table:
         "Files that the models' authors released, evaluated here without training. Thresholds for "
         "events are chosen on validation clips; test-time shifts are off unless a row says so.",
         (
-            Column("figure_percent", "measured here (%)", 2, 100.0),
+            FIGURE,
             Column("metric", "metric", words=True),
             Column("authors", "authors report", words=True),
             Column("state", "file", words=True),
@@ -36,6 +37,48 @@ def released_table(config: Config) -> Table:
             "classes the largest score counts.",
         ),
     )
+
+
+def ensemble_table(config: Config) -> Table:
+    """Every ensemble of the profile beside the mean of its members."""
+    return Table(
+        "ensembles",
+        "Prediction ensembles",
+        "Mean of the members' probabilities, of clips and of frames. An ensemble is no single "
+        "model: its figures stand apart.",
+        (
+            FIGURE,
+            Column("members_percent", "mean of its members (%)", 2, 100.0),
+            Column("members", "members", 0),
+            Column("metric", "metric", words=True),
+        ),
+        [_ensemble_row(config, name) for name in config.ensembles],
+        head="Ensemble",
+    )
+
+
+def _ensemble_row(config: Config, name: str) -> Row:
+    cell, members = ensemble_cells(config, name)
+    figures = [_figure(config, member) for member in members]
+    found = [figure for figure in figures if figure is not None]
+    entries = {
+        "figure_percent": Entry(_figure(config, cell)),
+        "members_percent": Entry(sum(found) / len(found) if len(found) == len(members) else None),
+        "members": Entry(float(len(members))),
+        "metric": Entry(words=METRICS[config.datasets[cell.dataset].metric]),
+    }
+    section = dataset_name(config, cell.dataset)
+    return Row(name, entries, tuple(map(str, members)), section=section)
+
+
+def _figure(config: Config, cell: Cell) -> float | None:
+    """The leading figure of a run; None where it has no record or cannot localize."""
+    try:
+        record = read_json(Layout.of(config).run(cell) / "record.json")
+    except UserError:
+        return None
+    metric = record["metrics"]["test"].get(config.datasets[cell.dataset].metric)
+    return metric["value"] if metric else None
 
 
 def write_table(config: Config) -> str:

@@ -5,7 +5,7 @@ import re
 import sys
 from pathlib import Path
 
-from bench import preflight, slots, supervise
+from bench import cells, preflight, slots, supervise
 from bench.cells import Layout, feature_sets, target_cells
 from bench.code_digest import ROOT
 from bench.config import load
