@@ -110,19 +110,16 @@ def official_htsat_name(name: str) -> str:
     )
 
 
-def clap_name(name: str) -> str:
-    """A name of the authors' class in transformers' CLAP audio model."""
-    for old, new in (
-        ("bn0", "batch_norm"),
-        ("attn.proj", "attention.output.dense"),
-        ("attn.relative", "attention.self.relative"),
-        ("mlp.fc1", "intermediate.dense"),
-        ("mlp.fc2", "output.dense"),
-        ("norm1", "layernorm_before"),
-        ("norm2", "layernorm_after"),
-    ):
-        name = name.replace(old, new)
-    return f"audio_encoder.{name}"
+def clap_state(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Entries of the authors' class under the names of transformers' CLAP audio model."""
+    state = {}
+    for name, value in official.items():
+        for old, new in CLAP_NAMES.items():
+            name = name.replace(old, new)
+        if not name.startswith(("spectrogram", "logmel", "tscam", "head")) and "mask" not in name:
+            state[f"audio_encoder.{name}"] = value
+    query, key, v = (f"attention.self.{part}" for part in ("query", "key", "value"))
+    return split_qkv(state, (query, key, v))
 
 
 def split_qkv(
@@ -139,6 +136,15 @@ def split_qkv(
     return parts
 
 
+CLAP_NAMES = {
+    "bn0": "batch_norm",
+    "attn.proj": "attention.output.dense",
+    "attn.relative": "attention.self.relative",
+    "mlp.fc1": "intermediate.dense",
+    "mlp.fc2": "output.dense",
+    "norm1": "layernorm_before",
+    "norm2": "layernorm_after",
+}
 AST_NAMES = {
     "cls_token": "embeddings.cls_token",
     "dist_token": "embeddings.distillation_token",
@@ -223,10 +229,8 @@ def _clap() -> Pair:
     transformers = _transformers()
     ours = _ours("htsat", drop_path=0.0)  # as transformers' default
     peer = transformers.ClapAudioModel(transformers.ClapAudioConfig())
-    official = {official_htsat_name(n): v for n, v in ours.state_dict().items()}
-    state = {clap_name(n): v for n, v in official.items() if not n.startswith("tscam")}
-    thirds = tuple(f"attention.self.{part}" for part in ("query", "key", "value"))
-    _fill(peer, split_qkv(state, thirds), "position_index")  # type: ignore[arg-type]
+    official = {official_htsat_name(name): value for name, value in ours.state_dict().items()}
+    _fill(peer, clap_state(official), "position_index")
 
     def tokens(x: Tensor) -> Tensor:
         return ours.semantic_tokens(ours.bn0(x.transpose(1, 2)).transpose(1, 2))

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from baselines.ast import AST, resize_positions
+from bench.peers import transformers_ast_state
 from modelkit.checkpoint import CheckpointError
 from modelkit.vision import make_torchvision_importable
 
@@ -73,38 +74,11 @@ def small(**arguments) -> AST:
 
 # --- transformers' names (5.x) -------------------------------------------------------------------
 
-PARTS = {
-    "cls_token": "embeddings.cls_token",
-    "dist_token": "embeddings.distillation_token",
-    "pos_embed": "embeddings.position_embeddings",
-    "patch_embed.proj": "embeddings.patch_embeddings.projection",
-    "blocks.": "layers.",
-    "attn.proj": "attention.o_proj",
-    "norm1": "layernorm_before",
-    "norm2": "layernorm_after",
-    "v.norm": "v.layernorm",
-    "mlp_head.0": "mlp_head.layernorm",
-    "mlp_head.1": "mlp_head.dense",
-}
-WHOLE = {"v.": "audio_spectrogram_transformer.", "mlp_head.": "classifier."}
-
 
 def peer_state(official: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The authors' live entries under transformers' names; qkv is split in three."""
-    renamed = {}
-    for name, value in official.items():
-        if name in DEAD:
-            continue
-        for part, other in PARTS.items():
-            name = name.replace(part, other)
-        for part, other in WHOLE.items():
-            name = re.sub(f"^{re.escape(part)}", other, name)
-        if "attn.qkv" in name:
-            for letter, third in zip("qkv", value.chunk(3), strict=True):
-                renamed[name.replace("attn.qkv", f"attention.{letter}_proj")] = third
-        else:
-            renamed[name] = value
-    return renamed
+    """The authors' live entries under transformers' names."""
+    live = {name: value for name, value in official.items() if name not in DEAD}
+    return transformers_ast_state(live)
 
 
 def peer_of(official: dict[str, torch.Tensor], *, heads: int, stride: int, frames: int, mels: int):

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
+from bench.peers import clap_state, official_htsat, official_htsat_name
 from htsat import HTSAT
 from modelkit.augment import Augment, Mixup
 from modelkit.vision import make_torchvision_importable
@@ -21,41 +18,9 @@ TINY = {"image_size": 64, "embed_dim": 24, "depths": (2, 2, 2), "heads": (1, 2, 
 CLASSES = 7
 
 
-@pytest.fixture(scope="module")
-def official() -> Any:
-    """The authors' module, loaded by path: msclap's own package would import torchaudio."""
-    spec = importlib.util.find_spec("msclap")
-    assert spec is not None
-    assert spec.submodule_search_locations
-    root = Path(spec.submodule_search_locations[0])
-    stubs = {"msclap": root, "msclap.models": root / "models"}
-    for name, folder in stubs.items():
-        stub = ModuleType(name)
-        stub.__path__ = [str(folder)]
-        sys.modules[name] = stub
-    yield importlib.import_module("msclap.models.htsat")
-    for name in [name for name in sys.modules if name.split(".")[0] == "msclap"]:
-        del sys.modules[name]
-
-
-def official_model(module: Any, classes: int, **sizes: Any) -> nn.Module:
+def official_model(classes: int, **sizes: Any) -> nn.Module:
     """The authors' class with every parameter and statistic randomised: parity is not trivial."""
-    config = {
-        "sample_rate": 32000,
-        "window_size": 1024,
-        "hop_size": 320,
-        "mel_bins": 64,
-        "fmin": 50,
-        "fmax": 14000,
-        "enable_tscam": True,
-        "htsat_attn_heatmap": False,
-        "enable_repeat_mode": False,
-        "loss_type": "clip_bce",
-    }
-    config |= {name: sizes.pop(name) for name in list(sizes) if name in config}
-    model = module.HTSAT_Swin_Transformer(
-        num_classes=classes, config=SimpleNamespace(**config), **sizes
-    )
+    model = official_htsat(classes, **sizes)
     generator = torch.Generator().manual_seed(1)
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if name.startswith(("spectrogram_extractor", "logmel_extractor")) or name.endswith(
@@ -103,14 +68,6 @@ def noise(*shape: int) -> Tensor:
     return 0.1 * torch.randn(shape, generator=torch.Generator().manual_seed(2))
 
 
-def official_name(name: str) -> str:
-    """This model's parameter name in the authors' class."""
-    parts = name.removeprefix("trunk.").split(".")
-    if parts[0] == "layers" and parts[2] == "downsample":
-        parts[1] = str(int(parts[1]) - 1)
-    return ".".join(parts)
-
-
 def frames_of(outputs: dict[str, Tensor], frames: int) -> Tensor:
     """The authors repeat each frame; undo that."""
     framewise = outputs["framewise_output"]
@@ -118,9 +75,9 @@ def frames_of(outputs: dict[str, Tensor], frames: int) -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def full(official: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, HTSAT]:
+def full(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, HTSAT]:
     """The authors' AudioSet model and this one, with the same weights by way of a file."""
-    theirs = official_model(official, 527)
+    theirs = official_model(527)
     path = lightning_file(theirs, tmp_path_factory.mktemp("checkpoint") / "HTSAT.ckpt")
     ours = HTSAT().eval()
     report = ours.load_official(path)
@@ -159,26 +116,7 @@ def test_features_equal_those_of_clap(full: tuple[Any, HTSAT]) -> None:
 
     theirs, ours = full
     clap = ClapAudioModel(ClapAudioConfig()).eval()
-    state = {}
-    for name, value in theirs.state_dict().items():
-        if name.startswith(("spectrogram", "logmel", "tscam", "head")) or "attn_mask" in name:
-            continue
-        for old, new in (
-            ("bn0", "batch_norm"),
-            ("attn.proj", "attention.output.dense"),
-            ("attn.relative", "attention.self.relative"),
-            ("mlp.fc1", "intermediate.dense"),
-            ("mlp.fc2", "output.dense"),
-            ("norm1", "layernorm_before"),
-            ("norm2", "layernorm_after"),
-        ):
-            name = name.replace(old, new)
-        if "attn.qkv" in name:
-            for part, chunk in zip(("query", "key", "value"), value.chunk(3), strict=True):
-                state[name.replace("attn.qkv", f"attention.self.{part}")] = chunk
-        else:
-            state[name] = value
-    clap.load_state_dict({f"audio_encoder.{k}": v for k, v in state.items()}, strict=True)
+    clap.load_state_dict(clap_state(theirs.state_dict()), strict=True)
 
     features = logmel(theirs, noise(1, 320000))
     with torch.no_grad():
@@ -190,10 +128,9 @@ def test_features_equal_those_of_clap(full: tuple[Any, HTSAT]) -> None:
 
 
 @pytest.mark.parametrize("token_semantic", [True, False])
-def test_gradients_equal_the_authors(official: Any, tmp_path: Path, token_semantic: bool) -> None:
+def test_gradients_equal_the_authors(tmp_path: Path, token_semantic: bool) -> None:
     """In training mode: batch statistics and mixup included, SpecAugment and drop path off."""
     theirs = official_model(
-        official,
         CLASSES,
         spec_size=64,
         embed_dim=24,
@@ -203,7 +140,6 @@ def test_gradients_equal_the_authors(official: Any, tmp_path: Path, token_semant
         drop_path_rate=0.0,
         enable_tscam=token_semantic,
     )
-    theirs.spec_augmenter = nn.Identity()
     ours = HTSAT(CLASSES, frames=251, mels=16, **TINY, drop_path=0.0, token_semantic=token_semantic)
     path = lightning_file(theirs, tmp_path / "tiny.ckpt")
     assert ours.load_official(path).complete
@@ -236,7 +172,7 @@ def test_gradients_equal_the_authors(official: Any, tmp_path: Path, token_semant
 
     gradients = dict(theirs.named_parameters())
     for name, parameter in ours.named_parameters():
-        want, have = gradients[official_name(name)].grad, parameter.grad
+        want, have = gradients[official_htsat_name(name)].grad, parameter.grad
         assert want is not None, name
         assert have is not None, name
         assert (have - want).norm() <= 1e-4 * want.norm() + 1e-8, name

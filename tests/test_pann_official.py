@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
-import importlib.util
-import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,26 +14,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.pann import PANN, framewise
+from bench.peers import FRONT_END, submodule
 from modelkit.augment import Augment, Mixup, SpecAugment
 from modelkit.checkpoint import CheckpointError
-
-FRONT_END = {"sample_rate": 32000, "window_size": 1024, "hop_size": 320, "mel_bins": 64}
-FRONT_END |= {"fmin": 50, "fmax": 14000}
 
 
 @functools.cache
 def peer_models() -> types.ModuleType:
     """`panns_inference.models`, without the package's __init__, which downloads a label list."""
-    found = importlib.util.find_spec("panns_inference")
-    assert found is not None, "panns-inference is missing; install requirements-oracles.txt"
-    package = types.ModuleType("panns_inference")
-    package.__path__ = list(found.submodule_search_locations or [])
-    sys.modules["panns_inference"] = package
-    try:
-        models = importlib.import_module("panns_inference.models")
-    finally:
-        for name in [name for name in sys.modules if name.split(".")[0] == "panns_inference"]:
-            del sys.modules[name]
+    models = submodule("panns_inference", "models")
     models.init_layer = lambda layer: None  # its 80 million weights are set below
     return models
 
