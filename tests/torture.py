@@ -1,0 +1,215 @@
+"""kill -9 at random moments over the DAG; after each, the same command goes on.
+
+    python tests/torture.py FOLDER [--kills 50] [--seed 0] [--config config/torture.yaml]
+
+FOLDER gets two clean copies of the checkout. In one the pipeline runs undisturbed, in the other it
+is killed again and again; whenever it finishes before all kills are done, its work and results are
+deleted and it begins anew. At the end every run of both must have the same digest. What stands in
+FOLDER is used again, so that the test itself may be interrupted. `make torture` runs it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+PARTS = (
+    "modelkit",
+    "htsat",
+    "baselines",
+    "bench",
+    "reports",
+    "workflow",
+    "profiles",
+    "config",
+    "Snakefile",
+    "requirements.txt",
+    "environment.yml",
+    "pyproject.toml",
+)
+SAME = ("metrics", "chance", "trivial", "localization", "digests", "identity", "splits", "parent")
+
+
+def copy_checkout(folder: Path) -> Path:
+    """A clean checkout: what the pipeline needs, and nothing that runs have left."""
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            ignore = shutil.ignore_patterns("__pycache__", "out")
+            shutil.copytree(source, folder / part, ignore=ignore)
+        else:
+            shutil.copy(source, folder / part)
+    return folder
+
+
+def command(*arguments: str, config: str) -> list[str]:
+    """The plain command."""
+    snakemake = [sys.executable, "-m", "snakemake", *arguments]
+    return [*snakemake, "--cores", "all", "--configfile", config]
+
+
+def environment() -> dict[str, str]:
+    """Without this test's own limits on threads."""
+    return {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+
+
+def kill_once(folder: Path, call: list[str], wait: float, rng: random.Random) -> str:
+    """Start the command, kill -9 something of it after `wait` seconds; says what.
+
+    A power cut kills Snakemake and all jobs; a lost terminal Snakemake alone; the out-of-memory
+    killer one process of a job. "finished" when the command was done before.
+    """
+    with open(folder / "torture.log", "ab") as log:
+        process = subprocess.Popen(
+            call, cwd=folder, env=environment(), stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            code = process.wait(timeout=wait)
+            if code:
+                raise SystemExit(f"the plain command failed: see {folder}/torture.log")
+            return "finished"
+        except subprocess.TimeoutExpired:
+            pass
+        jobs = [pid for pid in session(process.pid) if pid != process.pid]
+        what = rng.choice(["everything", "snakemake", "one job" if jobs else "everything"])
+        if what == "one job":
+            kill(rng.choice(jobs))
+            time.sleep(rng.uniform(0.0, 1.0))
+            what = f"{what}, then everything"
+        if what == "snakemake":
+            kill(process.pid)  # its jobs end by themselves, beside the next call
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+            for pid in session(process.pid):
+                kill(pid)
+        process.wait()
+    return what
+
+
+def session(leader: int) -> list[int]:
+    """Live processes of the session that `leader` began."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == leader and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def kill(pid: int) -> None:
+    """kill -9, where it still lives."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def digests(folder: Path, profile: str) -> dict[str, str]:
+    """Of every run with a record: all of it that is no time, its scores and its weights."""
+    found = {}
+    for path in records(folder, profile):
+        record = json.loads(path.read_text())
+        digest = hashlib.sha256(json.dumps([record.get(n) for n in SAME], sort_keys=True).encode())
+        for name in ("scores.npz", "model.pt"):
+            for key, values in sorted(arrays(path.with_name(name)).items()):
+                digest.update(key.encode() + np.ascontiguousarray(values).tobytes())
+        events = path.with_name("events.tsv")
+        digest.update(events.read_bytes() if events.exists() else b"")
+        curve = path.with_name("metrics.jsonl").read_text().splitlines()
+        points = [json.loads(line) | {"seconds": None} for line in curve]
+        digest.update(json.dumps(points).encode())
+        found[record["key"]] = digest.hexdigest()
+    return found
+
+
+def records(folder: Path, profile: str) -> list[Path]:
+    """The records that stand by now."""
+    return sorted((folder / "results" / profile / "runs").rglob("record.json"))
+
+
+def arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an npz archive or of a PyTorch file."""
+    import torch
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return dict(archive)
+    except ValueError:
+        state = torch.load(path, weights_only=True)
+        return {name: value.numpy() for name, value in state.items()}
+
+
+def finish(folder: Path, config: str) -> None:
+    """The plain command, undisturbed."""
+    done = subprocess.run(
+        command(config=config), cwd=folder, env=environment(), capture_output=True, text=True
+    )
+    if done.returncode:
+        raise SystemExit(f"{folder}: {done.stdout[-3000:]}{done.stderr[-6000:]}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--config", default="config/torture.yaml")
+    parser.add_argument("--longest", type=float, default=15.0, help="seconds to a kill, at most")
+    arguments = parser.parse_args()
+    profile = Path(arguments.config).stem
+    calm, killed = arguments.folder / "undisturbed", arguments.folder / "killed"
+    for folder in (calm, killed):
+        if not folder.exists():
+            copy_checkout(folder)
+    finish(calm, arguments.config)
+    log = arguments.folder / "kills.jsonl"
+    done = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    kills = sum(entry["what"] != "finished" for entry in done)
+    while kills < arguments.kills:
+        rng = random.Random(f"{arguments.seed}:{len(done)}")
+        wait = rng.uniform(0.5, arguments.longest)
+        what = kill_once(killed, command(config=arguments.config), wait, rng)
+        entry = {"after_s": round(wait, 1), "what": what, "records": len(records(killed, profile))}
+        done.append(entry)
+        with open(log, "a") as file:
+            file.write(json.dumps(entry) + "\n")
+        print(f"{kills} kills, {entry}", flush=True)
+        if what == "finished":
+            compare(calm, killed, profile)
+            for part in ("work", "results", "data", "reports/out"):
+                shutil.rmtree(killed / part, ignore_errors=True)
+        else:
+            kills += 1
+    finish(killed, arguments.config)
+    runs = compare(calm, killed, profile)
+    counts = collections.Counter(entry["what"] for entry in done)
+    print(f"{kills} kills ({dict(counts)}); all {runs} runs equal the undisturbed ones")
+    return 0
+
+
+def compare(calm: Path, killed: Path, profile: str) -> int:
+    """Number of runs; ends the test where one differs."""
+    expected, found = digests(calm, profile), digests(killed, profile)
+    if expected != found:
+        differing = [key for key in expected if expected[key] != found.get(key)]
+        raise SystemExit(f"runs that differ after kills: {', '.join(differing)}")
+    return len(expected)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
