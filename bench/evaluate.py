@@ -13,7 +13,7 @@ from bench import cells, config, localization
 from bench.cells import Layout
 from bench.code_digest import stage_digest
 from bench.corpora import Corpus
-from bench.files import UserError, digest_file, read_json, write_json
+from bench.files import UserError, digest_file, read_json, write_sealed
 from bench.metrics import finite_or_none
 from bench.metrics.event_scores import score_events
 from bench.metrics.events import write_events
@@ -96,7 +96,7 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> dict[str, Any]:
         record |= located
     names = ["scores.npz", "metrics.jsonl", *(["events.tsv"] if plan.dataset.localize else [])]
     record["files"] = {name: digest_file(folder / name) for name in names}
-    write_json(folder / "record.json", record)
+    write_sealed(folder / "record.json", record)
     print(summary(record, plan.dataset.metric), flush=True)
     return record
 

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+SEAL = "sealed_sha256"
+
 
 class UserError(Exception):
     """A mistake that the user can mend: the message names the file, the value and the remedy."""
@@ -30,7 +32,7 @@ def damage_told(place: str | Path, remedy: str) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
+        if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT, errno.EINVAL):
             raise
         raise UserError(f"{place}: missing or damaged ({error}); {remedy}") from error
 
@@ -110,6 +112,24 @@ def read_json(path: str | Path) -> Any:
         raise UserError(f"{path}: no such file; run the stage that makes it first") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid JSON ({error}); delete it and run again") from error
+
+
+def write_sealed(path: str | Path, values: dict[str, Any]) -> None:
+    """`write_json` with the values' own digest, so that `read_sealed` sees any change."""
+    write_json(path, {**values, SEAL: digest_of(values)})
+
+
+def read_sealed(path: str | Path) -> dict[str, Any]:
+    """Read what `write_sealed` wrote, without the seal.
+
+    Raises:
+        UserError: the file is missing, damaged or edited.
+    """
+    values = read_json(path)
+    seal = values.pop(SEAL, None) if isinstance(values, dict) else None
+    if seal != digest_of(values):
+        raise UserError(f"{path}: not what was written, its digest differs; make it again")
+    return values
 
 
 def digest_of(value: Any) -> str:

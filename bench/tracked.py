@@ -12,7 +12,7 @@ from typing import Any
 
 from bench.cells import Cell
 from bench.config import Config
-from bench.files import digest_file, digest_of, read_json
+from bench.files import digest_file, digest_of, read_sealed
 
 ARTIFACTS = ("record.json", "metrics.jsonl", "events.tsv")
 NOT_A_CURVE = ("step", "seconds")
@@ -41,7 +41,7 @@ class TrackedRecord:
 
     def __init__(self, settings: Config, cell: Cell, folder: Path, code: str) -> None:
         self.folder = folder
-        self.values: dict[str, Any] = read_json(folder / "record.json")
+        self.values: dict[str, Any] = read_sealed(folder / "record.json")
         self.digest = digest_of([digest_file(folder / "record.json"), code])
         self.factor = factors_of(settings, cell)
         self.key: str = self.values["key"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.cells import Cell, Layout, list_cells, plan
 from bench.config import Config, config_digest
-from bench.files import UserError, digest_of, read_json
+from bench.files import UserError, digest_of, read_json, read_sealed
 from reports.summary import Summary, summarise
 
 STAGE_DIGESTS = ("code_train", "code_evaluate", "data", "features", "pins", "protocol")
@@ -272,7 +272,7 @@ def _read(config: Config, layout: Layout, cell: Cell, missing: dict[str, str]) -
     if not path.is_file():
         missing[str(cell)] = "no record, run the pipeline to its end"
         return None
-    values = read_json(path)
+    values = read_sealed(path)
     if values["config_digest"] != plan(config, cell).digest:
         missing[str(cell)] = "record of another config, run it again"
         return None

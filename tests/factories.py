@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,14 @@ from bench.config import Config
 from bench.corpora import desed
 from bench.corpora.base import EVENT_COLUMNS, assemble, save
 from bench.evaluate import evaluate_cell
-from bench.files import digest_of, read_json, write_json, write_json_lines
+from bench.files import (
+    digest_of,
+    read_json,
+    read_sealed,
+    write_json,
+    write_json_lines,
+    write_sealed,
+)
 from bench.provenance import environment
 from bench.scores import Scores, write_scores
 from bench.streams import PURPOSES, stream_seed
@@ -270,8 +276,7 @@ def _environment() -> dict[str, Any]:
 def change_record(config: Config, cell: Cell, **values: Any) -> None:
     """Overwrite parts of a record: nested mappings are merged, anything else replaced."""
     path = Layout.of(config).run(cell) / "record.json"
-    record = json.loads(path.read_text(encoding="utf-8"))
-    write_json(path, _merged(record, values))
+    write_sealed(path, _merged(read_sealed(path), values))
 
 
 def _merged(base: Any, change: Any) -> Any:
