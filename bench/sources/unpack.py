@@ -133,6 +133,9 @@ def _members(archive: Path) -> Iterator[_Member]:
             else:
                 yield _Member(item.name, item.size, partial(tar.extractfile, item))
             tar.members = []  # type: ignore[attr-defined]  # it would keep every entry
+        assert tar.fileobj is not None
+        while tar.fileobj.read(PIECE):
+            pass  # to the checksum at the very end, which gzip compares
 
 
 def _safe(archive: Path, name: str) -> tuple[str, ...]:
