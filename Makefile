@@ -55,6 +55,21 @@ speed: test-environment  ## our models beside installed peers, and what became s
 ui: environment  ## the MLflow UI on 127.0.0.1:5000
 	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///results/$(PROFILE)/mlflow.db
 
+# Pinned data through a DVC remote: make data-push REMOTE=/mnt/store (or s3://…, ssh://…); the remote
+# is remembered on this machine. DVC itself writes nothing that the DAG reads.
+.PHONY: data-push data-pull data-remote
+data-push: environment data-remote  ## copy the pinned data to the DVC remote
+	python -m bench pin
+	dvc commit --quiet --force data.dvc
+	dvc push data.dvc
+
+data-pull: environment data-remote  ## get the pinned data from the DVC remote instead of building it
+	dvc pull data.dvc
+
+data-remote:
+	@test -z "$(REMOTE)" || dvc remote add --quiet --local --force --default store "$(REMOTE)"
+	@dvc remote default > /dev/null 2>&1 || { echo "name a DVC remote: make $(firstword $(MAKECMDGOALS)) REMOTE=/path/or/url"; exit 2; }
+
 environment: $(RUNTIME_STAMP)  ## .venv with the pinned closure
 
 test-environment: $(TEST_STAMP)

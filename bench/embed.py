@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from bench import config, pin
 from bench.files import UserError
+
+if TYPE_CHECKING:
+    from bench.corpora.embedded import EmbeddedSizes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,31 +26,43 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(
             f"profile '{settings.profile}' embeds no corpora; there is nothing to build"
         )
-    from bench.corpora.embedded import EmbeddedSizes, build
+    from bench.corpora.embedded import EmbeddedSizes, adopt, is_ours
+
+    embedded = settings.embedded
+    sizes = config.parse(EmbeddedSizes, embedded.sizes, "embedded.sizes")
+    pulled = embedded.pin is not None and Path(embedded.root).is_dir()
+    if pulled and not is_ours(embedded.root) and pin.agrees(str(embedded.pin)):
+        print(f"{embedded.root}: the pinned corpora, made elsewhere", flush=True)
+        manifest = adopt(embedded.root, sizes)
+    else:
+        manifest = _build(embedded, sizes, args.workers)
+    print(f"{embedded.root}: {len(manifest['files'])} files, {manifest['digest']}")
+    return 0
+
+
+def _build(embedded: config.Embedded, sizes: EmbeddedSizes, workers: int) -> dict[str, Any]:
+    """Build the corpora, and compare them with their pin; their manifest."""
+    from bench.corpora.embedded import build
     from bench.meter import Meter
 
-    sizes = config.parse(EmbeddedSizes, settings.embedded.sizes, "embedded.sizes")
     bank = None
-    if settings.embedded.bank == "recordings":
+    if embedded.bank == "recordings":
         from bench.corpora.recordings import open_bank
 
-        bank = open_bank(settings.embedded.cache)
+        bank = open_bank(embedded.cache)
     with Meter("embedded corpora", 0, "clips") as meter:
 
         def progress(done: int, total: int) -> None:
             meter.total = total
             meter.add(done - meter.done)
 
-        manifest = build(
-            settings.embedded.root, sizes, bank, workers=args.workers, progress=progress
-        )
-    if settings.embedded.pin is not None:
-        pin.check(settings.embedded.pin)
+        manifest = build(embedded.root, sizes, bank, workers=workers, progress=progress)
+    if embedded.pin is not None:
+        pin.check(embedded.pin)
     if bank is not None:
         for line in group_lines(manifest["groups"]):
             print(line)
-    print(f"{settings.embedded.root}: {len(manifest['files'])} files, {manifest['digest']}")
-    return 0
+    return manifest
 
 
 def group_lines(groups: Mapping[str, Mapping[str, Mapping[str, list[str]]]]) -> Iterator[str]:

@@ -54,6 +54,15 @@ def check(pin: str | Path) -> None:
             )
 
 
+def agrees(pin: str | Path) -> bool:
+    """Whether every folder that a DVC file names is there with its bytes."""
+    try:
+        check(pin)
+    except UserError:
+        return False
+    return True
+
+
 def _outputs(pin: Path) -> list[dict[str, Any]]:
     try:
         return yaml.safe_load(pin.read_text(encoding="utf-8"))["outs"]

@@ -18,7 +18,7 @@ from typing import Any
 from bench.code_digest import stage_digest
 from bench.corpora.embedded import write_audioset, write_desed, write_esc50, write_speechcommands
 from bench.corpora.embedded.bank import Bank
-from bench.corpora.embedded.layout import Planned
+from bench.corpora.embedded.layout import Layout, Planned
 from bench.corpora.embedded.pools import Pools, share_out
 from bench.corpora.embedded.scenes import Clip, Event, Spec
 from bench.corpora.embedded.sizes import EmbeddedSizes
@@ -96,18 +96,12 @@ def _build(
     root: Path,
     sizes: EmbeddedSizes,
     bank: Bank,
-    synthetic: Bank,
+    synthetic: SyntheticBank,
     parameters: dict[str, Any],
     workers: int,
     progress: Progress | None,
 ) -> dict[str, Any]:
-    pools = share_out(bank, synthetic, sizes.esc_classes)
-    layouts = (
-        write_audioset.plan(sizes, pools),
-        write_esc50.plan(sizes, pools),
-        write_speechcommands.plan(sizes, synthetic),
-        write_desed.plan(sizes, pools),
-    )
+    pools, layouts = _plan(sizes, bank, synthetic)
     stage = root / _STAGE
     shutil.rmtree(stage, ignore_errors=True)
     banks = {bank.name: bank, synthetic.name: synthetic}
@@ -125,7 +119,65 @@ def _build(
         write_text(stage / path, text)
         data = text.encode()
         files[path] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    manifest = {
+    manifest = _manifest(bank, pools, layouts, parameters, files)
+    (root / MANIFEST).unlink(missing_ok=True)
+    for name in (*CORPORA, LICENCE):
+        _remove(root / name)
+        (stage / name).rename(root / name)
+    stage.rmdir()
+    write_json(root / MANIFEST, manifest)
+    return manifest
+
+
+def adopt(root: str | Path, sizes: EmbeddedSizes) -> dict[str, Any]:
+    """Take over synthetic corpora that came from elsewhere; the manifest.
+
+    The caller has compared them with their pin: nothing is rendered again.
+    """
+    root = Path(root)
+    bank = SyntheticBank(sizes.sources, sizes.variation)
+    pools, layouts = _plan(sizes, bank, bank)
+    write_text(root / LICENCE, bank.notice())
+    paths = [root / LICENCE, *(p for name in CORPORA for p in (root / name).rglob("*"))]
+    files = {
+        path.relative_to(root).as_posix(): {
+            "bytes": path.stat().st_size,
+            "sha256": digest_file(path),
+        }
+        for path in paths
+        if path.is_file()
+    }
+    manifest = _manifest(bank, pools, layouts, _parameters(bank, bank, sizes), files)
+    _mark(root)
+    write_json(root / MANIFEST, manifest)
+    return manifest
+
+
+def is_ours(root: str | Path) -> bool:
+    """Whether the builder wrote, or took over, what lies in `root`."""
+    return (Path(root) / _MARK).exists()
+
+
+def _plan(
+    sizes: EmbeddedSizes, bank: Bank, synthetic: SyntheticBank
+) -> tuple[Pools, tuple[Layout, ...]]:
+    pools = share_out(bank, synthetic, sizes.esc_classes)
+    return pools, (
+        write_audioset.plan(sizes, pools),
+        write_esc50.plan(sizes, pools),
+        write_speechcommands.plan(sizes, synthetic),
+        write_desed.plan(sizes, pools),
+    )
+
+
+def _manifest(
+    bank: Bank,
+    pools: Pools,
+    layouts: Sequence[Layout],
+    parameters: dict[str, Any],
+    files: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
+    return {
         "format": 1,
         "synthetic": all(bank.is_synthetic(name) for name in bank.classes()),
         "bank": bank.name,
@@ -137,13 +189,6 @@ def _build(
         "groups": {layout.name: _groups(layout.clips) for layout in layouts},
         "files": dict(sorted(files.items())),
     }
-    (root / MANIFEST).unlink(missing_ok=True)
-    for name in (*CORPORA, LICENCE):
-        _remove(root / name)
-        (stage / name).rename(root / name)
-    stage.rmdir()
-    write_json(root / MANIFEST, manifest)
-    return manifest
 
 
 def data_digest(files: dict[str, dict[str, Any]]) -> str:
@@ -166,16 +211,20 @@ def _claim(root: Path) -> None:
     """Make the folder ours, if it is empty or was so before."""
     try:
         root.mkdir(parents=True, exist_ok=True)
-        if (root / _MARK).exists():
+        if is_ours(root):
             return
         if any(root.iterdir()):
             raise UserError(
                 f"{root}: holds files that the embedded builder did not write; "
                 "set embedded.root to an empty folder"
             )
-        write_text(root / _MARK, "Written by `python -m bench embed`, which may overwrite it.\n")
+        _mark(root)
     except OSError as error:
         raise UserError(f"{root}: cannot be used as a folder ({error.strerror})") from error
+
+
+def _mark(root: Path) -> None:
+    write_text(root / _MARK, "Written by `python -m bench embed`, which may overwrite it.\n")
 
 
 def _intact(root: Path, parameters: dict[str, Any]) -> dict[str, Any] | None:
