@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench.code_digest import ROOT
+from bench.speed_files import from_files
 from bench.timing import interleaved, ratios, spread
 
 Row = dict[str, Any]
@@ -27,6 +28,7 @@ def measure(*, quick: bool) -> list[Row]:
     rounds = 3 if quick else 7
     rows = reading(rounds, clips=256 if quick else 2048)
     rows += featurizing(rounds)
+    rows += from_files(rounds, clips=64 if quick else 256)
     rows += scoring(CLIPS // (10 if quick else 1))
     return rows + ([] if quick else listing())
 
