@@ -15,6 +15,8 @@ from bench.files import UserError
 if TYPE_CHECKING:
     import torch
 
+    from modelkit.checkpoint import KeyReport
+
 
 def build(plan: Plan, classes: int) -> torch.nn.Module:
     """The model of a plan, with random weights from torch's global generator.
@@ -134,8 +136,10 @@ def start_from_run(model: torch.nn.Module, weights: Path) -> list[str]:
     return fresh
 
 
-def start_from_file(model: torch.nn.Module, init: str) -> None:
+def start_from_file(model: torch.nn.Module, init: str) -> KeyReport:
     """Start from official:FILE (all but the classifier) or imagenet:FILE, see `Recipe.init`.
+
+    Returns what became of each entry of the file: of timm's Swin-T, some do not fit.
 
     Raises:
         UserError: the file is missing or not this model's, or the model has no image backbone.
@@ -147,6 +151,6 @@ def start_from_file(model: torch.nn.Module, init: str) -> None:
     if load is None:
         raise UserError(f"init '{init}': {type(model).__name__} has no ImageNet weights")
     try:
-        load(path) if kind == "imagenet" else load(path, new_classes=True)
+        return load(path) if kind == "imagenet" else load(path, new_classes=True)
     except (CheckpointError, FileNotFoundError) as error:
         raise UserError(f"init '{init}': {error}") from error

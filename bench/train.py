@@ -226,7 +226,7 @@ def _train_network(plan: Plan, layout: Layout, task: Task, identity: str, means:
         if plan.parent is not None:
             models.start_from_run(model, layout.run(plan.parent) / "model.pt")
         elif plan.recipe.start_file is not None:
-            models.start_from_file(model, plan.recipe.init)
+            print(models.start_from_file(model, plan.recipe.init), flush=True)
         device = find_device(means.gpus)
         model = synchronised(model.to(device), team)
         sample = torch.from_numpy(task.features(task.rows["train"][:4])).to(device)

@@ -32,7 +32,9 @@ def load_official(
         _check_derived(model, state)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    unused = ("head.*",) if model.architecture.token_semantic else ()
+    unused: tuple[str, ...] = ("head.*",) if model.architecture.token_semantic else ()
+    if new_classes:
+        unused = _CLASSIFIER  # of either kind: the model may classify in the other way
     return load_checked(
         model,
         fit_position_tables(model, state),
