@@ -103,6 +103,17 @@ def test_report_tables_and_store_stand_and_agree_with_the_records(finished: Path
         assert stored[key] == record["metrics"]["test"]["mAP"]["value"]
 
 
+def test_the_report_finds_the_protocol_kept_and_checks_every_claim(finished: Path) -> None:
+    report = finished / "reports" / "out" / "smoke"
+    assert set(pd.read_csv(report / "tables" / "protocol.csv")["answer"]) == {"kept"}
+    claims = pd.read_csv(report / "tables" / "claims.csv")
+    assert "not comparable" in set(claims["verdict"])
+    page = (report / "claims.html").read_text()
+    assert page.count("<dt>Verdict</dt>") == len(claims)
+    figures = json.loads((report / "metrics.json").read_text())
+    assert figures.keys() == {"/".join(group) for group in GROUPS}
+
+
 def test_a_second_call_finds_nothing_to_do(finished: Path) -> None:
     done = _snakemake(finished)
     assert done.returncode == 0
