@@ -95,3 +95,11 @@ def test_how_events_are_cut_trains_nothing(finished: Path) -> None:
 def test_the_title_concerns_the_report(finished: Path) -> None:
     with configured(finished, "title", value="Another"):
         assert set(due(finished)) == {"write the report", "the report and the MLflow store"}
+
+
+def test_snakemakes_own_report_holds_page_claims_and_tables_with_captions(finished: Path) -> None:
+    done = snakemake(finished, "--report", "report.html")
+    assert done.returncode == 0, done.stdout
+    page = (finished / "report.html").read_text()
+    for words in ("A table of the report", "The paper's claims", "self-contained", "Tables"):
+        assert words in page

@@ -37,7 +37,10 @@ outputs = {
     "cost": [results / "cost" / f"{run.name}.json"],
     "rescore": [results / "rescore.json"],
     "track": [results / "mlflow.json"],
-    "report": [report / name for name in ("index.html", "claims.html", "metrics.json")],
+    "report": [
+        report / name
+        for name in ("index.html", "claims.html", "metrics.json", "tables/cost.csv")
+    ],
     "check": [],
 }
 for path in outputs[verb]:

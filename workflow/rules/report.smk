@@ -40,7 +40,18 @@ rule report:
             caption="../report/page.rst",
             category="Report",
         ),
-        claims=layout.report / "claims.html",
+        claims=report(
+            layout.report / "claims.html",
+            caption="../report/claims.rst",
+            category="Report",
+        ),
+        tables=report(
+            directory(layout.report / "tables"),
+            patterns=["{table}.csv"],
+            caption="../report/tables.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
         metrics=layout.report / "metrics.json",
     log:
         LOGS / "report.log",
