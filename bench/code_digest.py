@@ -41,6 +41,7 @@ INERT = {
     "bench.config",
     "bench.launch",
     "bench.loading",
+    "bench.live",
     "bench.locks",
     "bench.meter",
     "bench.provenance",
@@ -48,6 +49,7 @@ INERT = {
     "bench.released",
     "bench.signals",
     "bench.slots",
+    "bench.status",
     "bench.strict",
     "bench.system",
 }

@@ -88,8 +88,12 @@ def test_two_runs_compare(profile: Config, address: str, tmp_path: Path) -> None
 
 def test_a_curve_draws(profile: Config, address: str, tmp_path: Path) -> None:
     experiment, ids = found(profile)
-    run = ids["desed/htsat/base/seed0"]
-    page = rendered(f"{address}/#/experiments/{experiment}/runs/{run}/model-metrics", tmp_path)
+    chosen = quote(json.dumps([ids["desed/htsat/base/seed0"]]))
+    within, metric = quote(json.dumps([experiment])), quote(json.dumps("curve_train_loss"))
+    page = rendered(
+        f"{address}/#/metric?runs={chosen}&metric={metric}&experiments={within}"
+        f"&plot_metric_keys={quote(json.dumps(['curve_train_loss']))}&x_axis=step",
+        tmp_path,
+    )
     assert "curve_train_loss" in page
-    lines = re.findall(r'<path class="js-line"[^>]* d="M[^"]*L', page)
-    assert lines
+    assert re.search(r'<path class="js-line"[^>]* d="M[^"]*L', page)
