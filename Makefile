@@ -18,7 +18,7 @@ export DVC_NO_ANALYTICS := 1
 RUNTIME_STAMP := $(VENV)/.runtime
 TEST_STAMP := $(VENV)/.test
 
-.PHONY: help reproduce test test-long test-system lint speed ui environment test-environment clean
+.PHONY: help reproduce test test-long test-system torture lint speed ui environment test-environment clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -41,6 +41,9 @@ test-long: test-environment  ## the long forms of the randomised comparisons; bu
 test-system: test-environment  ## what needs system packages (browser, LaTeX): installs them from one list
 	tests/system/install.sh
 	pytest -m system tests/system
+
+torture: test-environment  ## 50 times kill -9 at random moments; every run must come out equal
+	python tests/torture.py work/torture-test --kills 50
 
 lint: test-environment  ## ruff, mypy, snakefmt, snakemake --lint
 	ruff check .

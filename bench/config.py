@@ -6,6 +6,7 @@ key for an unknown one. `python -m bench schema` writes the JSON schema that Sna
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,8 @@ from bench.ablations import BASE, AblationStudy, Variant
 from bench.code_digest import ROOT
 from bench.files import UserError, digest_of
 from bench.strict import Strict, Values, known, parse
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
 
 
 class FrontEnd(Strict):
@@ -281,8 +284,22 @@ class Config(Strict):
         None, description="give it (empty will do) to score the authors' predictions in the DAG"
     )
 
+    def _check_names(self) -> None:
+        """Names become parts of paths and of commands."""
+        front_ends = {name for dataset in self.datasets.values() for name in dataset.front_ends}
+        variants = {
+            variant.name for study in self.ablations.values() for variant in study.variants()
+        }
+        for name in {*self.datasets, *self.models, *front_ends, *variants, *self.cost.models}:
+            if not NAME.fullmatch(name):
+                raise UserError(
+                    f"the name '{name}' cannot be part of a path and a command; "
+                    "begin with a letter or digit, and use these, _ . + = and - alone"
+                )
+
     @model_validator(mode="after")
     def _references_exist(self) -> Config:
+        self._check_names()
         for key, dataset in self.datasets.items():
             registry.check(dataset.loader, registry.LOADERS, f"datasets.{key}.loader")
         for name, model in self.models.items():

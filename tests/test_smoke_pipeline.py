@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import random
 import sqlite3
 import subprocess
 import sys
@@ -12,40 +12,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from torture import copy_checkout, digests, kill_once
 
 from bench import cells, config
 
 ROOT = Path(__file__).resolve().parent.parent
 PROFILE = ("--configfile", "config/smoke.yaml")
-PARTS = (
-    "modelkit",
-    "htsat",
-    "baselines",
-    "bench",
-    "reports",
-    "workflow",
-    "profiles",
-    "config",
-    "Snakefile",
-    "requirements.txt",
-    "environment.yml",
-    "pyproject.toml",
-)
 CELL = "desed/htsat/base/seed0"
 CELLS = cells.list_cells(config.load(ROOT / "config" / "smoke.yaml"))
 GROUPS = {(cell.dataset, cell.model, cell.variant) for cell in CELLS}
-
-
-def _copy(folder: Path) -> Path:
-    """A clean checkout: what the pipeline needs, and nothing that runs have left."""
-    for part in PARTS:
-        source = ROOT / part
-        if source.is_dir():
-            ignore = shutil.ignore_patterns("__pycache__", "out")
-            shutil.copytree(source, folder / part, ignore=ignore)
-        else:
-            shutil.copy(source, folder / part)
-    return folder
 
 
 def _snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -61,7 +36,7 @@ def _snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = _copy(tmp_path_factory.mktemp("smoke"))
+    folder = copy_checkout(tmp_path_factory.mktemp("smoke"))
     done = _snakemake(folder)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     return folder
@@ -131,13 +106,19 @@ def test_tracking_twice_writes_nothing_twice(finished: Path) -> None:
     assert f"0 runs written, {len(CELLS) + len(GROUPS)} unchanged" in done.stdout
 
 
-def test_another_clean_copy_gives_the_same_digits(
+def test_another_clean_copy_killed_three_times_gives_the_same_digits(
     finished: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    other = _copy(tmp_path_factory.mktemp("again"))
+    """kill -9 at random moments, and the same command again: the short form of `make torture`."""
+    other = copy_checkout(tmp_path_factory.mktemp("again"))
     record = f"results/smoke/runs/{CELL}/record.json"
+    call = [sys.executable, "-m", "snakemake", record, "--cores", "all", *PROFILE]
+    rng = random.Random(0)
+    kills = [kill_once(other, call, rng.uniform(5.0, 15.0), rng) for _ in range(3)]
+    assert any(kill != "finished" for kill in kills)
     done = _snakemake(other, record)
     assert done.returncode == 0, done.stderr[-6000:]
+    assert digests(other, "smoke")[CELL] == digests(finished, "smoke")[CELL]
     first, second = (json.loads((folder / record).read_text()) for folder in (finished, other))
     for name in ("metrics", "chance", "trivial", "localization", "digests", "identity", "files"):
         if name == "files":  # curves hold seconds, archives hold times

@@ -1,0 +1,101 @@
+"""profiles/slurm on a real Slurm: pre-empted, cancelled, and equal to a local run to the digit."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from torture import command, copy_checkout, digests, environment
+
+from bench.locks import holder
+
+pytestmark = pytest.mark.system
+
+SCRIPT = Path(__file__).parent / "slurm.sh"
+RUN = "desed/htsat/base/seed0"
+CONFIG = "config/clustered.yaml"
+TARGET = f"results/runs/{RUN}/record.json"
+HERE = (  # what this machine lacks: accounting, a GPU; and what a test does not wait for
+    *("--workflow-profile", "profiles/slurm", "--jobs", "2", "--latency-wait", "5"),
+    *("--slurm-status-command", "squeue", "--slurm-no-account"),
+    *("--slurm-init-seconds-before-status-checks", "2"),
+    *("--set-resources", "train:gpu=0", "cost:gpu=0"),
+)
+
+
+@pytest.fixture
+def slurm(tmp_path: Path) -> Iterator[None]:
+    folder = tmp_path / "slurm"
+    subprocess.run([str(SCRIPT), "start", str(folder)], check=True)
+    yield
+    subprocess.run(["scancel", "--user", "root"], check=False)
+    subprocess.run([str(SCRIPT), "stop", str(folder)], check=True)
+
+
+def checkout(folder: Path) -> Path:
+    """A copy whose run takes long enough to be interrupted."""
+    folder.mkdir()
+    copy_checkout(folder)
+    (folder / CONFIG).write_text(
+        "extends: smoke.yaml\n"
+        "profile: clustered\n"
+        "paths: {work: work, results: results, report: out}\n"
+        "recipes:\n  htsat/desed: {epochs: 30}\n"
+    )
+    return folder
+
+
+def job_in_training(folder: Path, beyond: int) -> tuple[str, int]:
+    """The Slurm job that trains RUN and the epochs it has saved, once these are over `beyond`."""
+    for _ in range(6000):
+        for lock in (folder / "work" / "state").glob("*.lock"):
+            curve = lock.with_suffix("") / "metrics.jsonl"
+            epochs = len(curve.read_text().splitlines()) if curve.exists() else 0
+            if (holder(lock) or {}).get("purpose") == RUN and epochs > beyond:
+                listed = subprocess.run(
+                    ["squeue", "--noheader", "--states=RUNNING", "--format=%i %k"],
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                ).stdout
+                for line in listed.splitlines():
+                    number, _, comment = line.partition(" ")
+                    if "train" in comment and "desed" in comment:
+                        return number, epochs
+        time.sleep(0.1)
+    raise AssertionError("the training never came that far")
+
+
+@pytest.mark.usefixtures("slurm")
+def test_a_preempted_and_cancelled_run_on_slurm_equals_a_local_one(tmp_path: Path) -> None:
+    folder = checkout(tmp_path / "cluster")
+    call = [*command(config=CONFIG)[:3], "--configfile", CONFIG, *HERE, "--", TARGET]
+    with open(tmp_path / "log", "wb") as log:
+        process = subprocess.Popen(
+            call, cwd=folder, env=environment(), stdout=log, stderr=subprocess.STDOUT
+        )
+        number, epochs = job_in_training(folder, beyond=0)
+        subprocess.run(["scontrol", "requeue", number], check=True)  # as pre-emption does
+        number, epochs = job_in_training(folder, beyond=epochs)
+        subprocess.run(["scancel", number], check=True)  # tried again by the profile's `retries`
+        code = process.wait(timeout=900)
+    told = (tmp_path / "log").read_text()
+    assert code == 0, told[-6000:]
+    assert "Trying to restart job" in told
+    training = (folder / "work" / "logs" / "train" / f"{RUN}.log").read_text()
+    assert f"epoch {epochs}/30" not in training  # the last attempt did not begin anew
+
+    local = checkout(tmp_path / "local")
+    done = subprocess.run(
+        [*command(config=CONFIG), "--", TARGET],
+        cwd=local,
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-6000:]
+    assert digests(folder, "") == digests(local, "")
+    assert list(digests(local, "")) == [RUN]
