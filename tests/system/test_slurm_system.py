@@ -71,7 +71,7 @@ def job_in_training(folder: Path, beyond: int) -> tuple[str, int]:
 
 @pytest.mark.usefixtures("slurm")
 def test_a_preempted_and_cancelled_run_on_slurm_equals_a_local_one(tmp_path: Path) -> None:
-    folder = checkout(tmp_path / "cluster")
+    folder, local = checkout(tmp_path / "cluster"), checkout(tmp_path / "local")
     call = [*command(config=CONFIG)[:3], "--configfile", CONFIG, *HERE, "--", TARGET]
     with open(tmp_path / "log", "wb") as log:
         process = subprocess.Popen(
@@ -88,7 +88,6 @@ def test_a_preempted_and_cancelled_run_on_slurm_equals_a_local_one(tmp_path: Pat
     training = (folder / "work" / "logs" / "train" / f"{RUN}.log").read_text()
     assert f"epoch {epochs}/30" not in training  # the last attempt did not begin anew
 
-    local = checkout(tmp_path / "local")
     done = subprocess.run(
         [*command(config=CONFIG), "--", TARGET],
         cwd=local,
