@@ -49,7 +49,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--batches", nargs="+", type=int, metavar="N", help="clips per step")
     parser.add_argument("--rounds", type=int, help="measured rounds (default: 7; 2 with --quick)")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    parser.add_argument(
+        "--threads",
+        type=int,
+        help="CPU threads (default: all); 1 counts CPU time, which a busy machine hardly changes",
+    )
     parser.add_argument("--compile", action="store_true", help="torch.compile both sides")
     parser.add_argument("--json", action="store_true", help="print JSON in place of tables")
     parser.add_argument("--output", type=Path, metavar="FILE", help="also write the JSON here")
