@@ -12,16 +12,14 @@ import pytest
 import soundfile
 
 RATE = 16_000
-SCRIPT = """
-import resource, sys
+CORPUS = """
+import sys
 from pathlib import Path
 
 import pandas as pd
 
-from bench.audio.frontend import FrontEnd
 from bench.corpora import save
 from bench.corpora.base import assemble
-from bench.features import featurize
 
 folder, count = Path(sys.argv[1]), int(sys.argv[2])
 names = [f"{n // 1000:03d}/{n:06d}.wav" for n in range(count)]
@@ -30,11 +28,23 @@ table = {
     "group": names, "labels": [["x"]] * count,
 }
 corpus = assemble("t", folder, ["x"], pd.DataFrame(table), multilabel=True, synthetic=True)
+save(corpus, folder / "saved")
+"""
+FEATURES = """
+import resource, sys
+from pathlib import Path
+
+from bench.audio.frontend import FrontEnd
+from bench.corpora import open_corpus
+from bench.features import featurize
+
+folder, count = Path(sys.argv[1]), int(sys.argv[2])
 front_end = FrontEnd(
     kind="logmel", sample_rate=16000, window=1024, hop=320, mels=32, fmin=50, fmax=8000
 )
-corpus = save(corpus, folder / "saved")
-store = featurize(corpus, front_end, folder / "features", code="1", workers=2)
+store = featurize(
+    open_corpus(folder / "saved"), front_end, folder / "features", code="1", workers=2
+)
 assert len(store.clips) == count
 own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(own / 1024, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
@@ -52,8 +62,9 @@ def peak_mb(folder: Path, clips: int) -> tuple[float, float]:
         path = folder / f"{number // 1000:03d}" / f"{number:06d}.wav"
         path.parent.mkdir(exist_ok=True)
         os.link(sounds / f"{number % 50}.wav", path)
-    command = [sys.executable, "-c", SCRIPT, str(folder), str(clips)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    for script in (CORPUS, FEATURES):  # two stages, two processes
+        command = [sys.executable, "-c", script, str(folder), str(clips)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
     own, worker = map(float, done.stdout.split()[-2:])
     print(f"{clips} clips: {own:.0f} MB, workers {worker:.0f} MB")
     return own, worker
