@@ -31,6 +31,9 @@ class Released(Strict):
     licence: str
     manual: str | None = Field(None, description="how to get the file by hand")
     classes: str = Field(description="order of the outputs: a file of registry/classes/")
+    desed_classes: Literal["published", "corrected"] = Field(
+        "published", description="which AudioSet outputs stand for DESED's classes"
+    )
     loss: Literal["bce", "ce"]
     front_end: FrontEnd
     scale: tuple[float, float] | None = Field(

@@ -23,7 +23,12 @@ from bench.cells import Layout, plan, released_cells
 from bench.config import Config
 from bench.files import UserError, digest_file, read_json
 from bench.released import Released, read_registry
-from bench.score_released import DESED_FROM_AUDIOSET, mapped
+from bench.score_released import (
+    DESED_CORRECTED,
+    DESED_FROM_AUDIOSET,
+    mapped,
+    outputs_of,
+)
 from bench.scores import read_scores
 from bench.sources.registry import LockFile
 from bench.task import open_task
@@ -102,7 +107,7 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 
 def test_the_registry_names_every_released_file_and_its_outputs() -> None:
     entries = read_registry()
-    assert len(entries) == 14 + 8 + 3
+    assert len({entry.file for entry in entries.values()}) == 14 + 8 + 3
     sizes = {"audioset": 527, "esc50": 50}
     for name, entry in entries.items():
         assert name.startswith(entry.architecture)
@@ -122,6 +127,15 @@ def test_class_lists_agree_with_the_data_sets() -> None:
     assert (audioset[0], audioset[288], audioset[377]) == ("Speech", "Water", "Vacuum cleaner")
     assert set(DESED_FROM_AUDIOSET) == set(factories.CLASSES["desed"])
     assert sum(map(len, DESED_FROM_AUDIOSET.values())) == 8 + 3 + 1 + 10 + 1 + 1 + 16 + 5 + 6 + 1
+    corrected = {name: [audioset[i] for i in places] for name, places in DESED_CORRECTED.items()}
+    assert corrected["Frying"] == ["Frying (food)"]
+    assert not {"Rain", "Ocean"} & set(corrected["Running_water"])
+    assert len({place for places in DESED_CORRECTED.values() for place in places}) == sum(
+        map(len, DESED_CORRECTED.values())
+    )
+    classes = tuple(factories.CLASSES["desed"])
+    entries = [released.find(name) for name in ("htsat-audioset-1", "htsat-audioset-1-corrected")]
+    assert outputs_of(entries[0], classes) != outputs_of(entries[1], classes)
 
 
 def test_scores_of_classes_are_the_largest_of_their_outputs() -> None:
@@ -266,4 +280,6 @@ def test_the_papers_profile_evaluates_every_released_file() -> None:
     assert {plan(paper, cell).released.file for cell in cells} == {
         entry.file for entry in read_registry().values()
     }
-    assert len([cell for cell in cells if cell.dataset == "desed"]) == 7
+    assert (
+        len([cell for cell in cells if cell.dataset == "desed"]) == 7 + 2
+    )  # two with a corrected map
