@@ -77,8 +77,8 @@ def interval_table(results: Results) -> Table:
             "seeds: Student's t-interval of the mean, what other seeds on this test set would give "
             "(with folds, corrected for shared training data). New seeds and new clips: "
             "hierarchical percentile bootstrap, seeds and then recordings drawn with replacement. "
-            "Where a class has few test clips, clips drawn twice raise its average precision, so that "
-            "interval leans upward. "
+            "Where a class has few test clips, those drawn twice raise its average precision: "
+            "that interval leans upward. "
             f"{context.seeds_sentence(results)}{warning}"
         ),
         columns=[
