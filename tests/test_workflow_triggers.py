@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,3 +104,14 @@ def test_snakemakes_own_report_holds_page_claims_and_tables_with_captions(finish
     page = (finished / "report.html").read_text()
     for words in ("A table of the report", "The paper's claims", "self-contained", "Tables"):
         assert words in page
+
+
+@pytest.mark.parametrize("jump", [-(10**8), 10**8])
+def test_a_clock_that_jumped_while_files_were_written_runs_nothing_again(
+    finished: Path, jump: int
+) -> None:
+    """Small files are compared by their content, however their times are ordered."""
+    written = [p for part in ("work", "results", "data") for p in (finished / part).rglob("*.*")]
+    for path in sorted(path for path in written if path.is_file())[::2]:
+        os.utime(path, times=(path.stat().st_atime, path.stat().st_mtime + jump))
+    assert due(finished) == []

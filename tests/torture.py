@@ -169,7 +169,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--config", default="config/torture.yaml")
-    parser.add_argument("--longest", type=float, default=15.0, help="seconds to a kill, at most")
+    parser.add_argument("--longest", type=float, default=60.0, help="seconds to a kill, at most")
     arguments = parser.parse_args()
     profile = Path(arguments.config).stem
     calm, killed = arguments.folder / "undisturbed", arguments.folder / "killed"
@@ -182,7 +182,7 @@ def main() -> int:
     kills = sum(entry["what"] != "finished" for entry in done)
     while kills < arguments.kills:
         rng = random.Random(f"{arguments.seed}:{len(done)}")
-        wait = rng.uniform(0.5, arguments.longest)
+        wait = 0.5 + arguments.longest * rng.random() ** 2  # mostly soon, at times far on
         what = kill_once(killed, command(config=arguments.config), wait, rng)
         entry = {"after_s": round(wait, 1), "what": what, "records": len(records(killed, profile))}
         done.append(entry)
