@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -273,6 +274,62 @@ def _environment() -> dict[str, Any]:
         "cpu": "Made-up CPU avx2",
         "cores": 2,
     }
+
+
+def make_many(config: Config, points: int) -> int:
+    """Results of every run: the first seed's, and for the other seeds copies whose figures move a
+    little, each with a curve of `points`. Returns the number of records."""
+    make_inputs(config)
+    rng, layout, listed = np.random.default_rng(0), Layout.of(config), list_cells(config)
+    originals: dict[tuple[str, str, str], Path] = {}
+    for cell in listed:
+        key = (cell.dataset, cell.model, cell.variant)
+        if key not in originals:
+            make_run(config, cell)
+            originals[key] = layout.run(cell)
+        _curve_of(config, cell, points)
+        if layout.run(cell) != originals[key]:
+            _copy_run(config, cell, originals[key], rng)
+    for model in config.cost.models:
+        make_cost(config, model)
+    return len(listed)
+
+
+def _copy_run(config: Config, cell: Cell, source: Path, rng: np.random.Generator) -> None:
+    folder, resolved = Layout.of(config).run(cell), plan(config, cell)
+    for name in ("scores.npz", "events.tsv"):
+        if (source / name).exists():
+            os.link(source / name, folder / name)
+    record = read_sealed(source / "record.json")
+    parent = resolved.parent
+    record |= {
+        "key": str(cell),
+        "cell": vars(cell),
+        "resolved": resolved.resolved,
+        "config_digest": resolved.digest,
+        "identity": digest_of(str(cell)),
+        "parent": parent and {"key": str(parent), "identity": digest_of(str(parent))},
+    }
+    for metric in record["metrics"]["test"].values():
+        if metric["value"] is not None:
+            metric["value"] = float(np.clip(metric["value"] + rng.normal(0, 0.01), 0, 1))
+    write_sealed(folder / "record.json", record)
+
+
+def _curve_of(config: Config, cell: Cell, points: int) -> None:
+    selection = config.datasets[cell.dataset].selection
+    curve = [
+        {
+            "epoch": epoch,
+            "step": 10 * epoch,
+            "train_loss": 2 / epoch,
+            "learning_rate": 1e-3,
+            f"validation_{selection}": 1 - 1 / (epoch + 1),
+            "seconds": 2.0 * epoch,
+        }
+        for epoch in range(1, points + 1)
+    ]
+    write_json_lines(Layout.of(config).run(cell) / "metrics.jsonl", curve)
 
 
 def change_record(config: Config, cell: Cell, **values: Any) -> None:

@@ -1,0 +1,33 @@
+"""A thousand records with 300 curve points each: the report stays small, the store complete."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from pathlib import Path
+
+import factories
+import pytest
+
+from reports.build import build
+
+pytestmark = pytest.mark.system
+
+
+def test_a_thousand_records_fit_a_report_and_a_store(tmp_path: Path) -> None:
+    from bench.tracking import sync
+
+    config = factories.make_config(tmp_path, seeds=tuple(range(42)))
+    count = factories.make_many(config, points=300)
+    assert count >= 1000
+    started = time.perf_counter()
+    page = build(config)
+    print(f"report of {count} records: {time.perf_counter() - started:.0f} s")
+    assert page.stat().st_size < 25e6
+    started = time.perf_counter()
+    written = sync(config)["written"]
+    print(f"MLflow store of {count} records: {time.perf_counter() - started:.0f} s")
+    assert written == count + count // 42  # a parent run for each 42 seeds
+    with sqlite3.connect(tmp_path / "results" / "mlflow.db") as store:
+        query = "SELECT count(*) FROM metrics WHERE key = 'curve_train_loss'"
+        assert store.execute(query).fetchone() == (300 * count,)
