@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
 import factories
 import numpy as np
 import pytest
+import soundfile
 import torch
 import yaml
 from test_ast_official import official_shapes, random_state
@@ -283,3 +285,22 @@ def test_the_papers_profile_evaluates_every_released_file() -> None:
     assert (
         len([cell for cell in cells if cell.dataset == "desed"]) == 7 + 2
     )  # two with a corrected map
+
+
+def test_released_files_tag_recordings_by_name_or_as_told(
+    profile: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, sound = Path(profile.paths.checkpoints), tmp_path / "a.wav"
+    soundfile.write(sound, np.random.default_rng(0).normal(0, 0.1, 32000 * 6), 32000)
+    (folder / "HTSAT_Saved_1.ckpt").rename(folder / "mine.ckpt")
+    for name, entry, told in (
+        ("Max.pth", "pann", []),
+        ("words.pth", "ast-words", []),
+        ("mine.ckpt", "htsat", ["--as", "htsat"]),
+    ):
+        assert main(["tag", str(sound), "--checkpoint", str(folder / name), *told, "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["labels"][0]["label"] in _entry(entry).class_names()
+        assert found["can_localize"] == (entry != "ast-words")
+    assert main(["tag", str(sound), "--checkpoint", str(folder / "mine.ckpt")]) == 2
+    assert "say which one it is with --as" in capsys.readouterr().err
