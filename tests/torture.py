@@ -22,6 +22,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -146,12 +147,11 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an npz archive or of a PyTorch file."""
     import torch
 
-    try:
+    if path.suffix == ".npz" or "mean.npy" in zipfile.ZipFile(path).namelist():  # the linear model
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive)
-    except ValueError:
-        state = torch.load(path, weights_only=True)
-        return {name: value.numpy() for name, value in state.items()}
+    state = torch.load(path, weights_only=True)
+    return {name: value.numpy() for name, value in state.items()}
 
 
 def finish(folder: Path, config: str) -> None:
