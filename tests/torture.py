@@ -28,6 +28,7 @@ from pathlib import Path
 import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
 PARTS = (
     "modelkit",
     "htsat",
@@ -145,13 +146,12 @@ def records(folder: Path, profile: str) -> list[Path]:
 
 def arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an npz archive or of a PyTorch file."""
-    import torch
+    from modelkit.checkpoint import read_state_dict
 
     if path.suffix == ".npz" or "mean.npy" in zipfile.ZipFile(path).namelist():  # the linear model
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive)
-    state = torch.load(path, weights_only=True)
-    return {name: value.numpy() for name, value in state.items()}
+    return {name: value.numpy() for name, value in read_state_dict(path).items()}
 
 
 def finish(folder: Path, config: str) -> None:
