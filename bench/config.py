@@ -299,7 +299,6 @@ class Config(Strict):
 
     @model_validator(mode="after")
     def _references_exist(self) -> Config:
-        self._check_names()
         for key, dataset in self.datasets.items():
             registry.check(dataset.loader, registry.LOADERS, f"datasets.{key}.loader")
         for name, model in self.models.items():
@@ -335,6 +334,7 @@ class Config(Strict):
             known(name, self.models, "localization.hand_set")
         for name, study in self.ablations.items():
             self._check_study(study, f"ablations.{name}")
+        self._check_names()
         return self
 
     def _check_study(self, study: AblationStudy, where: str) -> None:

@@ -57,7 +57,7 @@ class Released(Strict):
     @property
     def values(self) -> dict[str, Any]:
         """What an evaluation depends on, as JSON values."""
-        used = {"architecture", "arguments", "loss", "front_end", "scale", "fold"}
+        used = {"architecture", "arguments", "loss", "front_end", "scale", "fold", "desed_classes"}
         outputs = digest_of(self.class_names())
         return {**self.model_dump(mode="json", include=used), "outputs": outputs}
 

@@ -45,9 +45,9 @@ class Sampler:
             "cpu_utilization_percentage": self.process.cpu_percent(),
             "process_memory_megabytes": self.process.memory_info().rss / 2**20,
         }
-        torch = sys.modules.get("torch")
-        if torch is not None and torch.cuda.is_initialized():
-            found["gpu_memory_megabytes"] = torch.cuda.memory_allocated() / 2**20
+        cuda: Any = getattr(sys.modules.get("torch"), "cuda", None)
+        if hasattr(cuda, "memory_allocated") and cuda.is_initialized():  # not half imported
+            found["gpu_memory_megabytes"] = cuda.memory_allocated() / 2**20
         return found
 
     def _run(self) -> None:

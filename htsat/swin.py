@@ -40,8 +40,8 @@ class SwinTransformer(nn.Module):
         mlp_ratio: hidden width of the MLPs over their input's.
         drop_path: stochastic depth of the last block; it grows linearly from 0.
         checkpointing: where memory is short, compute again in the backward pass what is inside
-            the MLPs ("mlp": about half the memory for a tenth more time) or inside whole blocks
-            ("blocks": a sixth of the memory for a third more time).
+            the MLPs ("mlp": about half the memory) or inside whole blocks ("blocks": a tenth of
+            the memory for a third more time).
 
     Raises:
         ValueError: windows do not divide a grid.

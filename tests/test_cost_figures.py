@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from bench import energy
-from bench.cost import _multiply_adds
+from bench.cost import multiply_adds
 from reports.cost_table import largest_batch, projected_hours
 
 
@@ -50,8 +50,8 @@ class Square(nn.Module):
         return self.layer(features)
 
 
-def test_multiply_adds_are_those_of_the_matrix_products() -> None:
-    assert _multiply_adds(Square(), (3, 10, 8)) == 3 * 10 * 8 * 8
+def testmultiply_adds_are_those_of_the_matrix_products() -> None:
+    assert multiply_adds(Square(), (3, 10, 8)) == 3 * 10 * 8 * 8
 
 
 def test_every_model_can_be_counted_without_memory() -> None:
@@ -61,7 +61,7 @@ def test_every_model_can_be_counted_without_memory() -> None:
 
     for model in (HTSAT, AST, PANN):
         made = model(5, preset="tiny", frames=125, mels=32)
-        assert _multiply_adds(made, (2, 125, 32)) == 2 * _multiply_adds(made, (1, 125, 32)) > 1e6
+        assert multiply_adds(made, (2, 125, 32)) == 2 * multiply_adds(made, (1, 125, 32)) > 1e6
 
 
 def test_the_largest_batch_fills_the_usable_part_of_a_card() -> None:

@@ -147,7 +147,8 @@ def check(corpus: Corpus) -> None:
         UserError: a clip is listed twice, or a recording (group) lies in two splits or folds;
             the message names it.
     """
-    clips = pd.concat([corpus.clips, corpus.missing], ignore_index=True)
+    tables = [table for table in (corpus.clips, corpus.missing) if len(table)]
+    clips = pd.concat(tables, ignore_index=True)
     repeated = clips.loc[clips["clip"].duplicated(), "clip"]
     if len(repeated):
         raise UserError(f"{corpus.name}: clip '{repeated.iloc[0]}' is listed more than once")
