@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 BODY = random.Random(0).randbytes(600_000)
@@ -75,6 +77,27 @@ def ranged(body: bytes = BODY, cut: int | None = None, **headers: str) -> Answer
         else:
             span = f"bytes {offset}-{len(body) - 1}/{len(body)}"
             handler.send(body[offset:], status=206, cut=cut, Content_Range=span, **headers)
+
+    return answer
+
+
+def slow(pause_s: float, piece: int = 60_000) -> Answer:
+    """A server that honours ranges and waits before each piece but the first of an answer."""
+
+    def answer(handler: Handler) -> None:
+        offset = handler.offset()
+        handler.send_response(206 if offset else 200)
+        handler.send_header("Content-Length", str(len(BODY) - offset))
+        if offset:
+            span = f"bytes {offset}-{len(BODY) - 1}/{len(BODY)}"
+            handler.send_header("Content-Range", span)
+        handler.end_headers()
+        handler.close_connection = True
+        with suppress(OSError):  # the client has left
+            for start in range(offset, len(BODY), piece):
+                if start > offset:
+                    time.sleep(pause_s)
+                handler.wfile.write(BODY[start : start + piece])
 
     return answer
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from http_server import BODY, Handler, in_turn, ranged, status, whole
+from http_server import BODY, Handler, in_turn, ranged, slow, status, whole
 
 import bench.fetch as fetching
 from bench.fetch import FetchError, Source, fetch, fetch_all
@@ -133,6 +133,20 @@ def test_a_body_shorter_than_declared_fails_after_bounded_tries(server, get, tmp
 def test_without_a_declared_length_the_published_size_holds(server, get, body, said):
     with pytest.raises(FetchError, match=said):
         get(server.url("/a", whole(body, declared=None)))
+
+
+def test_a_throttled_server_is_waited_for(server, get, tmp_path):
+    get(server.url("/a", slow(pause_s=0.02)))
+    assert_right(tmp_path)
+    assert len(server.requests) == 1
+
+
+def test_a_server_that_stalls_is_asked_for_the_rest(server, get, tmp_path):
+    with httpx.Client(trust_env=False, timeout=0.25) as impatient:
+        got = get(server.url("/a", in_turn(slow(pause_s=1.0), ranged())), client=impatient)
+    assert_right(tmp_path)
+    assert got.received == len(BODY)
+    assert [span for _, span in server.requests] == [None, "bytes=60000-"]
 
 
 def test_busy_server_is_asked_again_after_the_time_it_names(server, get, tmp_path):
