@@ -11,6 +11,7 @@ import factories
 import numpy as np
 import pandas as pd
 import pytest
+from markdown_it import MarkdownIt
 from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
@@ -236,13 +237,22 @@ def test_tables_come_in_three_forms_that_name_their_records(
     assert "synthetic data" in latex.split(r"\caption")[1].split(r"\label")[0]
     assert "synthetic data" in markdown.splitlines()[0]
     assert latex.count("{") - latex.count(r"\{") == latex.count("}") - latex.count(r"\}")
+    rendered = Page(MarkdownIt("commonmark").enable("table").render(markdown))
+    assert rendered.tags.count("table") >= 1
+    assert rendered.tags.count("tr") > len(frame)
+    assert all(len(row) == len(rendered.rows[0]) for row in rendered.rows)
+    assert "|" not in rendered.outside
+
 
 
 class Page(HTMLParser):
-    """Every reference, id and image of a page, and the tags it holds."""
+    """Every reference, id, image and tag of a page, its table rows, and the text outside them."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
+        self.tags: list[str] = []
+        self.rows: list[list[str]] = []
+        self.outside = ""
         self.references: list[str] = []
         self.ids: list[str] = []
         self.images: list[dict[str, str | None]] = []
@@ -250,9 +260,18 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         values = dict(attributes)
+        self.tags.append(tag)
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append("")
         self.references += [str(values[name]) for name in ("src", "href") if name in values]
         self.ids += [str(values["id"])] if "id" in values else []
         self.images += [values] if tag == "img" else []
+
+    def handle_data(self, data: str) -> None:
+        if "table" not in self.tags or self.tags[-1] not in ("tr", "td", "th", "thead", "tbody"):
+            self.outside += data
 
 
 def test_the_page_needs_nothing_but_itself(page: str) -> None:
