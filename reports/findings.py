@@ -145,7 +145,8 @@ def _localization(results: Results, checks: list[TrivialCheck]) -> Finding | Non
 
 
 def _ablations(results: Results, effects: list[Effect]) -> Finding | None:
-    parts, clear = [], 0
+    parts: dict[str, list[str]] = {}
+    clear = 0
     for effect in effects:
         leading = effect.metric == results.config.datasets[effect.dataset].metric
         if effect.difference is None or not leading:
@@ -154,18 +155,21 @@ def _ablations(results: Results, effects: list[Effect]) -> Finding | None:
         gap = effect.difference
         told = gap.low is not None and gap.high is not None and (gap.low > 0 or gap.high < 0)
         clear += told
-        parts.append(
+        model = model_name(results.config, effect.model)
+        where = f"{model} on {short_dataset_name(results.config, effect.dataset)}"
+        parts.setdefault(where, []).append(
             f"{effect.why}: {'+' if gap.mean >= 0 else ''}{column.text(gap.mean)} "
             f"{column.interval(gap)}"
         )
     if not parts:
         return None
     groups = dict.fromkeys(e.group.name for e in effects if e.group is not None)
-    text = "; ".join(parts)
+    count = sum(map(len, parts.values()))
+    text = " ".join(f"{where}: {'; '.join(changes)}." for where, changes in parts.items())
     return Finding(
-        f"Ablations: {clear} of {len(parts)} changes differ from their reference",
-        f"{sentence(text)} (difference in the leading metric, points where it is a "
-        "percentage, with its 95 % t-interval before correction).",
+        f"Ablations: {clear} of {count} changes differ from their reference",
+        f"{text} (Difference in the leading metric, points where it is a percentage, with its "
+        "95 % t-interval before correction.)",
         tuple(groups),
     )
 

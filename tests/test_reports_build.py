@@ -244,7 +244,6 @@ def test_tables_come_in_three_forms_that_name_their_records(
     assert "|" not in rendered.outside
 
 
-
 class Page(HTMLParser):
     """Every reference, id, image and tag of a page, its table rows, and the text outside them."""
 
