@@ -78,3 +78,15 @@ def manifest_of(wildcards):
     if preflight.built_here(settings, wildcards.dataset):
         return rules.embed.output.manifest
     return layout.fetched(wildcards.dataset) if wildcards.dataset in FETCHED else []
+
+
+def released_corpus_of(wildcards):
+    """The corpus that an evaluation reads."""
+    dataset = triggers.released_plans[wildcards.checkpoint].cell.dataset
+    return layout.corpus(dataset) / "corpus.json"
+
+
+def released_features_of(wildcards):
+    """The features that an evaluation reads."""
+    chosen = triggers.released_plans[wildcards.checkpoint]
+    return layout.features(chosen.cell.dataset, chosen.model.front_end) / "digest.json"

@@ -1,18 +1,6 @@
 # `snakemake released`: the checkpoints that their authors released, evaluated without training.
 
 
-def released_corpus_of(wildcards):
-    """The corpus that an evaluation reads."""
-    dataset = triggers.released_plans[wildcards.checkpoint].cell.dataset
-    return layout.corpus(dataset) / "corpus.json"
-
-
-def released_features_of(wildcards):
-    """The features that an evaluation reads."""
-    chosen = triggers.released_plans[wildcards.checkpoint]
-    return layout.features(chosen.cell.dataset, chosen.model.front_end) / "digest.json"
-
-
 rule evaluate_released:
     """Score validation and test clips with one released file, and write the record.
     The file is fetched where its host gives it to programs."""
@@ -48,9 +36,13 @@ rule released:
             for name in triggers.released_plans
             if triggers.obtainable(name)
         ],
+    log:
+        LOGS / "released" / "table.log",
+    conda:
+        "../../environment.yml"
     params:
         config=RESOLVED,
     message:
         "the table of released checkpoints"
     shell:
-        "python -m bench released --config {params.config}"
+        "python -m bench released --config {params.config} 2> {log}"
