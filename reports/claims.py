@@ -139,15 +139,15 @@ def _ast_cannot_localize(results: Results) -> Claim:
 def _variants(
     results: Results, changed: Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
 ) -> Iterator[tuple[Group, Group]]:
-    """(variant, base) groups of HTS-AT whose resolved values differ as `changed` says."""
-    for (dataset, model, variant), group in results.groups.items():
-        base = results.group(dataset, model)
-        if variant == "base" or base is None:
-            continue
+    """(variant, reference) groups of HTS-AT on one data set that differ as `changed` says."""
+    for (dataset, model, _), group in results.groups.items():
         if results.config.models[model].architecture != "htsat":
             continue
-        if changed(group.first["resolved"], base.first["resolved"]):
-            yield group, base
+        for (other_dataset, other_model, _), other in results.groups.items():
+            if (other_dataset, other_model) == (dataset, model) and changed(
+                group.first["resolved"], other.first["resolved"]
+            ):
+                yield group, other
 
 
 def _gap(
@@ -169,8 +169,8 @@ def _gap(
             continue
         place = short_dataset_name(config, group.dataset)
         said.append(
-            f"{place}, {METRICS[metric]}: {group.variant} less base {column.text(gap.mean)} "
-            f"{column.interval(gap)}"
+            f"{place}, {METRICS[metric]}: {group.variant} less {base.variant} "
+            f"{column.text(gap.mean)} {column.interval(gap)}"
         )
         if verdict is NOT_MEASURED:
             reasons = why_unlike(results, base, entry_beside("htsat", "audioset"))
@@ -182,8 +182,10 @@ def _gap(
 
 def _no_pretraining(results: Results) -> Claim:
     def changed(variant: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
+        start = {name: variant["recipe"][name] for name in ("init", "learning_rate")}
         return (
             variant["recipe"]["init"] == "random" != base["recipe"]["init"]
+            and variant["recipe"] == base["recipe"] | start
             and variant["model"] == base["model"]
         )
 
@@ -206,7 +208,11 @@ def _token_semantic(results: Results) -> Claim:
     def changed(variant: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
         default = {"token_semantic": True}
         own, other = (default | v["model"]["arguments"] for v in (variant, base))
-        return (own["token_semantic"], other["token_semantic"]) == (False, True)
+        return (
+            own["token_semantic"] is False
+            and other == own | default
+            and variant["recipe"] == base["recipe"]
+        )
 
     with_it = printed("HTS-AT", "HC (+ token-semantic module)", "mAP")
     without = printed("HTS-AT", "H (hierarchy only)", "mAP")

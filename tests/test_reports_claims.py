@@ -133,6 +133,9 @@ def test_the_default_profile_has_every_claim_and_compares_nothing(tmp_path: Path
     found = claims(results)
     text = render_claims(results, claims_table(results, found), found)
     assert "All audio behind these numbers is synthetic" in text
+    assert "no_pretraining less base" in text
+    assert "no_token_semantic less no_pretraining" in text  # one thing changes, not two
+    assert "no_token_semantic less base" not in text
     anchors = {source.anchor for source in provenance.sources(results)}
     for claim in found:
         assert f"<strong>{claim.verdict.kind}</strong>" in text
