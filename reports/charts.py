@@ -12,8 +12,8 @@ from reports.context import data_words
 from reports.drawing import COLOURS, INK, MARKERS, Picture, legend_above, new_figure, picture
 from reports.event_tables import FAMILIES
 from reports.names import METRICS, class_name, dataset_name, model_name, short_dataset_name
-from reports.results import Group, Results
-from reports.score_tables import is_baseline, metric_column
+from reports.results import Group, Results, is_baseline
+from reports.score_tables import metric_column
 from reports.summary import Summary
 from reports.tables import significant
 

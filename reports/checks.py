@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from reports import context
 from reports.names import METRICS, model_name, short_dataset_name
-from reports.results import Group, Results
-from reports.score_tables import is_baseline
+from reports.results import Group, Results, is_baseline
 from reports.summary import Summary, summarise
 from reports.tables import Column, Entry, Row, Table
 

@@ -18,8 +18,7 @@ from reports import context
 from reports.ablations import Effect, paired
 from reports.names import METRICS, model_name, short_dataset_name
 from reports.published import MARGINS
-from reports.results import Group, Results, why_not_comparable
-from reports.score_tables import is_baseline
+from reports.results import Group, Results, is_baseline, why_not_comparable
 from reports.summary import Summary
 from reports.tables import Column, Entry, Row, Table
 

@@ -8,8 +8,8 @@ from reports import context, published
 from reports.hand_set import at_hand_set
 from reports.leaders import RULE, significant_best
 from reports.names import class_name, dataset_name, model_name, variant_name
-from reports.results import Group, Results
-from reports.score_tables import is_baseline, source_notes
+from reports.results import Group, Results, is_baseline
+from reports.score_tables import source_notes
 from reports.summary import summarise
 from reports.tables import Column, Entry, Row, Table
 

@@ -10,8 +10,8 @@ from reports.ablations import Effect, paired
 from reports.checks import TRIVIAL, ChanceCheck, TrivialCheck, chance_sentence
 from reports.cost_table import cost_name, is_full_size
 from reports.names import METRICS, model_name, short_dataset_name
-from reports.results import Group, Results
-from reports.score_tables import is_baseline, metric_column
+from reports.results import Group, Results, is_baseline
+from reports.score_tables import metric_column
 from reports.summary import Summary
 from reports.tables import significant
 

@@ -292,3 +292,8 @@ def _costs(config: Config, layout: Layout, missing: dict[str, str]) -> dict[str,
         else:
             missing[f"cost/{model}"] = "not measured, run `python -m bench cost`"
     return costs
+
+
+def is_baseline(results: Results, model: str) -> bool:
+    """Whether a model stands among the baselines rather than the models."""
+    return results.config.models[model].architecture == "linear"

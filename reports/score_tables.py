@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from reports import context, published
 from reports.leaders import RULE, significant_best
 from reports.names import METRICS, dataset_name, model_name, variant_name
-from reports.results import Group, Results
+from reports.results import Group, Results, is_baseline
 from reports.summary import summarise
 from reports.tables import DASH, Column, Entry, Row, Table
 
@@ -78,11 +78,6 @@ def _folds(results: Results, dataset: str) -> list[int]:
     """The folds that some run tested."""
     groups = results.base_groups(dataset)
     return sorted({run.fold for group in groups for run in group.runs if run.fold >= 0})
-
-
-def is_baseline(results: Results, model: str) -> bool:
-    """Whether a model stands among the baselines rather than the models."""
-    return results.config.models[model].architecture == "linear"
 
 
 def _model_row(

@@ -19,8 +19,7 @@ from reports.charts import colour
 from reports.drawing import FAINT, INK, Picture, new_figure, picture
 from reports.event_tables import CANNOT
 from reports.names import class_name, dataset_name, model_name
-from reports.results import Group, Results, Run
-from reports.score_tables import is_baseline
+from reports.results import Group, Results, Run, is_baseline
 
 SHOWN = 3
 RATE = 16_000

@@ -9,8 +9,7 @@ from bench.files import read_json
 from bench.tune import path_of
 from reports import context
 from reports.names import METRICS, model_name, short_dataset_name
-from reports.results import Group, Results
-from reports.score_tables import is_baseline
+from reports.results import Group, Results, is_baseline
 from reports.tables import Column, Entry, Row, Table
 
 NEEDS_NONE = "chooses its regularisation on validation data itself"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,26 @@ def test_packages_import_only_what_stands_below_them(package: str) -> None:
     for path in (ROOT / package).rglob("*.py"):
         roots = {name.split(".")[0] for name in _imports(path)} & OWN
         assert roots <= ALLOWED[package], path
+
+
+def test_no_module_needs_itself_to_be_imported() -> None:
+    """Whichever is imported first; imports inside functions come later and may look back."""
+    paths = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for package in OWN
+        for path in (ROOT / package).rglob("*.py")
+    }
+    needs: dict[str, set[str]] = {}
+    for module, path in paths.items():
+        needs[module] = set()
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Import):
+                needs[module] |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                inner = {f"{node.module}.{alias.name}" for alias in node.names}
+                needs[module] |= inner & set(paths) or {node.module}
+        needs[module] &= set(paths)
+    TopologicalSorter(needs).prepare()  # raises CycleError, which names the circle
 
 
 @pytest.mark.parametrize("folder", TORCH_FREE)
