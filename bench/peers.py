@@ -205,6 +205,19 @@ def _ours(name: str, **changes: Any) -> Any:
 _FROZEN = r"^(spectrogram_extractor|logmel_extractor|head)\.|attn_mask|position_index"
 
 
+def _beside_official(ours: Any, peer: Any, features_in: Callable[[Tensor], Tensor] | None) -> Pair:
+    """Our model and the authors' class: from waveforms, or, past its front end, from features."""
+    if features_in is None:
+        theirs = Side(peer, (SAMPLES,), lambda x: peer(x)["clipwise_output"])
+    else:
+        theirs = Side(peer, (1001, 64), features_in)
+    return Pair(
+        Side(ours, (1001, 64), lambda x: ours(x).clip_logits.sigmoid()),
+        theirs,
+        _logmel(peer) if features_in is None else (lambda x: x),
+    )
+
+
 def _htsat(network: bool) -> Pair:
     ours, peer = _ours("htsat"), official_htsat()
     state = {official_htsat_name(name): value for name, value in ours.state_dict().items()}
@@ -215,14 +228,7 @@ def _htsat(network: bool) -> Pair:
         x = official.bn0(x[:, None].transpose(1, 3)).transpose(1, 3)
         return official.forward_features(official.reshape_wav2img(x))["clipwise_output"]
 
-    def waves_in(x: Tensor) -> Tensor:
-        return official(x)["clipwise_output"]
-
-    return Pair(
-        Side(ours, (1001, 64), lambda x: ours(x).clip_logits.sigmoid()),
-        Side(peer, (1001, 64), features_in) if network else Side(peer, (SAMPLES,), waves_in),
-        (lambda x: x) if network else _logmel(peer),
-    )
+    return _beside_official(ours, peer, features_in if network else None)
 
 
 def _clap() -> Pair:
@@ -268,14 +274,7 @@ def _pann(network: bool) -> Pair:
         with _front_end_skipped(peer):
             return peer(x[:, None])["clipwise_output"]
 
-    def waves_in(x: Tensor) -> Tensor:
-        return peer(x)["clipwise_output"]
-
-    return Pair(
-        Side(ours, (1001, 64), lambda x: ours(x).clip_logits.sigmoid()),
-        Side(peer, (1001, 64), features_in) if network else Side(peer, (SAMPLES,), waves_in),
-        (lambda x: x) if network else _logmel(peer),
-    )
+    return _beside_official(ours, peer, features_in if network else None)
 
 
 @contextmanager

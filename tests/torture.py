@@ -26,35 +26,15 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+from workflow_copy import CODE, ROOT, WORKFLOW, copy_parts
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
-PARTS = (
-    "modelkit",
-    "htsat",
-    "baselines",
-    "bench",
-    "reports",
-    "workflow",
-    "profiles",
-    "config",
-    "Snakefile",
-    "requirements.txt",
-    "environment.yml",
-    "pyproject.toml",
-)
 SAME = ("metrics", "chance", "trivial", "localization", "digests", "identity", "splits", "parent")
 
 
 def copy_checkout(folder: Path) -> Path:
     """A clean checkout: what the pipeline needs, and nothing that runs have left."""
-    for part in PARTS:
-        source = ROOT / part
-        if source.is_dir():
-            ignore = shutil.ignore_patterns("__pycache__", "out")
-            shutil.copytree(source, folder / part, ignore=ignore)
-        else:
-            shutil.copy(source, folder / part)
+    copy_parts(folder, (*CODE, *WORKFLOW, "config", "pyproject.toml"))
     return folder
 
 

@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from subprocess import PIPE, STDOUT
 
@@ -104,16 +105,21 @@ PROFILE = {
 }
 
 
-def make_copy(folder: Path) -> Path:
-    """The pipeline below `folder`, its stages replaced, with PROFILE as config/default.yaml."""
-    folder.mkdir(exist_ok=True)
-    for name in (*CODE, *WORKFLOW):
+def copy_parts(folder: Path, parts: Iterable[str]) -> None:
+    """Copy files and folders of the checkout, without what runs have left in them."""
+    for name in parts:
         source = ROOT / name
         if source.is_dir():
             ignored = shutil.ignore_patterns("__pycache__", "out")
             shutil.copytree(source, folder / name, ignore=ignored)
         else:
             shutil.copy(source, folder / name)
+
+
+def make_copy(folder: Path) -> Path:
+    """The pipeline below `folder`, its stages replaced, with PROFILE as config/default.yaml."""
+    folder.mkdir(exist_ok=True)
+    copy_parts(folder, (*CODE, *WORKFLOW))
     (folder / "bench" / "__main__.py").write_text(STAND_IN)
     write_profile(folder, PROFILE)
     return folder
