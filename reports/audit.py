@@ -13,13 +13,12 @@ from functools import cache
 import numpy as np
 
 from bench.code_digest import ARCHITECTURES, model_stage_digest, stage_digest
-from bench.corpora import open_corpus
 from bench.corpora.base import check
 from bench.files import UserError, read_json
 from bench.localization import clips_digest
 from bench.provenance import environment
 from reports import context
-from reports.results import Group, Results, Run
+from reports.results import Group, Results, Run, corpus_of
 from reports.tables import Column, Entry, Row, Table
 from reports.tuning import unequal
 
@@ -138,7 +137,7 @@ def _corpora(results: Results) -> Iterator[Breach]:
                 text = f"{found} of {listed} listed clips are on disk ({share:.1f} %)"
                 yield Breach("coverage", dataset, text)
         try:
-            corpus = open_corpus(results.layout.corpus(dataset))
+            corpus = corpus_of(results, dataset)
         except UserError:
             continue  # the tables of a finished profile may have been deleted
         try:

@@ -18,13 +18,13 @@ from reports.comparisons import comparison_table, comparisons
 from reports.cost_table import cost_table
 from reports.event_tables import localization_table
 from reports.findings import findings
+from reports.forms import write_forms
 from reports.intervals import interval_table
-from reports.latex import to_latex
 from reports.page import problems, render
 from reports.released import ensemble_table, released_table
 from reports.results import Results, load_results
 from reports.score_tables import classification_table
-from reports.tables import Table, to_csv, to_markdown
+from reports.tables import Table
 from reports.tuning import tuning_table
 
 
@@ -71,12 +71,7 @@ def build(settings: config.Config) -> Path:
     tables += [ensemble_table(settings)] if settings.ensembles else []
     said = findings(results, found, chance, trivial)
     for table in tables:
-        for suffix, text in (
-            ("md", to_markdown(table)),
-            ("tex", to_latex(table)),
-            ("csv", to_csv(table)),
-        ):
-            write_text(results.layout.report / "tables" / f"{table.name}.{suffix}", text)
+        write_forms(table, results.layout.report / "tables")
     write_metrics(results)
     page = results.layout.report / "index.html"
     write_text(page.with_name("claims.html"), render_claims(results, claimed, checked))

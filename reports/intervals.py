@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 
 import numpy as np
 
-from bench.corpora import Corpus, open_corpus
+from bench.corpora import Corpus
+from bench.evaluate import FAMILIES
 from bench.files import UserError
 from bench.metrics.event_scores import count_events
 from bench.metrics.events import read_events
@@ -23,7 +23,7 @@ from bench.scores import StoredScores, read_scores
 from bench.statistics import ENOUGH_SEEDS, Interval, hierarchical_bootstrap
 from reports import context
 from reports.names import METRICS, model_name, short_dataset_name
-from reports.results import Group, Results, Run
+from reports.results import Group, Results, Run, corpus_of
 from reports.score_tables import metric_column
 from reports.tables import Column, Entry, Row, Table
 
@@ -31,11 +31,7 @@ WORK = 4e8
 """Products of resamples, seeds, clips and classes that one interval may cost (about a minute)."""
 RESAMPLES = 1000, 200
 """The usual number, and the least that large test sets are cut down to."""
-EVENT_FAMILIES = {
-    "intersection_f1": "intersection",
-    "event_based_f1": "event_based",
-    "segment_based_f1": "segment_based",
-}
+EVENT_FAMILIES = {metric: family for family, metric in FAMILIES.items()}
 FROM_SCORES: dict[str, Callable[[StoredScores], Weighted]] = {
     "mAP": lambda test: weighted_map(test.scores.clip_scores, test.targets),
     "mAUC": lambda test: weighted_mauc(test.scores.clip_scores, test.targets),
@@ -136,7 +132,7 @@ def bootstrap(results: Results, group: Group, metric: str) -> Interval:
     Raises:
         UserError: the corpus table, scores or events of a run are missing or damaged.
     """
-    corpus = _corpus(results, group.dataset)
+    corpus = corpus_of(results, group.dataset)
     prepared = [_prepare(corpus, run, metric) for run in group.runs]
     clips = sorted({clip for names, _ in prepared for clip in names})
     place = {clip: number for number, clip in enumerate(clips)}
@@ -151,11 +147,6 @@ def bootstrap(results: Results, group: Group, metric: str) -> Interval:
             np.array([recording[clip] for clip in clips]),
             resamples=int(np.clip(WORK / work, least, most)),
         )
-
-
-@cache
-def _corpus(results: Results, dataset: str) -> Corpus:
-    return open_corpus(results.layout.corpus(dataset))
 
 
 def _prepare(corpus: Corpus, run: Run, metric: str) -> tuple[list[str], Weighted]:

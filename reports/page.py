@@ -11,11 +11,11 @@ from reports.ablations import Effect
 from reports.drawing import Picture
 from reports.event_tables import FAMILIES
 from reports.findings import Finding
-from reports.latex import to_latex
+from reports.forms import forms
 from reports.names import dataset_name, short_dataset_name
 from reports.results import Results
 from reports.soundscapes import gallery
-from reports.tables import Table, to_csv, to_markdown
+from reports.tables import Table
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -112,13 +112,12 @@ def problems(results: Results) -> list[str]:
 
 def downloads(table: Table) -> list[tuple[str, str]]:
     """(file name, data URI) of the table in every format."""
-    texts = {"csv": to_csv(table), "tex": to_latex(table), "md": to_markdown(table)}
     return [
         (
             f"{table.name}.{suffix}",
             "data:text/plain;charset=utf-8;base64," + base64.b64encode(text.encode()).decode(),
         )
-        for suffix, text in texts.items()
+        for suffix, text in forms(table).items()
     ]
 
 

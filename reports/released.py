@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from bench import released
 from bench.cells import RELEASED, Cell, Layout, ensemble_cells, released_cells
 from bench.config import Config
-from bench.files import UserError, read_json, write_text
-from reports.latex import to_latex
+from bench.files import UserError, read_json
+from reports.forms import write_forms
 from reports.names import METRICS, dataset_name, model_name
-from reports.tables import Column, Entry, Row, Table, to_csv, to_markdown
+from reports.tables import Column, Entry, Row, Table
 
 NONE = "no released checkpoint"
 FIGURE = Column("figure_percent", "measured here (%)", 2, 100.0)
@@ -59,10 +60,10 @@ def ensemble_table(config: Config) -> Table:
 
 def _ensemble_row(config: Config, name: str) -> Row:
     cell, members = ensemble_cells(config, name)
-    figures = [_figure(config, member) for member in members]
+    figures = [_figure(config, member, _record(config, member)) for member in members]
     found = [figure for figure in figures if figure is not None]
     entries = {
-        "figure_percent": Entry(_figure(config, cell)),
+        "figure_percent": Entry(_figure(config, cell, _record(config, cell))),
         "members_percent": Entry(sum(found) / len(found) if len(found) == len(members) else None),
         "members": Entry(float(len(members))),
         "metric": Entry(words=METRICS[config.datasets[cell.dataset].metric]),
@@ -71,23 +72,27 @@ def _ensemble_row(config: Config, name: str) -> Row:
     return Row(name, entries, tuple(map(str, members)), section=section)
 
 
-def _figure(config: Config, cell: Cell) -> float | None:
+def _figure(config: Config, cell: Cell, record: dict[str, Any] | None) -> float | None:
     """The leading figure of a run; None where it has no record or cannot localize."""
-    try:
-        record = read_json(Layout.of(config).run(cell) / "record.json")
-    except UserError:
+    if record is None:
         return None
     metric = record["metrics"]["test"].get(config.datasets[cell.dataset].metric)
     return metric["value"] if metric else None
 
 
+def _record(config: Config, cell: Cell) -> dict[str, Any] | None:
+    """The record of a run; None where there is none."""
+    try:
+        record: dict[str, Any] = read_json(Layout.of(config).run(cell) / "record.json")
+    except UserError:
+        return None
+    return record
+
+
 def write_table(config: Config) -> str:
     """Write tables/released.{md,tex,csv} of the profile's report; the Markdown."""
     table = released_table(config)
-    text = to_markdown(table)
-    for suffix, content in (("md", text), ("tex", to_latex(table)), ("csv", to_csv(table))):
-        write_text(Layout.of(config).report / "tables" / f"released.{suffix}", content)
-    return text
+    return write_forms(table, Layout.of(config).report / "tables")["md"]
 
 
 def _rows(config: Config) -> Iterator[Row]:
@@ -112,17 +117,14 @@ def _row(config: Config, cell: Cell, section: str) -> Row:
         "metric": Entry(words=METRICS[dataset.metric]),
         "authors": Entry(words=entry.evaluates[dataset.loader]),
     }
-    records: tuple[str, ...] = ()
-    try:
-        record = read_json(Layout.of(config).run(cell) / "record.json")
-        found = record["metrics"]["test"].get(dataset.metric)
-        entries["figure_percent"] = Entry(found["value"] if found else None)
-        entries["state"] = Entry(words=f"{entry.file} ({record['digests']['start'][:12]})")
-        records = (str(cell),)
-    except UserError:
+    record = _record(config, cell)
+    if record is None:
         there = released.file_of(entry, Path(config.paths.checkpoints)) is not None
         entries["state"] = Entry(words="not evaluated yet" if there else _absent(entry))
-    return Row(name, entries, records, section=section)
+        return Row(name, entries, section=section)
+    entries["figure_percent"] = Entry(_figure(config, cell, record))
+    entries["state"] = Entry(words=f"{entry.file} ({record['digests']['start'][:12]})")
+    return Row(name, entries, (str(cell),), section=section)
 
 
 def _absent(entry: released.Released) -> str:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.cells import Cell, Layout, list_cells, plan
 from bench.config import Config, config_digest
 from bench.files import UserError, digest_of, read_json, read_sealed
 from reports.summary import Summary, summarise
+
+if TYPE_CHECKING:
+    from bench.corpora import Corpus
 
 STAGE_DIGESTS = ("code_train", "code_evaluate", "data", "features", "pins", "protocol")
 SHARED_DIGESTS = ("code_evaluate", "data", "pins", "protocol")
@@ -297,3 +300,15 @@ def _costs(config: Config, layout: Layout, missing: dict[str, str]) -> dict[str,
 def is_baseline(results: Results, model: str) -> bool:
     """Whether a model stands among the baselines rather than the models."""
     return results.config.models[model].architecture == "linear"
+
+
+@cache
+def corpus_of(results: Results, dataset: str) -> Corpus:
+    """The corpus table of a data set, read once.
+
+    Raises:
+        UserError: it is missing or damaged.
+    """
+    from bench.corpora import open_corpus
+
+    return open_corpus(results.layout.corpus(dataset))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bench.audio.decode import AudioError, read
-from bench.corpora import Corpus, open_corpus
+from bench.corpora import Corpus
 from bench.features import FeatureStore
 from bench.files import UserError
 from bench.scores import StoredScores, read_scores
@@ -19,7 +19,7 @@ from reports.charts import colour
 from reports.drawing import FAINT, INK, Picture, new_figure, picture
 from reports.event_tables import CANNOT
 from reports.names import class_name, dataset_name, model_name
-from reports.results import Group, Results, Run, is_baseline
+from reports.results import Group, Results, Run, corpus_of, is_baseline
 
 SHOWN = 3
 RATE = 16_000
@@ -57,7 +57,7 @@ def gallery(results: Results, dataset: str) -> tuple[list[Scene], str]:
     if not groups:
         return [], "no usable records"
     try:
-        corpus = open_corpus(results.layout.corpus(dataset))
+        corpus = corpus_of(results, dataset)
         scapes = [open_soundscape(results, dataset, corpus, clip) for clip in choose_clips(corpus)]
         return [_scene(results, groups, scape) for scape in scapes], ""
     except UserError as error:
