@@ -96,15 +96,8 @@ def mean_scores(members: Sequence[StoredScores], where: str) -> Scores:
     frames = [one.scores.frame_scores for one in members if one.scores.frame_scores is not None]
     if len(frames) < len(members):
         return Scores(clips, None, 0.0)
-    if (
-        len(
-            {
-                (one.scores.seconds_per_frame, part.shape)
-                for one, part in zip(members, frames, strict=True)
-            }
-        )
-        > 1
-    ):
+    steps = {one.scores.seconds_per_frame for one in members}
+    if len(steps) > 1 or len({part.shape for part in frames}) > 1:
         raise UserError(f"{where}: its members' frames differ in length; leave one kind out")
     return Scores(clips, _mean(frames).astype(np.float16), first.scores.seconds_per_frame)
 

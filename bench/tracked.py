@@ -42,7 +42,8 @@ class TrackedRecord:
     def __init__(self, settings: Config, cell: Cell, folder: Path, code: str) -> None:
         self.folder = folder
         self.values: dict[str, Any] = read_sealed(folder / "record.json")
-        self.digest = digest_of([digest_file(folder / "record.json"), code])
+        self.sha256 = digest_file(folder / "record.json")
+        self.digest = digest_of([self.sha256, code])
         self.factor = factors_of(settings, cell)
         self.key: str = self.values["key"]
         self.name = f"{cell.model} {cell.variant} " + self.key.rsplit("/", 1)[1]

@@ -24,13 +24,14 @@ from typing import TYPE_CHECKING, Any
 from bench import cells, config
 from bench.cells import Layout
 from bench.code_digest import ROOT, stage_digest
-from bench.files import UserError, digest_file, write_json
+from bench.files import UserError, write_json
 from bench.tracked import Point, TrackedGroup, TrackedRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
     from reports.drawing import Picture
+    from reports.results import Results
 
 KEY, DIGEST = "key", "record_sha256"
 SERVER = "MLFLOW_TRACKING_URI"
@@ -130,8 +131,12 @@ def sync(settings: config.Config) -> dict[str, int]:
     Raises:
         UserError: a record is missing.
     """
+    from reports.results import load_results
+
     store, layout, code = Store(settings), Layout.of(settings), stage_digest("track")
     counts = {"written": 0, "kept": 0}
+    records: dict[str, str] = {}
+    results: Results | None = None
     groups: dict[tuple[str, str, str], list[cells.Cell]] = defaultdict(list)
     for cell in cells.list_cells(settings):
         groups[cell.dataset, cell.model, cell.variant].append(cell)
@@ -148,7 +153,9 @@ def sync(settings: config.Config) -> dict[str, int]:
             if key[0] == dataset
         ]
         stale = [parent for parent in parents if not _stands(existing.get(parent.key), parent)]
-        pictures = _pictures(settings, dataset) if stale else {}
+        if stale and results is None:
+            results = load_results(settings)
+        pictures = _pictures(results, dataset) if results and stale else {}
         for parent in parents:
             parent_id = _upsert(store, experiment, existing, parent, None, counts)
             if parent in stale:
@@ -157,15 +164,12 @@ def sync(settings: config.Config) -> dict[str, int]:
                 _seal(store.client, parent_id, parent)
             for record in parent.records:
                 _upsert(store, experiment, existing, record, parent_id, counts)
-        wanted = {p.key for p in parents} | {r.key for p in parents for r in p.records}
+        own = {record.key: record.sha256 for parent in parents for record in parent.records}
+        records |= own
+        wanted = {parent.key for parent in parents} | set(own)
         for key, old in existing.items():
             if key not in wanted:
                 _delete(store.client, old)
-    records = {
-        str(cell): digest_file(layout.run(cell) / "record.json")
-        for members in groups.values()
-        for cell in members
-    }
     write_json(layout.results / "mlflow.json", {"records": records})
     return counts
 
@@ -225,19 +229,17 @@ def _delete(client: MlflowClient, run: Any) -> None:
     client.delete_run(run.info.run_id)
 
 
-def _pictures(settings: config.Config, dataset: str) -> dict[str, list[tuple[str, Picture]]]:
+def _pictures(results: Results, dataset: str) -> dict[str, list[tuple[str, Picture]]]:
     """Learning curves of a data set, and event maps of each of its models, by parent run."""
     from reports.charts import learning_curves
-    from reports.results import load_results
     from reports.soundscapes import gallery
 
-    results = load_results(settings)
     found: dict[str, list[tuple[str, Picture]]] = defaultdict(list)
     curves = learning_curves(results, dataset)
     for group in results.base_groups(dataset):
         if curves is not None:
             found[group.name].append(("learning_curves", curves))
-    if settings.datasets[dataset].localize:
+    if results.config.datasets[dataset].localize:
         for number, scene in enumerate(gallery(results, dataset)[0]):
             for name, picture in zip(scene.groups, scene.pictures, strict=True):
                 found[name].append((f"event_map_{number}", picture))
