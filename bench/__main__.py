@@ -11,7 +11,7 @@ import sys
 from typing import NamedTuple
 
 from bench.files import UserError
-from bench.locks import stop_with_supervisor
+from bench.process.locks import stop_with_supervisor
 
 DEFAULT_CONFIG = "config/default.yaml"
 
@@ -25,29 +25,33 @@ class Verb(NamedTuple):
 
 
 VERBS = {
-    "fetch": Verb("bench.obtain", "bring a data set to its folder, from its public sources"),
-    "embed": Verb("bench.embed", "build the embedded corpora"),
-    "corpus": Verb("bench.corpus", "read one data set into a checked table"),
-    "featurize": Verb("bench.featurize", "compute the features of one data set"),
-    "train": Verb("bench.train", "train one run and score its clips"),
-    "evaluate": Verb("bench.evaluate", "turn a run's scores into its record"),
-    "released": Verb("bench.score_released", "evaluate a checkpoint that its authors released"),
-    "ensemble": Verb("bench.ensemble", "average the scores of several runs"),
-    "cost": Verb("bench.cost", "measure one full-size model for a few steps"),
-    "speed": Verb("bench.speed", "time our models beside installed peers", profile=False),
-    "track": Verb("bench.tracking", "bring the MLflow store up to date with the records"),
+    "fetch": Verb("bench.data.obtain", "bring a data set to its folder, from its public sources"),
+    "embed": Verb("bench.data.embed", "build the embedded corpora"),
+    "corpus": Verb("bench.data.corpus", "read one data set into a checked table"),
+    "featurize": Verb("bench.data.featurize", "compute the features of one data set"),
+    "train": Verb("bench.training.train", "train one run and score its clips"),
+    "evaluate": Verb("bench.evaluation.evaluate", "turn a run's scores into its record"),
+    "released": Verb(
+        "bench.evaluation.score_released", "evaluate a checkpoint that its authors released"
+    ),
+    "ensemble": Verb("bench.evaluation.ensemble", "average the scores of several runs"),
+    "cost": Verb("bench.speed.cost", "measure one full-size model for a few steps"),
+    "speed": Verb("bench.speed.measure", "time our models beside installed peers", profile=False),
+    "track": Verb("bench.tracking.sync", "bring the MLflow store up to date with the records"),
     "report": Verb("reports.build", "write the report and the tables"),
     "compare": Verb("reports.changes", "what changed between the reports of two commits"),
-    "check": Verb("bench.preflight", "whether anything stands in the way of a profile"),
-    "plan": Verb("bench.plan", "jobs, hours and disk ahead"),
-    "status": Verb("bench.status", "what ran, what runs, what is left"),
-    "explain": Verb("bench.explain", "where a number came from"),
-    "pin": Verb("bench.pin", "pin the embedded corpora in data.dvc"),
-    "tag": Verb("bench.tag", "labels and located events of any recording", profile=False),
-    "score": Verb("bench.score", "all event metrics of a prediction file", profile=False),
-    "tune": Verb("bench.tune", "try the declared recipes of one model on validation data"),
-    "rescore": Verb("bench.rescore", "score the prediction files of the HTS-AT authors"),
-    "schema": Verb("bench.schema", "write the JSON schema of the config", profile=False),
+    "check": Verb("bench.running.preflight", "whether anything stands in the way of a profile"),
+    "plan": Verb("bench.running.plan", "jobs, hours and disk ahead"),
+    "status": Verb("bench.running.status", "what ran, what runs, what is left"),
+    "explain": Verb("bench.running.explain", "where a number came from"),
+    "pin": Verb("bench.data.pin", "pin the embedded corpora in data.dvc"),
+    "tag": Verb("bench.tagging.tag", "labels and located events of any recording", profile=False),
+    "score": Verb(
+        "bench.evaluation.score", "all event metrics of a prediction file", profile=False
+    ),
+    "tune": Verb("bench.training.tune", "try the declared recipes of one model on validation data"),
+    "rescore": Verb("bench.evaluation.rescore", "score the prediction files of the HTS-AT authors"),
+    "schema": Verb("bench.experiment.schema", "write the JSON schema of the config", profile=False),
 }
 # What a disk or a network drive says that is full, closed or gone.
 STORAGE = {

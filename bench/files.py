@@ -141,3 +141,20 @@ def digest_file(path: str | Path, algorithm: str = "sha256") -> str:
     """Digest (hex) of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def write_tensors(path: Path, values: dict[str, Any]) -> None:
+    """Write tensors in PyTorch's format, atomically.
+
+    Raises:
+        OSError: the disk refused; torch alone would hide that behind a RuntimeError.
+    """
+    import torch
+
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+        try:
+            torch.save(values, file)
+        except RuntimeError as error:
+            if isinstance(error.__context__, OSError):
+                raise error.__context__ from error
+            raise

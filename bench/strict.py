@@ -1,12 +1,14 @@
-"""Sections of the experiment file: typed, frozen, and strict about every key."""
+"""YAML files read into sections that are typed, frozen, and strict about every key."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, get_args
 
+import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from bench.files import UserError
@@ -101,3 +103,30 @@ def _section_inside(annotation: Any) -> Any:
         if found is not None:
             return found
     return None
+
+
+def merge(base: Any, change: Any) -> Any:
+    """`change` over `base`, section by section; a null takes the key away."""
+    if not (isinstance(base, dict) and isinstance(change, dict)):
+        return change
+    merged = {key: merge(base.get(key), value) for key, value in change.items()}
+    return {key: value for key, value in {**base, **merged}.items() if value is not None}
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a profile and what it `extends` (a file beside it); later values win.
+
+    Raises:
+        UserError: the file is missing, is not YAML, or is not a mapping.
+    """
+    path = Path(path)
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such config file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: expected a mapping of keys, got {type(values).__name__}")
+    parent = values.pop("extends", None)
+    return merge(read_yaml(path.parent / parent), values) if parent else values

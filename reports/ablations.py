@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
-from bench.ablations import Variant
-from bench.statistics import holm, sign_flip_p, smallest_p
+from bench.experiment.ablations import Variant
+from bench.metrics.statistics import holm, sign_flip_p, smallest_p
 from reports import context
 from reports.names import METRICS, model_name, short_dataset_name
 from reports.results import STAGE_DIGESTS, Group, Results, why_not_comparable

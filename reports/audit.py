@@ -14,8 +14,8 @@ import numpy as np
 
 from bench.code_digest import ARCHITECTURES, model_stage_digest, stage_digest
 from bench.corpora.base import check
+from bench.evaluation.localization import clips_digest
 from bench.files import UserError, read_json
-from bench.localization import clips_digest
 from bench.provenance import environment
 from reports import context
 from reports.results import Group, Results, Run, corpus_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench import config
+from bench.experiment import config
 from bench.files import UserError, write_text
 from reports import rescored
 from reports.ablations import ablation_table, effects

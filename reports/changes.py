@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import config
 from bench.code_digest import ROOT
+from bench.experiment import config
 from bench.files import UserError, read_json, write_json, write_text
 from reports.intervals import metrics_of
 from reports.names import METRICS

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from bench.statistics import (
+from bench.metrics.statistics import (
     Comparison,
     compare,
     equivalence,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.statistics import ENOUGH_SEEDS
+from bench.metrics.statistics import ENOUGH_SEEDS
 from reports.names import DATA, dataset_name
 from reports.results import Group, Results
 

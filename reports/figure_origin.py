@@ -6,8 +6,8 @@ import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bench.cells import Layout
-from bench.config import Config
+from bench.experiment.cells import Layout
+from bench.experiment.config import Config
 from bench.files import UserError, read_json
 from reports.intervals import metrics_of
 from reports.names import METRICS

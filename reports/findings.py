@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bench.statistics import ENOUGH_SEEDS, smallest_p
+from bench.metrics.statistics import ENOUGH_SEEDS, smallest_p
 from reports import context
 from reports.ablations import Effect, paired
 from reports.checks import TRIVIAL, ChanceCheck, TrivialCheck, chance_sentence

@@ -7,10 +7,11 @@ from collections.abc import Callable
 import numpy as np
 
 from bench.corpora import Corpus
-from bench.evaluate import FAMILIES
+from bench.evaluation.evaluate import FAMILIES
 from bench.files import UserError
 from bench.metrics.event_scores import count_events
 from bench.metrics.events import read_events
+from bench.metrics.statistics import ENOUGH_SEEDS, Interval, hierarchical_bootstrap
 from bench.metrics.weighted import (
     Weighted,
     weighted_accuracy,
@@ -19,8 +20,7 @@ from bench.metrics.weighted import (
     weighted_map,
     weighted_mauc,
 )
-from bench.scores import StoredScores, read_scores
-from bench.statistics import ENOUGH_SEEDS, Interval, hierarchical_bootstrap
+from bench.models.scores import StoredScores, read_scores
 from reports import context
 from reports.names import METRICS, model_name, short_dataset_name
 from reports.results import Group, Results, Run, corpus_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.statistics import holm, sign_flip_p
+from bench.metrics.statistics import holm, sign_flip_p
 from reports.ablations import paired
 from reports.results import Group
 

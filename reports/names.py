@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.config import Config
+from bench.experiment.config import Config
 
 DATASETS = {
     "audioset": "AudioSet",

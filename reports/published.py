@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import yaml
 
-from bench.config import Config
-from bench.statistics import (
+from bench.experiment.config import Config
+from bench.metrics.statistics import (
     ENOUGH_SEEDS,
     Interval,
     fold_interval,

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench import released
-from bench.cells import RELEASED, Cell, Layout, ensemble_cells, released_cells
-from bench.config import Config
+from bench.experiment import released
+from bench.experiment.cells import RELEASED, Cell, Layout, ensemble_cells, released_cells
+from bench.experiment.config import Config
 from bench.files import UserError, read_json
 from reports.forms import write_forms
 from reports.names import METRICS, dataset_name, model_name

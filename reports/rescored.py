@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bench.evaluation.rescore import output
 from bench.files import read_json
-from bench.rescore import output
 from reports import published
 from reports.names import class_name
 from reports.results import Results

@@ -9,8 +9,8 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cells import Cell, Layout, list_cells, plan
-from bench.config import Config, config_digest
+from bench.experiment.cells import Cell, Layout, list_cells, plan
+from bench.experiment.config import Config, config_digest
 from bench.files import UserError, digest_of, read_json, read_sealed
 from reports.summary import Summary, summarise
 

@@ -12,9 +12,9 @@ import pandas as pd
 
 from bench.audio.decode import AudioError, read
 from bench.corpora import Corpus
-from bench.features import FeatureStore
+from bench.data.store import FeatureStore
 from bench.files import UserError
-from bench.scores import StoredScores, read_scores
+from bench.models.scores import StoredScores, read_scores
 from reports.charts import colour
 from reports.drawing import FAINT, INK, Picture, new_figure, picture
 from reports.event_tables import CANNOT

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.statistics import Interval, fold_interval, t_interval
+from bench.metrics.statistics import Interval, fold_interval, t_interval
 
 
 @dataclass(frozen=True)

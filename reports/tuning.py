@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bench.files import read_json
-from bench.tune import path_of
+from bench.training.tune import path_of
 from reports import context
 from reports.names import METRICS, model_name, short_dataset_name
 from reports.results import Group, Results, is_baseline

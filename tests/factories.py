@@ -14,13 +14,14 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from bench import config as profiles
-from bench.cells import Cell, Layout, feature_sets, list_cells, plan
 from bench.code_digest import model_stage_digest
-from bench.config import Config
 from bench.corpora import desed
 from bench.corpora.base import EVENT_COLUMNS, assemble, save
-from bench.evaluate import evaluate_cell
+from bench.data.task import Task, open_task
+from bench.evaluation.evaluate import evaluate_cell
+from bench.experiment import config as profiles
+from bench.experiment.cells import Cell, Layout, feature_sets, list_cells, plan
+from bench.experiment.config import Config
 from bench.files import (
     digest_of,
     read_json,
@@ -29,10 +30,9 @@ from bench.files import (
     write_json_lines,
     write_sealed,
 )
+from bench.models.scores import Scores, write_scores
 from bench.provenance import environment
-from bench.scores import Scores, write_scores
-from bench.streams import PURPOSES, stream_seed
-from bench.task import Task, open_task
+from bench.training.streams import PURPOSES, stream_seed
 
 ROOT = Path(__file__).resolve().parent.parent
 CLASSES = {

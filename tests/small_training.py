@@ -10,12 +10,12 @@ import pandas as pd
 import torch
 from torch import nn
 
-from bench import fit
-from bench.config import FrontEnd, Mixup, Recipe, SpecAugment
 from bench.corpora import Corpus
-from bench.state import StateFolder
-from bench.streams import stream_seed
-from bench.task import Task
+from bench.data.task import Task
+from bench.experiment.config import FrontEnd, Mixup, Recipe, SpecAugment
+from bench.training import fit
+from bench.training.state import StateFolder
+from bench.training.streams import stream_seed
 from modelkit.output import ModelOutput
 
 CLASSES, FRAMES, MELS = 3, 12, 4

@@ -13,10 +13,10 @@ import torch
 from small_training import Tagger, make_recipe, make_task, train
 from torch import nn
 
-from bench.config import Mixup
-from bench.scoring import score_clips
-from bench.state import write_tensors
-from bench.team import join_team
+from bench.experiment.config import Mixup
+from bench.files import write_tensors
+from bench.models.scoring import score_clips
+from bench.process.team import join_team
 
 
 class FrozenTagger(Tagger):

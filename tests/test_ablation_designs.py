@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import cells, config
-from bench.ablations import AblationStudy
+from bench.experiment import cells, config
+from bench.experiment.ablations import AblationStudy
 from bench.files import UserError
-from bench.plan import table
+from bench.running.plan import table
 
 ROOT = Path(__file__).resolve().parent.parent
 FACTORS = {

@@ -19,6 +19,11 @@ ALLOWED = {
     "bench": {"bench", "modelkit", "htsat", "baselines", "reports"},
     "reports": {"reports", "bench"},
 }
+# The rooms of bench/: each may import those before it; the modules at its root import none.
+ROOMS = (
+    *("audio", "process", "metrics", "sources", "corpora", "experiment", "data", "models"),
+    *("training", "evaluation", "tagging", "speed", "tracking", "running"),
+)
 TORCH_FREE = ("bench/audio", "bench/corpora", "bench/metrics", "reports")
 TORCH = {"torch", "timm", "torchvision"}
 
@@ -38,6 +43,17 @@ def test_packages_import_only_what_stands_below_them(package: str) -> None:
     for path in (ROOT / package).rglob("*.py"):
         roots = {name.split(".")[0] for name in _imports(path)} & OWN
         assert roots <= ALLOWED[package], path
+
+
+def test_rooms_import_only_the_rooms_before_them() -> None:
+    assert set(ROOMS) == {path.parent.name for path in (ROOT / "bench").glob("*/__init__.py")}
+    for path in (ROOT / "bench").rglob("*.py"):
+        inside = path.relative_to(ROOT / "bench").parts[0]
+        if inside == "__main__.py":
+            continue
+        before = ROOMS[: ROOMS.index(inside) + 1] if inside in ROOMS else ()
+        rooms = {name.split(".")[1] for name in _imports(path) if name.startswith("bench.")}
+        assert rooms & set(ROOMS) <= set(before), path
 
 
 def test_no_module_needs_itself_to_be_imported() -> None:
@@ -89,7 +105,8 @@ def test_the_command_line_starts_without_heavy_libraries() -> None:
 
 def test_training_does_not_import_tracking_metrics_or_plotting_libraries() -> None:
     code = (
-        "import sys, bench.train, bench.fit, bench.models, bench.scoring, bench.evaluate\n"
+        "import sys, bench.training.train, bench.training.fit, bench.models.networks\n"
+        "import bench.models.scoring, bench.evaluation.evaluate\n"
         "heavy = {'mlflow', 'sed_eval', 'matplotlib', 'transformers', 'librosa'}\n"
         "print('HEAVY', sorted(heavy & set(sys.modules)))\n"
     )

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from baselines.ast import AST, resize_positions
-from bench.peers import transformers_ast_state
+from bench.speed.peers import transformers_ast_state
 from modelkit.checkpoint import CheckpointError
 from modelkit.vision import make_torchvision_importable
 

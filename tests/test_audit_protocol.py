@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import evaluate
-from bench.cells import Layout, find_cell, list_cells
-from bench.config import Config
 from bench.corpora import open_corpus
 from bench.corpora.base import COLUMNS, assemble, save
+from bench.evaluation import evaluate
+from bench.experiment.cells import Layout, find_cell, list_cells
+from bench.experiment.config import Config
 from bench.files import write_json
 from reports import audit
 from reports.build import build
@@ -170,7 +170,7 @@ def test_the_published_fold_protocol_is_a_named_option_not_a_breach(profile: Con
     values["datasets"]["esc50"]["fold_protocol"] = "published"
     path = Path(values["paths"]["results"]).parent / "published.json"
     write_json(path, values)
-    from bench import config as profiles
+    from bench.experiment import config as profiles
 
     published = profiles.load(str(path))
     for cell in list_cells(published):

@@ -17,15 +17,17 @@ from factories import make_config, make_inputs, make_run
 from workflow_copy import PROFILE, ROOT
 
 from bench import __main__ as cli
-from bench import locks, plan, schema, status
-from bench.cells import Layout, find_cell
-from bench.explain import explain
-from bench.featurize import run as featurize_run
+from bench.data.featurize import run as featurize_run
+from bench.experiment import schema
+from bench.experiment.cells import Layout, find_cell
+from bench.experiment.jobs import list_jobs
 from bench.files import UserError, read_json, write_json
-from bench.jobs import list_jobs
-from bench.locks import hold
-from bench.status import Running
-from bench.supervise import Watcher, progress_line
+from bench.process import locks
+from bench.process.locks import hold
+from bench.running import plan, status
+from bench.running.explain import explain
+from bench.running.supervise import Watcher, progress_line
+from bench.training.running import Running
 
 
 @pytest.fixture
@@ -108,7 +110,7 @@ def test_a_closed_pipe_is_no_error() -> None:
 def test_the_schema_file_is_current_and_describes_the_shipped_profiles() -> None:
     import jsonschema
 
-    from bench.config import load
+    from bench.experiment.config import load
 
     assert schema.PATH.read_text() == schema.text(), "run: python -m bench schema"
     validator = jsonschema.Draft202012Validator(schema.schema())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench import cells, config
+from bench.experiment import cells, config
 from bench.files import UserError
 
 ROOT = Path(__file__).resolve().parent.parent

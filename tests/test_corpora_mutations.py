@@ -20,7 +20,7 @@ from test_sources_unpack import tar_of, zip_of
 from bench.audio.frontend import FrontEnd
 from bench.corpora import Corpus, load, save
 from bench.corpora.base import assemble
-from bench.features import featurize
+from bench.data.store import featurize
 from bench.files import UserError, digest_file
 from bench.sources.unpack import unpack
 

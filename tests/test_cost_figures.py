@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from bench import energy
-from bench.cost import multiply_adds
+from bench.speed import energy
+from bench.speed.cost import multiply_adds
 from reports.cost_table import largest_batch, projected_hours
 
 

@@ -10,14 +10,14 @@ import pytest
 import yaml
 from factories import ROOT, make_inputs, make_run
 
-from bench import config as profiles
 from bench.__main__ import main
-from bench.cells import Cell, Layout, ensemble_cells, plan
-from bench.config import Config
-from bench.evaluate import tagging
+from bench.data.task import split_corpus
+from bench.evaluation.evaluate import tagging
+from bench.experiment import config as profiles
+from bench.experiment.cells import Cell, Layout, ensemble_cells, plan
+from bench.experiment.config import Config
 from bench.files import UserError, read_json
-from bench.scores import read_scores
-from bench.task import split_corpus
+from bench.models.scores import read_scores
 from reports.released import ensemble_table
 
 

@@ -21,13 +21,13 @@ from small_training import Tagger, make_recipe, make_task, train
 from test_training_resumes import same
 
 from bench import __main__ as cli
-from bench import models
-from bench.cells import Layout
-from bench.config import Config
 from bench.corpora import open_corpus
-from bench.features import FeatureStore
-from bench.files import UserError, write_json
-from bench.state import StateFolder, write_tensors
+from bench.data.store import FeatureStore
+from bench.experiment.cells import Layout
+from bench.experiment.config import Config
+from bench.files import UserError, write_json, write_tensors
+from bench.models import networks
+from bench.training.state import StateFolder
 
 DISK = [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN]
 CELL = "desed/linear/base/seed0"
@@ -101,7 +101,7 @@ def test_torch_does_not_hide_what_the_disk_says(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"x\.pt: cannot be written"):
         write_tensors(tmp_path / "file" / "x.pt", {})
     with open("/dev/full", "wb") as full, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.state.open", lambda path, mode: full, raising=False)
+        patch.setattr("bench.files.open", lambda path, mode: full, raising=False)
         with pytest.raises(OSError, match="No space left"):
             write_tensors(tmp_path / "x.pt", {"weights": torch.zeros(100_000)})
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
@@ -147,17 +147,17 @@ def test_a_damaged_corpus_is_named(profile: tuple[Config, str], name: str) -> No
 def test_a_parents_weights_cut_short_flipped_or_foreign_are_refused(tmp_path: Path) -> None:
     path, model = tmp_path / "model.pt", Tagger()
     write_tensors(path, model.state_dict())
-    assert models.start_from_run(Tagger(), path) == []
+    assert networks.start_from_run(Tagger(), path) == []
     whole = path.read_bytes()
     flipped = bytearray(whole)
     flipped[whole.index(model.out.weight.detach().numpy().tobytes())] ^= 1
     for content in (whole[:-100], whole[: len(whole) // 2], bytes(flipped), b"", b"\x80\x02}q"):
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"model\.pt: .*train the run it belongs to again"):
-            models.start_from_run(Tagger(), path)
+            networks.start_from_run(Tagger(), path)
     write_tensors(path, {"another.weight": torch.ones(3)})
     with pytest.raises(UserError, match=r"model\.pt: tensors of another model: another\.weight"):
-        models.start_from_run(Tagger(), path)
+        networks.start_from_run(Tagger(), path)
 
 
 @pytest.mark.parametrize("jump", [-(10**9), 10**9])

@@ -36,7 +36,7 @@ from pathlib import Path
 
 from bench.audio.frontend import FrontEnd
 from bench.corpora import open_corpus
-from bench.features import featurize
+from bench.data.store import featurize
 
 folder, count = Path(sys.argv[1]), int(sys.argv[2])
 front_end = FrontEnd(

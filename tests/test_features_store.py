@@ -14,13 +14,13 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import bench.features as features_module
+import bench.data.store as features_module
 from bench.audio.decode import decode
 from bench.audio.frontend import FrontEnd
 from bench.corpora import Corpus, save
 from bench.corpora.base import assemble
-from bench.feature_files import Outcome, PartialArray
-from bench.features import FeatureStore, featurize
+from bench.data.array import Outcome, PartialArray
+from bench.data.store import FeatureStore, featurize
 from bench.files import UserError
 
 RATE = 8000

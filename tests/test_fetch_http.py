@@ -1,4 +1,4 @@
-"""bench.fetch against a real HTTP server on this machine that misbehaves in the known ways."""
+"""Downloads from a real HTTP server on this machine that misbehaves in the known ways."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import httpx
 import pytest
 from http_server import BODY, Handler, in_turn, ranged, slow, status, whole
 
-import bench.fetch as fetching
-from bench.fetch import FetchError, Source, fetch, fetch_all
+import bench.sources.fetch as fetching
 from bench.files import UserError
-from bench.part_file import open_part
+from bench.sources.fetch import FetchError, Source, fetch, fetch_all
+from bench.sources.part_file import open_part
 
 SHA = hashlib.sha256(BODY).hexdigest()
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.peers import clap_state, official_htsat, official_htsat_name
+from bench.speed.peers import clap_state, official_htsat, official_htsat_name
 from htsat import HTSAT
 from modelkit.augment import Augment, Mixup
 from modelkit.vision import make_torchvision_importable

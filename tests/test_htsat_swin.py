@@ -99,7 +99,7 @@ def test_other_devices_take_the_fused_attention(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(("checkpointing", "share"), [("mlp", 0.6), ("blocks", 0.3)])
 def test_checkpointing_changes_memory_and_nothing_else(checkpointing: str, share: float) -> None:
-    from bench.activations import saved_activation_bytes
+    from bench.models.activations import saved_activation_bytes
 
     plain, saving = trunk(drop_path=0.3), trunk(drop_path=0.3, checkpointing=checkpointing)
     x = image(4, 1, 64, 64)

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from bench import live
-from bench.cells import Cell
+from bench.experiment.cells import Cell
 from bench.files import write_json_lines
-from bench.live import Follower, follow
-from bench.status import Running
-from bench.system import MOST_SAMPLES, Sampler
+from bench.process.sampler import MOST_SAMPLES, Sampler
+from bench.tracking import live
+from bench.tracking.live import Follower, follow
+from bench.training.running import Running
 
 CELL = Cell("desed", "htsat", "base", -1, 1)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.localization import (
+from bench.evaluation.localization import (
     PUBLISHED_THRESHOLDS,
     OperatingPoint,
     always_active,

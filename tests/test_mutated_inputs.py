@@ -20,15 +20,15 @@ from factories import make_config, make_inputs, make_run
 from mutations import BINARY, TEXT, mutations
 from small_training import Tagger
 
-from bench import cells, config
 from bench.audio.decode import AudioError, decode
-from bench.cells import Layout, find_cell
-from bench.features import FeatureStore
-from bench.files import UserError
-from bench.models import start_from_run
-from bench.score import score_files
-from bench.scores import read_scores
-from bench.state import StateFolder, write_tensors
+from bench.data.store import FeatureStore
+from bench.evaluation.score import score_files
+from bench.experiment import cells, config
+from bench.experiment.cells import Layout, find_cell
+from bench.files import UserError, write_tensors
+from bench.models.networks import start_from_run
+from bench.models.scores import read_scores
+from bench.training.state import StateFolder
 from modelkit.checkpoint import CheckpointError, read_state_dict
 from reports.results import load_results
 

@@ -10,10 +10,10 @@ import pytest
 import yaml
 from http_server import ranged
 
-from bench import config
 from bench.__main__ import main
 from bench.corpora import load
-from bench.obtain import fetched_here
+from bench.experiment import config
+from bench.experiment.wanted import fetched_here
 from bench.sources import registry
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.pann import PANN, framewise
-from bench.peers import FRONT_END, submodule
+from bench.speed.peers import FRONT_END, submodule
 from modelkit.augment import Augment, Mixup, SpecAugment
 from modelkit.checkpoint import CheckpointError
 

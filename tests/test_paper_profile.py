@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bench import config
-from bench.cells import list_cells
-from bench.jobs import list_jobs
-from bench.plan import table
+from bench.experiment import config
+from bench.experiment.cells import list_cells
+from bench.experiment.jobs import list_jobs
+from bench.running.plan import table
 
 ROOT = Path(__file__).resolve().parent.parent
 PAPER = ROOT / "config" / "paper.yaml"

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from bench import pin
 from bench.__main__ import main
 from bench.corpora import build_corpus
 from bench.corpora.embedded import builder
+from bench.data import pin
 from bench.files import UserError
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -17,15 +17,15 @@ import yaml
 from workflow_copy import PROFILE, due, make_copy, write_profile
 
 from bench import __main__ as cli
-from bench import config
-from bench.cells import Layout, find_cell, plan
 from bench.code_digest import model_stage_digest
+from bench.data.task import open_task
+from bench.experiment import config
+from bench.experiment.cells import Layout, find_cell, plan
+from bench.experiment.jobs import list_jobs
+from bench.experiment.triggers import Triggers
 from bench.files import UserError
-from bench.jobs import list_jobs
-from bench.scores import read_scores
-from bench.task import open_task
-from bench.tracking import sync
-from bench.triggers import Triggers
+from bench.models.scores import read_scores
+from bench.tracking.sync import sync
 
 PLUGINS = Path(__file__).resolve().parent / "plugins"
 MODEL = {

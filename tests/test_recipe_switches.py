@@ -16,12 +16,12 @@ from torch import Tensor, nn
 
 from baselines.ast import AST
 from baselines.pann import PANN
-from bench import models
-from bench.config import Recipe
+from bench.data.task import epoch_order
+from bench.experiment.config import Recipe
 from bench.files import UserError
-from bench.fit import draw_augment
-from bench.streams import generator
-from bench.task import epoch_order
+from bench.models import networks
+from bench.training.fit import draw_augment
+from bench.training.streams import generator
 
 
 def _changed(before: dict[str, Tensor], model: nn.Module) -> set[str]:
@@ -40,7 +40,7 @@ def test_the_authors_checkpoint_sets_everything_but_the_classifier(
     path = save(lightning(authors_state(527)), tmp_path / "official.ckpt")
     model = build(7, **switches)
     before = _copy(model)
-    report = models.start_from_file(model, f"official:{path}")
+    report = networks.start_from_file(model, f"official:{path}")
     classifier = {name for name in before if name.startswith(("tscam_conv", "head"))}
     assert set(report.fresh) == classifier
     assert _changed(before, model) == set(before) - classifier
@@ -53,7 +53,7 @@ def test_imagenet_sets_the_trunk_alone(tmp_path: Path) -> None:
     path = save({"model": imagenet_state()}, tmp_path / "swin.pth")
     model = build()
     before = _copy(model)
-    models.start_from_file(model, f"imagenet:{path}")
+    networks.start_from_file(model, f"imagenet:{path}")
     assert _changed(before, model) == {name for name in before if name.startswith("trunk.")}
 
 
@@ -61,12 +61,12 @@ def test_the_other_models_start_from_files_too(tmp_path: Path) -> None:
     path = write_ast(tmp_path / "ast.pth", random_state(official_shapes(96, 4, 144, 527)))
     model = AST(5, preset="tiny", stride=10, frames=128, mels=128)
     before = _copy(model)
-    models.start_from_file(model, f"official:{path}")
+    networks.start_from_file(model, f"official:{path}")
     assert _changed(before, model) == {name for name in before if name.startswith("v.")}
     with pytest.raises(UserError, match="PANN has no ImageNet weights"):
-        models.start_from_file(PANN(5, preset="tiny"), f"imagenet:{path}")
+        networks.start_from_file(PANN(5, preset="tiny"), f"imagenet:{path}")
     with pytest.raises(UserError, match=r"absent\.pth: no such checkpoint file"):
-        models.start_from_file(model, "official:absent.pth")
+        networks.start_from_file(model, "official:absent.pth")
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from bench import config
 from bench.corpora.embedded import SyntheticBank
 from bench.corpora.embedded.pools import share_out
 from bench.corpora.embedded.taxonomy import AUDIOSET
@@ -19,8 +18,9 @@ from bench.corpora.recordings.bank import BED, BED_LABELS, LEAST_GROUPS, Recordi
 from bench.corpora.recordings.clips import RATE, ClipError, clean, load_clip
 from bench.corpora.recordings.fetch import clip_path
 from bench.corpora.recordings.manifest import Recording, read_manifest
-from bench.corpus import is_synthetic
-from bench.embed import group_lines
+from bench.data.corpus import is_synthetic
+from bench.data.embed import group_lines
+from bench.experiment import config
 
 LISTED = read_manifest()
 

@@ -22,7 +22,7 @@ from bench.corpora.recordings import apt
 from bench.corpora.recordings.fetch import clip_path, collect
 from bench.corpora.recordings.manifest import LICENCES, Recording, read_manifest
 from bench.files import UserError
-from bench.meter import Meter
+from bench.process.meter import Meter
 
 HEADER = (
     "class,esc50_class,audioset_display_name,package,version,path_in_package,container,member,"

@@ -17,24 +17,26 @@ from test_ast_official import official_shapes, random_state
 from test_ast_official import write as write_ast
 from test_htsat_checkpoints import SMALL, authors_state, averaged, lightning, save
 
-from bench import config as profiles
-from bench import models, released, score_released
 from bench.__main__ import main
-from bench.card import Card
-from bench.cells import Layout, plan, released_cells
-from bench.config import Config
-from bench.files import UserError, digest_file, read_json
-from bench.released import Released, read_registry
-from bench.score_released import (
+from bench.data.task import open_task
+from bench.evaluation import score_released
+from bench.evaluation.score_released import (
     DESED_CORRECTED,
     DESED_FROM_AUDIOSET,
     mapped,
     outputs_of,
 )
-from bench.scores import read_scores
+from bench.experiment import config as profiles
+from bench.experiment import released
+from bench.experiment.cells import Layout, plan, released_cells
+from bench.experiment.config import Config
+from bench.experiment.released import Released, read_registry
+from bench.experiment.triggers import Triggers
+from bench.files import UserError, digest_file, read_json
+from bench.models import networks
+from bench.models.card import Card
+from bench.models.scores import read_scores
 from bench.sources.registry import LockFile
-from bench.task import open_task
-from bench.triggers import Triggers
 
 LOGMEL = {
     "kind": "logmel", "sample_rate": 32000, "window": 1024, "hop": 320, "mels": 16, "fmin": 50,
@@ -74,7 +76,7 @@ def _entry(name: str) -> Released:
 
 def _pann_state() -> dict[str, Any]:
     """{"model": NumPy arrays} with the frozen front end, as PANNs' authors saved theirs."""
-    model = models.construct("pann", ENTRIES["pann"]["arguments"], _entry("pann").front_end, 527)
+    model = networks.construct("pann", ENTRIES["pann"]["arguments"], _entry("pann").front_end, 527)
     state = {k: v for k, v in authors_state(mels=16).items() if "extractor" in k}
     return {name: value.numpy() for name, value in {**state, **model.state_dict()}.items()}
 
@@ -186,7 +188,7 @@ def _equals_a_plain_forward_pass(profile: Config, cell: Any, entry: Released) ->
     if entry.scale:
         frames = (frames - entry.scale[0]) / (2 * entry.scale[1])
     path = released.file_of(entry, Path(profile.paths.checkpoints))
-    model = models.open_released(Card.of_released("x", entry), path).eval()
+    model = networks.open_released(Card.of_released("x", entry), path).eval()
     with torch.no_grad():
         logits = model(torch.from_numpy(frames[None]).float()).clip_logits[0].double()
     scores = (logits.softmax(0) if entry.loss == "ce" else logits.sigmoid()).numpy()

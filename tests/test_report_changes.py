@@ -13,8 +13,8 @@ import factories
 import pytest
 
 from bench import __main__ as cli
-from bench.cells import list_cells
-from bench.config import Config
+from bench.experiment.cells import list_cells
+from bench.experiment.config import Config
 from bench.files import UserError, read_json, write_json
 from reports.changes import changes, read_version, write_metrics
 from reports.results import load_results

@@ -16,8 +16,8 @@ from scipy.stats import norm
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from bench import __main__ as cli
-from bench.cells import Layout, find_cell
-from bench.config import Config
+from bench.experiment.cells import Layout, find_cell
+from bench.experiment.config import Config
 from bench.files import write_json
 from reports.build import build
 

@@ -9,10 +9,10 @@ import factories
 import pandas as pd
 import pytest
 
-from bench.cells import Layout, find_cell, list_cells
-from bench.config import Config
+from bench.evaluation.rescore import output
+from bench.experiment.cells import Layout, find_cell, list_cells
+from bench.experiment.config import Config
 from bench.files import write_json
-from bench.rescore import output
 from reports import provenance, published
 from reports.claim import CLAIMS, FIGURES
 from reports.claims import claims

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bench.cells import list_cells
-from bench.config import Config
-from bench.statistics import holm, sign_flip_p
+from bench.experiment.cells import list_cells
+from bench.experiment.config import Config
+from bench.metrics.statistics import holm, sign_flip_p
 from reports.ablations import effects
 from reports.comparisons import comparison_table, comparisons
 from reports.intervals import bootstrap, interval_table

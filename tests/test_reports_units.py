@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bench.corpora.base import Corpus
 from bench.files import UserError, digest_of
-from bench.statistics import fold_interval, t_interval
+from bench.metrics.statistics import fold_interval, t_interval
 from reports import published, token_orders
 from reports.build import build
 from reports.charts import mean_curve

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from bench import __main__ as cli
-from bench.config import Rescore
+from bench.evaluation.rescore import output, rescore
+from bench.experiment.config import Rescore
 from bench.files import UserError, read_json, write_json
-from bench.rescore import output, rescore
 from reports import published, rescored
 from reports.build import build
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bench.evaluation.score import add_arguments, run, score_files
 from bench.files import UserError
 from bench.metrics.events import read_durations, read_events, write_durations, write_events
-from bench.score import add_arguments, run, score_files
 
 HEADER = "filename\tonset\toffset\tevent_label\n"
 REFERENCE = HEADER + "a.wav\t0.0\t1.0\tCat\nb.wav\t2.0\t3.5\tDog\n"

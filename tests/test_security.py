@@ -12,8 +12,8 @@ import factories
 import pytest
 import yaml
 
-from bench.cells import Layout, list_cells
-from bench.config import load
+from bench.experiment.cells import Layout, list_cells
+from bench.experiment.config import load
 from bench.files import UserError
 from reports.build import build
 
@@ -104,7 +104,7 @@ def test_nothing_is_reported_to_anyone_and_mlflow_stays_on_this_machine() -> Non
     dvc = configparser.ConfigParser()
     dvc.read(ROOT / ".dvc" / "config")
     assert dvc.get("core", "analytics") == "false"
-    assert "MLFLOW_DISABLE_TELEMETRY" in (ROOT / "bench" / "tracking.py").read_text()
+    assert "MLFLOW_DISABLE_TELEMETRY" in (ROOT / "bench" / "tracking" / "sync.py").read_text()
 
 
 def test_conda_and_the_container_install_the_pins_and_nothing_else() -> None:

@@ -10,14 +10,14 @@ import pytest
 import soundfile
 import torch
 
-from bench import models
 from bench.audio.decode import read
-from bench.config import FrontEnd
 from bench.corpora import Corpus
-from bench.features import FeatureStore
-from bench.scoring import score_clips
-from bench.shifts import PUBLISHED_SHIFTS, score_shifted
-from bench.task import Task, audio_front_end
+from bench.data.store import FeatureStore
+from bench.data.task import Task, audio_front_end
+from bench.experiment.config import FrontEnd
+from bench.models import networks
+from bench.models.scoring import score_clips
+from bench.models.shifts import PUBLISHED_SHIFTS, score_shifted
 
 RATE, SECONDS = 16000, (5.0, 3.0)
 FRONT_END = FrontEnd(
@@ -49,7 +49,7 @@ def task(tmp_path: Path) -> Task:
 @pytest.fixture(scope="module")
 def model() -> torch.nn.Module:
     torch.manual_seed(0)
-    return models.construct("htsat", {"preset": "tiny"}, FRONT_END, 2)
+    return networks.construct("htsat", {"preset": "tiny"}, FRONT_END, 2)
 
 
 def test_no_shift_changes_nothing(task: Task, model) -> None:

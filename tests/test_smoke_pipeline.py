@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from torture import copy_checkout, digests, kill_once
 
-from bench import cells, config
+from bench.experiment import cells, config
 
 ROOT = Path(__file__).resolve().parent.parent
 PROFILE = ("--configfile", "config/smoke.yaml")

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from bench import peers, speed, timing
 from bench.__main__ import main
-from bench.peers import Pair, Side, check_equal
+from bench.speed import measure, peers, timing
+from bench.speed.peers import Pair, Side, check_equal
 
 
 def pair(scale: float = 1.0) -> Pair:
@@ -33,7 +33,7 @@ def twins(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_unequal_sides_are_refused_before_anything_is_timed() -> None:
     assert check_equal(pair()) == 0
-    with pytest.raises(speed.UserError, match="differ by"):
+    with pytest.raises(measure.UserError, match="differ by"):
         check_equal(pair(scale=1.5))
 
 
@@ -89,7 +89,7 @@ def test_the_guard_names_what_became_slower(
     path = tmp_path / "speed.json"
     main(["speed", "--only", "models", "--quick", "--output", str(path)])
     earlier = json.loads(path.read_text())
-    assert speed.regressions(earlier, earlier) == []
+    assert measure.regressions(earlier, earlier) == []
     faster = copy.deepcopy(earlier)
     before = faster["pairs"][0]["points"][0]["times_peer_fp32"]["ours bf16"]
     before["median"] *= 1000

@@ -9,15 +9,7 @@ import pytest
 from scipy import stats
 
 from bench.metrics.event_counts import Counts
-from bench.metrics.tagging import average_precision, d_prime, ranking_metrics
-from bench.metrics.weighted import (
-    weighted_accuracy,
-    weighted_d_prime,
-    weighted_macro_f1,
-    weighted_map,
-    weighted_mauc,
-)
-from bench.statistics import (
+from bench.metrics.statistics import (
     cohens_d,
     compare,
     detectable_effect,
@@ -32,6 +24,14 @@ from bench.statistics import (
     t_interval,
     welch_interval,
     wilcoxon_p,
+)
+from bench.metrics.tagging import average_precision, d_prime, ranking_metrics
+from bench.metrics.weighted import (
+    weighted_accuracy,
+    weighted_d_prime,
+    weighted_macro_f1,
+    weighted_map,
+    weighted_mauc,
 )
 
 

@@ -16,13 +16,14 @@ from torch.nn import functional as F
 
 from baselines.ast import AST
 from baselines.pann import PANN
-from bench import cells, fit
-from bench.config import FrontEnd, Recipe
 from bench.corpora import Corpus
+from bench.data.task import Task, open_task
+from bench.experiment import cells
+from bench.experiment.config import FrontEnd, Recipe
 from bench.files import UserError
-from bench.losses import FrameLabels, Objective, clip_loss, frame_loss
-from bench.state import StateFolder
-from bench.task import Task, open_task
+from bench.training import fit
+from bench.training.losses import FrameLabels, Objective, clip_loss, frame_loss
+from bench.training.state import StateFolder
 from htsat import HTSAT
 from modelkit.augment import Augment, Mixup
 

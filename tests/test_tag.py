@@ -14,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from bench import models, tag
 from bench.__main__ import main
-from bench.card import Card
-from bench.config import FrontEnd
+from bench.experiment.config import FrontEnd
 from bench.files import write_json
-from bench.windows import stitch, window_samples, window_starts
+from bench.models import networks
+from bench.models.card import Card
+from bench.models.windows import stitch, window_samples, window_starts
+from bench.tagging import tag
 from modelkit.output import ModelOutput
 
 RATE, CLASSES = 16000, ("bell", "cat", "dog")
@@ -52,9 +53,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     paths = {}
     for name, card in CARDS.items():
         torch.manual_seed(0)
-        model = models.construct(card.architecture, card.arguments, card.front_end, len(CLASSES))
+        model = networks.construct(card.architecture, card.arguments, card.front_end, len(CLASSES))
         paths[name] = tmp_path_factory.mktemp(name) / "model.pt"
-        models.save_run(model, card, paths[name])
+        networks.save_run(model, card, paths[name])
     return paths
 
 
@@ -87,7 +88,7 @@ def test_windows_overlap_and_cover_everything(samples: int, window: int) -> None
 
 
 def test_a_window_fills_the_frames_of_its_front_end_exactly() -> None:
-    from bench.task import audio_front_end
+    from bench.data.task import audio_front_end
 
     for front_end in (LOGMEL, FBANK):
         frames = audio_front_end(front_end).frames
@@ -132,7 +133,7 @@ def test_events_of_long_recordings_lie_on_the_real_time_axis(
     onset: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = Card("loud", "htsat", {}, LOGMEL, ("loud", "never"), "bce", None)
-    monkeypatch.setattr(models, "open_checkpoint", lambda path, entry: (Loud(), card))
+    monkeypatch.setattr(networks, "open_checkpoint", lambda path, entry: (Loud(), card))
     samples = noise(33.0) * 1e-5
     samples[round(onset * RATE) : round((onset + 2.0) * RATE)] *= 1e5
     soundfile.write(tmp_path / "long.wav", samples, RATE, subtype="FLOAT")

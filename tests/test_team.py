@@ -14,11 +14,11 @@ from small_training import Tagger
 from team_training import main
 from torch import nn
 
-from bench import launch
 from bench.files import UserError
-from bench.slots import VISIBLE
-from bench.state import StateFolder
-from bench.team import Team, synchronised
+from bench.process import launch
+from bench.process.slots import VISIBLE
+from bench.process.team import Team, synchronised
+from bench.training.state import StateFolder
 from modelkit.augment import Augment, Mixup, SpecAugment
 
 ROOT = Path(__file__).resolve().parent.parent

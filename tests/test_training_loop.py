@@ -9,10 +9,10 @@ import pytest
 import torch
 from small_training import make_recipe, make_task, train
 
-from bench.losses import clip_loss
-from bench.schedule import learning_rate
-from bench.streams import generator, stream_seed
-from bench.task import Task, epoch_order
+from bench.data.task import Task, epoch_order
+from bench.training.losses import clip_loss
+from bench.training.schedule import learning_rate
+from bench.training.streams import generator, stream_seed
 
 
 @pytest.fixture

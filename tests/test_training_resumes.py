@@ -17,11 +17,11 @@ import torch
 from small_training import Tagger, make_recipe, make_task, train
 from torch import nn
 
-from bench import fit
-from bench.files import UserError
-from bench.headroom import Batch, within_memory
-from bench.state import StateFolder, write_tensors
-from bench.task import Task
+from bench.data.task import Task
+from bench.files import UserError, write_tensors
+from bench.training import fit
+from bench.training.headroom import Batch, within_memory
+from bench.training.state import StateFolder
 
 RECIPES: list[dict[str, Any]] = [{}, {"select": "last"}, {"average_epochs": 2}]
 

@@ -11,11 +11,11 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from bench import __main__ as cli
-from bench import train
-from bench.cells import Cell, Layout, list_cells
-from bench.config import Config
+from bench.experiment.cells import Cell, Layout, list_cells
+from bench.experiment.config import Config
 from bench.files import UserError, read_json, write_json
-from bench.tune import path_of, points, tune
+from bench.training import train
+from bench.training.tune import path_of, points, tune
 from reports import audit, tuning
 from reports.results import load_results
 

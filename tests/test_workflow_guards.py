@@ -16,13 +16,14 @@ from subprocess import STDOUT
 import pytest
 from workflow_copy import PROFILE, ROOT, due, make_copy, snakemake
 
-from bench import config, preflight
+from bench.experiment import config
+from bench.experiment.jobs import list_jobs
 from bench.files import UserError
-from bench.jobs import list_jobs
-from bench.locks import hold
-from bench.plan import table
-from bench.preflight import check
-from bench.status import snakemake_lock
+from bench.process.locks import hold
+from bench.running import preflight
+from bench.running.plan import table
+from bench.running.preflight import check
+from bench.running.status import snakemake_lock
 
 
 def settings_in(folder: Path, **changes: object) -> config.Config:
@@ -163,7 +164,7 @@ def test_the_lock_lies_with_the_results(tmp_path: Path) -> None:
 def test_a_job_ends_when_its_snakemake_is_killed(tmp_path: Path) -> None:
     waiting = (
         "import os, signal, sys, time\n"
-        "from bench.locks import stop_with_supervisor\n"
+        "from bench.process.locks import stop_with_supervisor\n"
         "signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))\n"
         "stop_with_supervisor()\n"
         "print('ready', flush=True)\n"

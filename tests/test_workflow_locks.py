@@ -15,12 +15,12 @@ import pytest
 from workflow_copy import ROOT
 
 from bench.files import UserError
-from bench.locks import Lock, hold, holder, run_lock, stop_with_supervisor
-from bench.slots import VISIBLE, devices, gpu_slot
+from bench.process.locks import Lock, hold, holder, run_lock, stop_with_supervisor
+from bench.process.slots import VISIBLE, devices, gpu_slot
 
 HOLD_UNTIL_KILLED = """
 import sys, time
-from bench.locks import Lock
+from bench.process.locks import Lock
 lock = Lock(sys.argv[1], "another run").acquire()
 print("held", flush=True)
 time.sleep(60)
@@ -28,7 +28,7 @@ time.sleep(60)
 COUNT = """
 import math, sys
 from pathlib import Path
-from bench.locks import hold
+from bench.process.locks import hold
 counter = Path(sys.argv[2])
 for _ in range(20):
     with hold(sys.argv[1], "count", patience=math.inf):

@@ -55,11 +55,11 @@ def configured(folder: Path, *place: str, value: object) -> Iterator[None]:
 
 
 def test_comments_touched_files_and_code_without_results_run_nothing(finished: Path) -> None:
-    for path in ("bench/config.py", "bench/locks.py", "bench/status.py"):
+    for path in ("bench/experiment/config.py", "bench/process/locks.py", "bench/running/status.py"):
         with open(finished / path, "a") as source:
             source.write("\n\nUNUSED = 1\n")
     future = "from __future__ import annotations"
-    for path in ("htsat/model.py", "bench/fit.py", "bench/features.py"):
+    for path in ("htsat/model.py", "bench/training/fit.py", "bench/data/store.py"):
         source = finished / path
         source.write_text(source.read_text().replace(future, f"# A remark.\n{future}", 1))
     (finished / "work/corpora/desed/corpus.json").touch()

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from bench.audio.packs import PACK_SUFFIXES, pack_clips
-from bench.corpora.base import Absent, Corpus, assemble
+from bench.corpora.base import Corpus, assemble
 from bench.corpora.reading import Row, audio_files, headless_rows, require, rows
 from bench.files import UserError
+from bench.sources.clips import Absent
 
 CLASS_FILE = "class_labels_indices.csv"
 TRAIN_FILES = {

@@ -39,20 +39,6 @@ class Coverage(NamedTuple):
     listed: int
 
 
-class Absent(NamedTuple):
-    """A listed clip without a file: which part lists it, what it is, and where it belongs.
-
-    `path` is relative to the data set's folder, with a suffix only where the layout demands one;
-    `start_s` and `end_s` are seconds of the YouTube video.
-    """
-
-    part: str
-    youtube_id: str
-    start_s: float
-    end_s: float
-    path: str
-
-
 @dataclass(frozen=True, eq=False)
 class Corpus:
     """One data set, split and labelled.

@@ -16,9 +16,10 @@ import pandas as pd
 import soundfile
 
 from bench.corpora.audioset import youtube_id
-from bench.corpora.base import EVENT_COLUMNS, Absent, Corpus, assemble
+from bench.corpora.base import EVENT_COLUMNS, Corpus, assemble
 from bench.corpora.reading import audio_files, require, rows
 from bench.files import UserError
+from bench.sources.clips import Absent
 
 CLASSES = (
     "Alarm_bell_ringing",

@@ -1,11 +1,26 @@
-"""Writing single clips that were taken out of something larger."""
+"""Clips that a list names and no file holds, and writing those taken out of something larger."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 MAGIC = {b"fLaC": ".flac", b"RIFF": ".wav", b"OggS": ".ogg", b"ID3": ".mp3", b"\xff\xfb": ".mp3"}
+
+
+class Absent(NamedTuple):
+    """A listed clip without a file: which part lists it, what it is, and where it belongs.
+
+    `path` is relative to the data set's folder, with a suffix only where the layout demands one;
+    `start_s` and `end_s` are seconds of the YouTube video.
+    """
+
+    part: str
+    youtube_id: str
+    start_s: float
+    end_s: float
+    path: str
 
 
 def suffix_of(audio: bytes) -> str | None:

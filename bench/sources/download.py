@@ -12,9 +12,9 @@ from typing import Any
 
 import httpx
 
-from bench.fetch import Fetched, FetchError, Source, fetch_all, new_client
 from bench.files import UserError, read_json, write_json
-from bench.meter import Meter
+from bench.process.meter import Meter
+from bench.sources.fetch import Fetched, FetchError, Source, fetch_all, new_client
 from bench.sources.registry import Download, Entry, LockFile
 from bench.sources.unpack import unpack
 

@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.corpora.base import Absent
 from bench.files import UserError, digest_of, read_json, write_json
-from bench.meter import Meter
-from bench.sources.clips import put, suffix_of
+from bench.process.meter import Meter
+from bench.sources.clips import Absent, put, suffix_of
 from bench.sources.registry import Parquet
 
 TRIES = 5

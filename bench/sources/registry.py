@@ -14,10 +14,9 @@ from typing import Any, NamedTuple
 from pydantic import Field, model_validator
 
 from bench.code_digest import ROOT
-from bench.config import read_yaml
 from bench.files import UserError, read_json, write_json
-from bench.locks import hold
-from bench.strict import Strict, parse
+from bench.process.locks import hold
+from bench.strict import Strict, parse, read_yaml
 
 FOLDER = ROOT / "config" / "registry"
 DATA = FOLDER / "data.yaml"

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
 from bench.files import UserError
-from bench.part_file import RESERVE
+from bench.sources.part_file import RESERVE
 from bench.sources.registry import Unpack
 
 GROWTH = 100  # an archive may unpack to so many times its own size,

@@ -16,10 +16,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from bench.corpora.base import Absent
 from bench.files import UserError
-from bench.meter import Meter
-from bench.sources.clips import put
+from bench.process.meter import Meter
+from bench.sources.clips import Absent, put
 
 PAUSE_S = 2.0  # between two videos
 LIMIT_S = 300  # for one clip

@@ -18,8 +18,8 @@ import factories
 import pytest
 from browser import rendered
 
-from bench.config import Config
-from bench.tracking import sync
+from bench.experiment.config import Config
+from bench.tracking.sync import sync
 
 pytestmark = pytest.mark.system
 

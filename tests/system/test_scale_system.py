@@ -15,7 +15,7 @@ pytestmark = pytest.mark.system
 
 
 def test_a_thousand_records_fit_a_report_and_a_store(tmp_path: Path) -> None:
-    from bench.tracking import sync
+    from bench.tracking.sync import sync
 
     config = factories.make_config(tmp_path, seeds=tuple(range(42)))
     count = factories.make_many(config, points=300)

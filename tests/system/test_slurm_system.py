@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from torture import command, copy_checkout, digests, environment
 
-from bench.locks import holder
+from bench.process.locks import holder
 
 pytestmark = pytest.mark.system
 

@@ -5,16 +5,18 @@ import re
 import sys
 from pathlib import Path
 
-from bench import cells, preflight, slots, supervise
-from bench.cells import Layout, feature_sets, target_cells
+from bench.experiment import cells
+from bench.process import slots
+from bench.running import preflight, supervise
+from bench.experiment.cells import Layout, feature_sets, target_cells
 from bench.code_digest import ROOT
-from bench.config import load
-from bench.estimate import Estimate
+from bench.experiment.config import load
+from bench.experiment.estimate import Estimate
 from bench.files import UserError
-from bench.locks import SUPERVISOR
-from bench.obtain import RECORDINGS, fetched_here
-from bench.status import resolved_path
-from bench.triggers import Triggers
+from bench.process.locks import SUPERVISOR
+from bench.experiment.wanted import RECORDINGS, fetched_here
+from bench.running.status import resolved_path
+from bench.experiment.triggers import Triggers
 from snakemake.exceptions import WorkflowError
 
 try:

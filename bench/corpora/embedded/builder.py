@@ -24,9 +24,9 @@ from bench.corpora.embedded.scenes import Clip, Event, Spec
 from bench.corpora.embedded.sizes import EmbeddedSizes
 from bench.corpora.embedded.synthetic import SyntheticBank
 from bench.files import UserError, digest_file, digest_of, read_json, write_json, write_text
-from bench.locks import Lock
-from bench.memory import keep_freed_memory
-from bench.parallel import ordered_map
+from bench.process.locks import Lock
+from bench.process.memory import keep_freed_memory
+from bench.process.parallel import ordered_map
 
 MANIFEST = "manifest.json"
 LICENCE = "LICENCE.txt"

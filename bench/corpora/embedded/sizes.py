@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from bench.config import Strict
+from bench.strict import Strict
 
 
 class EmbeddedSizes(Strict):

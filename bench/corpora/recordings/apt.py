@@ -15,8 +15,8 @@ from urllib.request import getproxies
 
 import httpx
 
-from bench.fetch import Source, new_client
 from bench.files import UserError
+from bench.sources.fetch import Source, new_client
 
 TOOLS = ("apt-get", "dpkg-deb")
 LARGEST_FILE = 256 << 20

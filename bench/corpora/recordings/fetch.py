@@ -23,9 +23,9 @@ import httpx
 from bench.corpora.recordings import apt
 from bench.corpora.recordings.manifest import PYTHON_PACKAGES, Recording
 from bench.corpora.recordings.readers import READERS, ContainerError
-from bench.fetch import FetchError, Source, fetch_all
 from bench.files import UserError, atomic_write, read_json, write_json
-from bench.meter import Meter
+from bench.process.meter import Meter
+from bench.sources.fetch import FetchError, Source, fetch_all
 
 Clips = list[Recording]
 Problems = dict[Recording, str]

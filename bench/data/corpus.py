@@ -1,0 +1,58 @@
+"""`python -m bench corpus DATASET`: read one data set from its own layout into a checked table."""
+
+from __future__ import annotations
+
+import argparse
+
+from bench.experiment import config
+from bench.experiment.cells import Layout
+from bench.files import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("dataset", help="a key of the config's datasets")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Entry of the verb."""
+    settings = config.load(args.config)
+    dataset = find_dataset(settings, args.dataset)
+    from bench.corpora import build_corpus
+    from bench.process.meter import Meter
+
+    with Meter(f"{args.dataset}: audio files", 0, "files") as meter:
+
+        def progress(done: int, total: int) -> None:
+            meter.total = total
+            meter.add(done - meter.done)
+
+        corpus = build_corpus(
+            dataset.loader,
+            dataset.root,
+            Layout.of(settings).corpus(args.dataset),
+            synthetic=is_synthetic(settings, dataset),
+            progress=progress,
+            **dataset.options,
+        )
+    found, listed = corpus.coverage
+    print(f"{args.dataset}: {found} of {listed} listed clips are on disk", flush=True)
+    return 0
+
+
+def is_synthetic(settings: config.Config, dataset: config.Dataset) -> bool:
+    """Whether nothing in a data set was recorded: the builder speaks all command words itself."""
+    spoken_here = settings.data_kind == "recordings" and dataset.loader == "speechcommands"
+    return settings.data_kind == "synthetic" or spoken_here
+
+
+def find_dataset(settings: config.Config, name: str) -> config.Dataset:
+    """The data set of this name.
+
+    Raises:
+        UserError: the profile has none of this name.
+    """
+    if name not in settings.datasets:
+        valid = ", ".join(settings.datasets)
+        raise UserError(f"no data set '{name}' in profile '{settings.profile}'; valid: {valid}")
+    return settings.datasets[name]

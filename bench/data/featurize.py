@@ -1,0 +1,41 @@
+"""`python -m bench featurize DATASET FRONT_END`: compute and store the features of one data set."""
+
+from __future__ import annotations
+
+import argparse
+
+from bench.code_digest import stage_digest
+from bench.data.corpus import find_dataset
+from bench.experiment import config
+from bench.experiment.cells import Layout
+from bench.files import UserError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("dataset", help="a key of the config's datasets")
+    parser.add_argument("front_end", help="a key of its front_ends")
+    parser.add_argument("--workers", type=int, default=1, help="processes; results are the same")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Entry of the verb."""
+    settings = config.load(args.config)
+    front_ends = find_dataset(settings, args.dataset).front_ends
+    if args.front_end not in front_ends:
+        valid = ", ".join(front_ends)
+        raise UserError(f"datasets.{args.dataset}: no front end '{args.front_end}'; valid: {valid}")
+    from bench.corpora import open_corpus
+    from bench.data.store import featurize
+    from bench.data.task import audio_front_end
+
+    layout = Layout.of(settings)
+    store = featurize(
+        open_corpus(layout.corpus(args.dataset)),
+        audio_front_end(front_ends[args.front_end]),
+        layout.features(args.dataset, args.front_end),
+        code=stage_digest("featurize"),
+        workers=args.workers,
+    )
+    print(f"{args.dataset}: {args.front_end} features of {len(store.clips)} clips", flush=True)
+    return 0

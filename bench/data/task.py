@@ -1,0 +1,141 @@
+"""What a run trains and is tested on: features, targets and splits, joined by clip."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench.audio import frontend as audio
+from bench.corpora import SPLITS, Corpus, open_corpus
+from bench.corpora.folds import with_test_fold
+from bench.data.store import FeatureStore
+from bench.experiment.cells import Plan
+from bench.experiment.config import FrontEnd
+from bench.files import UserError
+
+
+@dataclass(frozen=True)
+class Task:
+    """Clips of one corpus under one front end, in the corpus table's order.
+
+    `targets` (N, C) float32 are 0/1; `rows` maps a split to indices of usable clips; `position`
+    maps a clip to its place in the feature store; `scale` is the (mean, standard deviation) of the
+    training split's frames where the front end normalises.
+    """
+
+    corpus: Corpus
+    store: FeatureStore
+    front_end: FrontEnd
+    targets: np.ndarray
+    rows: dict[str, np.ndarray]
+    position: np.ndarray
+    scale: tuple[float, float] | None
+
+    def features(self, rows: np.ndarray) -> np.ndarray:
+        """Features of these clips as (B, T, F) float32, filled to the front end's frames."""
+        front_end = self.front_end
+        batch = self.store.batch(self.position[rows], frames=front_end.frames, fill=front_end.fill)
+        return scaled(batch, self.scale)
+
+
+def audio_front_end(settings: FrontEnd) -> audio.FrontEnd:
+    """What computes the features that a config describes."""
+    same = (field.name for field in dataclasses.fields(audio.FrontEnd))
+    return audio.FrontEnd(**{name: getattr(settings, name) for name in same})
+
+
+def assembled(
+    parts: list[np.ndarray], front_end: FrontEnd, silence: float, scale: tuple[float, float] | None
+) -> np.ndarray:
+    """Features of clips, each (T, F), as the batch (B, frames, F) that storing them would give."""
+    lengths = np.array([len(part) for part in parts])
+    first = np.cumsum(lengths) - lengths
+    stored = np.concatenate([part.astype(np.float16) for part in parts])
+    store = FeatureStore(stored, [], first, lengths, silence, "")
+    rows = np.arange(len(parts))
+    return scaled(store.batch(rows, frames=front_end.frames, fill=front_end.fill), scale)
+
+
+def scaled(batch: np.ndarray, scale: tuple[float, float] | None) -> np.ndarray:
+    """(x - mean) / (2 deviation) in place, as AST does; without a scale the batch as it is."""
+    if scale is not None:
+        mean, deviation = scale
+        batch -= np.float32(mean)
+        batch /= np.float32(2 * deviation)
+    return batch
+
+
+def open_task(plan: Plan, corpus_folder: Path, feature_folder: Path) -> Task:
+    """Join corpus and features for a plan; clips whose audio was unusable are left out.
+
+    Under the published fold protocol there is no validation split: selection then looks at the
+    test fold, as the published recipes do. Strong supervision trains on the clips with strong
+    labels alone: the others would bring no loss.
+
+    Raises:
+        UserError: a stage before is missing, a split is empty, or strong labels are asked for and
+            no training clip has them.
+    """
+    corpus = split_corpus(plan, corpus_folder)
+    store = FeatureStore.open(feature_folder)
+    place = {clip: number for number, clip in enumerate(store.clips)}
+    position = np.array([place.get(clip, -1) for clip in corpus.clips["clip"]])
+    split = corpus.clips["split"].to_numpy()
+    rows = {name: np.flatnonzero((position >= 0) & (split == name)) for name in SPLITS}
+    if plan.cell.fold >= 0 and plan.dataset.fold_protocol == "published":
+        rows["validation"] = rows["test"]
+    if plan.released is None and plan.recipe.supervision != "weak":
+        timed = corpus.clips["strong"].to_numpy(bool)[rows["train"]]
+        if corpus.events is None or not timed.any():
+            raise UserError(
+                f"{plan.cell}: supervision '{plan.recipe.supervision}' needs training clips with "
+                f"strong labels, and {corpus.name} has none; set it to weak"
+            )
+        if plan.recipe.supervision == "strong":
+            rows["train"] = rows["train"][timed]
+    for name in SPLITS if plan.released is None else ("validation", "test"):
+        if not len(rows[name]):
+            raise UserError(f"{corpus_folder}: no usable clip in the {name} split")
+    scale = None
+    if plan.released is not None:
+        scale = plan.released.scale
+    elif plan.front_end.normalise:
+        scale = store.mean_std(position[rows["train"]])
+    return Task(corpus, store, plan.front_end, multi_hot(corpus), rows, position, scale)
+
+
+def split_corpus(plan: Plan, corpus_folder: Path) -> Corpus:
+    """The corpus of a plan, with the splits that its fold gives."""
+    corpus = open_corpus(corpus_folder)
+    if plan.cell.fold < 0:
+        return corpus
+    return with_test_fold(corpus, plan.cell.fold, plan.dataset.fold_protocol)
+
+
+def multi_hot(corpus: Corpus) -> np.ndarray:
+    """Targets (N, C) float32 of a corpus, in its class order."""
+    position = {name: index for index, name in enumerate(corpus.classes)}
+    targets = np.zeros((len(corpus.clips), len(position)), np.float32)
+    for row, labels in enumerate(corpus.clips["labels"]):
+        for label in labels:
+            targets[row, position[label]] = 1.0
+    return targets
+
+
+def epoch_order(task: Task, sampler: str, rng: np.random.Generator) -> np.ndarray:
+    """Clip indices of one epoch, as many as the training split has.
+
+    `shuffle` is a permutation. `balanced` is the sampler of HTS-AT and PANNs: rounds over the
+    classes in random order, one random clip of each (data_generator.py of both).
+    """
+    rows = task.rows["train"]
+    if sampler == "shuffle":
+        return rng.permutation(rows)
+    members = [rows[column > 0] for column in task.targets[rows].T]
+    members = [clips for clips in members if len(clips)]
+    rounds = -(-len(rows) // len(members))
+    picks = [rng.choice(members[c]) for _ in range(rounds) for c in rng.permutation(len(members))]
+    return np.asarray(picks[: len(rows)])

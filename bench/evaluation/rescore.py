@@ -1,0 +1,87 @@
+"""`python -m bench rescore`: score the prediction files that the HTS-AT authors published.
+
+Their repository ships ground truth, clip lengths and the events of two systems for DESED's public
+evaluation set, so that one row of the paper can be computed again without audio, model or GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from bench.experiment import config
+from bench.experiment.cells import Layout
+from bench.experiment.config import Rescore
+from bench.files import UserError, digest_file, write_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument(
+        "--folder", help="folder that holds the files (default: the profile's rescore.folder)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Entry of the verb."""
+    settings = config.load(args.config)
+    wanted = settings.rescore or Rescore()
+    if args.folder:
+        wanted = wanted.model_copy(update={"folder": args.folder, "url": None})
+    scored = rescore(wanted)
+    path = output(settings)
+    write_json(path, scored)
+    for name, scores in scored["systems"].items():
+        macro = {family: scores[family]["macro_f1"] for family in FAMILIES}
+        figures = ", ".join(f"{family} {100 * value:.2f}" for family, value in macro.items())
+        print(f"{name}: macro F1 in %: {figures}", flush=True)
+    print(f"written: {path}; `python -m bench report` shows it beside the paper", flush=True)
+    return 0
+
+
+FAMILIES = ("intersection", "event_based", "segment_based")
+
+
+def output(settings: config.Config) -> Path:
+    """Where the scores of a profile lie."""
+    return Layout.of(settings).results / "rescore.json"
+
+
+def rescore(wanted: Rescore) -> dict[str, Any]:
+    """All event metrics of each published prediction file, with the sha256 of what was read.
+
+    Raises:
+        UserError: a file is absent and cannot be fetched, or is malformed (with its line).
+    """
+    from bench.evaluation.score import score_files
+    from bench.provenance import environment, source
+
+    folder = Path(wanted.folder)
+    names = (wanted.reference, wanted.durations, *wanted.predictions.values())
+    _fetch_missing(wanted, folder, names)
+    return {
+        "systems": {
+            name: score_files(folder / wanted.reference, folder / file, folder / wanted.durations)
+            for name, file in wanted.predictions.items()
+        },
+        "files": {name: digest_file(folder / name) for name in names},
+        "from": wanted.url or str(folder),
+        "command": "python -m bench rescore" + ("" if wanted.url else f" --folder {folder}"),
+        "provenance": {**source(), **environment()},
+    }
+
+
+def _fetch_missing(wanted: Rescore, folder: Path, names: tuple[str, ...]) -> None:
+    missing = [name for name in names if not (folder / name).is_file()]
+    if not missing:
+        return
+    if wanted.url is None:
+        raise UserError(
+            f"{folder / missing[0]}: no such file; put the authors' heatmap_output files there, "
+            "or name their address in rescore.url"
+        )
+    from bench.sources.fetch import Source, fetch
+
+    for name in missing:
+        fetch(Source((f"{wanted.url.rstrip('/')}/{name}",)), folder / name)

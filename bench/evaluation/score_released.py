@@ -1,0 +1,213 @@
+"""`python -m bench released [CELL]`: evaluate checkpoints as their authors released them."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.code_digest import model_stage_digest
+from bench.data.task import Task, open_task
+from bench.evaluation.evaluate import evaluate_cell
+from bench.experiment import cells, config, released
+from bench.experiment.cells import RELEASED, Cell, Layout, Plan
+from bench.experiment.released import Released
+from bench.files import UserError, digest_file, digest_of, read_json, write_json_lines
+from bench.models.card import Card
+from bench.models.scores import Scores, write_scores
+from bench.process.launch import find_device
+from bench.process.locks import run_lock
+from bench.process.slots import gpu_slot
+from bench.sources.registry import LockFile
+from bench.training.train import SCORED, describe_run
+
+DESED_FROM_AUDIOSET = {
+    # AudioSet outputs behind each DESED class, as HTS-AT's code maps them (config.py, lines
+    # 117-128), its slips included: chopping and microwave ovens count as frying, rain and the
+    # ocean as running water, and taps and sinks as nothing.
+    "Alarm_bell_ringing": (310, *range(388, 403)),
+    "Blender": (369,),
+    "Cat": tuple(range(81, 86)),
+    "Dishes": (364,),
+    "Dog": tuple(range(74, 80)),
+    "Electric_shaver_toothbrush": (382,),
+    "Frying": (366, 367, 368),
+    "Running_water": tuple(range(288, 298)),
+    "Speech": tuple(range(8)),
+    "Vacuum_cleaner": (377,),
+}
+DESED_CORRECTED = DESED_FROM_AUDIOSET | {
+    # The slips mended: what rings in DESED (bells, doorbells, telephones, alarms), and what its
+    # other classes are named after.
+    "Alarm_bell_ringing": (*range(200, 204), 355, 356, *range(388, 392), 395, *range(398, 401)),
+    "Dishes": (364, 365),
+    "Dog": tuple(range(74, 81)),
+    "Electric_shaver_toothbrush": (376, 382),
+    "Frying": (367,),
+    "Running_water": (288, 370, 371, 372),
+}
+DESED_CLASSES = {"published": DESED_FROM_AUDIOSET, "corrected": DESED_CORRECTED}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument(
+        "cell",
+        nargs="?",
+        help="DATASET/MODEL/released-NAME/[foldF-]seedS; without it, write the table of all",
+    )
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Entry of the verb.
+
+    Raises:
+        UserError: no such evaluation, no file, or one that does not fit.
+    """
+    settings = config.load(args.config)
+    if args.cell is None:
+        from reports.released import write_table
+
+        print(write_table(settings), flush=True)
+        return 0
+    found = {str(cell): cell for cell in cells.released_cells(settings)}
+    if args.cell not in found:
+        raise UserError(
+            f"no released checkpoint '{args.cell}' in profile '{settings.profile}'; "
+            f"valid: {', '.join(found) or 'none (see `released` in the profile)'}"
+        )
+    evaluate_released(settings, found[args.cell], args.threads)
+    return 0
+
+
+def evaluate_released(settings: config.Config, cell: Cell, threads: int = 1) -> dict[str, Any]:
+    """Score validation and test clips with a released file and write the record.
+
+    Raises:
+        UserError: a stage before is missing, or the file is absent, damaged or another model's.
+    """
+    plan, layout = cells.plan(settings, cell), Layout.of(settings)
+    assert plan.released is not None
+    started = datetime.now(UTC)
+    path = obtain(plan, Path(settings.paths.checkpoints))
+    corpus, features = (
+        layout.corpus(cell.dataset),
+        layout.features(cell.dataset, plan.model.front_end),
+    )
+    task = open_task(plan, corpus, features)
+    digests = {
+        "code_train": model_stage_digest("released", plan.model.architecture),
+        "data": read_json(corpus / "corpus.json")["digest"],
+        "features": read_json(features / "digest.json")["digest"],
+        "start": digest_file(path),
+    }
+    identity = digest_of({"resolved": plan.resolved, "digests": digests, "threads": threads})
+    folder = layout.run(cell)
+    with run_lock(layout.state(identity), str(cell)):
+        scores, facts = _score(plan, task, path, threads)
+        write_json_lines(folder / "metrics.jsonl", [])
+        write_scores(folder / "scores.npz", task, scores)
+        describe_run(folder, plan, task, digests, identity, started, threads=threads, **facts)
+    return evaluate_cell(settings, cell)
+
+
+def obtain(plan: Plan, folder: Path, lock: LockFile | None = None) -> Path:
+    """The released file of a plan, fetched where its host gives it to programs.
+
+    Where nobody published a checksum, that of the first file seen is recorded and enforced.
+
+    Raises:
+        UserError: it is not there and has to be put there by hand (the message says how), or it
+            is another file than the one published or recorded.
+    """
+    from bench.sources.fetch import Source, fetch
+
+    entry, lock = plan.released, lock or LockFile()
+    assert entry is not None
+    path = folder / entry.file if entry.urls else released.file_of(entry, folder)
+    if path is None:
+        wanted = folder / entry.file
+        raise UserError(f"{wanted}: no such file; {entry.manual}, and put it there")
+    key = f"checkpoints/{path.name}"
+    size, sha256 = lock.promise(key, entry.download)
+    if entry.urls:
+        got = fetch(Source(entry.urls, size, sha256), path)
+        if got.received:
+            print(f"{path}: {got.size:,} bytes, sha256 {got.sha256}; licence: {entry.licence}")
+    digest = digest_file(path)
+    if sha256 not in (None, digest):
+        raise UserError(
+            f"{path}: is not the file that was used first (sha256 {digest[:12]}…, recorded "
+            f"{str(sha256)[:12]}…); put that one there, or take its line out of {lock.path}"
+        )
+    if entry.sha256 is None:
+        lock.record(key, digest, path.stat().st_size)
+    return path
+
+
+def _score(
+    plan: Plan, task: Task, path: Path, threads: int
+) -> tuple[dict[str, Scores], dict[str, Any]]:
+    """Scores in the corpus's classes, and what training.json says of the model."""
+    import torch
+
+    from bench.models import networks
+    from bench.models.shifts import score_shifted
+    from bench.process.torch_setup import set_up
+    from modelkit.checkpoint import CheckpointError
+
+    entry = plan.released
+    assert entry is not None
+    outputs = outputs_of(entry, task.corpus.classes)
+    with gpu_slot(str(plan.cell)):
+        set_up(threads)
+        try:
+            card = Card.of_released(plan.cell.variant.removeprefix(RELEASED), entry)
+            model = networks.open_released(card, path)
+        except CheckpointError as error:
+            raise UserError(str(error)) from error
+        device = find_device(None)
+        model.to(device)
+        clock = time.perf_counter()
+        scores, shifts = {}, {"test": plan.recipe.test_shifts}
+        for name in SCORED:
+            rows = task.rows[name]
+            found = score_shifted(model, task, rows, entry.loss, shifts.get(name, ()))
+            frames = found.frame_scores
+            scores[name] = Scores(
+                mapped(found.clip_scores, outputs),
+                None if frames is None else mapped(frames, outputs),
+                found.seconds_per_frame,
+            )
+        cost = {"train_seconds": 0.0, "score_seconds": time.perf_counter() - clock}
+        return scores, {
+            "parameters": networks.live_parameters(model),
+            "cost": cost,
+            "device": str(torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"),
+        }
+
+
+def outputs_of(entry: Released, classes: tuple[str, ...]) -> list[tuple[int, ...]]:
+    """The outputs that stand for each of a corpus's classes: that of its name, or, for the
+    classes of DESED, those that the authors map to it (or the corrected map).
+
+    Raises:
+        UserError: a class that no output stands for.
+    """
+    places = {name: (place,) for place, name in enumerate(entry.class_names())}
+    if entry.classes == "audioset" and set(classes) <= set(DESED_FROM_AUDIOSET):
+        places = DESED_CLASSES[entry.desed_classes]
+    unknown = [name for name in classes if name not in places]
+    if unknown:
+        raise UserError(f"{entry.file}: no output for class '{unknown[0]}'")
+    return [places[name] for name in classes]
+
+
+def mapped(scores: np.ndarray, outputs: list[tuple[int, ...]]) -> np.ndarray:
+    """Scores (..., outputs) as scores (..., classes): the largest among those of each class."""
+    return np.stack([scores[..., list(places)].max(axis=-1) for places in outputs], axis=-1)

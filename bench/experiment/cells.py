@@ -1,0 +1,291 @@
+"""The runs of a profile, listed from its config: one `Cell` per run, and where its files lie."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bench.experiment.ablations import BASE
+from bench.experiment.config import Config, Dataset, FrontEnd, Model, Recipe
+from bench.experiment.released import Released
+from bench.experiment.released import find as find_released
+from bench.files import UserError, digest_of
+from bench.strict import known
+
+INIT_RUN = "run:"
+RELEASED = "released-"
+ENSEMBLE = "ensemble-"
+ON_READING = {"frames", "fill", "normalise"}  # how a model reads features, not what is stored
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run = (dataset, model, variant, fold, seed). `fold` is -1 where there are no folds."""
+
+    dataset: str
+    model: str
+    variant: str
+    fold: int
+    seed: int
+
+    def __str__(self) -> str:
+        fold = f"fold{self.fold}-" if self.fold >= 0 else ""
+        return f"{self.dataset}/{self.model}/{self.variant}/{fold}seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a cell resolves to: every value that its result depends on, besides code and data."""
+
+    cell: Cell
+    dataset: Dataset
+    model: Model
+    front_end: FrontEnd
+    recipe: Recipe
+    parent: Cell | None
+    released: Released | None = None
+    members: tuple[Cell, ...] = ()
+
+    @cached_property
+    def resolved(self) -> dict[str, Any]:
+        """JSON-like form, hashed for the run's identity. Paths are left out: data has a digest."""
+        model = self.model.model_dump(mode="json", exclude={"title", "arguments_on"})
+        elsewhere = {"title", "root", "source", "fetch", "seeds", "front_ends"}
+        return {
+            "cell": asdict(self.cell),
+            "dataset": self.dataset.model_dump(mode="json", exclude=elsewhere),
+            "model": model,
+            "front_end": self.front_end.model_dump(mode="json"),
+            "recipe": self.recipe.model_dump(
+                mode="json", include={"test_shifts"} if self.released else None
+            ),
+            "parent": str(self.parent) if self.parent else None,
+            **({"released": self.released.values} if self.released else {}),
+            **({"members": list(map(str, self.members))} if self.members else {}),
+        }
+
+    @property
+    def digest(self) -> str:
+        """sha256 of `resolved`."""
+        return digest_of(self.resolved)
+
+
+def list_cells(config: Config) -> list[Cell]:
+    """Every run of the profile: all models on all data sets, then the ablations' variants."""
+    cells = [
+        Cell(dataset, model, BASE, _fold(config, dataset, seed), seed)
+        for dataset in config.datasets
+        for model in config.models
+        for seed in config.seeds_on(dataset)
+    ]
+    cells += [
+        Cell(dataset, model, variant.name, _fold(config, dataset, seed), seed)
+        for study in config.ablations.values()
+        for dataset in study.datasets
+        for model in study.models
+        for variant in study.variants()
+        for seed in study.seeds or config.seeds_on(dataset)
+    ]
+    return list(dict.fromkeys(cells))
+
+
+def target_cells(config: Config, name: str) -> list[Cell]:
+    """The runs of one target of the profile."""
+    target = config.targets[name]
+    return [
+        cell
+        for cell in list_cells(config)
+        if cell.dataset in target.datasets
+        and (target.variants is None or cell.variant in target.variants)
+    ]
+
+
+def _fold(config: Config, dataset: str, seed: int) -> int:
+    folds = config.datasets[dataset].folds
+    return seed % folds if folds else -1
+
+
+def find_cell(config: Config, name: str) -> Cell:
+    """The cell with this name.
+
+    Raises:
+        UserError: no such cell; the message lists the nearest names.
+    """
+    cells = {str(cell): cell for cell in list_cells(config)}
+    if name in cells:
+        return cells[name]
+    close = difflib.get_close_matches(name, cells, n=3, cutoff=0.3)
+    raise UserError(f"no run '{name}' in profile '{config.profile}'; nearest: {', '.join(close)}")
+
+
+def released_cells(config: Config) -> list[Cell]:
+    """The released checkpoints of the profile, each as the run that evaluates it.
+
+    Raises:
+        UserError: an entry that the registry lacks, that was not made for the data set, or whose
+            architecture is none of the profile's.
+    """
+    cells = []
+    for dataset, names in config.released.items():
+        loader = config.datasets[dataset].loader
+        for name in names:
+            entry = find_released(name)
+            if loader not in entry.evaluates:
+                suited = ", ".join(entry.evaluates)
+                raise UserError(f"released.{dataset}: '{name}' is for {suited}, not {loader}")
+            models = [k for k, m in config.models.items() if m.architecture == entry.architecture]
+            if not models:
+                raise UserError(
+                    f"released.{dataset}: '{name}' needs a model of architecture "
+                    f"{entry.architecture} under models"
+                )
+            fold = -1 if entry.fold is None else entry.fold
+            cells.append(Cell(dataset, models[0], f"{RELEASED}{name}", fold, config.seeds[0]))
+    return cells
+
+
+def _released_plan(config: Config, cell: Cell) -> Plan:
+    """The plan of a released checkpoint: the profile's data, what the checkpoint was made with."""
+    entry = find_released(cell.variant.removeprefix(RELEASED))
+    dataset, model = config.datasets[cell.dataset], config.models[cell.model]
+    stored = entry.front_end.model_dump(exclude=ON_READING)
+    names = [
+        name
+        for name, front_end in dataset.front_ends.items()
+        if front_end.model_dump(exclude=ON_READING) == stored
+    ]
+    if not names:
+        raise UserError(
+            f"{cell}: was trained on other features than datasets.{cell.dataset}.front_ends has; "
+            f"add {entry.front_end.model_dump(exclude_defaults=True)}"
+        )
+    return Plan(
+        cell=cell,
+        dataset=dataset.model_copy(update={"loss": entry.loss}),
+        model=model.model_copy(update={"arguments": entry.arguments, "front_end": names[0]}),
+        front_end=entry.front_end,
+        recipe=config.recipe(cell.model, cell.dataset),
+        parent=None,
+        released=entry,
+    )
+
+
+def ensemble_cells(config: Config, name: str) -> tuple[Cell, tuple[Cell, ...]]:
+    """An ensemble of the profile as a run, and its members.
+
+    Raises:
+        UserError: fewer than two members, or a member that the profile lacks.
+    """
+    chosen = config.ensembles[name]
+    ours = (chosen.dataset, chosen.model)
+    if chosen.released:
+        variants = {f"{RELEASED}{entry}" for entry in chosen.released}
+        listed = released_cells(config)
+    else:
+        variants, listed = {chosen.variant}, list_cells(config)
+    members = [c for c in listed if (c.dataset, c.model) == ours and c.variant in variants]
+    found = {member.variant for member in members}
+    if len(members) < 2 or found != variants:
+        raise UserError(
+            f"ensembles.{name}: needs two runs or more of {'/'.join(ours)}, "
+            f"each of {', '.join(sorted(variants))}; the profile has {len(members)}"
+        )
+    first = members[0]
+    return dataclasses.replace(first, variant=f"{ENSEMBLE}{name}"), tuple(members)
+
+
+def plan(config: Config, cell: Cell) -> Plan:
+    """Resolve a cell: its data set, model with changed arguments, front end, recipe and parent."""
+    if cell.variant.startswith(RELEASED):
+        return _released_plan(config, cell)
+    if cell.variant.startswith(ENSEMBLE):
+        _, members = ensemble_cells(config, cell.variant.removeprefix(ENSEMBLE))
+        return dataclasses.replace(
+            plan(config, members[0]), cell=cell, parent=None, members=members
+        )
+    dataset = config.datasets[cell.dataset]
+    model = config.models[cell.model]
+    variants = config.variants(cell.model, cell.dataset)
+    known(cell.variant, variants, f"{cell}: variant")
+    change = variants[cell.variant]
+    arguments = {**model.arguments, **model.arguments_on.get(cell.dataset, {}), **change.model}
+    model = model.model_copy(update={"arguments": arguments})
+    recipe = config.recipe(cell.model, cell.dataset, change.recipe)
+    return Plan(
+        cell=cell,
+        dataset=dataset,
+        model=model,
+        front_end=dataset.front_ends[model.front_end],
+        recipe=recipe,
+        parent=_parent(config, cell, recipe),
+    )
+
+
+def _parent(config: Config, cell: Cell, recipe: Recipe) -> Cell | None:
+    """The run whose weights this one starts from: same model and seed on another data set.
+
+    A data set with fewer seeds lends its runs in turn.
+    """
+    if not recipe.init.startswith(INIT_RUN):
+        return None
+    source, _, variant = recipe.init.removeprefix(INIT_RUN).partition("/")
+    if source not in config.datasets:
+        raise UserError(f"{cell}: recipe init '{recipe.init}' names no data set of the config")
+    if source == cell.dataset:
+        raise UserError(f"{cell}: recipe init '{recipe.init}' starts from its own data set")
+    seeds = config.seeds_on(source)
+    seed = cell.seed if cell.seed in seeds else seeds[cell.seed % len(seeds)]
+    parent = Cell(source, cell.model, variant or BASE, _fold(config, source, seed), seed)
+    if variant and parent not in list_cells(config):
+        raise UserError(f"{cell}: recipe init '{recipe.init}' names no run: no {parent}")
+    return parent
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a profile keeps things; `work` may be deleted at any time, `results` is the outcome."""
+
+    work: Path
+    results: Path
+    report: Path
+
+    @classmethod
+    def of(cls, config: Config) -> Layout:
+        """The layout of a profile."""
+        paths = config.paths
+        return cls(Path(paths.work), Path(paths.results), Path(paths.report))
+
+    def fetched(self, name: str) -> Path:
+        """File that says what was fetched of a data set."""
+        return self.work / "fetched" / f"{name}.json"
+
+    def corpus(self, dataset: str) -> Path:
+        """Folder of a corpus table (clips.parquet, events.tsv, corpus.json)."""
+        return self.work / "corpora" / dataset
+
+    def features(self, dataset: str, front_end: str) -> Path:
+        """Folder of a feature store."""
+        return self.work / "features" / dataset / front_end
+
+    def run(self, cell: Cell) -> Path:
+        """Folder of a run's results."""
+        return self.results / "runs" / str(cell)
+
+    def state(self, identity: str) -> Path:
+        """Folder of a run's training state, keyed by the run's identity."""
+        return self.work / "state" / identity[:16]
+
+    def records(self, config: Config) -> Iterator[Path]:
+        """The record of every cell of the profile."""
+        return (self.run(cell) / "record.json" for cell in list_cells(config))
+
+
+def feature_sets(config: Config) -> list[tuple[str, str]]:
+    """The (dataset, front end) pairs that some model needs, in config order."""
+    names = dict.fromkeys(model.front_end for model in config.models.values())
+    return [(dataset, name) for dataset in config.datasets for name in names]

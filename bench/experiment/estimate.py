@@ -1,0 +1,282 @@
+"""Hours and bytes ahead: from what finished runs cost here, else from stated rough rates."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from bench.experiment.cells import Cell, Layout, Plan, list_cells, plan
+from bench.experiment.config import Config, FrontEnd
+from bench.experiment.jobs import Job
+from bench.experiment.wanted import fetched_here
+from bench.files import UserError, read_json
+from bench.process import slots
+from bench.sources.registry import find_entry
+
+# Before a first run has finished. Full size: training on one V100, from published GPU hours
+# (HTS-AT 80 h for 30 epochs of AudioSet, AST 192 h for 5 epochs, PANN 72 h for 19.2M clips).
+FULL_SIZE_SECONDS_PER_CLIP = {"htsat": 0.005, "ast": 0.07, "pann": 0.0135}
+FULL_SIZE_VALUES = {"htsat": 1001 * 64, "ast": 1024 * 128, "pann": 1001 * 64}  # of such a clip
+# Presets: one CPU core, per clip and 1000 feature values of the clip.
+PRESET_SECONDS_PER_KILOVALUE = {"htsat": 2.0e-3, "ast": 1.0e-3, "pann": 0.7e-3}
+PARAMETERS = {"htsat": 31e6, "ast": 87e6, "pann": 81e6}
+PRESET_PARAMETERS = 1e6
+STARTED = {  # seconds that a job of the stage takes besides its work on clips
+    "embed": 60.0,
+    "corpus": 3.0,
+    "featurize": 4.0,
+    "train": 6.0,
+    "evaluate": 4.0,
+    "cost": 40.0,
+    "rescore": 5.0,
+    "track": 20.0,
+    "report": 20.0,
+}
+FETCH_RATE = 20e6  # bytes a second
+TRAINING_SHARE = 0.7  # of a corpus' clips, before its splits are known
+EMBEDDED_CLIPS = 1000  # of each embedded corpus, before it is built
+EMBEDDED_BYTES = 500e6  # of all embedded corpora, cached downloads included
+AUDIO_SPEED = 300.0  # seconds of audio that one core turns into features in a second
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a finished training tells: seconds per clip seen, clips per epoch, parameters."""
+
+    seconds_per_clip: float
+    clips_per_epoch: int
+    parameters: int
+
+    @classmethod
+    def read(cls, path: Path) -> Finished | None:
+        """Of a training.json; None where there is none, or one that does not tell."""
+        try:
+            training = read_json(path)
+            cost = training["cost"]
+            return cls(
+                seconds_per_clip=cost["train_seconds"] / cost["clips_seen"],
+                clips_per_epoch=training["splits"]["train"],
+                parameters=training["parameters"],
+            )
+        except (UserError, KeyError, TypeError, ZeroDivisionError):
+            return None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What is known of a profile's clips and of its finished runs."""
+
+    settings: Config
+    clips: Mapping[str, int | None]
+    finished: Mapping[Cell, Finished]
+
+    @classmethod
+    def of(cls, settings: Config) -> Estimate:
+        """Read corpora and finished runs from disk."""
+        layout = Layout.of(settings)
+        found = {
+            cell: Finished.read(layout.run(cell) / "training.json") for cell in list_cells(settings)
+        }
+        finished = {cell: run for cell, run in found.items() if run is not None}
+        clips = {name: _clips(settings, layout, name) for name in settings.datasets}
+        return cls(settings, clips, finished)
+
+    def seconds(self, job: Job) -> float | None:
+        """Seconds of one job on one core or GPU; None where nothing is known of its clips."""
+        if job.stage == "featurize":
+            dataset, name = job.name.split()
+            clips = self.clips[dataset]
+            front_end = self.settings.datasets[dataset].front_ends[name]
+            if clips is None:
+                return None
+            return STARTED["featurize"] + clips * front_end.seconds / AUDIO_SPEED
+        if job.stage == "fetch":
+            return sum(_source_parts(self.settings, job.name).values()) / FETCH_RATE
+        if job.stage == "train" and job.cell is not None:
+            return self.training_seconds(job.cell)
+        return STARTED[job.stage]
+
+    @property
+    def full_size(self) -> bool:
+        """Whether the networks are meant for GPUs."""
+        plans = (plan(self.settings, cell) for cell in list_cells(self.settings))
+        return any(not _is_preset(resolved) for resolved in plans)
+
+    def training_seconds(self, cell: Cell) -> float | None:
+        """Seconds of one training; None where its number of clips is unknown."""
+        resolved = plan(self.settings, cell)
+        if resolved.model.architecture == "linear":
+            return STARTED["train"]
+        seen = self._clips_seen(resolved)
+        if seen is None:
+            return None
+        return STARTED["train"] + seen * self._seconds_per_clip(resolved)
+
+    def studies(self) -> Iterator[tuple[str, int, float]]:
+        """Of each ablation study: its runs besides the base ones, and the seconds of the trainings
+        that are still ahead (0 where their clips are unknown)."""
+        cells = list_cells(self.settings)
+        for name, study in self.settings.ablations.items():
+            names = {variant.name for variant in study.variants()}
+            own = [
+                cell
+                for cell in cells
+                if cell.variant in names
+                and cell.model in study.models
+                and cell.dataset in study.datasets
+            ]
+            todo = [cell for cell in own if cell not in self.finished]
+            yield name, len(own), sum(self.training_seconds(cell) or 0.0 for cell in todo)
+
+    @cached_property
+    def urgency(self) -> dict[str, float]:
+        """Seconds from a training's start to the end of the longest chain that begins with it."""
+        cells = list_cells(self.settings)
+        waiting: dict[Cell | None, list[Cell]] = {}
+        for cell in cells:
+            waiting.setdefault(plan(self.settings, cell).parent, []).append(cell)
+
+        def chain(cell: Cell) -> float:
+            own = self.training_seconds(cell) or 0.0
+            return own + max(map(chain, waiting.get(cell, [])), default=0.0)
+
+        return {str(cell): chain(cell) for cell in cells}
+
+    def data_urgency(self, dataset: str, front_end: str | None = None) -> float:
+        """The greatest urgency of the trainings that read this data set (and front end)."""
+        return max(
+            self.urgency[str(cell)]
+            for cell in list_cells(self.settings)
+            if cell.dataset == dataset
+            and front_end in (None, self.settings.models[cell.model].front_end)
+        )
+
+    def _clips_seen(self, resolved: Plan) -> float | None:
+        known = [
+            run.clips_per_epoch
+            for cell, run in self.finished.items()
+            if cell.dataset == resolved.cell.dataset
+        ]
+        total = self.clips[resolved.cell.dataset]
+        if known:
+            per_epoch = sum(known) / len(known)
+        elif total is not None:
+            dataset = resolved.cell.dataset
+            per_epoch = _listed_for_training(self.settings, dataset) or TRAINING_SHARE * total
+        else:
+            return None
+        return per_epoch * resolved.recipe.epochs
+
+    def _seconds_per_clip(self, resolved: Plan) -> float:
+        """Of finished runs of this model: on the same data set, else on any, scaled by size."""
+        cell, size = resolved.cell, _values(resolved.front_end)
+        same_dataset, same_model = [], []
+        for other, run in self.finished.items():
+            if other.model == cell.model:
+                scale = size / _values(plan(self.settings, other).front_end)
+                same_model.append(scale * run.seconds_per_clip)
+                if other.dataset == cell.dataset:
+                    same_dataset.append(run.seconds_per_clip)
+        for rates in (same_dataset, same_model):
+            if rates:
+                return sum(rates) / len(rates)
+        architecture = resolved.model.architecture
+        if _is_preset(resolved):
+            return PRESET_SECONDS_PER_KILOVALUE.get(architecture, 1.0e-3) * size / 1000
+        return FULL_SIZE_SECONDS_PER_CLIP[architecture] * size / FULL_SIZE_VALUES[architecture]
+
+    def disk_ahead(self, jobs: Iterable[Job]) -> dict[str, float]:
+        """Bytes that these jobs still write below each folder, by the folder's key in the config.
+
+        What is fetched counts under "fetched NAME"; data sets may share a folder.
+        """
+        settings, ahead = self.settings, {"paths.work": 0.0, "paths.results": 0.0}
+        weights, fetched = [0.0], set()
+        for job in (job for job in jobs if not job.done):
+            if job.stage == "fetch":
+                folder = fetched_here(settings)[job.name].folder
+                parts = _source_parts(settings, job.name)
+                new = {part: size for part, size in parts.items() if (folder, part) not in fetched}
+                fetched |= {(folder, part) for part in new}
+                ahead[f"fetched {job.name}"] = sum(new.values())
+            elif job.stage == "embed":
+                ahead["embedded.root"] = EMBEDDED_BYTES
+            elif job.stage == "featurize":
+                dataset, name = job.name.split()
+                front_end = settings.datasets[dataset].front_ends[name]
+                ahead["paths.work"] += 2.0 * (self.clips[dataset] or 0) * _values(front_end)
+            elif job.stage == "train" and job.cell is not None:
+                weights.append(4.0 * self._parameters(plan(settings, job.cell)))
+            elif job.stage == "report":
+                ahead["paths.report"] = 10e6
+        running = 8 * max(weights)  # Adam's moments, best and averaged weights, twice
+        ahead["paths.work"] += workers() * running
+        ahead["paths.results"] += sum(weights) + 1e6 * (len(weights) - 1)
+        return ahead
+
+    def _parameters(self, resolved: Plan) -> float:
+        for cell, run in self.finished.items():
+            if cell.model == resolved.cell.model:
+                return run.parameters
+        if _is_preset(resolved):
+            return PRESET_PARAMETERS
+        return PARAMETERS[resolved.model.architecture]
+
+
+def wall_seconds(jobs: Iterable[tuple[Job, float | None]]) -> float:
+    """Seconds on this machine: runs share its cores or GPUs; the cost stage takes it whole."""
+    shared = whole = 0.0
+    for job, seconds in jobs:
+        if job.stage == "cost":
+            whole += seconds or 0.0
+        else:
+            shared += seconds or 0.0
+    return whole + shared / workers()
+
+
+def workers() -> int:
+    """How many runs are at work side by side: one per GPU, else one per core."""
+    return len(slots.devices()) or len(os.sched_getaffinity(0))
+
+
+def _clips(settings: Config, layout: Layout, dataset: str) -> int | None:
+    try:
+        return int(read_json(layout.corpus(dataset) / "corpus.json")["coverage"]["found"])
+    except (UserError, KeyError, TypeError):
+        if settings.embedded is not None:
+            return EMBEDDED_CLIPS
+        chosen = settings.datasets[dataset]
+        if chosen.source is None:
+            return None
+        parts = find_entry(chosen.source).wanted(chosen.options)
+        return sum(part.clips for part in parts.values())
+
+
+def _listed_for_training(settings: Config, dataset: str) -> int | None:
+    """Clips of the training lists as the registry states them; None where it does not."""
+    chosen = settings.datasets[dataset]
+    if chosen.source is None:
+        return None
+    entry = find_entry(chosen.source)
+    optional = {part for parts in entry.training.values() for part in parts} or {"train"}
+    read = entry.wanted(chosen.options).items()
+    return sum(part.clips for name, part in read if name in optional) or None
+
+
+def _source_parts(settings: Config, name: str) -> dict[str, float]:
+    """Bytes on disk by part of what is fetched under this name."""
+    wanted = fetched_here(settings)[name]
+    parts = find_entry(wanted.entry).wanted(wanted.options)
+    return {part: 1e9 * facts.gigabytes for part, facts in parts.items()}
+
+
+def _values(front_end: FrontEnd) -> int:
+    return front_end.frames * front_end.mels
+
+
+def _is_preset(resolved: Plan) -> bool:
+    preset = resolved.model.arguments.get("preset", "paper")
+    return preset != "paper" or resolved.model.architecture not in PARAMETERS

@@ -1,0 +1,37 @@
+"""`python -m bench schema`: the JSON schema of the config, for editors and for Snakemake."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from bench.code_digest import ROOT
+from bench.experiment.config import Config
+from bench.files import write_text
+
+PATH = ROOT / "workflow" / "schemas" / "config.schema.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("--output", default=PATH, help="file to write (default: %(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Entry of the verb."""
+    write_text(args.output, text())
+    return 0
+
+
+def text() -> str:
+    """The schema file's content."""
+    return json.dumps(schema(), indent=2, sort_keys=True) + "\n"
+
+
+def schema() -> dict[str, Any]:
+    """JSON schema (2020-12) of a profile whose `extends` has been merged."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Config.model_json_schema(),
+    }

@@ -1,0 +1,148 @@
+"""What makes a finished job run again, besides its input files: digests of values, code and pins.
+
+Snakemake compares these dictionaries with those of the last execution. A comment changes none of
+them; an edit of one model's code changes those of that model's trainings; a recipe value changes
+those of its own cells.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from bench.code_digest import ROOT, loader_stage_digest, model_stage_digest, stage_digest
+from bench.experiment.cells import (
+    ON_READING,
+    Plan,
+    ensemble_cells,
+    list_cells,
+    plan,
+    released_cells,
+)
+from bench.experiment.config import Config
+from bench.experiment.released import file_of
+from bench.experiment.wanted import fetched_here
+from bench.files import digest_file, digest_of
+from bench.provenance import environment
+from bench.sources.registry import find_entry
+
+DATA_FILES = {"embed": "bench/corpora", "report": "reports"}
+
+
+class Triggers:
+    """Digests of every job of a profile."""
+
+    def __init__(self, settings: Config) -> None:
+        self.settings = settings
+
+    @cached_property
+    def plans(self) -> dict[str, Plan]:
+        """Every run of the profile by its name."""
+        return {str(cell): plan(self.settings, cell) for cell in list_cells(self.settings)}
+
+    def fetch(self, name: str) -> dict[str, str]:
+        """Of one fetch: what is asked for. Other code does not fetch again what is verified."""
+        wanted = fetched_here(self.settings)[name]
+        entry = find_entry(wanted.entry).model_dump(mode="json")
+        value = digest_of([entry, str(wanted.folder), wanted.options, wanted.ways])
+        return {"config": value[:16]}
+
+    def embed(self) -> dict[str, str]:
+        """Of the embedded corpora."""
+        embedded = self.settings.embedded
+        if embedded is None:
+            return {}
+        values = embedded.model_dump(mode="json", exclude={"cache"})
+        bank = ["bench.corpora.recordings"] if embedded.bank == "recordings" else []
+        return _digests("embed", values, stage_digest("embed", *bank))
+
+    def corpus(self, dataset: str) -> dict[str, str]:
+        """Of one corpus table: what its loader is told."""
+        chosen = self.settings.datasets[dataset]
+        values = [chosen.loader, chosen.root, chosen.options, self.settings.data_kind]
+        return _digests("corpus", values, loader_stage_digest(chosen.loader))
+
+    def featurize(self, dataset: str, front_end: str) -> dict[str, str]:
+        """Of one feature store: what changes the stored values."""
+        chosen = self.settings.datasets[dataset].front_ends[front_end]
+        return _digests("featurize", chosen.model_dump(mode="json", exclude=ON_READING))
+
+    def train(self, cell: str) -> dict[str, str]:
+        """Of one training."""
+        chosen = self.plans[cell]
+        code = model_stage_digest("train", chosen.model.architecture)
+        return _digests("train", chosen.resolved, code)
+
+    @cached_property
+    def released_plans(self) -> dict[str, Plan]:
+        """Every evaluation of a released checkpoint by its name."""
+        return {str(cell): plan(self.settings, cell) for cell in released_cells(self.settings)}
+
+    def obtainable(self, cell: str) -> bool:
+        """Whether a run needs no released file, or one that is here or can be fetched."""
+        if cell not in self.released_plans:
+            return True
+        entry = self.released_plans[cell].released
+        assert entry is not None
+        folder = Path(self.settings.paths.checkpoints)
+        return bool(entry.urls) or file_of(entry, folder) is not None
+
+    def released(self, cell: str) -> dict[str, str]:
+        """Of one evaluation of a released checkpoint."""
+        chosen = self.released_plans[cell]
+        code = model_stage_digest("released", chosen.model.architecture)
+        located = self.settings.localization.model_dump(mode="json")
+        return _digests("released", [chosen.resolved, located], code)
+
+    def ensemble(self, name: str) -> dict[str, str]:
+        """Of one ensemble's record."""
+        cell, _ = ensemble_cells(self.settings, name)
+        located = self.settings.localization.model_dump(mode="json")
+        return _digests("ensemble", [plan(self.settings, cell).resolved, located])
+
+    def evaluate(self, cell: str) -> dict[str, str]:
+        """Of one record."""
+        chosen = self.plans[cell]
+        located = self.settings.localization if chosen.dataset.localize else None
+        choice = located.model_dump(mode="json") if located else None
+        names = [self.settings.profile, self.settings.data_kind]
+        return _digests("evaluate", [chosen.resolved, choice, names])
+
+    def cost(self, model: str) -> dict[str, str]:
+        """Of one cost measurement."""
+        cost = self.settings.cost
+        values = cost.model_dump(mode="json", exclude={"models"})
+        code = model_stage_digest("cost", cost.models[model]["architecture"])
+        return _digests("cost", [values, cost.models[model]], code)
+
+    def rescore(self) -> dict[str, str]:
+        """Of the scores of published predictions."""
+        wanted = self.settings.rescore
+        return _digests("rescore", wanted and wanted.model_dump(mode="json"))
+
+    def track(self) -> dict[str, str]:
+        """Of the MLflow store."""
+        return _digests("track", None)
+
+    def report(self) -> dict[str, str]:
+        """Of the report: it shows the whole profile."""
+        return _digests("report", self.settings.model_dump(mode="json"))
+
+
+def _digests(stage: str, values: Any, code: str | None = None) -> dict[str, str]:
+    digests = {
+        "config": digest_of(values),
+        "code": code or stage_digest(stage),
+        "pins": environment()["pins_sha256"],
+    }
+    if stage in DATA_FILES:
+        digests["files"] = _files_digest(ROOT / DATA_FILES[stage])
+    return {name: digest[:16] for name, digest in digests.items()}
+
+
+def _files_digest(folder: Path) -> str:
+    """Digest of what stands beside the code and is not code: templates, published values."""
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    kept = [p for p in paths if p.suffix not in (".py", ".pyc") and "out" not in p.parts]
+    return digest_of({str(path.relative_to(ROOT)): digest_file(path) for path in sorted(kept)})

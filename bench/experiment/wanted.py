@@ -1,0 +1,35 @@
+"""What a profile fetches before anything else can run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from bench.experiment.config import Config
+
+RECORDINGS = "recordings"
+
+
+class Wanted(NamedTuple):
+    """What one call fetches: an entry of the registry, into a folder, for a loader's options."""
+
+    entry: str
+    loader: str
+    folder: Path
+    options: dict[str, Any]
+    ways: tuple[str, ...]
+
+
+def fetched_here(settings: Config) -> dict[str, Wanted]:
+    """What the profile fetches, by name: data sets with a source, and the bank of recordings."""
+    wanted = {
+        name: Wanted(
+            dataset.source, dataset.loader, Path(dataset.root), dataset.options, dataset.fetch
+        )
+        for name, dataset in settings.datasets.items()
+        if dataset.source is not None
+    }
+    embedded = settings.embedded
+    if embedded is not None and embedded.bank == RECORDINGS:
+        wanted[RECORDINGS] = Wanted(RECORDINGS, "", Path(embedded.cache), {}, ())
+    return wanted

@@ -1,0 +1,82 @@
+"""What must be known of weights to use them: written into every model.pt beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bench.experiment.cells import Plan
+from bench.experiment.config import FrontEnd
+from bench.experiment.released import Released
+from bench.strict import parse
+
+
+@dataclass(frozen=True)
+class Card:
+    """How to rebuild a model, feed it, and read its outputs.
+
+    Attributes:
+        name: the run or the released checkpoint.
+        loss: "bce": outputs are sigmoid, several labels; "ce": softmax, one label.
+        scale: (mean, standard deviation) of the training features, where the front end normalises.
+    """
+
+    name: str
+    architecture: str
+    arguments: Mapping[str, Any]
+    front_end: FrontEnd
+    classes: tuple[str, ...]
+    loss: str
+    scale: tuple[float, float] | None
+
+    @classmethod
+    def of_run(
+        cls, plan: Plan, classes: tuple[str, ...], scale: tuple[float, float] | None
+    ) -> Card:
+        """The card of a run."""
+        return cls(
+            str(plan.cell),
+            plan.model.architecture,
+            plan.model.arguments,
+            plan.front_end,
+            classes,
+            plan.dataset.loss,
+            scale,
+        )
+
+    @classmethod
+    def of_released(cls, name: str, entry: Released) -> Card:
+        """The card of a released checkpoint."""
+        return cls(
+            name,
+            entry.architecture,
+            entry.arguments,
+            entry.front_end,
+            entry.class_names(),
+            entry.loss,
+            entry.scale,
+        )
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain containers, which `torch.load(weights_only=True)` reads."""
+        return {
+            **asdict(self),
+            "arguments": dict(self.arguments),
+            "front_end": self.front_end.model_dump(mode="json"),
+            "classes": list(self.classes),
+            "scale": None if self.scale is None else [float(value) for value in self.scale],
+        }
+
+    @classmethod
+    def from_plain(cls, values: Mapping[str, Any]) -> Card:
+        """What `to_plain` made; raises KeyError, TypeError or UserError for anything else."""
+        scale = values["scale"]
+        return cls(
+            **{
+                **values,
+                "front_end": parse(FrontEnd, values["front_end"], "front_end"),
+                "classes": tuple(values["classes"]),
+                "scale": None if scale is None else (scale[0], scale[1]),
+            }
+        )

@@ -1,0 +1,155 @@
+"""From a plan to a model: the one place where training meets architectures, by name and late."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import registry
+from bench.experiment import released
+from bench.experiment.cells import Plan
+from bench.experiment.config import FrontEnd
+from bench.files import UserError, write_tensors
+from bench.models.card import Card
+
+if TYPE_CHECKING:
+    import torch
+
+    from modelkit.checkpoint import KeyReport
+
+
+def build(plan: Plan, classes: int) -> torch.nn.Module:
+    """The model of a plan, with random weights from torch's global generator.
+
+    It maps features (B, T, F) to a `modelkit.output.ModelOutput` with `classes` logits.
+
+    Raises:
+        UserError: an argument is unknown to the model or does not fit the front end.
+    """
+    model = plan.model
+    try:
+        return construct(model.architecture, model.arguments, plan.front_end, classes)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{plan.cell}: models.{plan.cell.model}.arguments: {error}") from error
+
+
+def construct(
+    architecture: str, arguments: Mapping[str, Any], front_end: FrontEnd, classes: int
+) -> torch.nn.Module:
+    """A model for features of this front end; raises TypeError or ValueError for bad arguments."""
+    constructor = registry.find(architecture, registry.ARCHITECTURES)
+    sizes = {"frames": front_end.frames, "mels": front_end.mels, "seconds": front_end.seconds}
+    return constructor(classes, **sizes, **arguments)
+
+
+def save_run(model: torch.nn.Module, card: Card, path: Path) -> None:
+    """Write a run's weights and what must be known to use them, atomically."""
+    weights = {name: value.cpu() for name, value in model.state_dict().items()}
+    write_tensors(path, {"state_dict": weights, "card": card.to_plain()})
+
+
+def open_checkpoint(path: Path, entry_name: str | None = None) -> tuple[torch.nn.Module, Card]:
+    """The model and card of a run's model.pt or of a file that its authors released.
+
+    Args:
+        entry_name: which entry of the registry the file is; None: told by its name.
+
+    Raises:
+        UserError: no such file, not a checkpoint, a file that nobody knows, or one whose entries
+            do not fit its model.
+    """
+    from modelkit.checkpoint import CheckpointError
+
+    entry = released.find(entry_name) if entry_name else released.recognise(path)
+    try:
+        if entry is not None:
+            card = Card.of_released(entry_name or path.name, entry)
+            return open_released(card, path), card
+        return _open_run(path)
+    except (CheckpointError, FileNotFoundError) as error:
+        raise UserError(str(error)) from error
+
+
+def open_released(card: Card, path: Path) -> torch.nn.Module:
+    """A model with the weights of a released file; raises what `load_official` raises."""
+    model = construct(card.architecture, card.arguments, card.front_end, len(card.classes))
+    rate = {"sample_rate": card.front_end.sample_rate} if card.architecture == "htsat" else {}
+    model.load_official(path, **rate)  # type: ignore[operator]
+    return model
+
+
+def _open_run(path: Path) -> tuple[torch.nn.Module, Card]:
+    from modelkit.checkpoint import load_checked, read_checkpoint
+
+    content = read_checkpoint(path)
+    if not isinstance(content, Mapping) or not {"card", "state_dict"} <= set(content):
+        raise UserError(
+            f"{path}: neither a run's model.pt nor named like a released checkpoint; give it a "
+            f"released file's name, or say which one it is with --as "
+            f"({', '.join(released.read_registry())})"
+        )
+    try:
+        card = Card.from_plain(content["card"])
+        model = construct(card.architecture, card.arguments, card.front_end, len(card.classes))
+    except (KeyError, TypeError, ValueError, UserError) as error:
+        raise UserError(
+            f"{path}: written by another version of this software ({error}); train again"
+        ) from error
+    load_checked(model, content["state_dict"], source=path)
+    return model, card
+
+
+def live_parameters(model: torch.nn.Module) -> int:
+    """Trainable parameters."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def start_from_run(model: torch.nn.Module, weights: Path) -> list[str]:
+    """Copy the weights of another run of the same architecture, all but the classifier.
+
+    Returns the names left at their random start: tensors whose shape depends on the number of
+    classes. A model with `adapt_state` first fits what its arguments reshape (HTS-AT's relative
+    position tables).
+
+    Raises:
+        UserError: the file is missing or holds another architecture's tensors.
+    """
+    from modelkit.checkpoint import CheckpointError, read_state_dict
+
+    try:
+        state = read_state_dict(weights, prefixes=())
+    except FileNotFoundError as error:
+        raise UserError(f"{weights}: no such file; train the run it belongs to first") from error
+    except CheckpointError as error:
+        raise UserError(f"{error}, or train the run it belongs to again") from error
+    adapt = getattr(model, "adapt_state", None)
+    if adapt is not None:
+        state = adapt(state)
+    own = model.state_dict()
+    foreign = sorted(set(state) ^ set(own))
+    if foreign:
+        raise UserError(f"{weights}: tensors of another model: {', '.join(foreign[:5])}")
+    fresh = [name for name in own if own[name].shape != state[name].shape]
+    model.load_state_dict({**own, **{n: state[n] for n in own if n not in fresh}})
+    return fresh
+
+
+def start_from_file(model: torch.nn.Module, init: str) -> KeyReport:
+    """Start from official:FILE (all but the classifier) or imagenet:FILE, see `Recipe.init`.
+
+    Returns what became of each entry of the file: of timm's Swin-T, some do not fit.
+
+    Raises:
+        UserError: the file is missing or not this model's, or the model has no image backbone.
+    """
+    from modelkit.checkpoint import CheckpointError
+
+    kind, _, path = init.partition(":")
+    load = getattr(model, f"load_{kind}", None)
+    if load is None:
+        raise UserError(f"init '{init}': {type(model).__name__} has no ImageNet weights")
+    try:
+        return load(path) if kind == "imagenet" else load(path, new_classes=True)
+    except (CheckpointError, FileNotFoundError) as error:
+        raise UserError(f"init '{init}': {error}") from error

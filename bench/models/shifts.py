@@ -1,0 +1,74 @@
+"""Test-time augmentation of HTS-AT's code: scores averaged over circular shifts of the waveform."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from torch import nn
+
+from bench.audio.decode import decode
+from bench.data.task import Task, assembled, audio_front_end
+from bench.models.scores import Scores
+from bench.models.scoring import score_clips
+from bench.models.windows import window_samples
+from bench.process.team import Team
+
+PUBLISHED_SHIFTS = (0, 100, 300, 600, 1000, 1500, 2100, 2800, 3600, 4500)
+"""Offsets in samples: steps of 100, 200, ... one after another (sed_model.py of HTS-AT)."""
+
+
+def score_shifted(
+    model: nn.Module,
+    task: Task,
+    rows: np.ndarray,
+    loss: str,
+    shifts: Sequence[int],
+    team: Team | None = None,
+) -> Scores:
+    """Mean clip scores over circular shifts to the left, in samples; none = the clips as they are.
+
+    Frame scores stay those of the clips as they are, as in the authors' DESED test.
+    """
+    scores = score_clips(model, task, rows, loss, team)
+    if not shifts:
+        return scores
+    clips = [
+        score_clips(model, _ShiftedTask.of(task, shift), rows, loss, team).clip_scores
+        if shift
+        else scores.clip_scores
+        for shift in shifts
+    ]
+    mean = np.stack(clips).astype(np.float64).mean(axis=0)
+    return replace(scores, clip_scores=mean.astype(np.float32))
+
+
+class _ShiftedTask(Task):
+    """A task whose features are computed from its shifted audio, not read."""
+
+    shift: int
+
+    @classmethod
+    def of(cls, task: Task, shift: int) -> _ShiftedTask:
+        shifted = cls(**vars(task))
+        object.__setattr__(shifted, "shift", shift)
+        return shifted
+
+    def features(self, rows: np.ndarray) -> np.ndarray:
+        """As `Task.features`, of the shifted clips, shorter ones padded before."""
+        front_end, clips = audio_front_end(self.front_end), self.corpus.clips
+        parts = []
+        for row in rows:
+            clip = clips.iloc[row]
+            samples = decode(
+                self.corpus.root / clip["path"],
+                front_end.sample_rate,
+                start_s=clip["start_s"],
+                duration_s=clip["duration_s"],
+            ).samples
+            if self.front_end.fill == "silence":
+                missing = window_samples(self.front_end) - len(samples)
+                samples = np.pad(samples, (0, max(0, missing)))
+            parts.append(front_end.features(np.roll(samples, -self.shift)))
+        return assembled(parts, self.front_end, front_end.silence, self.scale)

@@ -1,0 +1,1 @@
+"""What any process needs: locks, signals, GPU slots, memory, progress, other processes."""

@@ -1,0 +1,90 @@
+"""GPU slots: Snakemake counts GPUs but hands out no ids, so runs side by side claim them here."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.files import UserError
+from bench.process.locks import Lock
+
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+
+
+def devices() -> list[str]:
+    """Ids of the GPUs that this process may use: CUDA_VISIBLE_DEVICES, or all by their UUIDs."""
+    visible = os.environ.get(VISIBLE)
+    if visible is not None:
+        return [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
+    if not Path("/proc/driver/nvidia").exists():
+        return []
+    try:
+        listed = subprocess.run(
+            ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return listed.stdout.split()
+
+
+@contextmanager
+def gpu_slot(purpose: str = "a run", count: int = 1) -> Iterator[list[str]]:
+    """Hold `count` GPUs of this machine during the block and make only them visible.
+
+    Enter it before CUDA starts. It waits until enough are free; the kernel frees those of a process
+    that dies. Without any GPU it yields an empty list. Inside a Slurm job the GPUs are Slurm's to
+    hand out, and are taken as they are.
+
+    Raises:
+        UserError: the machine has GPUs, but fewer than `count`.
+    """
+    names = devices()
+    if names and len(names) < count:
+        raise UserError(f"{purpose} needs {count} GPUs, this machine shows {len(names)}")
+    if not names or "SLURM_JOB_ID" in os.environ:
+        yield names[:count]
+        return
+    held = _wait_for(names, count, purpose)
+    before = os.environ.get(VISIBLE)
+    os.environ[VISIBLE] = ",".join(held)
+    try:
+        yield list(held)
+    finally:
+        if before is None:
+            del os.environ[VISIBLE]
+        else:
+            os.environ[VISIBLE] = before
+        for lock in held.values():
+            lock.release()
+
+
+def _wait_for(names: list[str], count: int, purpose: str) -> dict[str, Lock]:
+    """Locks of the first `count` free GPUs; all or none are held, so that no two claims block."""
+    folder = Path(tempfile.gettempdir()) / f"bench-gpu-{os.getuid()}"
+    announced = False
+    while True:
+        held: dict[str, Lock] = {}
+        for name in names:
+            if len(held) == count:
+                return held
+            try:
+                held[name] = Lock(folder / f"{name}.lock", purpose).acquire(patience=0)
+            except UserError:
+                continue
+        if len(held) == count:
+            return held
+        for lock in held.values():
+            lock.release()
+        if not announced:
+            announced = True
+            print(f"{purpose} waits for {count} of {len(names)} GPUs", flush=True)
+        time.sleep(1.0)

@@ -1,0 +1,1 @@
+"""What things cost and how fast they are, beside installed peers."""

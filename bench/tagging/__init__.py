@@ -1,0 +1,1 @@
+"""What sounds in a person's own recording, and when."""

@@ -1,0 +1,293 @@
+"""`python -m bench track`: MLflow as a view of the records, rebuilt by one writer.
+
+One experiment per data set; one parent run per (model, variant) with its mean figures, pictures and
+the best seed's model, one nested run per fold and seed. A run is found again by its key and left
+alone while its digest is the same, so that calling this twice changes nothing. Training processes
+never write to the store: concurrent first writers corrupt a fresh SQLite file.
+
+The store is <results>/mlflow.db, or the server that MLFLOW_TRACKING_URI names; `--live` shows
+running trainings on that server (`bench.tracking.live`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sqlite3
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.code_digest import ROOT, stage_digest
+from bench.experiment import cells, config
+from bench.experiment.cells import Layout
+from bench.files import UserError, write_json
+from bench.tracking.views import Point, TrackedGroup, TrackedRecord
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from reports.drawing import Picture
+    from reports.results import Results
+
+KEY, DIGEST = "key", "record_sha256"
+SERVER = "MLFLOW_TRACKING_URI"
+NO_WAIT = "PRAGMA synchronous = OFF"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument(
+        "--live", action="store_true", help=f"show running trainings on the server of {SERVER}"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Entry of the verb."""
+    settings = config.load(args.config)
+    if args.live:
+        from bench.tracking.live import Follower, follow
+
+        if server() is None:
+            raise UserError(f"{SERVER} names no server; set it to http://HOST:PORT")
+        store = Store(settings)
+        follow(settings, Follower(store.client, store.experiment))
+    counts = sync(settings)
+    print(f"MLflow: {counts['written']} runs written, {counts['kept']} unchanged", flush=True)
+    return 0
+
+
+def server() -> str | None:
+    """The tracking server that the environment names."""
+    uri = os.environ.get(SERVER, "")
+    return uri if uri.startswith(("http://", "https://")) else None
+
+
+class Store:
+    """The profile's experiments, in its own database or on a server that profiles share."""
+
+    def __init__(self, settings: config.Config) -> None:
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+        os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+        from mlflow import MlflowClient
+
+        self.profile = settings.profile
+        results = Layout.of(settings).results
+        results.mkdir(parents=True, exist_ok=True)
+        self.folder = results.resolve()
+        self.uri = server() or f"sqlite:///{self.folder}/mlflow.db"
+        if server() is None:
+            _never_wait_for_the_disk()
+        self.client = MlflowClient(tracking_uri=self.uri)
+
+    def experiment(self, dataset: str) -> str:
+        """The id of a data set's experiment, made where it is missing."""
+        shared = server() is not None
+        name = f"{dataset} ({self.profile})" if shared else dataset
+        found = self.client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        place = None if shared else (self.folder / "mlartifacts" / dataset).as_uri()
+        return str(self.client.create_experiment(name, artifact_location=place))
+
+    def write_points(self, run_id: str, points: Sequence[Point]) -> None:
+        """Write curves and figures of a run that has none yet.
+
+        Into the profile's own database they go as rows, a hundred times faster than by MLflow's
+        calls, which look for each point's predecessors.
+        """
+        if server() is not None:
+            from mlflow.entities import Metric
+
+            for start in range(0, len(points), 900):  # a server takes at most 1000 a call
+                part = points[start : start + 900]
+                metrics = [Metric(name, value, at, step) for name, value, step, at in part]
+                self.client.log_batch(run_id, metrics=metrics)
+            return
+        rows = [(name, value, at, step, run_id) for name, value, step, at in points]
+        last = {row[0]: row for row in sorted(rows, key=lambda row: (row[3], row[2], row[1]))}
+        columns = "(key, value, timestamp, step, run_uuid, is_nan) VALUES (?, ?, ?, ?, ?, 0)"
+        with closing(sqlite3.connect(self.folder / "mlflow.db", timeout=60)) as database, database:
+            database.execute(NO_WAIT)
+            database.executemany(f"INSERT OR IGNORE INTO metrics {columns}", rows)
+            database.executemany(f"INSERT INTO latest_metrics {columns}", last.values())
+
+
+def _never_wait_for_the_disk() -> None:
+    """Let transactions go on while the disk writes: after a power cut, make the view anew."""
+    from sqlalchemy import Engine, event
+
+    @event.listens_for(Engine, "connect")
+    def _(connection: sqlite3.Connection, _: object) -> None:
+        connection.execute(NO_WAIT)
+
+
+def sync(settings: config.Config) -> dict[str, int]:
+    """Bring the store in line with the records; returns how many runs were written and kept.
+
+    Raises:
+        UserError: a record is missing.
+    """
+    from reports.results import load_results
+
+    store, layout, code = Store(settings), Layout.of(settings), stage_digest("track")
+    counts = {"written": 0, "kept": 0}
+    records: dict[str, str] = {}
+    results: Results | None = None
+    groups: dict[tuple[str, str, str], list[cells.Cell]] = defaultdict(list)
+    for cell in cells.list_cells(settings):
+        groups[cell.dataset, cell.model, cell.variant].append(cell)
+    for dataset, chosen in settings.datasets.items():
+        experiment = store.experiment(dataset)
+        existing = {run.data.tags.get(KEY): run for run in _runs(store.client, experiment)}
+        parents = [
+            TrackedGroup(
+                "/".join(key),
+                chosen.selection,
+                [TrackedRecord(settings, cell, layout.run(cell), code) for cell in members],
+            )
+            for key, members in groups.items()
+            if key[0] == dataset
+        ]
+        stale = [parent for parent in parents if not _stands(existing.get(parent.key), parent)]
+        if stale and results is None:
+            results = load_results(settings)
+        pictures = _pictures(results, dataset) if results and stale else {}
+        for parent in parents:
+            parent_id = _upsert(store, experiment, existing, parent, None, counts)
+            if parent in stale:
+                _log_pictures(store.client, parent_id, pictures.get(parent.key, []))
+                _log_model(store, parent_id, parent.best)
+                _seal(store.client, parent_id, parent)
+            for record in parent.records:
+                _upsert(store, experiment, existing, record, parent_id, counts)
+        own = {record.key: record.sha256 for parent in parents for record in parent.records}
+        records |= own
+        wanted = {parent.key for parent in parents} | set(own)
+        for key, old in existing.items():
+            if key not in wanted:
+                _delete(store.client, old)
+    write_json(layout.results / "mlflow.json", {"records": records})
+    return counts
+
+
+def _stands(old: Any, item: TrackedRecord | TrackedGroup, parent: str | None = None) -> bool:
+    """Whether a run of the store is what `item` would write."""
+    if old is None:
+        return False
+    tags = old.data.tags
+    return tags.get(DIGEST) == item.digest and tags.get("mlflow.parentRunId") == parent
+
+
+def _upsert(
+    store: Store,
+    experiment: str,
+    existing: Mapping[str, Any],
+    item: TrackedRecord | TrackedGroup,
+    parent: str | None,
+    counts: dict[str, int],
+) -> str:
+    """Write one run unless the same is there; a changed one is deleted and written anew."""
+    client, old = store.client, existing.get(item.key)
+    if old is not None:
+        if _stands(old, item, parent):
+            counts["kept"] += 1
+            return str(old.info.run_id)
+        _delete(client, old)
+    links = {"mlflow.parentRunId": parent} if parent else {}
+    created = client.create_run(
+        experiment, start_time=item.started, run_name=item.name, tags={KEY: item.key, **links}
+    )
+    run_id = str(created.info.run_id)
+    figures = [(name, value, 0, item.finished) for name, value in item.figures().items()]
+    store.write_points(run_id, [*item.curve(), *figures])
+    for path in item.artifacts():
+        client.log_artifact(run_id, str(path))
+    if isinstance(item, TrackedRecord):
+        _seal(client, run_id, item)
+    counts["written"] += 1
+    return run_id
+
+
+def _seal(client: MlflowClient, run_id: str, item: TrackedRecord | TrackedGroup) -> None:
+    """End a run. The digest comes last: a run cut short has none, and is written again."""
+    from mlflow.entities import Param, RunTag
+
+    client.set_terminated(run_id, "FINISHED", end_time=item.finished)
+    tags = [RunTag(*pair) for pair in {**item.tags(), DIGEST: item.digest}.items()]
+    parameters = [Param(*pair) for pair in item.parameters().items()]
+    client.log_batch(run_id, params=parameters[:100], tags=tags)
+
+
+def _delete(client: MlflowClient, run: Any) -> None:
+    """A run and its logged model."""
+    for output in run.outputs.model_outputs if run.outputs else ():
+        client.delete_logged_model(output.model_id)
+    client.delete_run(run.info.run_id)
+
+
+def _pictures(results: Results, dataset: str) -> dict[str, list[tuple[str, Picture]]]:
+    """Learning curves of a data set, and event maps of each of its models, by parent run."""
+    from reports.charts import learning_curves
+    from reports.soundscapes import gallery
+
+    found: dict[str, list[tuple[str, Picture]]] = defaultdict(list)
+    curves = learning_curves(results, dataset)
+    for group in results.base_groups(dataset):
+        if curves is not None:
+            found[group.name].append(("learning_curves", curves))
+    if results.config.datasets[dataset].localize:
+        for number, scene in enumerate(gallery(results, dataset)[0]):
+            for name, picture in zip(scene.groups, scene.pictures, strict=True):
+                found[name].append((f"event_map_{number}", picture))
+    return found
+
+
+def _log_pictures(client: MlflowClient, run_id: str, pictures: list[tuple[str, Picture]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        for name, picture in pictures:
+            path = Path(folder) / f"{name}.{picture.kind}"
+            path.write_bytes(picture.data)
+            client.log_artifact(run_id, str(path), "figures")
+
+
+def _log_model(store: Store, run_id: str, best: TrackedRecord) -> None:
+    """The best seed's checkpoint, with signature and input example; baselines have none."""
+    checkpoint = best.folder / "model.pt"
+    if not checkpoint.is_file() or best.values["resolved"]["model"]["architecture"] == "linear":
+        return
+    import mlflow
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    front_end = best.values["resolved"]["front_end"]
+    shape = (front_end["frames"], front_end["mels"])
+    kind = np.dtype(np.float32)
+    mlflow.set_tracking_uri(store.uri)
+    with mlflow.start_run(run_id=run_id):
+        mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(ROOT / "bench" / "tracking" / "served.py"),
+            artifacts={"checkpoint": str(checkpoint)},
+            signature=ModelSignature(
+                Schema([TensorSpec(kind, (-1, *shape))]),
+                Schema([TensorSpec(kind, (-1, len(best.values["classes"])))]),
+            ),
+            input_example=np.full((1, *shape), -60.0, np.float32),
+            pip_requirements=str(ROOT / "requirements.txt"),
+            metadata={"key": best.key, "identity": best.values["identity"]},
+        )
+
+
+def _runs(client: MlflowClient, experiment: str) -> Iterator[Any]:
+    token = None
+    while True:
+        page = client.search_runs([experiment], max_results=1000, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return

@@ -1,0 +1,167 @@
+"""Records as MLflow sees them: names, tags, parameters, figures, curves and files of its runs."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from bench.experiment.cells import Cell
+from bench.experiment.config import Config
+from bench.files import digest_file, digest_of, read_sealed
+
+ARTIFACTS = ("record.json", "metrics.jsonl", "events.tsv")
+NOT_A_CURVE = ("step", "seconds")
+Point = tuple[str, float, int, int]
+"""Name, value, step, time in ms."""
+
+
+def factors_of(settings: Config, cell: Cell) -> str:
+    """The ablation factors that a cell's variant changes, or "none"."""
+    for study in settings.ablations.values():
+        if cell.model not in study.models or cell.dataset not in study.datasets:
+            continue
+        for variant in study.variants():
+            if variant.name == cell.variant:
+                changed = (
+                    name
+                    for name, levels in study.factors.items()
+                    if any(level in levels for level in variant.levels)
+                )
+                return ", ".join(changed)
+    return "none"
+
+
+class TrackedRecord:
+    """One record as a run of MLflow; `digest` changes whenever the run has to be written anew."""
+
+    def __init__(self, settings: Config, cell: Cell, folder: Path, code: str) -> None:
+        self.folder = folder
+        self.values: dict[str, Any] = read_sealed(folder / "record.json")
+        self.sha256 = digest_file(folder / "record.json")
+        self.digest = digest_of([self.sha256, code])
+        self.factor = factors_of(settings, cell)
+        self.key: str = self.values["key"]
+        self.name = f"{cell.model} {cell.variant} " + self.key.rsplit("/", 1)[1]
+        self.started = _milliseconds(self.values["provenance"]["started"])
+        self.finished = _milliseconds(self.values["provenance"]["finished"])
+
+    def tags(self) -> dict[str, str]:
+        """What runs are filtered by."""
+        values = self.values
+        return {
+            **{name: str(value) for name, value in values["cell"].items()},
+            "factor": self.factor,
+            "level": "run",
+            "profile": values["profile"],
+            "data": values["data_kind"],
+            "identity": values["identity"],
+            "git_sha": str(values["provenance"]["git_sha"]),
+            "data_digest": values["digests"]["data"],
+            "device": values["provenance"]["device"],
+        }
+
+    def parameters(self) -> dict[str, str]:
+        """Model, recipe and front end, flattened."""
+        resolved = self.values["resolved"]
+        flat = dict(_flatten({k: resolved[k] for k in ("model", "recipe", "front_end")}))
+        return {name: value[:500] for name, value in flat.items()}
+
+    def figures(self) -> dict[str, float]:
+        """Final figures: test and validation metrics and costs."""
+        values = self.values
+        figures = {
+            f"{split}_{name}": metric["value"]
+            for split, metrics in values["metrics"].items()
+            for name, metric in metrics.items()
+        }
+        figures |= {f"cost_{name}": value for name, value in values["cost"].items()}
+        figures["parameters"] = values["parameters"]
+        return {name: float(value) for name, value in figures.items() if value is not None}
+
+    def curve(self) -> Iterator[Point]:
+        """Every point of the learning curve, then of load and memory while training."""
+        for point in _lines(self.folder / "metrics.jsonl"):
+            moment = self.started + int(1000 * point.get("seconds", 0.0))
+            for name, value in point.items():
+                if name not in NOT_A_CURVE:
+                    yield f"curve_{name}", float(value), int(point["step"]), moment
+        for number, sample in enumerate(_lines(self.folder / "system.jsonl")):
+            moment = self.started + int(1000 * sample["seconds"])
+            for name, value in sample.items():
+                if name != "seconds":
+                    yield f"system/{name}", float(value), number, moment
+
+    def artifacts(self) -> list[Path]:
+        """Files that the run shows."""
+        return [self.folder / name for name in ARTIFACTS if (self.folder / name).is_file()]
+
+
+class TrackedGroup:
+    """The parent run of a model and variant: mean and spread over its records.
+
+    `metric` is the data set's leading one: the record that is best in it gives the logged model.
+    """
+
+    def __init__(self, key: str, metric: str, records: list[TrackedRecord]) -> None:
+        self.key, self.records = key, records
+        self.name = " ".join(key.split("/")[1:])
+        self.digest = digest_of([record.digest for record in records])
+        self.started = min(record.started for record in records)
+        self.finished = max(record.finished for record in records)
+        self.best = max(records, key=lambda r: r.figures().get(f"validation_{metric}", -1.0))
+
+    def tags(self) -> dict[str, str]:
+        """What the records share."""
+        own = self.records[0].tags()
+        shared = ("dataset", "model", "variant", "factor", "profile", "data", "data_digest")
+        more = {"runs": str(len(self.records)), "level": "mean", "best": self.best.key}
+        return {name: own[name] for name in shared} | more
+
+    def parameters(self) -> dict[str, str]:
+        """Those of the first record: seeds and folds are no parameters."""
+        return self.records[0].parameters()
+
+    def figures(self) -> dict[str, float]:
+        """Means, and the standard deviations (n - 1) of the test figures."""
+        columns: dict[str, list[float]] = defaultdict(list)
+        for record in self.records:
+            for name, value in record.figures().items():
+                columns[name].append(value)
+        figures = {name: statistics.fmean(values) for name, values in columns.items()}
+        spread = {
+            f"{name}_sd": statistics.stdev(values)
+            for name, values in columns.items()
+            if len(values) > 1 and name.startswith("test_")
+        }
+        return figures | spread
+
+    def curve(self) -> Iterator[Point]:
+        """None of its own."""
+        return iter(())
+
+    def artifacts(self) -> list[Path]:
+        """None of its own: pictures come from the report's gallery."""
+        return []
+
+
+def _lines(path: Path) -> Iterator[dict[str, float]]:
+    if path.is_file():
+        with open(path, encoding="utf-8") as lines:
+            yield from map(json.loads, lines)
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", str(value)
+
+
+def _milliseconds(moment: str) -> int:
+    return int(datetime.fromisoformat(moment).timestamp() * 1000)

@@ -1,0 +1,1 @@
+"""From a resolved config to trained weights, resumable at every batch."""

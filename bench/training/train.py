@@ -1,0 +1,318 @@
+"""`python -m bench train CELL`: train one run and score its validation and test clips."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import shlex
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from bench.code_digest import model_stage_digest
+from bench.data.task import Task, open_task
+from bench.experiment import cells, config
+from bench.experiment.cells import Layout, Plan
+from bench.files import (
+    UserError,
+    digest_file,
+    digest_of,
+    read_json,
+    write_json,
+    write_json_lines,
+)
+from bench.models.card import Card
+from bench.models.scores import Scores, write_scores
+from bench.process.launch import find_device, in_team, is_follower, run_team, team_size
+from bench.process.locks import run_lock
+from bench.process.memory import keep_freed_memory
+from bench.process.sampler import Sampler
+from bench.process.slots import gpu_slot
+from bench.provenance import environment, source
+from bench.training.streams import PURPOSES, stream_seed
+
+SCORED = ("validation", "test")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("cell", help="DATASET/MODEL/VARIANT/[foldF-]seedS, as `plan` lists them")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads (results depend on it)")
+    parser.add_argument(
+        "--gpus",
+        type=int,
+        help="GPUs that share each batch; 0: CPU (default: 1 where there is one)",
+    )
+    parser.add_argument(
+        "--workers", type=int, default=0, help="threads that read ahead; results are the same"
+    )
+    parser.add_argument(
+        "--save-every", type=float, default=300.0, metavar="SECONDS", help="besides each epoch"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Entry of the verb."""
+    settings = config.load(args.config)
+    cell = cells.find_cell(settings, args.cell)
+    network = settings.models[cell.model].architecture != "linear"
+    if network and (args.gpus or 0) > 1 and not in_team():
+        return run_team(args.gpus, str(cell))
+    train_cell(settings, cell, Means(args.threads, args.gpus, args.workers, args.save_every))
+    return 0
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a run may use. Only `threads` and the number of processes can change a digit.
+
+    Attributes:
+        threads: CPU threads.
+        gpus: GPUs that it asked for; 0 = CPU, None = one where there is one.
+        workers: threads that read batches ahead.
+        save_every: seconds after which the state is saved within an epoch.
+    """
+
+    threads: int = 1
+    gpus: int | None = None
+    workers: int = 0
+    save_every: float = 300.0
+
+
+def train_cell(settings: config.Config, cell: cells.Cell, means: Means) -> None:
+    """Train a run, score it, and write model.pt, metrics.jsonl, scores.npz and training.json.
+
+    training.json is written last: where it stands, the others are whole.
+
+    Raises:
+        UserError: a stage before is missing, or another process trains this run.
+    """
+    keep_freed_memory()
+    plan, layout = cells.plan(settings, cell), Layout.of(settings)
+    digests = input_digests(plan, layout)
+    team = {"processes": team_size()} if team_size() > 1 else {}
+    identity = digest_of(
+        {"resolved": plan.resolved, "digests": digests, "threads": means.threads, **team}
+    )
+    started = datetime.now(UTC)
+    task = open_task(
+        plan, layout.corpus(cell.dataset), layout.features(cell.dataset, plan.model.front_end)
+    )
+    train = _train_linear if plan.model.architecture == "linear" else _train_network
+    folder, state = layout.run(cell), layout.state(identity)
+    if is_follower():  # it computes with the others; the first of them writes
+        train(plan, layout, task, identity, means)
+        return
+    with run_lock(state, str(cell)):
+        with Sampler() as system:
+            outcome = train(plan, layout, task, identity, means)
+        outcome.save(folder / "model.pt")
+        write_json_lines(folder / "metrics.jsonl", outcome.curve)
+        write_json_lines(folder / "system.jsonl", system.samples)
+        write_scores(folder / "scores.npz", task, outcome.scores)
+        describe_run(
+            folder,
+            plan,
+            task,
+            digests,
+            identity,
+            started,
+            threads=means.threads,
+            parameters=outcome.parameters,
+            cost=outcome.cost,
+            device=outcome.device,
+        )
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def describe_run(
+    folder: Path,
+    plan: Plan,
+    task: Task,
+    digests: dict[str, str],
+    identity: str,
+    started: datetime,
+    *,
+    threads: int,
+    parameters: int,
+    cost: dict[str, Any],
+    device: str,
+) -> None:
+    """Write training.json: what made the files beside it."""
+    cell = plan.cell
+    write_json(
+        folder / "training.json",
+        {
+            "key": str(cell),
+            "identity": identity,
+            "parent": {"key": str(plan.parent), "identity": digests["parent"]}
+            if plan.parent
+            else None,
+            "resolved": plan.resolved,
+            "config_digest": plan.digest,
+            "digests": digests,
+            "splits": {name: len(rows) for name, rows in task.rows.items()},
+            "excluded": int((task.position < 0).sum()),
+            "seeds": {name: stream_seed(cell.seed, name) for name in PURPOSES},
+            "provenance": {
+                **source(),
+                **environment(),
+                "threads": threads,
+                "processes": team_size(),
+                "device": device,
+                "deterministic": True,
+                "command": shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
+                "started": started.isoformat(timespec="seconds"),
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            },
+            "parameters": parameters,
+            "cost": cost,
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What training hands over; `save` writes the weights to a path."""
+
+    save: Callable[[Path], None]
+    scores: dict[str, Scores]
+    curve: list[dict[str, Any]]
+    parameters: int
+    cost: dict[str, Any]
+    device: str
+
+
+def input_digests(plan: Plan, layout: Layout) -> dict[str, str]:
+    """Digests of everything besides the config that decides this run's result."""
+    digests = {
+        "code_train": model_stage_digest("train", plan.model.architecture),
+        "data": read_json(layout.corpus(plan.cell.dataset) / "corpus.json")["digest"],
+        "features": read_json(
+            layout.features(plan.cell.dataset, plan.model.front_end) / "digest.json"
+        )["digest"],
+        "pins": environment()["pins_sha256"],
+    }
+    if plan.parent is not None:
+        digests["parent"] = read_json(layout.run(plan.parent) / "training.json")["identity"]
+    if (start := plan.recipe.start_file) is not None:
+        if not Path(start).is_file():
+            raise UserError(f"{plan.cell}: init '{plan.recipe.init}': no such file; put it there")
+        digests["start"] = digest_file(start)
+    return digests
+
+
+def _train_network(plan: Plan, layout: Layout, task: Task, identity: str, means: Means) -> Outcome:
+    import torch
+
+    from bench.models import networks
+    from bench.models.activations import saved_activation_bytes
+    from bench.models.shifts import score_shifted
+    from bench.process.team import join_team, synchronised
+    from bench.process.torch_setup import set_up
+    from bench.training import fit
+    from bench.training.state import StateFolder
+
+    slot = nullcontext() if in_team() or means.gpus == 0 else gpu_slot(str(plan.cell))
+    with slot, join_team() as team:
+        set_up(means.threads)
+        torch.manual_seed(stream_seed(plan.cell.seed, "init"))
+        model = networks.build(plan, len(task.corpus.classes))
+        if plan.parent is not None:
+            networks.start_from_run(model, layout.run(plan.parent) / "model.pt")
+        elif plan.recipe.start_file is not None:
+            print(networks.start_from_file(model, plan.recipe.init), flush=True)
+        device = find_device(means.gpus)
+        model = synchronised(model.to(device), team)
+        sample = torch.from_numpy(task.features(task.rows["train"][:4])).to(device)
+        activation_bytes = saved_activation_bytes(model, sample) / len(sample)
+        progress = fit.fit(
+            model,
+            task,
+            plan.recipe,
+            plan.dataset.loss,
+            plan.dataset.selection,
+            plan.cell.seed,
+            StateFolder(layout.state(identity), identity, means.save_every),
+            log=lambda line: print(f"{plan.cell}: {line}", flush=True),
+            team=team,
+            workers=means.workers,
+        )
+        clock = time.perf_counter()
+        shifts = {"test": plan.recipe.test_shifts}
+        scores = {
+            name: score_shifted(
+                model, task, task.rows[name], plan.dataset.loss, shifts.get(name, ()), team
+            )
+            for name in SCORED
+        }
+        score_seconds = time.perf_counter() - clock
+        on_gpu = device.type == "cuda"
+        card = Card.of_run(plan, task.corpus.classes, task.scale)
+        return Outcome(
+            save=lambda path: networks.save_run(model, card, path),
+            scores=scores,
+            curve=progress.curve,
+            parameters=networks.live_parameters(model),
+            cost=_cost(
+                progress.seconds,
+                score_seconds,
+                progress.clips_seen,
+                epochs=progress.epoch,
+                selected_epoch=progress.selected_epoch,
+                activation_bytes_per_clip=activation_bytes,
+                gpu_peak=torch.cuda.max_memory_allocated(device) if on_gpu else None,
+            ),
+            device=torch.cuda.get_device_name(device) if on_gpu else "cpu",
+        )
+
+
+def _train_linear(plan: Plan, layout: Layout, task: Task, identity: str, means: Means) -> Outcome:
+    from bench.training import linear
+
+    clock = time.perf_counter()
+    model, curve, selected = linear.fit(task)
+    seconds = time.perf_counter() - clock
+    clock = time.perf_counter()
+    scores = {
+        name: Scores(model.probabilities(linear.statistics(task, task.rows[name])), None, 0.0)
+        for name in SCORED
+    }
+    return Outcome(
+        save=model.write,
+        scores=scores,
+        curve=curve,
+        parameters=model.parameters,
+        cost=_cost(
+            seconds,
+            time.perf_counter() - clock,
+            len(task.rows["train"]),
+            epochs=len(curve),
+            selected_epoch=selected,
+            activation_bytes_per_clip=None,
+            gpu_peak=None,
+        ),
+        device="cpu",
+    )
+
+
+def _cost(
+    seconds: float, score_seconds: float, clips: int, *, gpu_peak: int | None, **rest: Any
+) -> dict[str, Any]:
+    """Cost fields of a record; peak memory is the GPU's allocations, else the resident set."""
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {
+        "train_seconds": seconds,
+        "train_hours": seconds / 3600,
+        "score_seconds": score_seconds,
+        "clips_seen": clips,
+        "clips_per_second": clips / seconds,
+        "peak_memory_mb": (resident if gpu_peak is None else gpu_peak) / 2**20,
+        **rest,
+    }
