@@ -1,0 +1,1 @@
+"""What every model shares, from the data to the records; `python -m bench` lists the verbs."""

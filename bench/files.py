@@ -109,7 +109,10 @@ def read_json(path: str | Path) -> Any:
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; run the stage that makes it first") from error
+        raise UserError(
+            f"{path}: no such file; run the stage that makes it first "
+            "(`python -m bench plan --jobs` lists them in order)"
+        ) from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not valid JSON ({error}); delete it and run again") from error
 

@@ -15,6 +15,7 @@ from bench.files import UserError
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 TRUTH = {"true": True, "false": False}
+LISTED = 25  # valid names that a message still lists
 
 
 def _plain(value: Any) -> Any:
@@ -54,10 +55,12 @@ def known(value: str, allowed: Iterable[str], where: str) -> None:
 
 
 def nearest(value: str, allowed: Iterable[str]) -> str:
-    """The end of a message: the nearest valid name, and all of them."""
+    """The end of a message: the nearest valid name, and all of them; of many, the nearest alone."""
     names = sorted(allowed)
+    if len(names) > LISTED:
+        return "; nearest: " + ", ".join(difflib.get_close_matches(value, names, n=3, cutoff=0.0))
     close = difflib.get_close_matches(value, names, n=1, cutoff=0.4)
-    listed = ", ".join(names)
+    listed = ", ".join(names) or "none"
     return f"; did you mean '{close[0]}'? (valid: {listed})" if close else f"; valid: {listed}"
 
 

@@ -57,7 +57,7 @@ def of_group(settings: Config, name: str) -> str:
         refused = results.refused.get((dataset, model, variant))
         if refused:
             raise UserError(f"{name}: its records are not averaged, because {refused}")
-        listed = ", ".join(found.name for found in results.groups.values())
+        listed = ", ".join(found.name for found in results.groups.values()) or "none yet"
         raise UserError(f"no group '{name}' with records; there are: {listed}")
     figures = [
         f"  {METRICS[metric]:<18}{metric_column(metric).text(summary.mean):>8}  "
@@ -76,7 +76,9 @@ def _rows(settings: Config, name: str) -> list[dict[str, str]]:
     path = folder / f"{name}.csv"
     if not path.is_file():
         tables = ", ".join(sorted(found.stem for found in folder.glob("*.csv"))) or "none yet"
-        raise UserError(f"{path}: no such table (there are: {tables}); `python -m bench report`")
+        raise UserError(
+            f"{path}: no such table (there are: {tables}); `python -m bench report` writes them"
+        )
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     if not rows:

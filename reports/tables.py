@@ -197,7 +197,7 @@ def to_markdown(table: Table) -> str:
             lines.append("| " + " | ".join(map(_pipe, cells)) + " |")
     lines += ["", *(f"- {note}" for note in table.notes)]
     keyed = dict.fromkeys((row.label, row.records) for row in table.rows if row.records)
-    lines += ["", "Records behind the rows:", ""]
+    lines += ["", "Records behind the rows:", ""] if keyed else []
     lines += [f"- {label}: {', '.join(f'`{key}`' for key in records)}" for label, records in keyed]
     return "\n".join(lines).rstrip() + "\n"
 

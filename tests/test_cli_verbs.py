@@ -61,7 +61,7 @@ def test_an_unknown_run_names_its_neighbours(
 ) -> None:
     arguments = ["explain", "desed/htsat/base/seed9", "--config", str(profile)]
     assert cli.main(arguments) == 2
-    assert "nearest: desed/htsat/base/seed0" in capsys.readouterr().err
+    assert "did you mean 'desed/htsat/base/seed0'?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_featurize_names_the_valid_front_ends(profile: Path) -> None:
     args = cli._parser(["featurize"]).parse_args(
         ["featurize", "desed", "mfcc", "--config", str(profile)]
     )
-    with pytest.raises(UserError, match="no front end 'mfcc'; valid: logmel"):
+    with pytest.raises(UserError, match=r"desed\.front_ends: unknown 'mfcc'; valid: logmel"):
         featurize_run(args)
 
 

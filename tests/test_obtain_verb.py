@@ -58,7 +58,7 @@ def test_a_profile_fetches_its_data_set_and_the_loader_reads_it(
     assert main(["fetch", "esc50", *profile]) == 0
     assert len(server.requests) == asked
     assert main(["fetch", "ecs50", *profile]) == 2
-    assert "it fetches: audioset, audioset_balanced, esc50" in capsys.readouterr().err
+    assert "valid: audioset, audioset_balanced, desed, esc50" in capsys.readouterr().err
 
 
 def test_recordings_go_the_same_way(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -246,7 +246,7 @@ def test_entries_that_do_not_suit_a_profile_are_refused(profile: Config) -> None
 
     with pytest.raises(UserError, match="'htsat-esc' is for esc50, not audioset"):
         cells(released={"audioset": ("htsat-esc",)})
-    with pytest.raises(UserError, match="nearest: htsat"):
+    with pytest.raises(UserError, match="did you mean 'htsat'"):
         cells(released={"audioset": ("htsatt",)})
     with pytest.raises(UserError, match="needs a model of architecture pann"):
         cells(models={"ast": profile.models["ast"], "htsat": profile.models["htsat"]})

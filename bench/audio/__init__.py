@@ -1,0 +1,1 @@
+"""Sound files to waveforms, and waveforms to the features that models take."""

@@ -6,7 +6,7 @@ import argparse
 
 from bench.experiment import config
 from bench.experiment.cells import Layout
-from bench.files import UserError
+from bench.strict import known
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +52,5 @@ def find_dataset(settings: config.Config, name: str) -> config.Dataset:
     Raises:
         UserError: the profile has none of this name.
     """
-    if name not in settings.datasets:
-        valid = ", ".join(settings.datasets)
-        raise UserError(f"no data set '{name}' in profile '{settings.profile}'; valid: {valid}")
+    known(name, settings.datasets, f"datasets of profile '{settings.profile}'")
     return settings.datasets[name]

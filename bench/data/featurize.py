@@ -8,7 +8,7 @@ from bench.code_digest import stage_digest
 from bench.data.corpus import find_dataset
 from bench.experiment import config
 from bench.experiment.cells import Layout
-from bench.files import UserError
+from bench.strict import known
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,9 +22,7 @@ def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     settings = config.load(args.config)
     front_ends = find_dataset(settings, args.dataset).front_ends
-    if args.front_end not in front_ends:
-        valid = ", ".join(front_ends)
-        raise UserError(f"datasets.{args.dataset}: no front end '{args.front_end}'; valid: {valid}")
+    known(args.front_end, front_ends, f"datasets.{args.dataset}.front_ends")
     from bench.corpora import open_corpus
     from bench.data.store import featurize
     from bench.data.task import audio_front_end

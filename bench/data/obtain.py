@@ -12,6 +12,7 @@ from bench.experiment.wanted import Wanted, fetched_here
 from bench.files import UserError, write_json
 from bench.process.locks import hold
 from bench.sources.registry import Entry, LockFile, find_entry
+from bench.strict import known
 
 if TYPE_CHECKING:
     from bench.sources.clips import Absent
@@ -31,11 +32,7 @@ def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     settings = config.load(args.config)
     wanted = fetched_here(settings)
-    if args.name not in wanted:
-        raise UserError(
-            f"profile '{settings.profile}' fetches no '{args.name}'; "
-            f"it fetches: {', '.join(wanted) or 'nothing'}"
-        )
+    known(args.name, wanted, f"what profile '{settings.profile}' fetches")
     order = wanted[args.name]
     entry = find_entry(order.entry)
     with hold(order.folder / ".fetched.lock", f"fetch {args.name}"):

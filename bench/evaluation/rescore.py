@@ -25,6 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
+    from bench.metrics.event_scores import FAMILIES
+
     settings = config.load(args.config)
     wanted = settings.rescore or Rescore()
     if args.folder:
@@ -38,9 +40,6 @@ def run(args: argparse.Namespace) -> int:
         print(f"{name}: macro F1 in %: {figures}", flush=True)
     print(f"written: {path}; `python -m bench report` shows it beside the paper", flush=True)
     return 0
-
-
-FAMILIES = ("intersection", "event_based", "segment_based")
 
 
 def output(settings: config.Config) -> Path:

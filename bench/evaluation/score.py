@@ -80,7 +80,8 @@ def score_files(reference: Path, predictions: Path, durations: Path) -> dict[str
 
 def as_table(scores: dict[str, Any]) -> str:
     """The scores in percent, one line per class, for a terminal."""
-    families = ("intersection", "event_based", "segment_based")
+    from bench.metrics.event_scores import FAMILIES
+
     width = max(12, *(len(name) for name in scores["intersection"]["per_class"]))
     lines = [
         f"{scores['files']} files, {scores['reference_events']} reference events, "
@@ -94,9 +95,9 @@ def as_table(scores: dict[str, Any]) -> str:
         return f"{name:{width}}  {cells[0]:>12}  {cells[1]:>12}  {cells[2]:>11}"
 
     for name in scores["intersection"]["per_class"]:
-        lines.append(line(name, [scores[family]["per_class"][name] for family in families]))
+        lines.append(line(name, [scores[family]["per_class"][name] for family in FAMILIES]))
     lines += [
-        line("macro mean", [scores[family]["macro_f1"] for family in families]),
-        line("micro", [scores[family]["micro_f1"] for family in families]),
+        line("macro mean", [scores[family]["macro_f1"] for family in FAMILIES]),
+        line("micro", [scores[family]["micro_f1"] for family in FAMILIES]),
     ]
     return "\n".join(lines + [f"note: {warning}" for warning in scores["warnings"]])

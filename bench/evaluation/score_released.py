@@ -23,6 +23,7 @@ from bench.process.launch import find_device
 from bench.process.locks import run_lock
 from bench.process.slots import gpu_slot
 from bench.sources.registry import LockFile
+from bench.strict import known
 from bench.training.train import SCORED, describe_run
 
 DESED_FROM_AUDIOSET = {
@@ -76,11 +77,7 @@ def run(args: argparse.Namespace) -> int:
         print(write_table(settings), flush=True)
         return 0
     found = {str(cell): cell for cell in cells.released_cells(settings)}
-    if args.cell not in found:
-        raise UserError(
-            f"no released checkpoint '{args.cell}' in profile '{settings.profile}'; "
-            f"valid: {', '.join(found) or 'none (see `released` in the profile)'}"
-        )
+    known(args.cell, found, f"`released` of profile '{settings.profile}'")
     evaluate_released(settings, found[args.cell], args.threads)
     return 0
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -117,10 +116,8 @@ def find_cell(config: Config, name: str) -> Cell:
         UserError: no such cell; the message lists the nearest names.
     """
     cells = {str(cell): cell for cell in list_cells(config)}
-    if name in cells:
-        return cells[name]
-    close = difflib.get_close_matches(name, cells, n=3, cutoff=0.3)
-    raise UserError(f"no run '{name}' in profile '{config.profile}'; nearest: {', '.join(close)}")
+    known(name, cells, f"runs of profile '{config.profile}'")
+    return cells[name]
 
 
 def released_cells(config: Config) -> list[Cell]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -14,7 +13,7 @@ from bench.code_digest import ROOT
 from bench.experiment.config import FrontEnd
 from bench.files import UserError, digest_of
 from bench.sources.registry import Download
-from bench.strict import Strict, Values, parse, read_yaml
+from bench.strict import Strict, Values, known, parse, read_yaml
 
 REGISTRY = ROOT / "config" / "registry" / "checkpoints.yaml"
 
@@ -93,9 +92,7 @@ def find(name: str) -> Released:
         UserError: there is none; the message lists the nearest names.
     """
     entries = read_registry()
-    if name not in entries:
-        close = difflib.get_close_matches(name, entries, n=3, cutoff=0.3) or list(entries)
-        raise UserError(f"no released checkpoint '{name}'; nearest: {', '.join(close)}")
+    known(name, entries, "released checkpoints")
     return entries[name]
 
 

@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
 def explain(record: dict[str, Any], path: Path) -> str:
     """What a record says of its own origin, as text."""
     made, digests = record["provenance"], record["digests"]
+    evaluation = made["command"].replace(" train ", " evaluate ").split(" --threads ")[0]
     splits = ", ".join(f"{count} {name}" for name, count in record["splits"].items())
     lines = [
         f"{record['key']}  ({record['data_kind']} data, profile {record['profile']})",
@@ -73,7 +74,7 @@ def explain(record: dict[str, Any], path: Path) -> str:
         *_section("recipe", record["resolved"]["recipe"]),
         "to make it again, from the same features",
         f"  {made['command']}",
-        f"  {made['command'].replace(' train ', ' evaluate ').split(' --threads ')[0]}",
+        *([f"  {evaluation}"] if " train " in made["command"] else []),
     ]
     return "\n".join(lines)
 

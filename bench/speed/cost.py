@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from bench import registry
 from bench.experiment import config
 from bench.experiment.cells import Layout
-from bench.files import UserError, write_json
+from bench.files import write_json
 from bench.process.memory import keep_freed_memory
 from bench.provenance import environment, source
 from bench.speed import energy
+from bench.strict import known
 
 if TYPE_CHECKING:
     import torch
@@ -29,9 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     settings = config.load(args.config)
-    if args.model not in settings.cost.models:
-        valid = ", ".join(settings.cost.models) or "none"
-        raise UserError(f"cost.models has no '{args.model}'; valid: {valid}")
+    known(args.model, settings.cost.models, "cost.models")
     values = measure(settings.cost, args.model, args.threads)
     write_json(Layout.of(settings).results / "cost" / f"{args.model}.json", values)
     return 0

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from bench.experiment import config
 from bench.experiment.ablations import AblationStudy
 from bench.experiment.cells import Cell, Layout, list_cells, plan
 from bench.files import UserError, read_json, write_json
+from bench.strict import known
 
 FACTOR = "tuning"
 
@@ -82,8 +82,8 @@ def tune(settings: config.Config, dataset: str, model: str, threads: int = 1) ->
     """
     from bench.training.train import Means, input_digests, train_cell
 
-    _known(dataset, settings.datasets, "data set")
-    _known(model, settings.models, "model")
+    known(dataset, settings.datasets, "datasets")
+    known(model, settings.models, "models")
     if settings.models[model].architecture == "linear":
         raise UserError(f"{model}: the linear baseline chooses its regularisation by itself")
     tried = points(settings, dataset, model)
@@ -109,12 +109,12 @@ def tune(settings: config.Config, dataset: str, model: str, threads: int = 1) ->
             "digests": input_digests(chosen, layout),
             "command": f"python -m bench tune {dataset} {model}",
         }
-        known = next((old for old in before if old | trial == old), None)
-        if known is None:
+        done = next((old for old in before if old | trial == old), None)
+        if done is None:
             print(f"trial {number + 1} of {len(tried)}: {point}", file=sys.stderr, flush=True)
             train_cell(trials, cell, Means(threads=threads))
-            known = {**trial, **_outcome(layout, cell, selection)}
-        recorded.append(known)
+            done = {**trial, **_outcome(layout, cell, selection)}
+        recorded.append(done)
         write_json(path, _summary(settings, selection, recorded))
     return read_json(path)
 
@@ -155,8 +155,3 @@ def _summary(
         "trials": trials,
         "chosen": values.index(max(values)),
     }
-
-
-def _known(name: str, allowed: Mapping[str, Any], what: str) -> None:
-    if name not in allowed:
-        raise UserError(f"no {what} '{name}'; valid: {', '.join(allowed)}")
