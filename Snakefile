@@ -26,6 +26,7 @@ include: "workflow/rules/ensembles.smk"
 include: "workflow/rules/cost.smk"
 include: "workflow/rules/rescore.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/tuning.smk"
 include: "workflow/rules/targets.smk"
 include: "workflow/rules/hooks.smk"
 

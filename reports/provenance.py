@@ -7,8 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from bench.experiment.ablations import BASE
+from bench.experiment.trials import path_of
 from reports import rescored
 from reports.results import Group, Results, Run
+from reports.tuning import how_chosen
 
 
 @dataclass(frozen=True)
@@ -28,13 +31,13 @@ def anchor(name: str) -> str:
 
 def sources(results: Results) -> list[Source]:
     """One source per group and per cost measurement, in the order of the tables."""
-    found = [_of_group(group) for group in results.groups.values()]
+    found = [_of_group(results, group) for group in results.groups.values()]
     found += [_of_cost(model, cost) for model, cost in results.costs.items()]
     scored_again = rescored.load(results)
     return found + ([_of_rescore(scored_again)] if scored_again else [])
 
 
-def _of_group(group: Group) -> Source:
+def _of_group(results: Results, group: Group) -> Source:
     digests, first = group.first["digests"], group.first
     coverage = first["coverage"]
     facts = [
@@ -44,6 +47,7 @@ def _of_group(group: Group) -> Source:
         ("training code", str(digests.get("code_train"))),
         ("evaluation code", str(digests.get("code_evaluate"))),
         ("parameters", f"{first['parameters']:,}"),
+        *_recipe(results, group),
         ("hardware", _shared(_hardware(run.values["provenance"]) for run in group.runs)),
         ("software", _shared(_software(run.values["provenance"]) for run in group.runs)),
     ]
@@ -52,6 +56,15 @@ def _of_group(group: Group) -> Source:
     return Source(
         anchor(group.name), group.name, tuple(facts), tuple(_of_run(run) for run in group.runs)
     )
+
+
+def _recipe(results: Results, group: Group) -> list[tuple[str, str]]:
+    """How the recipe came to be, and the file of its trials where there is one."""
+    if group.variant != BASE:
+        return []
+    path = path_of(results.config, group.dataset, group.model)
+    trials = [("trials", str(path))] if path.is_file() else []
+    return [("recipe", how_chosen(results, group)), *trials]
 
 
 def _of_run(run: Run) -> tuple[tuple[str, str], ...]:

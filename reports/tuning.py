@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from bench.experiment.trials import path_of
 from bench.files import read_json
-from bench.training.tune import path_of
 from reports import context
 from reports.names import METRICS, model_name, short_dataset_name
-from reports.results import Group, Results, is_baseline
+from reports.results import Group, Results, Run, is_baseline
 from reports.tables import Column, Entry, Row, Table
 
+DIGESTS = {
+    "code_train": "training code",
+    "data": "data",
+    "features": "features",
+    "pins": "pinned packages",
+    "parent": "starting weights",
+    "start": "starting weights",
+}
 NEEDS_NONE = "chooses its regularisation on validation data itself"
 
 
@@ -26,17 +34,46 @@ def how_chosen(results: Results, group: Group) -> str:
     if is_baseline(results, group.model):
         return NEEDS_NONE
     declared, found = results.config.tuning.trials, trials(results, group.dataset, group.model)
-    budget = f"of {declared} declared trials recorded" if declared else "recorded, none declared"
     if found is None:
+        budget = f"of {declared} declared trials recorded" if declared else "trials declared"
         return f"set by hand: 0 {budget}"
     count, best = len(found["trials"]), found["trials"][found["chosen"]]
-    by = f"by validation {METRICS[found['selection']]} of one seed"
-    if best["digests"]["code_train"] != group.first["digests"]["code_train"]:
-        return f"set by hand: {count} {budget}, with other training code"
-    if best["recipe"] == group.first["resolved"]["recipe"]:
-        return f"the best {by} of {count} recorded trials"
-    point = ", ".join(f"{key} {value}" for key, value in best["point"].items())
-    return f"set by hand: {count} {budget}, the best {by} has {point}"
+    counted = f"{count} trials" if count == declared else f"{count} trials ({declared} declared)"
+    text = f"best of {counted} by validation {METRICS[found['selection']]} on seed {found['seed']}"
+    run = next((run for run in group.runs if run.seed == found["seed"]), group.runs[0])
+    used, tried = run.values["resolved"]["recipe"], {**found["recipe"], **best["point"]}
+    differing = {name for name, value in tried.items() if used.get(name) != value}
+    if not differing <= best["point"].keys():
+        return f"set by hand: the recorded trials had other {', '.join(sorted(differing))}"
+    if differing:
+        point = ", ".join(f"{name} {best['point'][name]}" for name in sorted(differing))
+        text = f"set by hand: the {text} has {point}"
+    else:
+        text = f"the {text}{_edge(found)}"
+    stale = _unlike(run, best, same_recipe=not differing)
+    return f"{text}, tried with other {stale}" if stale else text
+
+
+def _edge(found: Mapping[str, Any]) -> str:
+    """Which values of the best trial end the range that was tried: a wider one may hold better."""
+    best, said = found["trials"][found["chosen"]]["point"], []
+    for name, value in best.items():
+        tried = [trial["point"][name] for trial in found["trials"]]
+        if isinstance(value, int | float) and min(tried) < max(tried):
+            ends = {min(tried): "lowest", max(tried): "highest"}
+            said += [f"the {ends[value]} {name} tried"] if value in ends else []
+    return f" ({', '.join(said)})" if said else ""
+
+
+def _unlike(run: Run, trial: Mapping[str, Any], *, same_recipe: bool) -> str:
+    """What made a trial otherwise than a run, besides the recipe, in words."""
+    made = run.values["digests"]
+    other = [
+        words for name, words in DIGESTS.items() if trial["digests"].get(name) != made.get(name)
+    ]
+    if not other and same_recipe and trial["config_digest"] != run.values["config_digest"]:
+        other = ["settings"]
+    return ", ".join(dict.fromkeys(other))
 
 
 def unequal(results: Results) -> Iterator[tuple[str, str]]:
@@ -85,9 +122,10 @@ def tuning_table(results: Results) -> Table:
         title=f"How each recipe was chosen ({context.data_words(results)})",
         caption=(
             "Every model is owed the same number of trials on validation data "
-            f"({results.config.tuning.trials} declared); `python -m bench tune DATASET MODEL` "
-            "makes and records them. What no trial decided was set by hand, and is said to be. "
-            f"On {context.data_words(results)}."
+            f"({results.config.tuning.trials} declared); `snakemake tune` makes them, and "
+            f"{results.config.paths.tuning}/{results.config.profile} records each. What no trial "
+            "decided was set by hand, and is said to be. On "
+            f"{context.data_words(results)}."
         ),
         columns=[
             Column("chosen", "how chosen", words=True),

@@ -49,7 +49,7 @@ CLIPS = 48
 def make_config(root: Path, seeds: tuple[int, ...] = (0, 1, 2), **changes: Any) -> Config:
     """The default profile with its folders below `root`."""
     values = profiles.read_yaml(ROOT / "config" / "default.yaml")
-    values["paths"] = {name: str(root / name) for name in ("work", "results", "report")}
+    values["paths"] = {name: str(root / name) for name in ("work", "results", "report", "tuning")}
     return profiles.load({**values, "seeds": seeds, **changes})
 
 
@@ -128,8 +128,9 @@ def _corpus(config: Config, dataset: str) -> None:
     save(corpus, layout.corpus(dataset))
 
 
-def make_run(config: Config, cell: Cell, **digests: str) -> None:
-    """Scores, curve and training.json of one run, then its record. `digests` replace the usual."""
+def make_run(config: Config, cell: Cell, salt: str = "", **digests: str) -> None:
+    """Scores, curve and training.json of one run, then its record. `digests` replace the usual;
+    `salt` gives the cell's run other figures."""
     settings, layout = plan(config, cell), Layout.of(config)
     task = open_task(
         settings,
@@ -137,7 +138,7 @@ def make_run(config: Config, cell: Cell, **digests: str) -> None:
         layout.features(cell.dataset, settings.model.front_end),
     )
     folder = layout.run(cell)
-    rng = np.random.default_rng(int(digest_of(str(cell))[:8], 16))
+    rng = np.random.default_rng(int(digest_of(f"{cell}{salt}")[:8], 16))
     skill = SKILL.get(cell.model, 1.8) - (0.5 if cell.variant != "base" else 0.0)
     skill += rng.normal(0, 0.15)
     write_scores(
@@ -146,7 +147,7 @@ def make_run(config: Config, cell: Cell, **digests: str) -> None:
         {name: _scores(task, name, cell, skill, rng) for name in ("validation", "test")},
     )
     write_json_lines(folder / "metrics.jsonl", _curve(config, cell, skill, rng))
-    identity = digest_of(str(cell))
+    identity = digest_of(f"{cell}{salt}")
     parent = settings.parent
     epochs = settings.recipe.epochs
     write_json(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from bench import __main__ as cli
-from bench.experiment.cells import Cell, Layout, list_cells
+from bench.experiment.cells import Cell, Layout, list_cells, plan
 from bench.experiment.config import Config
+from bench.experiment.trials import path_of, points
 from bench.files import UserError, read_json, write_json
+from bench.running.status import overview
 from bench.training import train
-from bench.training.tune import path_of, points, tune
+from bench.training.tune import tune
 from reports import audit, tuning
+from reports.provenance import sources
 from reports.results import load_results
 
 RATES = [5e-4, 1e-3, 2e-3, 4e-3]
@@ -47,51 +51,110 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
         factories.make_run(config, cell)
     trained: list[str] = []
 
-    def stand_in(settings: Config, cell: Cell, means: object) -> None:
-        trained.append(str(cell))
-        factories.make_run(settings, cell)
+    def stand_in(settings: Config, cell: Cell, means: object, layout: Layout) -> None:
+        chosen = plan(settings, cell)
+        trained.append(f"{cell} {chosen.recipe.learning_rate}")
+        digests = train.input_digests(chosen, layout)
+        factories.make_run(settings, cell, str(chosen.recipe.learning_rate), **digests)
 
     monkeypatch.setattr(train, "train_cell", stand_in)
     monkeypatch.setattr(factories, "trained", trained, raising=False)
     return config
 
 
-def how(config: Config, model: str) -> str:
+def with_child(root: Path) -> Config:
+    """HTS-AT on two data sets; on the second it starts from its run on the first."""
+    full = factories.make_config(root).model_dump(mode="json")
+    config = make(
+        root,
+        datasets={name: full["datasets"][name] for name in ("audioset", "desed")},
+        models={"htsat": full["models"]["htsat"]},
+        recipes={"base": full["recipes"]["base"], "htsat/desed": {"init": "run:audioset"}},
+    )
+    factories.make_inputs(config)
+    return config
+
+
+def how(config: Config, model: str, dataset: str = "audioset") -> str:
     results = load_results(config)
-    group = results.group("audioset", model)
+    group = results.group(dataset, model)
     assert group is not None
     return tuning.how_chosen(results, group)
+
+
+def trial_folder(config: Config, dataset: str, model: str, number: int) -> Path:
+    work = Layout.of(config).work / "tuning" / dataset / model / f"trial{number}"
+    return work / "runs" / dataset / model / "base" / "seed0"
+
+
+def files(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file()}
 
 
 def test_every_trial_is_recorded_with_its_validation_figure(profile: Config) -> None:
     found = tune(profile, "audioset", "htsat")
     assert [trial["point"]["learning_rate"] for trial in found["trials"]] == RATES
-    assert factories.trained == [f"audioset/htsat/trial{n}/seed0" for n in range(4)]
+    assert factories.trained == [f"audioset/htsat/base/seed0 {rate}" for rate in RATES]
     for number, trial in enumerate(found["trials"]):
-        folder = Layout.of(profile).results / f"runs/audioset/htsat/trial{number}/seed0"
+        folder = trial_folder(profile, "audioset", "htsat", number)
         with np.load(folder / "scores.npz") as arrays:
             chosen = arrays["split"] == "validation"
             scores, targets = arrays["clip_scores"][chosen], arrays["targets"][chosen]
         present = targets.any(axis=0)
         expected = average_precision_score(targets[:, present], scores[:, present])
         assert trial["value"] == pytest.approx(expected)
-        assert trial["clips"] == chosen.sum()
-        assert trial["recipe"]["learning_rate"] == RATES[number]
     values = [trial["value"] for trial in found["trials"]]
+    assert len(set(values)) == 4
     assert found["chosen"] == int(np.argmax(values))
-    assert (found["split"], found["budget"]) == ("validation", 4)
+    assert (found["split"], found["seed"]) == ("validation", 0)
+    assert read_json(path_of(profile, "audioset", "htsat")) == found
+
+
+def test_the_profile_itself_sees_nothing_of_trials(profile: Config, tmp_path: Path) -> None:
+    before = files(Layout.of(profile).results), overview(profile)
+    tune(profile, "audioset", "htsat")
+    assert (files(Layout.of(profile).results), overview(profile)) == before
+    text = path_of(profile, "audioset", "htsat").read_text()
+    assert str(tmp_path) not in text  # what is committed names no folder of this machine
 
 
 def test_recorded_trials_are_not_trained_again_unless_something_changed(profile: Config) -> None:
     first = tune(profile, "audioset", "htsat")
+    shutil.rmtree(Layout.of(profile).work / "tuning")
     assert tune(profile, "audioset", "htsat") == first
     assert len(factories.trained) == 4
     path = path_of(profile, "audioset", "htsat")
     record = read_json(path)
     record["trials"][2]["digests"]["data"] = "0" * 64
     write_json(path, record)
+    assert tune(profile, "audioset", "htsat")["trials"][2]["value"] == first["trials"][2]["value"]
+    assert factories.trained[4:] == [f"audioset/htsat/base/seed0 {RATES[2]}"]
+    write_json(path, record)  # the same again: what was trained still stands in the work folder
     tune(profile, "audioset", "htsat")
-    assert factories.trained[4:] == ["audioset/htsat/trial2/seed0"]
+    assert len(factories.trained) == 5
+
+
+def test_trials_start_from_the_best_trial_where_runs_start_from_runs(
+    profile: Config, tmp_path: Path
+) -> None:
+    config = with_child(tmp_path / "child")
+    with pytest.raises(UserError, match="not recorded; first run `python -m bench tune audioset"):
+        tune(config, "desed", "htsat")
+    assert not factories.trained
+    best = tune(config, "audioset", "htsat")["chosen"]
+    parent = read_json(trial_folder(config, "audioset", "htsat", best) / "training.json")
+    found = tune(config, "desed", "htsat")
+    assert {t["digests"]["parent"] for t in found["trials"]} == {parent["identity"]}
+    shutil.rmtree(Layout.of(config).work / "tuning")
+    del factories.trained[:]
+    assert tune(config, "desed", "htsat") == found
+    assert factories.trained == [f"audioset/htsat/base/seed0 {RATES[best]}"]
+    path = path_of(config, "audioset", "htsat")
+    record = read_json(path)
+    record["trials"][best]["digests"]["code_train"] = "0" * 64
+    write_json(path, record)
+    with pytest.raises(UserError, match="out of date; first run `python -m bench tune audioset"):
+        tune(config, "desed", "htsat")
 
 
 def test_the_report_says_how_each_recipe_was_chosen(profile: Config, tmp_path: Path) -> None:
@@ -99,19 +162,44 @@ def test_the_report_says_how_each_recipe_was_chosen(profile: Config, tmp_path: P
     assert how(profile, "linear") == tuning.NEEDS_NONE
     found = tune(profile, "audioset", "htsat")
     best = found["trials"][found["chosen"]]["point"]["learning_rate"]
-    chosen = "the best by validation mAP of one seed of 4 recorded trials"
-    used = load_results(profile).config.recipe("htsat", "audioset").learning_rate
-    if best == used:
-        assert how(profile, "htsat") == chosen
-    else:
-        assert how(profile, "htsat").endswith(f"of one seed has learning_rate {best}")
-    follow = make(tmp_path, recipes={**profile.recipes, "htsat": {"learning_rate": best}})
+    chosen = "the best of 4 trials by validation mAP on seed 0"
+    if best in (RATES[0], RATES[-1]):
+        chosen += f" (the {'lowest' if best == RATES[0] else 'highest'} learning_rate tried)"
+    follow, other = (
+        make(tmp_path, recipes={**profile.recipes, "htsat": values})
+        for values in ({"learning_rate": best}, {"learning_rate": best, "epochs": 3})
+    )
+    another = make(tmp_path, recipes={**profile.recipes, "htsat": {"learning_rate": 0.123}})
+    factories.make_run(another, list_cells(another)[0])
+    assert how(another, "htsat") == (
+        f"set by hand: the best of 4 trials by validation mAP on seed 0 has learning_rate {best}"
+    )
+    factories.make_run(other, list_cells(other)[0])
+    assert how(other, "htsat") == "set by hand: the recorded trials had other epochs"
     for cell in list_cells(follow):
         factories.make_run(follow, cell)
     assert how(follow, "htsat") == chosen
     table = tuning.tuning_table(load_results(follow))
     assert [row.label for row in table.rows] == ["HTS-AT", "PANN-CNN", "Linear baseline"]
     assert table.rows[0].entries["trials"].value == 4
+    (source,) = [s for s in sources(load_results(follow)) if s.name == "audioset/htsat/base"]
+    assert ("recipe", chosen) in source.facts
+    assert ("trials", str(path_of(follow, "audioset", "htsat"))) in source.facts
+
+
+@pytest.mark.parametrize(
+    ("digest", "words"),
+    [("code_train", "training code"), ("data", "data"), ("parent", "starting weights")],
+)
+def test_the_report_names_what_trials_and_runs_do_not_share(
+    profile: Config, tmp_path: Path, digest: str, words: str
+) -> None:
+    found = tune(profile, "audioset", "htsat")
+    point = found["trials"][found["chosen"]]["point"]
+    follow = make(tmp_path, recipes={**profile.recipes, "htsat": point})
+    for cell in list_cells(follow):
+        factories.make_run(follow, cell, **{digest: "0" * 64})
+    assert how(follow, "htsat").endswith(f", tried with other {words}")
 
 
 def test_unequal_budgets_are_named(profile: Config) -> None:
@@ -155,10 +243,24 @@ def test_a_space_of_unknown_values_is_refused(tmp_path: Path) -> None:
         make(tmp_path, tuning={"trials": 1, "space": {"base": {"learning_rat": [1]}}})
 
 
-def test_the_verb_prints_the_trials(profile: Config, tmp_path: Path, capsys: Any) -> None:
+def test_the_verb_prints_the_trials_and_how_to_apply_the_best(
+    profile: Config, tmp_path: Path, capsys: Any
+) -> None:
     path = tmp_path / "profile.json"
     write_json(path, profile.model_dump(mode="json"))
-    assert cli.main(["tune", "audioset", "pann", "--config", str(path)]) == 0
+    call = ["tune", "--config", str(path)]
+    assert cli.main([*call, "audioset", "pann"]) == 0
     said = capsys.readouterr().out
-    assert "best of 4 by validation mAP" in said
-    assert said.count("learning_rate") == 5
+    found = read_json(path_of(profile, "audioset", "pann"))
+    best = found["trials"][found["chosen"]]["point"]["learning_rate"]
+    assert f"best of 4 by validation mAP: learning_rate {best}" in said
+    assert said.count("{'learning_rate'") == 4
+    applied = f"to apply it, put under recipes:  pann/audioset: {{learning_rate: {best}}}"
+    used = profile.recipe("pann", "audioset").learning_rate
+    assert ("the profile has it" if best == used else applied) in said
+    assert cli.main(call) == 0
+    said = capsys.readouterr().out
+    assert "audioset pann\n  best of 4" in said
+    assert "audioset htsat\n  no trial recorded: `python -m bench tune audioset htsat`" in said
+    assert cli.main([*call, "audioset"]) == 2
+    assert "name a data set and a model" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -115,3 +116,23 @@ def test_a_clock_that_jumped_while_files_were_written_runs_nothing_again(
     for path in sorted(path for path in written if path.is_file())[::2]:
         os.utime(path, times=(path.stat().st_atime, path.stat().st_mtime + jump))
     assert due(finished) == []
+
+
+def test_trials_run_on_request_parents_first_and_reports_show_them(finished: Path) -> None:
+    pairs = {
+        f"{dataset}/{model}" for dataset in ("audioset", "desed") for model in PROFILE["models"]
+    }
+    choice = "the best recipes"
+    assert set(due(finished, "tune")) == {choice, *(f"tune {pair}" for pair in pairs)}
+    done = snakemake(finished, "tune")
+    assert done.returncode == 0, done.stdout
+    times = {
+        pair: (finished / "config/tuning/small" / f"{pair}.json").stat().st_mtime_ns
+        for pair in pairs
+    }
+    assert times["audioset/htsat"] < times["desed/htsat"]
+    assert due(finished, "tune") == [choice]
+    with configured(finished, "tuning", value={"trials": 2}):
+        assert len(due(finished, "tune")) == len(pairs) + 1
+    assert due(finished) == ["the report and the MLflow store", "write the report"]
+    shutil.rmtree(finished / "config" / "tuning")

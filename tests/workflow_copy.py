@@ -37,6 +37,7 @@ outputs = {
     "evaluate": [run / "record.json"],
     "cost": [results / "cost" / f"{run.name}.json"],
     "rescore": [results / "rescore.json"],
+    "tune": [Path(config["paths"]["tuning"], config["profile"], *names).with_suffix(".json")],
     "track": [results / "mlflow.json"],
     "report": [
         report / name

@@ -253,6 +253,7 @@ class Paths(Strict):
     results: str
     report: str
     checkpoints: str = Field("data/checkpoints", description="released files, fetched or put there")
+    tuning: str = Field("config/tuning", description="recorded trials, to be committed")
 
 
 class Config(Strict):

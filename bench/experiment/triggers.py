@@ -22,6 +22,7 @@ from bench.experiment.cells import (
 )
 from bench.experiment.config import Config
 from bench.experiment.released import file_of
+from bench.experiment.trials import first_cell, pairs, path_of
 from bench.experiment.wanted import fetched_here
 from bench.files import digest_file, digest_of
 from bench.provenance import environment
@@ -116,6 +117,12 @@ class Triggers:
         code = model_stage_digest("cost", cost.models[model]["architecture"])
         return _digests("cost", [values, cost.models[model]], code)
 
+    def tune(self, pair: str) -> dict[str, str]:
+        """Of the trials of one DATASET/MODEL pair."""
+        chosen = self.plans[str(first_cell(self.settings, *pair.split("/")))]
+        tuning = self.settings.tuning.model_dump(mode="json")
+        return self.train(str(chosen.cell)) | {"tuning": digest_of(tuning)[:16]}
+
     def rescore(self) -> dict[str, str]:
         """Of the scores of published predictions."""
         wanted = self.settings.rescore
@@ -126,8 +133,11 @@ class Triggers:
         return _digests("track", None)
 
     def report(self) -> dict[str, str]:
-        """Of the report: it shows the whole profile."""
-        return _digests("report", self.settings.model_dump(mode="json"))
+        """Of the report: it shows the whole profile, and what trials chose its recipes."""
+        values = self.settings.model_dump(mode="json")
+        paths = (path_of(self.settings, *pair) for pair in pairs(self.settings))
+        recorded = {str(path): digest_file(path) for path in paths if path.is_file()}
+        return _digests("report", [values, recorded])
 
 
 def _digests(stage: str, values: Any, code: str | None = None) -> dict[str, str]:

@@ -85,16 +85,21 @@ class Means:
     save_every: float = 300.0
 
 
-def train_cell(settings: config.Config, cell: cells.Cell, means: Means) -> None:
+def train_cell(
+    settings: config.Config, cell: cells.Cell, means: Means, layout: Layout | None = None
+) -> None:
     """Train a run, score it, and write model.pt, metrics.jsonl, scores.npz and training.json.
 
     training.json is written last: where it stands, the others are whole.
+
+    Args:
+        layout: other folders than the profile's.
 
     Raises:
         UserError: a stage before is missing, or another process trains this run.
     """
     keep_freed_memory()
-    plan, layout = cells.plan(settings, cell), Layout.of(settings)
+    plan, layout = cells.plan(settings, cell), layout or Layout.of(settings)
     digests = input_digests(plan, layout)
     team = {"processes": team_size()} if team_size() > 1 else {}
     identity = digest_of(

@@ -1,77 +1,148 @@
-"""`python -m bench tune DATASET MODEL`: the declared trials of a recipe, judged on validation data.
+"""`python -m bench tune [DATASET MODEL]`: the declared trials of a recipe, on validation data.
 
-Every model gets the same number of trials (`tuning.trials`), at points of a declared space. A trial
-trains one seed; only its validation clips are looked at. What was tried and what it gave is kept
-in results/…/tuning/DATASET/MODEL.json, so that the report can say how a recipe was chosen.
+Every model gets the same number of trials (`tuning.trials`) on every data set, at points of a
+declared space. A trial is the training that the profile would do on its first seed with the point's
+values in its recipe; only its validation clips are looked at. Where that training starts from
+another data set's run, the trial starts from the best trial there. What was tried and what it gave
+is kept in `paths.tuning`, a small file per data set and model to be committed beside the profile,
+so that every checkout can say how a recipe was chosen. All else lies in the work folder.
 """
 
 from __future__ import annotations
 
 import argparse
-import random
+import math
 import sys
-from itertools import product
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from bench.experiment import config
-from bench.experiment.ablations import AblationStudy
-from bench.experiment.cells import Cell, Layout, list_cells, plan
+from bench.experiment.cells import Cell, Layout, Plan, plan
+from bench.experiment.trials import first_cell, pairs, path_of, points
 from bench.files import UserError, read_json, write_json
+from bench.process.locks import hold
 from bench.strict import known
 
-FACTOR = "tuning"
+MADE_BY = ("git_sha", "dirty", "cpu", "device", "threads", "started")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("dataset", help="a key of the config's datasets")
-    parser.add_argument("model", help="a key of the config's models")
+    parser.add_argument(
+        "pair",
+        nargs="*",
+        metavar="DATASET MODEL",
+        help="keys of the config; without them, show what is recorded and how to apply it",
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (results depend on it)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     settings = config.load(args.config)
-    found = tune(settings, args.dataset, args.model, args.threads)
+    if not args.pair:
+        print("\n".join(_overview(settings)))
+        return 0
+    if len(args.pair) != 2:
+        raise UserError(f"name a data set and a model, not '{' '.join(args.pair)}'")
+    dataset, model = args.pair
+    found = tune(settings, dataset, model, args.threads)
     for number, trial in enumerate(found["trials"]):
         mark = "*" if number == found["chosen"] else " "
         print(f"{mark} {trial['value']:.4f}  {trial['point']}", flush=True)
-    best = found["trials"][found["chosen"]]
-    print(
-        f"best of {len(found['trials'])} by validation {found['selection']}: put "
-        f"{best['point']} under recipes.{args.model}/{args.dataset}",
-        flush=True,
-    )
+    print("\n".join(_choice(settings, dataset, model, found)), flush=True)
     return 0
 
 
-def path_of(settings: config.Config, dataset: str, model: str) -> Path:
-    """Where the trials of a model on a data set are recorded."""
-    return Layout.of(settings).results / "tuning" / dataset / f"{model}.json"
+@dataclass(frozen=True)
+class TrialLayout(Layout):
+    """Folders of one trial; `starts` are the folders of runs that it starts from."""
+
+    starts: Mapping[Cell, Path] = field(default_factory=dict)
+
+    def run(self, cell: Cell) -> Path:
+        """Folder of a run's results."""
+        return self.starts.get(cell) or super().run(cell)
+
+    def state(self, identity: str) -> Path:
+        """Folder of the training state, apart from that of the profile's own runs."""
+        return self.results / "state" / identity[:16]
 
 
-def points(settings: config.Config, dataset: str, model: str) -> list[dict[str, Any]]:
-    """The points of the space that this model's trials try, the same ones at every call.
+@dataclass(frozen=True)
+class Trial:
+    """One point of the space as a run of the profile with other recipe values."""
 
-    All combinations where they are no more than the budget, else a sample drawn from the names.
+    point: Mapping[str, Any]
+    settings: config.Config
+    plan: Plan
+    layout: TrialLayout
+
+    def facts(self, threads: int) -> dict[str, Any]:
+        """What its outcome depends on: two trials of equal facts are the same trial."""
+        from bench.training.train import input_digests
+
+        return {
+            "point": dict(self.point),
+            "config_digest": self.plan.digest,
+            "digests": input_digests(self.plan, self.layout),
+            "threads": threads,
+        }
+
+    def train(self, threads: int) -> Path:
+        """Train it unless it stands; the folder of its run."""
+        from bench.training.train import Means, train_cell
+
+        cell, facts = self.plan.cell, self.facts(threads)
+        folder = self.layout.run(cell)
+        with hold(self.layout.results / ".lock", f"trial of {cell}", patience=math.inf):
+            if (folder / "training.json").is_file():
+                made = read_json(folder / "training.json")
+                made |= {"point": facts["point"], "threads": made["provenance"]["threads"]}
+                if made | facts == made:
+                    return folder
+            print(f"trial of {cell}: {facts['point']}", file=sys.stderr, flush=True)
+            train_cell(self.settings, cell, Means(threads=threads), self.layout)
+        return folder
+
+
+def trial_of(
+    settings: config.Config, dataset: str, model: str, number: int, threads: int = 1
+) -> Trial:
+    """A trial of a pair by its number among `points`.
 
     Raises:
-        UserError: the profile declares no trials, or a space of fewer points than trials.
+        UserError: it starts from a run of a pair that has not been tuned before.
     """
-    tuning = settings.tuning
-    space = {**tuning.space.get("base", {}), **tuning.space.get(model, {})}
-    every = [dict(zip(space, values, strict=True)) for values in product(*space.values())]
-    if not tuning.trials:
-        raise UserError("tuning.trials is 0: declare a budget, the same for every model")
-    if len(every) < tuning.trials:
-        raise UserError(
-            f"tuning.space has {len(every)} points for {model}, fewer than the {tuning.trials} "
-            "trials that every model gets; add candidates"
-        )
-    if len(every) == tuning.trials:
-        return every
-    return random.Random(f"{dataset}/{model}").sample(every, tuning.trials)
+    point, key = points(settings, dataset, model)[number], f"{model}/{dataset}"
+    recipes = {**settings.recipes, key: {**settings.recipes.get(key, {}), **point}}
+    results = Layout.of(settings).work / "tuning" / dataset / model / f"trial{number}"
+    paths = settings.paths.model_copy(update={"results": str(results)})
+    changed = settings.model_copy(update={"recipes": recipes, "paths": paths})
+    chosen = plan(changed, first_cell(settings, dataset, model))
+    starts = {chosen.parent: _start(settings, chosen.parent, threads)} if chosen.parent else {}
+    return Trial(point, changed, chosen, TrialLayout(**vars(Layout.of(changed)), starts=starts))
+
+
+def _start(settings: config.Config, parent: Cell, threads: int) -> Path:
+    """Folder of the run that trials start from: the best trial, or a variant's own run."""
+    if parent != first_cell(settings, parent.dataset, parent.model):
+        return Layout.of(settings).run(parent)
+    path = path_of(settings, parent.dataset, parent.model)
+    found = read_json(path) if path.is_file() else None
+    if found is not None:
+        best = trial_of(settings, parent.dataset, parent.model, found["chosen"], threads)
+        if _same([found["trials"][found["chosen"]]], best.facts(threads)):
+            return best.train(threads)
+    raise UserError(
+        f"{path}: trials start from the best trial on {parent.dataset}, and it is "
+        f"{'out of date' if found else 'not recorded'}; first run "
+        f"`python -m bench tune {parent.dataset} {parent.model}`, or all pairs: `snakemake tune`"
+    )
 
 
 def tune(settings: config.Config, dataset: str, model: str, threads: int = 1) -> dict[str, Any]:
@@ -80,51 +151,44 @@ def tune(settings: config.Config, dataset: str, model: str, threads: int = 1) ->
     Raises:
         UserError: an unknown data set or model, no declared budget, or a stage before is missing.
     """
-    from bench.training.train import Means, input_digests, train_cell
-
     known(dataset, settings.datasets, "datasets")
     known(model, settings.models, "models")
     if settings.models[model].architecture == "linear":
         raise UserError(f"{model}: the linear baseline chooses its regularisation by itself")
-    tried = points(settings, dataset, model)
-    levels = {f"trial{number}": {"recipe": point} for number, point in enumerate(tried)}
-    study = AblationStudy.model_validate(
-        {
-            "models": [model],
-            "datasets": [dataset],
-            "seeds": settings.seeds_on(dataset)[:1],
-            "factors": {FACTOR: levels},
-        }
-    )
-    trials = settings.model_copy(update={"ablations": {FACTOR: study}})
-    layout, selection = Layout.of(settings), settings.datasets[dataset].selection
-    path, recorded = path_of(settings, dataset, model), []
+    path, tried = path_of(settings, dataset, model), points(settings, dataset, model)
     before = read_json(path)["trials"] if path.is_file() else []
-    for number, point in enumerate(tried):
-        cell = next(c for c in list_cells(trials) if c.variant == f"trial{number}")
-        chosen = plan(trials, cell)
-        trial = {
-            "point": point,
-            "recipe": chosen.recipe.model_dump(mode="json"),
-            "digests": input_digests(chosen, layout),
-            "command": f"python -m bench tune {dataset} {model}",
-        }
-        done = next((old for old in before if old | trial == old), None)
-        if done is None:
-            print(f"trial {number + 1} of {len(tried)}: {point}", file=sys.stderr, flush=True)
-            train_cell(trials, cell, Means(threads=threads))
-            done = {**trial, **_outcome(layout, cell, selection)}
-        recorded.append(done)
-        write_json(path, _summary(settings, selection, recorded))
-    return read_json(path)
+    recorded, cell = [], first_cell(settings, dataset, model)
+    for number in range(len(tried)):
+        trial = trial_of(settings, dataset, model, number, threads)
+        facts = trial.facts(threads)
+        recorded.append(_same(before, facts) or {**facts, **_outcome(trial, trial.train(threads))})
+    values = [trial["value"] for trial in recorded]
+    recipe = plan(settings, cell).recipe.model_dump(mode="json")
+    found = {
+        "profile": settings.profile,
+        "run": str(cell),
+        "seed": cell.seed,
+        "selection": settings.datasets[dataset].selection,
+        "split": "validation",
+        "recipe": {key: value for key, value in recipe.items() if key not in tried[0]},
+        "trials": recorded,
+        "chosen": values.index(max(values)),
+    }
+    write_json(path, found)
+    return found
 
 
-def _outcome(layout: Layout, cell: Cell, selection: str) -> dict[str, Any]:
-    """The validation figure of a trial, what it cost and where it came from; no test figure."""
+def _same(recorded: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, Any] | None:
+    """The recorded trial of these facts, if any."""
+    return next((trial for trial in recorded if trial | facts == trial), None)
+
+
+def _outcome(trial: Trial, folder: Path) -> dict[str, Any]:
+    """The validation figure of a trial, what it cost and what made it; no test figure."""
     from bench.metrics.tagging import tagging_metrics
     from bench.models.scores import read_scores
 
-    folder = layout.run(cell)
+    selection = trial.plan.dataset.selection
     stored = read_scores(folder / "scores.npz", "validation")
     metrics = tagging_metrics(
         stored.scores.clip_scores,
@@ -135,23 +199,33 @@ def _outcome(layout: Layout, cell: Cell, selection: str) -> dict[str, Any]:
     training = read_json(folder / "training.json")
     return {
         "value": metrics[selection].value,
-        "clips": len(stored.clip_ids),
-        "seed": cell.seed,
-        "train_seconds": training["cost"]["train_seconds"],
-        "identity": training["identity"],
-        "provenance": training["provenance"],
+        "train_seconds": round(training["cost"]["train_seconds"], 1),
+        "made_by": {name: training["provenance"][name] for name in MADE_BY},
     }
 
 
-def _summary(
-    settings: config.Config, selection: str, trials: list[dict[str, Any]]
-) -> dict[str, Any]:
-    values = [trial["value"] for trial in trials]
-    return {
-        "budget": settings.tuning.trials,
-        "space": settings.tuning.model_dump(mode="json")["space"],
-        "selection": selection,
-        "split": "validation",
-        "trials": trials,
-        "chosen": values.index(max(values)),
-    }
+def _overview(settings: config.Config) -> Iterator[str]:
+    """What is recorded for every pair, and what to change where the profile has other values."""
+    for dataset, model in pairs(settings):
+        path = path_of(settings, dataset, model)
+        yield f"{dataset} {model}"
+        if path.is_file():
+            yield from _choice(settings, dataset, model, read_json(path))
+        else:
+            yield f"  no trial recorded: `python -m bench tune {dataset} {model}`"
+
+
+def _choice(
+    settings: config.Config, dataset: str, model: str, found: Mapping[str, Any]
+) -> Iterator[str]:
+    """The best trial in words, and the line of the profile that applies it."""
+    point, key = found["trials"][found["chosen"]]["point"], f"{model}/{dataset}"
+    values = ", ".join(f"{name} {value}" for name, value in point.items())
+    yield f"  best of {len(found['trials'])} by validation {found['selection']}: {values}"
+    used = settings.recipe(model, dataset).model_dump(mode="json")
+    if used | point == used:
+        yield "  the profile has it"
+        return
+    own = {**settings.recipes.get(key, {}), **point}
+    line = yaml.safe_dump(own, default_flow_style=True, sort_keys=False, width=math.inf)
+    yield f"  to apply it, put under recipes:  {key}: {line.strip()}"

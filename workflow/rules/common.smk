@@ -17,6 +17,7 @@ from bench.process.locks import SUPERVISOR
 from bench.experiment.wanted import RECORDINGS, fetched_here
 from bench.running.status import resolved_path
 from bench.experiment.triggers import Triggers
+from bench.experiment.trials import first_cell, pairs, path_of
 from snakemake.exceptions import WorkflowError
 
 try:
@@ -34,6 +35,7 @@ RESOLVED = resolved_path(settings)  # what the commands read: overrides included
 RUN = layout.results / "runs" / "{cell}"
 LOGS = layout.work / "logs"
 FETCHED = fetched_here(settings)
+TUNED = {"/".join(pair): first_cell(settings, *pair) for pair in pairs(settings)}
 GPUS = min(1, len(slots.devices()))
 
 # The commands run with this Python and this code, whatever the shell would find; and they may
@@ -56,6 +58,7 @@ wildcard_constraints:
     front_end="|".join(name for _, name in feature_sets(settings)),
     cell="|".join(map(re.escape, triggers.plans)),
     model="|".join(settings.cost.models) or "none",
+    pair="|".join(TUNED) or "none",
 
 
 def corpus_of(wildcards):

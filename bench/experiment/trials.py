@@ -1,0 +1,54 @@
+"""The declared trials of every recipe: which pairs, which points, and where they are recorded."""
+
+from __future__ import annotations
+
+import random
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from bench.experiment.ablations import BASE
+from bench.experiment.cells import Cell, list_cells
+from bench.experiment.config import Config
+from bench.files import UserError
+
+
+def pairs(settings: Config) -> list[tuple[str, str]]:
+    """The (data set, model) pairs whose recipes can be tuned."""
+    networks = [name for name, model in settings.models.items() if model.architecture != "linear"]
+    return [(dataset, model) for dataset in settings.datasets for model in networks]
+
+
+def path_of(settings: Config, dataset: str, model: str) -> Path:
+    """Where the trials of a model on a data set are recorded."""
+    return Path(settings.paths.tuning) / settings.profile / dataset / f"{model}.json"
+
+
+def first_cell(settings: Config, dataset: str, model: str) -> Cell:
+    """The run that trials repeat with other values: the first seed's."""
+    wanted = (dataset, model, BASE)
+    cells = list_cells(settings)
+    return next(cell for cell in cells if (cell.dataset, cell.model, cell.variant) == wanted)
+
+
+def points(settings: Config, dataset: str, model: str) -> list[dict[str, Any]]:
+    """The points of the space that this model's trials try, the same ones at every call.
+
+    All combinations where they are no more than the budget, else a sample drawn from the names.
+
+    Raises:
+        UserError: the profile declares no trials, or a space of fewer points than trials.
+    """
+    tuning = settings.tuning
+    space = {**tuning.space.get("base", {}), **tuning.space.get(model, {})}
+    every = [dict(zip(space, values, strict=True)) for values in product(*space.values())]
+    if not tuning.trials:
+        raise UserError("tuning.trials is 0: declare a budget, the same for every model")
+    if len(every) < tuning.trials:
+        raise UserError(
+            f"tuning.space has {len(every)} points for {model}, fewer than the {tuning.trials} "
+            "trials that every model gets; add candidates"
+        )
+    if len(every) == tuning.trials:
+        return every
+    return random.Random(f"{dataset}/{model}").sample(every, tuning.trials)

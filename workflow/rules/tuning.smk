@@ -1,0 +1,69 @@
+# `snakemake tune`: the declared trials of every recipe, what runs start from before what starts there.
+
+
+def plan_of_pair(wildcards):
+    """The run that the trials of a pair repeat with other recipe values."""
+    return triggers.plans[str(TUNED[wildcards.pair])]
+
+
+def corpus_of_pair(wildcards):
+    """The corpus that trials read."""
+    return layout.corpus(plan_of_pair(wildcards).cell.dataset) / "corpus.json"
+
+
+def features_of_pair(wildcards):
+    """The features that trials read."""
+    chosen = plan_of_pair(wildcards)
+    return layout.features(chosen.cell.dataset, chosen.model.front_end) / "digest.json"
+
+
+def tuned_parent_of(wildcards):
+    """The trials on the data set whose weights these start from, where there is one."""
+    parent = plan_of_pair(wildcards).parent
+    if parent not in TUNED.values():
+        return []
+    return path_of(settings, parent.dataset, parent.model)
+
+
+rule tune_pair:
+    """Try the declared recipes of one model on one data set, judged on validation clips.
+    Recorded trials that still hold are kept, so the record is not deleted beforehand.
+    """
+    input:
+        corpus=corpus_of_pair,
+        features=features_of_pair,
+        parent=tuned_parent_of,
+    output:
+        record=update(Path(settings.paths.tuning) / settings.profile / "{pair}.json"),
+    log:
+        LOGS / "tune" / "{pair}.log",
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        gpu=GPUS,
+    params:
+        config=RESOLVED,
+        names=lambda wildcards: wildcards.pair.replace("/", " "),
+        triggers=lambda wildcards: triggers.tune(wildcards.pair),
+    message:
+        "tune {wildcards.pair}"
+    shell:
+        "python -m bench tune {params.names} --config {params.config} --threads {threads}"
+        " &> {log}"
+
+
+rule tune:
+    """The declared trials of every model on every data set; then the choice, in words."""
+    input:
+        [path_of(settings, *pair) for pair in pairs(settings)],
+    log:
+        LOGS / "tune" / "choice.log",
+    conda:
+        "../../environment.yml"
+    params:
+        config=RESOLVED,
+    message:
+        "the best recipes"
+    shell:
+        "python -m bench tune --config {params.config} 2> {log}"
