@@ -49,7 +49,9 @@ VERBS = {
     "score": Verb(
         "bench.evaluation.score", "all event metrics of a prediction file", profile=False
     ),
-    "tune": Verb("bench.training.tune", "try the declared recipes of one model on validation data"),
+    "tune": Verb(
+        "bench.training.tune", "try declared recipes on validation data, or show what was tried"
+    ),
     "rescore": Verb("bench.evaluation.rescore", "score the prediction files of the HTS-AT authors"),
     "schema": Verb("bench.experiment.schema", "write the JSON schema of the config", profile=False),
 }

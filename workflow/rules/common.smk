@@ -95,3 +95,27 @@ def released_features_of(wildcards):
     """The features that an evaluation reads."""
     chosen = triggers.released_plans[wildcards.checkpoint]
     return layout.features(chosen.cell.dataset, chosen.model.front_end) / "digest.json"
+
+
+def plan_of_pair(wildcards):
+    """The run that the trials of a pair repeat with other recipe values."""
+    return triggers.plans[str(TUNED[wildcards.pair])]
+
+
+def corpus_of_pair(wildcards):
+    """The corpus that trials read."""
+    return layout.corpus(plan_of_pair(wildcards).cell.dataset) / "corpus.json"
+
+
+def features_of_pair(wildcards):
+    """The features that trials read."""
+    chosen = plan_of_pair(wildcards)
+    return layout.features(chosen.cell.dataset, chosen.model.front_end) / "digest.json"
+
+
+def tuned_parent_of(wildcards):
+    """The trials on the data set whose weights these start from, where there is one."""
+    parent = plan_of_pair(wildcards).parent
+    if parent not in TUNED.values():
+        return []
+    return path_of(settings, parent.dataset, parent.model)

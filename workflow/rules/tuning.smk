@@ -1,30 +1,6 @@
 # `snakemake tune`: the declared trials of every recipe, what runs start from before what starts there.
 
 
-def plan_of_pair(wildcards):
-    """The run that the trials of a pair repeat with other recipe values."""
-    return triggers.plans[str(TUNED[wildcards.pair])]
-
-
-def corpus_of_pair(wildcards):
-    """The corpus that trials read."""
-    return layout.corpus(plan_of_pair(wildcards).cell.dataset) / "corpus.json"
-
-
-def features_of_pair(wildcards):
-    """The features that trials read."""
-    chosen = plan_of_pair(wildcards)
-    return layout.features(chosen.cell.dataset, chosen.model.front_end) / "digest.json"
-
-
-def tuned_parent_of(wildcards):
-    """The trials on the data set whose weights these start from, where there is one."""
-    parent = plan_of_pair(wildcards).parent
-    if parent not in TUNED.values():
-        return []
-    return path_of(settings, parent.dataset, parent.model)
-
-
 rule tune_pair:
     """Try the declared recipes of one model on one data set, judged on validation clips.
     Recorded trials that still hold are kept, so the record is not deleted beforehand.
@@ -44,7 +20,10 @@ rule tune_pair:
         gpu=GPUS,
     params:
         config=RESOLVED,
-        names=lambda wildcards: wildcards.pair.replace("/", " "),
+        names=lambda wildcards: [
+            TUNED[wildcards.pair].dataset,
+            TUNED[wildcards.pair].model,
+        ],
         triggers=lambda wildcards: triggers.tune(wildcards.pair),
     message:
         "tune {wildcards.pair}"
