@@ -21,7 +21,7 @@ PACKAGES = ("modelkit", "htsat", "baselines", "bench", "reports")
 STAGES: dict[str, tuple[str, ...]] = {
     "embed": ("bench.corpora.embedded",),
     "corpus": ("bench.corpora",),
-    "featurize": ("bench.data.store",),
+    "featurize": ("bench.data.features",),
     "train": ("bench.training.train",),
     "evaluate": ("bench.evaluation.evaluate",),
     "released": ("bench.evaluation.score_released",),

@@ -20,7 +20,8 @@ from test_sources_unpack import tar_of, zip_of
 from bench.audio.frontend import FrontEnd
 from bench.corpora import Corpus, load, save
 from bench.corpora.base import assemble
-from bench.data.store import featurize
+from bench.data.features import featurize
+from bench.data.store import FeatureStore
 from bench.files import UserError, digest_file
 from bench.sources.unpack import unpack
 
@@ -82,7 +83,8 @@ def encoded(kind: str, rng: np.random.Generator) -> bytes:
     return file.getvalue()
 
 
-def corpus_of(folder: Path, files: dict[str, bytes]) -> Corpus:
+def features_of(folder: Path, files: dict[str, bytes]) -> FeatureStore:
+    """The features of these files, made and opened in `folder`-features."""
     folder.mkdir(parents=True)
     for name, body in files.items():
         (folder / name).write_bytes(body)
@@ -97,7 +99,10 @@ def corpus_of(folder: Path, files: dict[str, bytes]) -> Corpus:
         "labels": [[] for _ in files],
     }
     corpus = assemble("t", folder, (), pd.DataFrame(table), multilabel=True, synthetic=True)
-    return save(corpus, folder.with_name(f"{folder.name}-saved"))
+    saved, made = (folder.with_name(f"{folder.name}-{what}") for what in ("saved", "features"))
+    save(corpus, saved)
+    featurize(saved, LOGMEL, made, code="1", workers=2)
+    return FeatureStore.open(made)
 
 
 def test_200_damaged_recordings_are_named_and_harm_no_other(tmp_path: Path) -> None:
@@ -112,14 +117,13 @@ def test_200_damaged_recordings_are_named_and_harm_no_other(tmp_path: Path) -> N
         if mutated != good[name]:
             damaged = f"bad{len(original):03d}{Path(name).suffix}"
             files[damaged], original[damaged] = mutated, name
-    corpus = corpus_of(tmp_path / "data", files)
-    store = featurize(corpus, LOGMEL, tmp_path / "features", code="1", workers=2)
-    clean = featurize(corpus_of(tmp_path / "clean", good), LOGMEL, tmp_path / "of-clean", code="1")
+    store = features_of(tmp_path / "data", files)
+    clean = features_of(tmp_path / "clean", good)
     alone = {name: clean.batch(np.array([n]), frames=51)[0] for n, name in enumerate(clean.clips)}
     here = {name: store.batch(np.array([n]), frames=51)[0] for n, name in enumerate(store.clips)}
     for name in good:
         np.testing.assert_array_equal(here[name], alone[name], err_msg=name)
-    report = json.loads((tmp_path / "features" / "corpus_report.json").read_text())
+    report = json.loads((tmp_path / "data-features" / "corpus_report.json").read_text())
     listed = [entry for key in ("excluded", "repaired", "remarks") for entry in report[key]]
     named = {entry["clip"]: entry["reason"] for entry in listed}
     assert all(named.values())

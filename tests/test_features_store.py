@@ -14,13 +14,14 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import bench.data.store as features_module
+import bench.data.features as features_module
 from bench.audio.decode import decode
 from bench.audio.frontend import FrontEnd
-from bench.corpora import Corpus, save
+from bench.corpora import open_corpus, save
 from bench.corpora.base import assemble
 from bench.data.array import Outcome, PartialArray
-from bench.data.store import FeatureStore, featurize
+from bench.data.features import featurize
+from bench.data.store import FeatureStore
 from bench.files import UserError
 
 RATE = 8000
@@ -30,10 +31,8 @@ LOGMEL = FrontEnd(
 FBANK = FrontEnd(kind="fbank", sample_rate=RATE, window=200, hop=80, mels=8, fmin=20.0, fmax=4000.0)
 
 
-def make_corpus(
-    folder: Path, seconds: list[float], damage: dict[int, bytes] | None = None
-) -> Corpus:
-    """A saved corpus of noise clips 0, 1, ...; `damage` replaces the bytes of some."""
+def make_corpus(folder: Path, seconds: list[float], damage: dict[int, bytes] | None = None) -> Path:
+    """Where a corpus of noise clips 0, 1, ... is saved; `damage` replaces the bytes of some."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
     rows = []
@@ -55,7 +54,17 @@ def make_corpus(
             }
         )
     corpus = assemble("toy", folder, (), pd.DataFrame(rows), multilabel=True, synthetic=True)
-    return save(corpus, folder.with_name("saved"))
+    saved = folder.with_name("saved")
+    save(corpus, saved)
+    return saved
+
+
+def stored(corpus: Path, front_end: FrontEnd, folder: Path, **options) -> FeatureStore:
+    """The features of a saved corpus, computed and opened."""
+    count = featurize(corpus, front_end, folder, **{"code": "1"} | options)
+    store = FeatureStore.open(folder)
+    assert count == len(store.clips)
+    return store
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -65,11 +74,11 @@ def files_of(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("front_end", [LOGMEL, FBANK], ids=["logmel", "fbank"])
 def test_features_come_back(tmp_path: Path, front_end: FrontEnd) -> None:
     corpus = make_corpus(tmp_path / "data", [0.5, 1.0, 0.2, 3.0])
-    store = featurize(corpus, front_end, tmp_path / "out", code="1")
-    assert store.clips == corpus.clips["clip"].tolist()
+    store = stored(corpus, front_end, tmp_path / "out")
+    assert store.clips == ["000.wav", "001.wav", "002.wav", "003.wav"]
     assert store.data.dtype == np.float16
     for position, clip in enumerate(store.clips):
-        samples = decode(corpus.root / clip, RATE, duration_s=1.0).samples
+        samples = decode(tmp_path / "data" / clip, RATE, duration_s=1.0).samples
         expected = front_end.features(samples)
         assert store.frames[position] == len(expected)
         found = store.batch(np.array([position]), frames=len(expected))[0]
@@ -84,7 +93,7 @@ def test_features_come_back(tmp_path: Path, front_end: FrontEnd) -> None:
 
 def test_filling(tmp_path: Path) -> None:
     corpus = make_corpus(tmp_path / "data", [0.5, 1.0])
-    store = featurize(corpus, FBANK, tmp_path / "out", code="1")
+    store = stored(corpus, FBANK, tmp_path / "out")
     short = int(store.frames[0])
     assert short == 48
     own = store.batch(np.array([0]), frames=short)[0]
@@ -102,7 +111,7 @@ def test_filling(tmp_path: Path) -> None:
 
 def test_statistics(tmp_path: Path) -> None:
     corpus = make_corpus(tmp_path / "data", [0.5, 1.0, 0.3])
-    store = featurize(corpus, FBANK, tmp_path / "out", code="1")
+    store = stored(corpus, FBANK, tmp_path / "out")
     rows = np.array([0, 2])
     values = np.concatenate(
         [store.batch(rows[i : i + 1], frames=n)[0] for i, n in ((0, 48), (1, 28))]
@@ -128,7 +137,7 @@ def test_bad_files_are_left_out_and_named(tmp_path: Path) -> None:
         5: silent.read_bytes(),
     }
     corpus = make_corpus(tmp_path / "data", [0.5] * 6, damage)
-    store = featurize(corpus, LOGMEL, tmp_path / "out", code="1")
+    store = stored(corpus, LOGMEL, tmp_path / "out")
     assert store.clips == ["000.wav", "002.wav", "004.wav", "005.wav"]
     report = json.loads((tmp_path / "out" / "corpus_report.json").read_text())
     assert report["kept"] == 3
@@ -220,30 +229,44 @@ def test_a_journal_that_promises_more_than_the_data_is_cut(tmp_path: Path) -> No
 def test_complete_work_is_kept_and_other_inputs_begin_anew(tmp_path: Path) -> None:
     corpus = make_corpus(tmp_path / "data", [0.2] * 3)
     out = tmp_path / "out"
-    first = featurize(corpus, LOGMEL, out, code="1")
+    first = stored(corpus, LOGMEL, out)
     stamp = os.stat(out / "features.npy").st_mtime_ns
-    assert featurize(corpus, LOGMEL, out, code="1").digest == first.digest
-    relabelled = dataclasses.replace(corpus, clips=corpus.clips.assign(split="test"))
-    assert featurize(relabelled, LOGMEL, out, code="1").digest == first.digest
+
+    def changed(**columns: object) -> Path:
+        opened = open_corpus(corpus)
+        saved = tmp_path / "-".join(columns)
+        save(dataclasses.replace(opened, clips=opened.clips.assign(**columns)), saved)
+        return saved
+
+    for same in (corpus, changed(split="test")):
+        assert stored(same, LOGMEL, out).digest == first.digest
     assert os.stat(out / "features.npy").st_mtime_ns == stamp
-    shorter = dataclasses.replace(corpus, clips=corpus.clips.assign(duration_s=0.1))
+    shorter = changed(duration_s=0.1)
+    soundfile.write(tmp_path / "data" / "001.wav", np.linspace(-0.5, 0.5, RATE), RATE)
+    louder = changed(start_s=0.0)
     digests = {first.digest}
-    for changed, front_end, code in (
+    for other, front_end, code in (
         (corpus, LOGMEL, "2"),
         (corpus, FBANK, "1"),
         (shorter, LOGMEL, "1"),
-        (dataclasses.replace(corpus, audio_digest="other"), LOGMEL, "1"),
+        (louder, LOGMEL, "1"),
     ):
-        digests.add(featurize(changed, front_end, out, code=code).digest)
+        digests.add(stored(other, front_end, out, code=code).digest)
         assert os.stat(out / "features.npy").st_mtime_ns != stamp
     assert len(digests) == 5
-    assert featurize(corpus, LOGMEL, out, code="1").data.shape == first.data.shape
 
 
-def test_unsaved_corpora_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("table", [None, b"PAR1 not a table"])
+def test_corpora_that_are_absent_or_damaged_are_refused(
+    tmp_path: Path, table: bytes | None
+) -> None:
     corpus = make_corpus(tmp_path / "data", [0.2])
-    with pytest.raises(UserError, match="save it first"):
-        featurize(dataclasses.replace(corpus, audio_digest=""), LOGMEL, tmp_path / "x", code="1")
+    if table is None:
+        (corpus / "corpus.json").unlink()
+    else:
+        (corpus / "clips.parquet").write_bytes(table)
+    with pytest.raises(UserError, match=r"saved.*run"):
+        featurize(corpus, LOGMEL, tmp_path / "x", code="1")
 
 
 def test_a_clip_that_kills_its_worker_is_left_out(
@@ -260,7 +283,7 @@ def test_a_clip_that_kills_its_worker_is_left_out(
         return plain(job, front_end)
 
     monkeypatch.setattr(features_module, "_featurize_clip", crashing)
-    store = featurize(corpus, LOGMEL, tmp_path / "out", code="1", workers=2)
+    store = stored(corpus, LOGMEL, tmp_path / "out", workers=2)
     assert len(store.clips) == 69
     report = json.loads((tmp_path / "out" / "corpus_report.json").read_text())
     assert report["excluded"] == [{"clip": "033.wav", "reason": "the decoder crashed on it"}]

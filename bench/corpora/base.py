@@ -30,6 +30,7 @@ SPLITS = ("train", "validation", "test")
 COLUMNS = ("clip", "path", "start_s", "duration_s", "split", "fold", "group", "strong", "labels")
 EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
 FILE_COLUMNS = ("path", "size", "mtime_ns", "sha256")
+ROWS_AT_ONCE = 1 << 16  # of a parquet file: what a reader that streams it holds
 
 
 class Coverage(NamedTuple):
@@ -178,7 +179,7 @@ def save(
     )
     for name, table in (("files", files), ("clips", corpus.clips)):
         with atomic_write(folder / f"{name}.parquet") as path:
-            table.to_parquet(path, index=False)
+            table.to_parquet(path, index=False, row_group_size=ROWS_AT_ONCE)
     for name, frame in (
         ("missing", corpus.missing.drop(columns="path")),
         ("events", corpus.events),

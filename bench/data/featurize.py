@@ -23,17 +23,16 @@ def run(args: argparse.Namespace) -> int:
     settings = config.load(args.config)
     front_ends = find_dataset(settings, args.dataset).front_ends
     known(args.front_end, front_ends, f"datasets.{args.dataset}.front_ends")
-    from bench.corpora import open_corpus
-    from bench.data.store import featurize
+    from bench.data.features import featurize
     from bench.data.task import audio_front_end
 
     layout = Layout.of(settings)
-    store = featurize(
-        open_corpus(layout.corpus(args.dataset)),
+    usable = featurize(
+        layout.corpus(args.dataset),
         audio_front_end(front_ends[args.front_end]),
         layout.features(args.dataset, args.front_end),
         code=stage_digest("featurize"),
         workers=args.workers,
     )
-    print(f"{args.dataset}: {args.front_end} features of {len(store.clips)} clips", flush=True)
+    print(f"{args.dataset}: {args.front_end} features of {usable} clips", flush=True)
     return 0

@@ -15,7 +15,7 @@ import soundfile
 
 from bench.audio.frontend import FrontEnd
 from bench.corpora.base import assemble, save
-from bench.data.store import featurize
+from bench.data.features import featurize
 from bench.speed.timing import ratios, spread
 
 SECONDS, FILE_RATE = 10, 44_100
@@ -53,12 +53,13 @@ def from_files(rounds: int, clips: int) -> list[dict[str, Any]]:
         corpus = assemble(
             "speed", Path(folder, "audio"), (), pd.DataFrame(table), multilabel=True, synthetic=True
         )
-        corpus = save(corpus, Path(folder, "corpus"))
+        saved = Path(folder, "corpus")
+        save(corpus, saved)
         calls = iter(range(1_000_000))
 
         def ours(workers: int) -> None:
             number = str(next(calls))  # another folder and code digest: nothing is kept from before
-            featurize(corpus, FRONT_END, Path(folder, number), code=number, workers=workers)
+            featurize(saved, FRONT_END, Path(folder, number), code=number, workers=workers)
 
         def by_librosa() -> list[np.ndarray]:
             found = []

@@ -1,0 +1,62 @@
+"""The clips of a saved corpus, row by row: memory stays flat however many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.files import damage_told, read_json
+
+AT_ONCE = 4096  # rows of the table in memory
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What `save` wrote about a corpus, its table left on the disk.
+
+    Attributes:
+        folder: where the corpus was saved.
+        name, root, audio_digest: those of the `Corpus`.
+        found, listed: clips on disk, which are the table's rows, and clips in the lists.
+    """
+
+    folder: Path
+    name: str
+    root: Path
+    audio_digest: str
+    found: int
+    listed: int
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Listing:
+        """Read the facts of a saved corpus.
+
+        Raises:
+            UserError: the folder holds no complete corpus, or a damaged one.
+        """
+        facts = read_json(Path(folder) / "corpus.json")
+        with damage_told(folder, "delete this folder and run again"):
+            return cls(
+                folder=Path(folder),
+                name=facts["name"],
+                root=Path(facts["root"]),
+                audio_digest=facts["audio_digest"],
+                **facts["coverage"],
+            )
+
+    def rows(self, *columns: str) -> Iterator[tuple[Any, ...]]:
+        """These columns of every clip, in the table's order.
+
+        Raises:
+            UserError: the table is missing or damaged.
+        """
+        import pyarrow.parquet  # late: a tenth of a second
+
+        with (
+            damage_told(self.folder, "delete this folder and run again"),
+            pyarrow.parquet.ParquetFile(self.folder / "clips.parquet") as table,
+        ):
+            for batch in table.iter_batches(AT_ONCE, columns=list(columns)):
+                yield from zip(*(batch[name].to_pylist() for name in columns), strict=True)
