@@ -58,5 +58,5 @@ class Listing:
             damage_told(self.folder, "delete this folder and run again"),
             pyarrow.parquet.ParquetFile(self.folder / "clips.parquet") as table,
         ):
-            for batch in table.iter_batches(AT_ONCE, columns=list(columns)):
+            for batch in table.iter_batches(AT_ONCE, columns=list(columns), use_threads=False):
                 yield from zip(*(batch[name].to_pylist() for name in columns), strict=True)
