@@ -3,9 +3,11 @@
     python tests/torture.py FOLDER [--kills 50] [--seed 0] [--config config/torture.yaml]
 
 FOLDER gets two clean copies of the checkout. In one the pipeline runs undisturbed, in the other it
-is killed again and again; whenever it finishes before all kills are done, its work and results are
-deleted and it begins anew. At the end every run of both must have the same digest. What stands in
-FOLDER is used again, so that the test itself may be interrupted. `make torture` runs it.
+is killed again and again; whenever it finishes before all kills are done, its runs are compared to
+the undisturbed ones, its work and results are deleted and it begins anew. Three kills of four come
+a random time after a random number of jobs have begun, one while the stage is at work that was hit
+least so far. At the end every run of both must have the same digest. What stands in FOLDER is used
+again, so that the test itself may be interrupted. `make torture` runs it.
 """
 
 from __future__ import annotations
@@ -24,11 +26,13 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from workflow_copy import CODE, ROOT, WORKFLOW, copy_parts
 
 sys.path.insert(0, str(ROOT))
+STAGES = ("cost", "embed", "corpus", "featurize", "train", "evaluate", "track", "report")
 SAME = ("metrics", "chance", "trivial", "localization", "digests", "identity", "splits", "parent")
 
 
@@ -49,23 +53,42 @@ def environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
 
 
-def kill_once(folder: Path, call: list[str], wait: float, rng: random.Random) -> str:
-    """Start the command, kill -9 something of it after `wait` seconds; says what.
+def kill_once(
+    folder: Path,
+    call: list[str],
+    wait: float,
+    rng: random.Random,
+    *,
+    jobs_before: int = 0,
+    stage: str = "",
+) -> tuple[str, list[str]]:
+    """Start the command, kill -9 something of it; says what, and which stages were at work.
 
     A power cut kills Snakemake and all jobs; a lost terminal Snakemake alone; the out-of-memory
     killer one process of a job. "finished" when the command was done before.
+
+    Args:
+        wait: seconds to the kill, from when that many jobs have begun or that stage is at work.
     """
+    seen: set[int] = set()
     with open(folder / "torture.log", "ab") as log:
         process = subprocess.Popen(
             call, cwd=folder, env=environment(), stdout=log, stderr=log, start_new_session=True
         )
-        try:
-            code = process.wait(timeout=wait)
+        while True:
+            busy = at_work(process.pid)
+            seen |= set(busy)
+            due = len(seen) >= jobs_before and (not stage or stage in busy.values())
+            try:
+                code = process.wait(timeout=wait if due else 0.05)
+            except subprocess.TimeoutExpired:
+                if due:
+                    break
+                continue
             if code:
                 raise SystemExit(f"the plain command failed: see {folder}/torture.log")
-            return "finished"
-        except subprocess.TimeoutExpired:
-            pass
+            return "finished", []
+        stages = sorted(set(at_work(process.pid).values()))
         jobs = [pid for pid in session(process.pid) if pid != process.pid]
         what = rng.choice(["everything", "snakemake", "one job" if jobs else "everything"])
         if what == "one job":
@@ -79,7 +102,18 @@ def kill_once(folder: Path, call: list[str], wait: float, rng: random.Random) ->
             for pid in session(process.pid):
                 kill(pid)
         process.wait()
-    return what
+    return what, stages
+
+
+def at_work(leader: int) -> dict[int, str]:
+    """The stage of each process of a session that is `python -m bench STAGE`."""
+    found = {}
+    for pid in session(leader):
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            if words[1:3] == ["-m", "bench"] and words[3] in STAGES:
+                found[pid] = words[3]
+    return found
 
 
 def session(leader: int) -> list[int]:
@@ -149,7 +183,8 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--config", default="config/torture.yaml")
-    parser.add_argument("--longest", type=float, default=60.0, help="seconds to a kill, at most")
+    parser.add_argument("--jobs", type=int, default=10, help="that begin before a kill, at most")
+    parser.add_argument("--longest", type=float, default=4.0, help="seconds to a kill, at most")
     arguments = parser.parse_args()
     profile = Path(arguments.config).stem
     calm, killed = arguments.folder / "undisturbed", arguments.folder / "killed"
@@ -162,9 +197,13 @@ def main() -> int:
     kills = sum(entry["what"] != "finished" for entry in done)
     while kills < arguments.kills:
         rng = random.Random(f"{arguments.seed}:{len(done)}")
-        wait = 0.5 + arguments.longest * rng.random() ** 2  # mostly soon, at times far on
-        what = kill_once(killed, command(config=arguments.config), wait, rng)
-        entry = {"after_s": round(wait, 1), "what": what, "records": len(records(killed, profile))}
+        aim: dict[str, Any] = {"jobs_before": rng.randint(0, arguments.jobs)}
+        if rng.random() < 0.25:
+            aim = {"stage": least_hit(done)}
+        wait = rng.uniform(0.0, arguments.longest)
+        what, stages = kill_once(killed, command(config=arguments.config), wait, rng, **aim)
+        count = len(records(killed, profile))
+        entry = {**aim, "after_s": round(wait, 1), "what": what, "stages": stages, "records": count}
         done.append(entry)
         with open(log, "a") as file:
             file.write(json.dumps(entry) + "\n")
@@ -178,8 +217,25 @@ def main() -> int:
     finish(killed, arguments.config)
     runs = compare(calm, killed, profile)
     counts = collections.Counter(entry["what"] for entry in done)
-    print(f"{kills} kills ({dict(counts)}); all {runs} runs equal the undisturbed ones")
+    print(f"{kills} kills ({dict(counts)}), at work then: {hits(done)}")
+    print(f"all {runs} runs equal the undisturbed ones")
     return 0
+
+
+def hits(done: list[dict[str, Any]]) -> dict[str, int]:
+    """How many kills came while each stage was at work; several are at a time, or none."""
+    found = collections.Counter(stage for entry in done for stage in entry["stages"])
+    return {stage: found[stage] for stage in STAGES}
+
+
+def least_hit(done: list[dict[str, Any]]) -> str:
+    """The stage that was hit least, of those that are not behind in this pass."""
+    behind = 0
+    for entry in done:
+        reached = [STAGES.index(stage) for stage in entry["stages"]]
+        behind = 0 if entry["what"] == "finished" else max(behind, *reached, 0)
+    counts = hits(done)
+    return min(STAGES[behind:], key=counts.__getitem__)
 
 
 def compare(calm: Path, killed: Path, profile: str) -> int:
