@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from modelkit import draws
 from modelkit.augment import Augment
 from modelkit.checkpoint import CheckpointError, KeyReport, load_checked, read_state_dict
 from modelkit.frontend import FRONT_END_KEYS, check_front_end, front_end_parameters
@@ -158,7 +159,7 @@ class PANN(nn.Module):
             x = self.get_submodule(name)(x)
             if name != self.block_names[-1]:
                 x = F.avg_pool2d(x, 2)
-            x = F.dropout(x, self.conv_dropout, self.training)
+            x = draws.dropout(x, self.conv_dropout, self.training)
         return x.mean(dim=3)
 
     def _decide(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -172,7 +173,7 @@ class PANN(nn.Module):
         return pooled_logits(segments, torch.zeros_like(segments)), segments
 
     def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.dropout, self.training)
+        return draws.dropout(x, self.dropout, self.training)
 
     @property
     def published_parameters(self) -> int:

@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
+from modelkit import draws
+
 Pair = tuple[int, int]
 Map = Callable[[Tensor], Tensor]
 Checkpointing = Literal["none", "mlp", "blocks"]
@@ -215,7 +217,7 @@ class Block(nn.Module):
         if not self.training or not self.drop_path:
             return tokens + branch(tokens)
         keep = 1 - self.drop_path
-        scale = tokens.new_empty(len(tokens)).bernoulli_(keep).div_(keep)
+        scale = draws.kept(tokens, keep).div_(keep)
         if tokens.device.type != "cpu" or scale.all():
             return torch.addcmul(tokens, branch(tokens), scale.view(-1, 1, 1))
         kept = scale.nonzero().squeeze(1)

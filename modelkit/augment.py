@@ -115,10 +115,11 @@ class Augment:
         """Clips that come out of `mix`."""
         return len(self.time_draws) if self.mixup is None else len(self.share)
 
-    def part(self, number: int, parts: int) -> tuple[np.ndarray, Augment]:
+    def part(self, number: int, parts: int) -> tuple[np.ndarray, np.ndarray, Augment]:
         """Share `number` of `parts` of what comes out of `mix`, for processes that split a batch.
 
-        Returns the clips (indices into the batch) that it is made of, and their augmentation.
+        Returns which of the mixed clips it holds, the clips that they are made of (both as indices
+        into the batch), and the augmentation of these.
         Mixed clips stay with their partners: where whole pairs come out even, each clip of a
         "reversed" or "pairs" batch is in one share only; a "permutation" may ask for some in two.
         """
@@ -134,13 +135,17 @@ class Augment:
             first, second = (
                 torch.from_numpy(np.searchsorted(needed, x.numpy())) for x in (first, second)
             )
-        return needed, replace(
-            self,
-            time_draws=self.time_draws[needed],
-            mel_draws=self.mel_draws[needed],
-            share=self.share[mine] if self.mixup is not None else self.share,
-            first=first,
-            second=second,
+        return (
+            mine,
+            needed,
+            replace(
+                self,
+                time_draws=self.time_draws[needed],
+                mel_draws=self.mel_draws[needed],
+                share=self.share[mine] if self.mixup is not None else self.share,
+                first=first,
+                second=second,
+            ),
         )
 
     def mask(self, x: Tensor, fill: float = 0.0) -> Tensor:

@@ -10,22 +10,30 @@ import sys
 from pathlib import Path
 
 import torch
-from small_training import Tagger, make_recipe, make_task, train
+from small_training import CLASSES, MELS, Tagger, make_recipe, make_task, train
 from torch import nn
 
 from bench.experiment.config import Mixup
 from bench.files import write_tensors
 from bench.models.scoring import score_clips
 from bench.process.team import join_team
+from modelkit import draws
+from modelkit.augment import Augment
+from modelkit.output import ModelOutput
 
 
 class FrozenTagger(Tagger):
-    """Batch norm keeps its statistics (torch's synchronised one does not run on CPUs); no dropout,
-    whose masks belong to a process."""
+    """Batch norm keeps its statistics (torch's synchronised one does not run on CPUs); frame logits
+    that the loss does not depend on, as clip logits where time ranges alone are trained."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.dropout = nn.Identity()
+        self.spare = nn.Linear(MELS, CLASSES)
+
+    def forward(self, features: torch.Tensor, augment: Augment | None = None) -> ModelOutput:
+        x = features if augment is None else augment.mix(augment.mask(features))
+        pooled = draws.dropout(self.norm(x.mean(dim=1)), 0.3, self.training)
+        return ModelOutput(self.out(pooled), self.spare(x), 0.1)
 
     def train(self, mode: bool = True) -> nn.Module:
         super().train(mode)

@@ -106,26 +106,26 @@ def kill_once(
 
 
 def at_work(leader: int) -> dict[int, str]:
-    """The stage of each process of a session that is `python -m bench STAGE`."""
+    """The stage of each `python -m bench STAGE` of a session, without the processes it forked."""
     found = {}
-    for pid in session(leader):
+    for pid, parent in session(leader).items():
         with contextlib.suppress(OSError):
             words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
             if words[1:3] == ["-m", "bench"] and words[3] in STAGES:
-                found[pid] = words[3]
-    return found
+                found[pid] = (words[3], parent)
+    return {pid: stage for pid, (stage, parent) in found.items() if parent not in found}
 
 
-def session(leader: int) -> list[int]:
-    """Live processes of the session that `leader` began."""
-    found = []
+def session(leader: int) -> dict[int, int]:
+    """Live processes of the session that `leader` began, with their parents."""
+    found = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = stat.read_text().rpartition(")")[2].split()
         except OSError:
             continue
         if int(fields[3]) == leader and fields[0] != "Z":
-            found.append(int(stat.parent.name))
+            found[int(stat.parent.name)] = int(fields[1])
     return found
 
 

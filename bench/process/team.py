@@ -72,13 +72,14 @@ class Team:
             isinstance(module, _BatchNorm) and module.training for module in model.modules()
         ):
             raise UserError(
-                f"{type(model).__name__} has batch normalisation, whose statistics can be "
+                "this model has batch normalisation, whose statistics can be "
                 "synchronised on GPUs only; train it in one process or on GPUs"
             )
         return nn.parallel.DistributedDataParallel(
             model,
             device_ids=None if device.type == "cpu" else [device],
             broadcast_buffers=False,  # synchronised batch norm keeps them equal
+            find_unused_parameters=True,  # of clip logits alone, where time ranges are trained
         )
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,31 +21,16 @@ from bench.process.team import Team
 from bench.training.headroom import Batch, within_memory
 from bench.training.loading import read_ahead
 from bench.training.losses import Objective
+from bench.training.progress import Progress, finish_epoch, progress_line, select_weights
 from bench.training.schedule import learning_rate
 from bench.training.state import StateFolder
 from bench.training.streams import generator, stream_seed
 from modelkit.augment import Augment, Mixup, SpecAugment
+from modelkit.draws import share_of_batch
 
 
 class DivergedError(UserError):
     """The loss or its gradient is no longer a number."""
-
-
-@dataclass
-class Progress:
-    """What a run has reached: `epoch` whole epochs and `step` batches of the next one."""
-
-    epoch: int = 0
-    step: int = 0
-    epoch_loss: float = 0.0
-    seconds: float = 0.0
-    clips_seen: int = 0
-    best_value: float = -1.0
-    best_epoch: int = 0
-    selected_epoch: int = 0
-    best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
-    summed_weights: dict[str, torch.Tensor] = field(default_factory=dict)
-    curve: list[dict[str, Any]] = field(default_factory=list)
 
 
 def fit(
@@ -80,11 +63,9 @@ def fit(
     """
     team = team or Team()
     optimizer = make_optimizer(model, recipe)
-    objective = Objective(task, loss, recipe.supervision, team)
+    batch_loss = BatchLoss(model, Objective(task, loss, recipe.supervision, team))
     progress = _resume(model, optimizer, state)
-    take_step = partial(
-        train_step, team.wrap(model), optimizer, recipe=recipe, objective=objective, team=team
-    )
+    take_step = partial(train_step, team.wrap(batch_loss), optimizer, recipe=recipe, team=team)
     steps = -(-len(task.rows["train"]) // recipe.batch_size)
     clock = time.perf_counter()
 
@@ -105,8 +86,7 @@ def fit(
             for step, batch in zip(todo, batches, strict=True):
                 for group in optimizer.param_groups:
                     group["lr"] = learning_rate(recipe, epoch * steps + step, steps)
-                own = (team.rank,) if team.rank else ()
-                torch.manual_seed(stream_seed(seed, "dropout", epoch, step, *own))
+                torch.manual_seed(stream_seed(seed, "dropout", epoch, step))
                 with held_signals():
                     value = within_memory(take_step, batch, alone=team.size == 1)
                     if not math.isfinite(value):
@@ -125,7 +105,7 @@ def fit(
                     _save(state, model, optimizer, progress, team)
             figure = validate(model, task, loss, selection, team)
             with held_signals():
-                _finish_epoch(progress, model, recipe, figure)
+                finish_epoch(progress, model, recipe, figure)
                 spend()
                 progress.curve.append(
                     {
@@ -139,13 +119,12 @@ def fit(
                 )
                 progress.step, progress.epoch_loss = 0, 0.0
             _save(state, model, optimizer, progress, team)
-            log(_line(progress, recipe, selection))
+            log(progress_line(progress, recipe, selection))
     except (SystemExit, KeyboardInterrupt):
-        with held_signals():
-            _save(state, model, optimizer, progress, team)
+        _save(state, model, optimizer, progress, team)
         log(f"stopped after epoch {progress.epoch}, batch {progress.step} of {steps}; saved")
         raise
-    _select(progress, model, recipe)
+    select_weights(progress, model, recipe)
     return progress
 
 
@@ -188,38 +167,52 @@ def read_batches(
     """This process's part of the batches `steps` of an epoch whose batches are the rows `parts`."""
 
     def read(step: int) -> Batch:
-        rows, weight = parts[step], 1.0
+        rows, weight, share = parts[step], 1.0, None
         rng = generator(seed, "augment", epoch, step)
         augment = draw_augment(recipe, len(rows), rng)
         if team.size > 1:
             whole = augment or Augment.draw(len(rows), rng)
-            needed, augment = whole.part(team.rank, team.size)
-            rows, weight = rows[needed], augment.size * team.size / whole.size
-        return Batch(torch.from_numpy(task.features(rows)), rows, augment, weight)
+            mine, needed, augment = whole.part(team.rank, team.size)
+            rows, weight = rows[needed], len(mine) * team.size / whole.size
+            share = (whole.size, mine)
+        return Batch(torch.from_numpy(task.features(rows)), rows, augment, weight, share)
 
     return read_ahead(read, steps, workers)
 
 
+class BatchLoss(nn.Module):
+    """A batch's loss under a model. The processes of a team share it as one module, so that weights
+    on which the loss does not depend are known as such."""
+
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, batch: Batch) -> torch.Tensor:
+        """The mean loss of this process's part, weighted as its share of the batch asks."""
+        device = next(self.model.parameters()).device
+        output = self.model(batch.features.to(device), augment=batch.augment)
+        return self.objective(output, batch.rows, batch.augment, batch.weight)
+
+
 def train_step(
-    model: nn.Module,
+    batch_loss: nn.Module,
     optimizer: torch.optim.Optimizer,
     batch: Batch,
     recipe: Recipe,
-    objective: Objective,
     team: Team,
 ) -> float:
     """One optimisation step on a batch; returns the loss of the whole batch.
 
     Where loss or gradient is no finite number the weights stay as they were, and it returns that.
     """
-    device = next(model.parameters()).device
-    features = batch.features.to(device)
-    with torch.autocast(device.type, torch.bfloat16, enabled=recipe.precision == "bf16"):
-        output = model(features, augment=batch.augment)
-        value = objective(output, batch.rows, batch.augment, batch.weight)
+    kind = next(batch_loss.parameters()).device.type
     optimizer.zero_grad(set_to_none=True)
-    value.backward()
-    norm = nn.utils.clip_grad_norm_(model.parameters(), recipe.gradient_clip or math.inf)
+    with share_of_batch(batch.share):
+        with torch.autocast(kind, torch.bfloat16, enabled=recipe.precision == "bf16"):
+            value = batch_loss(batch)
+        value.backward()
+    norm = nn.utils.clip_grad_norm_(batch_loss.parameters(), recipe.gradient_clip or math.inf)
     (whole,) = team.add_up(float(value.detach()))
     if not (math.isfinite(whole) and math.isfinite(float(norm))):
         return whole if not math.isfinite(whole) else float(norm)
@@ -255,63 +248,12 @@ def _save(
 ) -> None:
     if team.rank:
         return
-    state.save(
-        {
-            "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "progress": dict(vars(progress)),
-        }
-    )
-    state.save_curve(progress.curve)
-
-
-def _finish_epoch(progress: Progress, model: nn.Module, recipe: Recipe, figure: float) -> None:
-    """Count the epoch, add its weights to the average, and keep them where they are the best."""
-    progress.epoch += 1
-    _average(progress, model, recipe)
-    if figure > progress.best_value:
-        progress.best_value, progress.best_epoch = figure, progress.epoch
-        progress.best_weights = _copy(model)
-
-
-def _copy(model: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
-
-
-def _average(progress: Progress, model: nn.Module, recipe: Recipe) -> None:
-    """Add the weights of the last `average_epochs` epochs up, in float64."""
-    if progress.epoch <= recipe.epochs - recipe.average_epochs:
-        return
-    for name, value in _copy(model).items():
-        if value.is_floating_point():
-            value = value.double()
-        previous = progress.summed_weights.get(name)
-        progress.summed_weights[name] = value if previous is None else previous + value
-
-
-def _select(progress: Progress, model: nn.Module, recipe: Recipe) -> None:
-    """Load the weights that the recipe evaluates: averaged, best on validation, or last."""
-    if recipe.average_epochs:
-        weights = {
-            name: (progress.summed_weights[name] / recipe.average_epochs).to(value.dtype)
-            if value.is_floating_point()
-            else value
-            for name, value in _copy(model).items()
-        }
-        model.load_state_dict(weights)
-    elif recipe.select == "best":
-        model.load_state_dict(progress.best_weights)
-        progress.selected_epoch = progress.best_epoch
-        return
-    progress.selected_epoch = progress.epoch
-
-
-def _line(progress: Progress, recipe: Recipe, selection: str) -> str:
-    point = progress.curve[-1]
-    rate = progress.clips_seen / max(progress.seconds, 1e-9)
-    left = progress.seconds / progress.epoch * (recipe.epochs - progress.epoch)
-    return (
-        f"epoch {progress.epoch}/{recipe.epochs}  loss {point['train_loss']:.4f}  "
-        f"validation {selection} {point[f'validation_{selection}']:.4f}  "
-        f"{rate:.0f} clips/s  {left:.0f} s left"
-    )
+    with held_signals():
+        state.save(
+            {
+                "model": model.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "progress": dict(vars(progress)),
+            }
+        )
+        state.save_curve(progress.curve)

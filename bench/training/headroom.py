@@ -10,6 +10,7 @@ import torch
 
 from bench.files import UserError
 from modelkit.augment import Augment
+from modelkit.draws import Share
 
 
 class Batch(NamedTuple):
@@ -20,12 +21,14 @@ class Batch(NamedTuple):
         rows: (B,), which clips these are.
         augment: its SpecAugment and mixup, or None.
         weight: of its mean loss, such that the processes' average is the whole batch's mean.
+        share: clips of the whole mixed batch and which of them these are, or None: all.
     """
 
     features: torch.Tensor
     rows: np.ndarray
     augment: Augment | None
     weight: float
+    share: Share | None = None
 
 
 def within_memory(step: Callable[[Batch], float], batch: Batch, *, alone: bool = True) -> float:
