@@ -271,14 +271,6 @@ def pooled_logits(segments: Tensor, log_weights: Tensor) -> Tensor:
     return positive - negative
 
 
-def framewise(segments: Tensor, frames: int, ratio: int = 32) -> Tensor:
-    """The authors' frame output: each segment repeated, cut to the number of frames.
-
-    (B, T', C) to (B, frames, C) with T' = frames / ratio, rounded up.
-    """
-    return segments.repeat_interleave(ratio, dim=1)[:, :frames]
-
-
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
         nn.init.xavier_uniform_(module.weight)

@@ -28,8 +28,8 @@ def of_table(settings: Config, what: str) -> str:
     head = list(rows[0])[1]
     chosen = [row for row in rows if row[head].casefold() == label.casefold()]
     if not chosen:
-        labels = ", ".join(dict.fromkeys(row[head] for row in rows))
-        raise UserError(f"table {name} has no row '{label}'; rows: {labels}")
+        labels = "; ".join(dict.fromkeys(row[head] for row in rows))
+        raise UserError(f"table {name} has no row '{label}'; there are: {labels}")
     figures = [key for key in list(rows[0])[2:] if key not in ("remark", "records")]
     if column and column not in figures:
         named = ", ".join(key for key in figures if not key.endswith(SPREAD))

@@ -50,7 +50,7 @@ class Square(nn.Module):
         return self.layer(features)
 
 
-def testmultiply_adds_are_those_of_the_matrix_products() -> None:
+def test_multiply_adds_are_those_of_the_matrix_products() -> None:
     assert multiply_adds(Square(), (3, 10, 8)) == 3 * 10 * 8 * 8
 
 

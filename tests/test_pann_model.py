@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from baselines.pann import PANN, framewise, narrow_convolution, pooled_logits
+from baselines.pann import PANN, narrow_convolution, pooled_logits
 from bench.audio.mel import slaney_filters
 from modelkit.frontend import mel_matrix
 
@@ -146,9 +146,6 @@ def test_frames_left_over_at_the_end_belong_to_the_last_segment():
     assert torch.equal(padded.frame_logits[:, 10], padded.frame_logits[:, 9])
     own = padded.frame_logits[:, :10].sigmoid().mean(dim=1)
     torch.testing.assert_close(padded.clip_logits.sigmoid(), own)  # the padding counts for nothing
-    frames = framewise(padded.frame_logits, 43, ratio=4)
-    assert frames.shape == (1, 43, 5)
-    assert torch.equal(frames[:, 36:], padded.frame_logits[:, 9:10].expand(1, 7, 5))
 
 
 @pytest.mark.parametrize(("rate", "window", "fmax"), [(32000, 1024, 14000), (16000, 512, 8000)])

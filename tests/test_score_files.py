@@ -13,7 +13,7 @@ import pytest
 
 from bench.evaluation.score import add_arguments, run, score_files
 from bench.files import UserError
-from bench.metrics.events import read_durations, read_events, write_durations, write_events
+from bench.metrics.events import read_durations, read_events, write_events
 
 HEADER = "filename\tonset\toffset\tevent_label\n"
 REFERENCE = HEADER + "a.wav\t0.0\t1.0\tCat\nb.wav\t2.0\t3.5\tDog\n"
@@ -145,8 +145,6 @@ def test_what_is_written_reads_back_equal(tmp_path):
     write_events(tmp_path / "e.tsv", events, files=list(KNOWN))
     pd.testing.assert_frame_equal(read_events(tmp_path / "e.tsv", KNOWN), events)
     assert (tmp_path / "e.tsv").read_text().splitlines()[-1] == "b.wav\t\t\t"
-    write_durations(tmp_path / "d.tsv", KNOWN)
-    assert read_durations(tmp_path / "d.tsv") == KNOWN
 
 
 def test_a_malformed_file_ends_the_command_with_code_2_and_one_line(tmp_path, arguments):

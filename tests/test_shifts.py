@@ -17,7 +17,7 @@ from bench.data.task import Task, audio_front_end
 from bench.experiment.config import FrontEnd
 from bench.models import networks
 from bench.models.scoring import score_clips
-from bench.models.shifts import PUBLISHED_SHIFTS, score_shifted
+from bench.models.shifts import score_shifted
 
 RATE, SECONDS = 16000, (5.0, 3.0)
 FRONT_END = FrontEnd(
@@ -79,7 +79,3 @@ def test_scores_are_the_mean_over_shifted_waveforms(task: Task, model) -> None:
     plain = score_clips(model, task, np.arange(2), "bce")
     assert np.array_equal(found.frame_scores, plain.frame_scores)
     assert not np.array_equal(found.clip_scores, plain.clip_scores)
-
-
-def test_the_published_shifts_grow_by_hundreds() -> None:
-    assert np.diff(PUBLISHED_SHIFTS).tolist() == list(range(100, 1000, 100))

@@ -31,7 +31,6 @@ FBANK = FrontEnd(
     kind="fbank", sample_rate=RATE, window=512, hop=320, mels=64, fmin=20, fmax=8000, frames=248,
     fill="zero", normalise=True,
 )  # fmt: skip
-MAX = {"preset": "tiny", "variant": "decision_max"}
 CARDS = {
     "htsat": Card("d/htsat", "htsat", {"preset": "tiny"}, LOGMEL, CLASSES, "bce", None),
     "pann": Card(
@@ -231,6 +230,9 @@ def test_bad_checkpoints_and_arguments_are_one_line(runs, tmp_path: Path, capsys
     check("no such checkpoint file", tmp_path / "absent.pt")
     (tmp_path / "text.pt").write_text("hello")
     check("not a readable PyTorch checkpoint", tmp_path / "text.pt")
+    with open(tmp_path / "linear.pt", "wb") as file:
+        np.savez(file, weights=np.zeros(3))
+    check("holds a linear baseline", tmp_path / "linear.pt")
     torch.save({"weights": torch.zeros(3)}, tmp_path / "unknown.pt")
     check("say which one it is with --as", tmp_path / "unknown.pt")
     check("nearest: htsat-audioset", tmp_path / "unknown.pt", "--as", "htsat-audio")

@@ -18,12 +18,6 @@ PREEMPHASIS = 0.97
 FLOOR = float(np.finfo(np.float32).eps)
 SILENCE = float(np.log(np.float32(FLOOR)))  # -15.94
 
-PUBLISHED_STATISTICS = {  # (mean, standard deviation), AST egs/*/run.sh
-    "audioset": (-4.2677393, 4.5689974),
-    "esc50": (-6.6268077, 5.358466),
-    "speechcommands": (-6.845978, 5.5654526),
-}
-
 
 def fbank(
     waveform: np.ndarray,

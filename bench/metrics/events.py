@@ -87,12 +87,6 @@ def write_events(path: str | Path, events: pd.DataFrame, files: Sequence[str] = 
     write_text(path, "\n".join(["\t".join(EVENT_COLUMNS), *rows]) + "\n")
 
 
-def write_durations(path: str | Path, durations: Mapping[str, float]) -> None:
-    """Write a durations table."""
-    rows = [f"{name}\t{float(duration)!r}" for name, duration in durations.items()]
-    write_text(path, "\n".join(["\t".join(DURATION_COLUMNS), *rows]) + "\n")
-
-
 def _rows(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Line numbers and the fields of `columns`, whatever other columns there are."""
     lines = _text(path).split("\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +83,8 @@ def open_released(card: Card, path: Path) -> torch.nn.Module:
 def _open_run(path: Path) -> tuple[torch.nn.Module, Card]:
     from modelkit.checkpoint import load_checked, read_checkpoint
 
+    if _is_linear(path):
+        raise UserError(f"{path}: holds a linear baseline; give the model.pt of a network")
     content = read_checkpoint(path)
     if not isinstance(content, Mapping) or not {"card", "state_dict"} <= set(content):
         raise UserError(
@@ -98,6 +101,14 @@ def _open_run(path: Path) -> tuple[torch.nn.Module, Card]:
         ) from error
     load_checked(model, content["state_dict"], source=path)
     return model, card
+
+
+def _is_linear(path: Path) -> bool:
+    """Whether a file is what the linear baseline writes: NumPy arrays, no tensors."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return "weights.npy" in archive.namelist()
 
 
 def live_parameters(model: torch.nn.Module) -> int:

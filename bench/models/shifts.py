@@ -1,4 +1,7 @@
-"""Test-time augmentation of HTS-AT's code: scores averaged over circular shifts of the waveform."""
+"""Test-time augmentation of HTS-AT's code: scores averaged over circular shifts of the waveform.
+
+There (sed_model.py) the shifts are 0 samples, then steps of 100, 200, ... 900 one after another.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,6 @@ from bench.models.scores import Scores
 from bench.models.scoring import score_clips
 from bench.models.windows import window_samples
 from bench.process.team import Team
-
-PUBLISHED_SHIFTS = (0, 100, 300, 600, 1000, 1500, 2100, 2800, 3600, 4500)
-"""Offsets in samples: steps of 100, 200, ... one after another (sed_model.py of HTS-AT)."""
 
 
 def score_shifted(
