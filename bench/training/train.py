@@ -64,12 +64,12 @@ def run(args: argparse.Namespace) -> int:
     network = settings.models[cell.model].architecture != "linear"
     if network and (args.gpus or 0) > 1 and not in_team():
         return run_team(args.gpus, str(cell))
-    train_cell(settings, cell, Means(args.threads, args.gpus, args.workers, args.save_every))
+    train_cell(settings, cell, Resources(args.threads, args.gpus, args.workers, args.save_every))
     return 0
 
 
 @dataclass(frozen=True)
-class Means:
+class Resources:
     """What a run may use. Only `threads` and the number of processes can change a digit.
 
     Attributes:
@@ -86,7 +86,7 @@ class Means:
 
 
 def train_cell(
-    settings: config.Config, cell: cells.Cell, means: Means, layout: Layout | None = None
+    settings: config.Config, cell: cells.Cell, resources: Resources, layout: Layout | None = None
 ) -> None:
     """Train a run, score it, and write model.pt, metrics.jsonl, scores.npz and training.json.
 
@@ -103,7 +103,7 @@ def train_cell(
     digests = input_digests(plan, layout)
     team = {"processes": team_size()} if team_size() > 1 else {}
     identity = digest_of(
-        {"resolved": plan.resolved, "digests": digests, "threads": means.threads, **team}
+        {"resolved": plan.resolved, "digests": digests, "threads": resources.threads, **team}
     )
     started = datetime.now(UTC)
     task = open_task(
@@ -112,11 +112,11 @@ def train_cell(
     train = _train_linear if plan.model.architecture == "linear" else _train_network
     folder, state = layout.run(cell), layout.state(identity)
     if is_follower():  # it computes with the others; the first of them writes
-        train(plan, layout, task, identity, means)
+        train(plan, layout, task, identity, resources)
         return
     with run_lock(state, str(cell)):
         with Sampler() as system:
-            outcome = train(plan, layout, task, identity, means)
+            outcome = train(plan, layout, task, identity, resources)
         outcome.save(folder / "model.pt")
         write_json_lines(folder / "metrics.jsonl", outcome.curve)
         write_json_lines(folder / "system.jsonl", system.samples)
@@ -128,7 +128,7 @@ def train_cell(
             digests,
             identity,
             started,
-            threads=means.threads,
+            threads=resources.threads,
             parameters=outcome.parameters,
             cost=outcome.cost,
             device=outcome.device,
@@ -213,7 +213,9 @@ def input_digests(plan: Plan, layout: Layout) -> dict[str, str]:
     return digests
 
 
-def _train_network(plan: Plan, layout: Layout, task: Task, identity: str, means: Means) -> Outcome:
+def _train_network(
+    plan: Plan, layout: Layout, task: Task, identity: str, resources: Resources
+) -> Outcome:
     import torch
 
     from bench.models import networks
@@ -224,16 +226,16 @@ def _train_network(plan: Plan, layout: Layout, task: Task, identity: str, means:
     from bench.training import fit
     from bench.training.state import StateFolder
 
-    slot = nullcontext() if in_team() or means.gpus == 0 else gpu_slot(str(plan.cell))
+    slot = nullcontext() if in_team() or resources.gpus == 0 else gpu_slot(str(plan.cell))
     with slot, join_team() as team:
-        set_up(means.threads)
+        set_up(resources.threads)
         torch.manual_seed(stream_seed(plan.cell.seed, "init"))
         model = networks.build(plan, len(task.corpus.classes))
         if plan.parent is not None:
             networks.start_from_run(model, layout.run(plan.parent) / "model.pt")
         elif plan.recipe.start_file is not None:
             print(networks.start_from_file(model, plan.recipe.init), flush=True)
-        device = find_device(means.gpus)
+        device = find_device(resources.gpus)
         model = synchronised(model.to(device), team)
         sample = torch.from_numpy(task.features(task.rows["train"][:4])).to(device)
         activation_bytes = saved_activation_bytes(model, sample) / len(sample)
@@ -244,10 +246,10 @@ def _train_network(plan: Plan, layout: Layout, task: Task, identity: str, means:
             plan.dataset.loss,
             plan.dataset.selection,
             plan.cell.seed,
-            StateFolder(layout.state(identity), identity, means.save_every),
+            StateFolder(layout.state(identity), identity, resources.save_every),
             log=lambda line: print(f"{plan.cell}: {line}", flush=True),
             team=team,
-            workers=means.workers,
+            workers=resources.workers,
         )
         clock = time.perf_counter()
         shifts = {"test": plan.recipe.test_shifts}
@@ -278,7 +280,9 @@ def _train_network(plan: Plan, layout: Layout, task: Task, identity: str, means:
         )
 
 
-def _train_linear(plan: Plan, layout: Layout, task: Task, identity: str, means: Means) -> Outcome:
+def _train_linear(
+    plan: Plan, layout: Layout, task: Task, identity: str, resources: Resources
+) -> Outcome:
     from bench.training import linear
 
     clock = time.perf_counter()

@@ -95,7 +95,7 @@ class Trial:
 
     def train(self, threads: int) -> Path:
         """Train it unless it stands; the folder of its run."""
-        from bench.training.train import Means, train_cell
+        from bench.training.train import Resources, train_cell
 
         cell, facts = self.plan.cell, self.facts(threads)
         folder = self.layout.run(cell)
@@ -106,7 +106,7 @@ class Trial:
                 if made | facts == made:
                     return folder
             print(f"trial of {cell}: {facts['point']}", file=sys.stderr, flush=True)
-            train_cell(self.settings, cell, Means(threads=threads), self.layout)
+            train_cell(self.settings, cell, Resources(threads=threads), self.layout)
         return folder
 
 
