@@ -11,16 +11,16 @@ import httpx
 import pytest
 from http_server import BODY, Handler, in_turn, ranged, slow, status, whole
 
-import bench.sources.fetch as fetching
 from bench.files import UserError
-from bench.sources.fetch import FetchError, Source, fetch, fetch_all
+from bench.sources.fetch import FetchError, fetch, fetch_all
 from bench.sources.part_file import open_part
+from bench.sources.source import Fetched, Source
 
 SHA = hashlib.sha256(BODY).hexdigest()
 
 
 @pytest.fixture
-def get(tmp_path: Path) -> Iterator[Callable[..., fetching.Fetched]]:
+def get(tmp_path: Path) -> Iterator[Callable[..., Fetched]]:
     """fetch() into tmp_path/clip.bin, without proxies and without waiting."""
     with httpx.Client(trust_env=False, timeout=5, follow_redirects=True) as client:
 

@@ -122,7 +122,8 @@ def obtain(plan: Plan, folder: Path, lock: LockFile | None = None) -> Path:
         UserError: it is not there and has to be put there by hand (the message says how), or it
             is another file than the one published or recorded.
     """
-    from bench.sources.fetch import Source, fetch
+    from bench.sources.fetch import fetch
+    from bench.sources.source import Source
 
     entry, lock = plan.released, lock or LockFile()
     assert entry is not None

@@ -14,8 +14,9 @@ import httpx
 
 from bench.files import UserError, read_json, write_json
 from bench.process.meter import Meter
-from bench.sources.fetch import Fetched, FetchError, Source, fetch_all, new_client
+from bench.sources.fetch import FetchError, fetch_all, new_client
 from bench.sources.registry import Download, Entry, LockFile
+from bench.sources.source import Fetched, Source
 from bench.sources.unpack import unpack
 
 ZENODO = "https://zenodo.org/api/records"

@@ -16,7 +16,8 @@ from urllib.request import getproxies
 import httpx
 
 from bench.files import UserError
-from bench.sources.fetch import Source, new_client
+from bench.sources.fetch import new_client
+from bench.sources.source import Source
 
 TOOLS = ("apt-get", "dpkg-deb")
 LARGEST_FILE = 256 << 20

@@ -25,7 +25,8 @@ from bench.corpora.recordings.manifest import PYTHON_PACKAGES, Recording
 from bench.corpora.recordings.readers import READERS, ContainerError
 from bench.files import UserError, atomic_write, read_json, write_json
 from bench.process.meter import Meter
-from bench.sources.fetch import FetchError, Source, fetch_all
+from bench.sources.fetch import FetchError, fetch_all
+from bench.sources.source import Source
 
 Clips = list[Recording]
 Problems = dict[Recording, str]
