@@ -91,7 +91,7 @@ def evaluate_released(settings: config.Config, cell: Cell, threads: int = 1) -> 
     plan, layout = cells.plan(settings, cell), Layout.of(settings)
     assert plan.released is not None
     started = datetime.now(UTC)
-    path = obtain(plan, Path(settings.paths.checkpoints))
+    path, sha256 = obtain(plan, Path(settings.paths.checkpoints))
     corpus, features = (
         layout.corpus(cell.dataset),
         layout.features(cell.dataset, plan.model.front_end),
@@ -101,7 +101,7 @@ def evaluate_released(settings: config.Config, cell: Cell, threads: int = 1) -> 
         "code_train": model_stage_digest("released", plan.model.architecture),
         "data": read_json(corpus / "corpus.json")["digest"],
         "features": read_json(features / "digest.json")["digest"],
-        "start": digest_file(path),
+        "start": sha256,
     }
     identity = digest_of({"resolved": plan.resolved, "digests": digests, "threads": threads})
     folder = layout.run(cell)
@@ -113,8 +113,8 @@ def evaluate_released(settings: config.Config, cell: Cell, threads: int = 1) -> 
     return evaluate_cell(settings, cell)
 
 
-def obtain(plan: Plan, folder: Path, lock: LockFile | None = None) -> Path:
-    """The released file of a plan, fetched where its host gives it to programs.
+def obtain(plan: Plan, folder: Path, lock: LockFile | None = None) -> tuple[Path, str]:
+    """The released file of a plan and its sha256, fetched where its host gives it to programs.
 
     Where nobody published a checksum, that of the first file seen is recorded and enforced.
 
@@ -137,7 +137,9 @@ def obtain(plan: Plan, folder: Path, lock: LockFile | None = None) -> Path:
         got = fetch(Source(entry.urls, size, sha256), path)
         if got.received:
             print(f"{path}: {got.size:,} bytes, sha256 {got.sha256}; licence: {entry.licence}")
-    digest = digest_file(path)
+        digest = got.sha256
+    else:
+        digest = digest_file(path)
     if sha256 not in (None, digest):
         raise UserError(
             f"{path}: is not the file that was used first (sha256 {digest[:12]}…, recorded "
@@ -145,7 +147,7 @@ def obtain(plan: Plan, folder: Path, lock: LockFile | None = None) -> Path:
         )
     if entry.sha256 is None:
         lock.record(key, digest, path.stat().st_size)
-    return path
+    return path, digest
 
 
 def _score(

@@ -13,10 +13,16 @@ from bench.process.team import Team
 BATCH = 64
 
 
+def probabilities(clip_logits: torch.Tensor, loss: str) -> torch.Tensor:
+    """Clip probabilities (..., C): softmax where classes exclude each other ("ce"), else sigmoid
+    ("bce")."""
+    return clip_logits.softmax(-1) if loss == "ce" else clip_logits.sigmoid()
+
+
 def score_clips(
     model: nn.Module, task: Task, rows: np.ndarray, loss: str, team: Team | None = None
 ) -> Scores:
-    """Run `model` in evaluation mode: softmax for "ce", sigmoid for "bce"; frames are sigmoid.
+    """Run `model` in evaluation mode: `probabilities` of clips; frames are sigmoid.
 
     The processes of a team score disjoint parts, and each returns the whole.
     """
@@ -39,8 +45,7 @@ def _score(model: nn.Module, task: Task, rows: np.ndarray, loss: str) -> Scores:
     for start in range(0, len(rows), BATCH):
         features = torch.from_numpy(task.features(rows[start : start + BATCH])).to(device)
         output = model(features)
-        logits = output.clip_logits.float()
-        clips.append((logits.softmax(-1) if loss == "ce" else logits.sigmoid()).cpu().numpy())
+        clips.append(probabilities(output.clip_logits.float(), loss).cpu().numpy())
         if output.frame_logits is not None:
             frames.append(output.frame_logits.float().sigmoid().cpu().numpy().astype(np.float16))
             step = output.seconds_per_frame

@@ -170,6 +170,7 @@ def _score(
     import torch
 
     from bench.data.task import assembled
+    from bench.models.scoring import probabilities
     from bench.process.meter import Meter
 
     model.eval()
@@ -179,8 +180,7 @@ def _score(
             some = parts[begin : begin + BATCH]
             batch = assembled(some, card.front_end, silence, card.scale)
             output = model(torch.from_numpy(batch))
-            logits = output.clip_logits
-            clips.append((logits.softmax(-1) if card.loss == "ce" else logits.sigmoid()).numpy())
+            clips.append(probabilities(output.clip_logits, card.loss).numpy())
             if output.frame_logits is not None:
                 frames.append(output.frame_logits.sigmoid().numpy())
                 step = output.seconds_per_frame

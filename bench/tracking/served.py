@@ -28,11 +28,12 @@ class Served(PythonModel):
         import torch
 
         from bench.data.task import scaled
+        from bench.models.scoring import probabilities
 
         batch = scaled(np.array(model_input, np.float32), self.card.scale)
         with torch.no_grad():
             logits = self.model(torch.from_numpy(batch)).clip_logits
-        return np.asarray(logits.softmax(-1) if self.card.loss == "ce" else logits.sigmoid())
+        return np.asarray(probabilities(logits, self.card.loss))
 
 
 set_model(Served())
