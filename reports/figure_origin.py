@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.experiment.cells import Layout
 from bench.experiment.config import Config
-from bench.files import UserError, read_json
+from bench.files import UserError, read_json, read_sealed
 from reports.intervals import metrics_of
 from reports.names import METRICS
 from reports.results import load_results
@@ -101,7 +101,7 @@ def _origins(settings: Config, keys: list[str]) -> Iterator[str]:
     for key in keys:
         path = _path(layout, key)
         try:
-            record = read_json(path)
+            record = (read_sealed if path.name == "record.json" else read_json)(path)
         except UserError as error:
             yield f"  {key}: {error}"
             continue

@@ -9,7 +9,7 @@ from typing import Any
 from bench.experiment import released
 from bench.experiment.cells import RELEASED, Cell, Layout, ensemble_cells, released_cells
 from bench.experiment.config import Config
-from bench.files import UserError, read_json
+from bench.files import read_sealed
 from reports.forms import write_forms
 from reports.names import METRICS, dataset_name, model_name
 from reports.tables import Column, Entry, Row, Table
@@ -81,12 +81,13 @@ def _figure(config: Config, cell: Cell, record: dict[str, Any] | None) -> float 
 
 
 def _record(config: Config, cell: Cell) -> dict[str, Any] | None:
-    """The record of a run; None where there is none."""
-    try:
-        record: dict[str, Any] = read_json(Layout.of(config).run(cell) / "record.json")
-    except UserError:
-        return None
-    return record
+    """The record of a run; None where there is none.
+
+    Raises:
+        UserError: it was edited or is damaged.
+    """
+    path = Layout.of(config).run(cell) / "record.json"
+    return read_sealed(path) if path.is_file() else None
 
 
 def write_table(config: Config) -> str:

@@ -21,13 +21,15 @@ from bench.data.featurize import run as featurize_run
 from bench.experiment import schema
 from bench.experiment.cells import Layout, find_cell
 from bench.experiment.jobs import list_jobs
-from bench.files import UserError, read_json, write_json
+from bench.files import UserError, read_json, write_json, write_sealed
 from bench.process import locks
 from bench.process.locks import hold
 from bench.running import plan, status
 from bench.running.explain import explain
 from bench.running.supervise import Watcher, progress_line
 from bench.training.running import Running
+from reports.figure_origin import _origins
+from reports.released import _record
 
 
 @pytest.fixture
@@ -142,6 +144,31 @@ def test_explain_tells_figures_origin_and_how_to_make_them_again(tmp_path: Path)
     assert re.search(r"^  .*bench evaluate desed/htsat/base/seed1", text, re.MULTILINE)
 
 
+def test_an_edited_record_speaks_for_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = make_config(tmp_path)
+    make_inputs(settings)
+    cell = find_cell(settings, "esc50/pann/base/fold1-seed1")
+    make_run(settings, cell)
+    profile = tmp_path / "profile.json"
+    write_json(profile, settings.model_dump(mode="json"))
+    path = Layout.of(settings).run(cell) / "record.json"
+    (shown,) = [line for line in status.results(settings).splitlines() if "n = 1" in line]
+    assert shown.split()[0] == "pann"
+    record = read_json(path)
+    record["metrics"]["test"]["accuracy"]["value"] = 0.999
+    write_json(path, record)
+    for what in (str(cell), str(path)):
+        assert cli.main(["explain", what, "--config", str(profile)]) == 2
+        assert "record.json: not what was written" in capsys.readouterr().err
+    assert "n = 1" not in status.results(settings)
+    with pytest.raises(UserError, match=r"record\.json: not what was written"):
+        _record(settings, cell)
+    (said,) = [line for line in _origins(settings, [str(cell)]) if str(cell) in line]
+    assert "not what was written" in said
+
+
 def test_status_shows_the_trainings_at_work(profile: Path) -> None:
     settings = status.config.load(profile)
     state = Path("work/state/0123456789abcdef")
@@ -171,7 +198,7 @@ def test_results_show_the_spread_over_seeds_and_what_cannot_localize(profile: Pa
     for job in list_jobs(settings):
         if job.stage == "evaluate" and job.cell is not None:
             metrics = {"mAP": {"value": 0.5 + 0.1 * job.cell.seed}}
-            write_json(job.output, {"metrics": {"test": metrics}})
+            write_sealed(job.output, {"metrics": {"test": metrics}})
     text = status.results(settings)
     assert "htsat                        55.0 ±  7.1   n = 2" in text
     assert "htsat (scratch)             cannot localize" in text

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.experiment import config
 from bench.experiment.cells import Layout, find_cell
-from bench.files import digest_file, read_json
+from bench.files import digest_file, read_sealed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     if path.suffix != ".json":
         settings = config.load(args.config)
         path = Layout.of(settings).run(find_cell(settings, args.what)) / "record.json"
-    print(explain(read_json(path), path))
+    print(explain(read_sealed(path), path))
     return 0
 
 

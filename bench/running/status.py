@@ -13,7 +13,7 @@ from bench.experiment.cells import Cell, Layout, list_cells
 from bench.experiment.config import Config
 from bench.experiment.estimate import Estimate, wall_seconds
 from bench.experiment.jobs import STAGES, Job, list_jobs
-from bench.files import UserError, read_json
+from bench.files import UserError, read_sealed
 from bench.process import locks
 from bench.running.plan import duration
 from bench.training.running import Running, running_trainings
@@ -90,7 +90,7 @@ def results(settings: Config) -> str:
     for cell in list_cells(settings):
         name = (cell.dataset, _label(cell))
         try:
-            record = read_json(layout.run(cell) / "record.json")
+            record = read_sealed(layout.run(cell) / "record.json")
         except UserError:
             missing += 1
             continue
@@ -103,7 +103,7 @@ def results(settings: Config) -> str:
             if of == dataset:
                 lines.append(f"  {label:<28}{_spread(runs)}")
     if missing:
-        lines += ["", f"{missing} runs have no record yet"]
+        lines += ["", f"{missing} runs have no record yet, or one that was changed"]
     store = f"sqlite:///{layout.results}/mlflow.db"
     lines += [
         "",
