@@ -29,8 +29,8 @@ from bench.process import launch
 from bench.process.locks import holder
 from bench.process.slots import VISIBLE
 from bench.process.team import Team, synchronised
+from bench.training.description import SCORED
 from bench.training.state import StateFolder
-from bench.training.train import SCORED
 from htsat import HTSAT
 from modelkit.augment import Augment, Mixup, SpecAugment
 from modelkit.checkpoint import read_checkpoint

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import math
 import os
 import shutil
@@ -92,6 +94,22 @@ def test_a_lock_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"file/lock: cannot be written"):
         Lock(tmp_path / "file" / "lock", "a run").acquire()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_drive_without_locks_is_named_and_no_file_stays_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """What Lustre without its option flock, NFS without its lock service, and others say."""
+
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(UserError, match=r"lock: its file system grants no lock .*set `paths` to"):
+        Lock(tmp_path / "lock", "a run").acquire()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_a_job_without_its_snakemake_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:

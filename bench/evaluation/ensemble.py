@@ -17,7 +17,7 @@ from bench.experiment.cells import Layout
 from bench.files import UserError, digest_of, read_json, write_json_lines
 from bench.models.scores import Scores, StoredScores, read_scores, write_scores
 from bench.strict import known
-from bench.training.train import SCORED, describe_run
+from bench.training.description import SCORED, describe_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -24,7 +24,7 @@ from bench.process.locks import run_lock
 from bench.process.slots import gpu_slot
 from bench.sources.registry import LockFile
 from bench.strict import known
-from bench.training.train import SCORED, describe_run
+from bench.training.description import SCORED, describe_run
 
 DESED_FROM_AUDIOSET = {
     # AudioSet outputs behind each DESED class, as HTS-AT's code maps them (config.py, lines

@@ -32,7 +32,8 @@ class Lock:
         """Take the lock, waiting up to `patience` seconds (math.inf: as long as it takes).
 
         Raises:
-            UserError: another live process holds it, or the file cannot be written.
+            UserError: another live process holds it, the file cannot be written, or its file system
+            has no locks.
         """
         start = time.monotonic()
         announced = False
@@ -57,6 +58,12 @@ class Lock:
             other = _describe(_read(descriptor))
             os.close(descriptor)
             return other
+        except OSError as error:  # some network drives are mounted without
+            os.close(descriptor)
+            raise UserError(
+                f"{self.path}: its file system grants no lock ({error.strerror}); mount it with "
+                "locks (Lustre: option flock), or set `paths` to one that has them"
+            ) from error
         with suppress(OSError):  # a full disk: the lock holds, only its holder's name is lost
             os.truncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(_self(self.purpose)).encode(), 0)

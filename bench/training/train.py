@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import resource
-import shlex
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -24,7 +22,6 @@ from bench.files import (
     digest_file,
     digest_of,
     read_json,
-    write_json,
     write_json_lines,
 )
 from bench.models.card import Card
@@ -34,10 +31,9 @@ from bench.process.locks import run_lock
 from bench.process.memory import keep_freed_memory
 from bench.process.sampler import Sampler
 from bench.process.slots import gpu_slot
-from bench.provenance import environment, source
-from bench.training.streams import PURPOSES, stream_seed
-
-SCORED = ("validation", "test")
+from bench.provenance import environment
+from bench.training.description import SCORED, describe_run
+from bench.training.streams import stream_seed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -134,52 +130,6 @@ def train_cell(
             device=outcome.device,
         )
         shutil.rmtree(state, ignore_errors=True)
-
-
-def describe_run(
-    folder: Path,
-    plan: Plan,
-    task: Task,
-    digests: dict[str, str],
-    identity: str,
-    started: datetime,
-    *,
-    threads: int,
-    parameters: int,
-    cost: dict[str, Any],
-    device: str,
-) -> None:
-    """Write training.json: what made the files beside it."""
-    cell = plan.cell
-    write_json(
-        folder / "training.json",
-        {
-            "key": str(cell),
-            "identity": identity,
-            "parent": {"key": str(plan.parent), "identity": digests["parent"]}
-            if plan.parent
-            else None,
-            "resolved": plan.resolved,
-            "config_digest": plan.digest,
-            "digests": digests,
-            "splits": {name: len(rows) for name, rows in task.rows.items()},
-            "excluded": int((task.position < 0).sum()),
-            "seeds": {name: stream_seed(cell.seed, name) for name in PURPOSES},
-            "provenance": {
-                **source(),
-                **environment(),
-                "threads": threads,
-                "processes": team_size(),
-                "device": device,
-                "deterministic": True,
-                "command": shlex.join(["python", "-m", "bench", *sys.argv[1:]]),
-                "started": started.isoformat(timespec="seconds"),
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            },
-            "parameters": parameters,
-            "cost": cost,
-        },
-    )
 
 
 @dataclass(frozen=True)
