@@ -1,4 +1,4 @@
-"""Memory of featurizing does not grow with the corpus, but for a row of its table per clip."""
+"""Memory of featurizing does not grow with the corpus."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+ROOT = Path(__file__).resolve().parent.parent
 RATE = 16_000
 CORPUS = """
 import sys
@@ -28,21 +29,21 @@ table = {
     "group": names, "labels": [["x"]] * count,
 }
 corpus = assemble("t", folder, ["x"], pd.DataFrame(table), multilabel=True, synthetic=True)
-save(corpus, folder / "saved")
+save(corpus, folder / "work/corpora/speechcommands")
+"""
+PROFILE = """
+extends: {root}/config/default.yaml
+paths: {{work: {folder}/work, results: {folder}/results, report: {folder}/report}}
 """
 FEATURES = """
 import resource, sys
 from pathlib import Path
 
-from bench.audio.frontend import FrontEnd
-from bench.data.features import featurize
+from bench.__main__ import main
 
-folder, count = Path(sys.argv[1]), int(sys.argv[2])
-front_end = FrontEnd(
-    kind="logmel", sample_rate=16000, window=1024, hop=320, mels=32, fmin=50, fmax=8000
-)
-made = featurize(folder / "saved", front_end, folder / "features", code="1", workers=2)
-assert made == count
+profile = str(Path(sys.argv[1], "profile.yaml"))
+code = main(["featurize", "speechcommands", "logmel", "--config", profile, "--workers", "2"])
+assert code == 0
 own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 print(own / 1024, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
 """
@@ -59,9 +60,11 @@ def peak_mb(folder: Path, clips: int) -> tuple[float, float]:
         path = folder / f"{number // 1000:03d}" / f"{number:06d}.wav"
         path.parent.mkdir(exist_ok=True)
         os.link(sounds / f"{number % 50}.wav", path)
+    (folder / "profile.yaml").write_text(PROFILE.format(root=ROOT, folder=folder))
     for script in (CORPUS, FEATURES):  # two stages, two processes
         command = [sys.executable, "-c", script, str(folder), str(clips)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f"features of {clips} clips" in done.stdout
     own, worker = map(float, done.stdout.split()[-2:])
     print(f"{clips} clips: {own:.0f} MB, workers {worker:.0f} MB")
     return own, worker

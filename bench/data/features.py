@@ -58,7 +58,6 @@ def featurize(
     Raises:
         UserError: no clip is usable, there is no such corpus, or the folder is in use.
     """
-    pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps what it once held
     folder, listing = Path(folder), Listing.open(corpus)
     facts: dict[str, Any] = {
         "data": digest_of([listing.audio_digest, _table_digest(listing)]),

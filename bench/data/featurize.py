@@ -8,6 +8,7 @@ from bench.code_digest import stage_digest
 from bench.data.corpus import find_dataset
 from bench.experiment import config
 from bench.experiment.cells import Layout
+from bench.process.memory import give_back_tables
 from bench.strict import known
 
 
@@ -23,6 +24,7 @@ def run(args: argparse.Namespace) -> int:
     settings = config.load(args.config)
     front_ends = find_dataset(settings, args.dataset).front_ends
     known(args.front_end, front_ends, f"datasets.{args.dataset}.front_ends")
+    give_back_tables()
     from bench.data.features import featurize
     from bench.data.task import audio_front_end
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from contextlib import suppress
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
@@ -19,3 +20,11 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(M_MMAP_THRESHOLD, 32 * 2**20)  # the largest that glibc takes
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def give_back_tables() -> None:
+    """Let Arrow hand back what reading and writing tables took; to be called before its import.
+
+    Its own pools keep it: 20 MB more after 100,000 rows.
+    """
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
