@@ -21,10 +21,10 @@ validate(
 
 include: "workflow/rules/data.smk"
 include: "workflow/rules/runs.smk"
+include: "workflow/rules/rescore.smk"
 include: "workflow/rules/released.smk"
 include: "workflow/rules/ensembles.smk"
 include: "workflow/rules/cost.smk"
-include: "workflow/rules/rescore.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/tuning.smk"
 include: "workflow/rules/targets.smk"

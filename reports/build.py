@@ -62,7 +62,7 @@ def build(settings: config.Config) -> Path:
     tables += [chance_table(results, chance), trivial_table(results, trivial)]
     tables += [audit_table(results), tuning_table(results), interval_table(results)]
     tables.append(comparison_table(results, comparisons(results, found)))
-    scored_again = rescored.load(results)
+    scored_again = rescored.load(results.config)
     tables += [rescored.rescore_table(scored_again)] if scored_again else []
     checked = claims(results)
     claimed = claims_table(results, checked)

@@ -235,7 +235,7 @@ def _token_semantic(results: Results) -> Claim:
 
 
 def _rescored(results: Results) -> Iterator[Claim]:
-    scored = rescored.load(results)
+    scored = rescored.load(results.config)
     for system in ("single", "ensemble"):
         entry = rescored.paper(system)
         assert entry is not None

@@ -33,7 +33,7 @@ def sources(results: Results) -> list[Source]:
     """One source per group and per cost measurement, in the order of the tables."""
     found = [_of_group(results, group) for group in results.groups.values()]
     found += [_of_cost(model, cost) for model, cost in results.costs.items()]
-    scored_again = rescored.load(results)
+    scored_again = rescored.load(results.config)
     return found + ([_of_rescore(scored_again)] if scored_again else [])
 
 

@@ -10,6 +10,7 @@ from bench.experiment import released
 from bench.experiment.cells import RELEASED, Cell, Layout, ensemble_cells, released_cells
 from bench.experiment.config import Config
 from bench.files import read_sealed
+from reports import rescored
 from reports.forms import write_forms
 from reports.names import METRICS, dataset_name, model_name
 from reports.tables import Column, Entry, Row, Table
@@ -90,10 +91,13 @@ def _record(config: Config, cell: Cell) -> dict[str, Any] | None:
     return read_sealed(path) if path.is_file() else None
 
 
-def write_table(config: Config) -> str:
-    """Write tables/released.{md,tex,csv} of the profile's report; the Markdown."""
-    table = released_table(config)
-    return write_forms(table, Layout.of(config).report / "tables")["md"]
+def write_tables(config: Config) -> str:
+    """Write tables/released.{md,tex,csv} of the profile's report, and tables/rescore.{md,tex,csv}
+    where released predictions were scored; their Markdown."""
+    tables, scored = [released_table(config)], rescored.load(config)
+    tables += [rescored.rescore_table(scored)] if scored else []
+    folder = Layout.of(config).report / "tables"
+    return "\n".join(write_forms(table, folder)["md"] for table in tables)
 
 
 def _rows(config: Config) -> Iterator[Row]:

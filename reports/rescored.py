@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bench.evaluation.rescore import output
+from bench.experiment.config import Config
 from bench.files import read_json
 from reports import published
 from reports.names import class_name
-from reports.results import Results
 from reports.tables import Column, Entry, Row, Table
 
 FILE = "rescore.json"
@@ -25,9 +25,9 @@ COLUMNS = (
 )
 
 
-def load(results: Results) -> Mapping[str, Any] | None:
+def load(config: Config) -> Mapping[str, Any] | None:
     """What `python -m bench rescore` has written for this profile; None where it has not run."""
-    path = output(results.config)
+    path = output(config)
     return read_json(path) if path.is_file() else None
 
 

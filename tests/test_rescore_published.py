@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -12,11 +14,15 @@ import pytest
 
 from bench import __main__ as cli
 from bench.evaluation.rescore import output, rescore
+from bench.experiment import config
 from bench.experiment.config import Rescore
 from bench.files import UserError, read_json, write_json
+from bench.sources import fetch
+from bench.sources.source import Source
 from reports import published, rescored
 from reports.build import build
 
+ROOT = Path(__file__).resolve().parent.parent
 HEADER = "filename\tonset\toffset\tevent_label\n"
 STEP = 10 / 32  # the authors' events lie on a grid of 0.3125 s
 FILES = {
@@ -89,6 +95,39 @@ def test_missing_and_malformed_files_are_named(folder: Path) -> None:
     path.unlink()
     with pytest.raises(UserError, match=r"htsat-test_outputmap\.tsv: no such file; put"):
         rescore(wanted)
+
+
+def test_without_network_the_remedy_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing(source: Source, path: Path) -> None:
+        raise fetch.FetchError(f"{path.name}: no source gave it")
+
+    monkeypatch.setattr(fetch, "fetch", nothing)
+    with pytest.raises(UserError, match=r"answer\.tsv: .*put the authors' .* --folder FOLDER"):
+        rescore(Rescore(folder=str(tmp_path / "cache")))
+
+
+def test_the_full_size_profile_rescores_with_what_was_released(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = config.read_yaml(ROOT / "config" / "paper.yaml")
+    values["paths"] = {name: str(tmp_path / name) for name in ("work", "results", "report")}
+    path = tmp_path / "paper.json"
+    write_json(path, values)
+    assert config.load(path).rescore == Rescore()
+    assert cli.main(["rescore", "--config", str(path), "--folder", str(folder)]) == 0
+    assert cli.main(["released", "--config", str(path)]) == 0
+    assert "scored again (published files)" in capsys.readouterr().out
+    assert (tmp_path / "report" / "tables" / "rescore.tex").is_file()
+    command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "-n", "released"]
+    done = subprocess.run(
+        [*command, "--configfile", str(ROOT / "config" / "paper.yaml")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert "score the published predictions" in done.stdout, done.stderr
 
 
 def test_the_verb_writes_what_the_report_shows(

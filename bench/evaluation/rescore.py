@@ -80,8 +80,14 @@ def _fetch_missing(wanted: Rescore, folder: Path, names: tuple[str, ...]) -> Non
             f"{folder / missing[0]}: no such file; put the authors' heatmap_output files there, "
             "or name their address in rescore.url"
         )
-    from bench.sources.fetch import fetch
+    from bench.sources.fetch import FetchError, fetch
     from bench.sources.source import Source
 
-    for name in missing:
-        fetch(Source((f"{wanted.url.rstrip('/')}/{name}",)), folder / name)
+    try:
+        for name in missing:
+            fetch(Source((f"{wanted.url.rstrip('/')}/{name}",)), folder / name)
+    except FetchError as error:
+        raise UserError(
+            f"{error}; or put the authors' heatmap_output files into {folder}, or name the folder "
+            "that holds them: `python -m bench rescore --folder FOLDER`"
+        ) from error

@@ -72,9 +72,9 @@ def run(args: argparse.Namespace) -> int:
     """
     settings = config.load(args.config)
     if args.cell is None:
-        from reports.released import write_table
+        from reports.released import write_tables
 
-        print(write_table(settings), flush=True)
+        print(write_tables(settings), flush=True)
         return 0
     found = {str(cell): cell for cell in cells.released_cells(settings)}
     known(args.cell, found, f"`released` of profile '{settings.profile}'")

@@ -29,13 +29,15 @@ rule evaluate_released:
 
 
 rule released:
-    """The table of released checkpoints, over those whose files are here or can be fetched."""
+    """The table of released checkpoints, over those whose files are here or can be fetched,
+    and that of released predictions where the profile has them."""
     input:
         [
             layout.results / "runs" / name / "record.json"
             for name in triggers.released_plans
             if triggers.obtainable(name)
         ],
+        rescored=rules.rescore.output.scores if settings.rescore else [],
     log:
         LOGS / "released" / "table.log",
     conda:
