@@ -115,7 +115,7 @@ def test_unchanged_files_are_not_read_again(
     read: list[str] = []
 
     def spy(path: Path) -> str:
-        read.append(path.name)
+        read.extend([path.name] if path.is_relative_to(corpus.root) else [])  # not the tables
         return digest(path)
 
     digest = base.digest_file

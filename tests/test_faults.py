@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -142,6 +143,16 @@ def test_a_damaged_corpus_is_named(profile: tuple[Config, str], name: str) -> No
         with pytest.raises(UserError, match=r"desed.*(delete|run the stage)"):
             open_corpus(folder)
         (folder / name).write_bytes(whole)
+
+
+def test_an_edited_corpus_table_is_refused(profile: tuple[Config, str]) -> None:
+    """Whole and plausible, but with other labels: a training would learn them without a word."""
+    folder = Layout.of(profile[0]).corpus("desed")
+    table = pd.read_parquet(folder / "clips.parquet")
+    table["labels"] = table["labels"].iloc[::-1].to_numpy()
+    table.to_parquet(folder / "clips.parquet", index=False)
+    with pytest.raises(UserError, match=r"desed.*\(clips\.parquet is not what was .*; delete this"):
+        open_corpus(folder)
 
 
 def test_a_parents_weights_cut_short_flipped_or_foreign_are_refused(tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from bench.corpora.listing import REMEDY, read_facts
 from bench.files import (
     UserError,
     atomic_write,
     damage_told,
     digest_file,
     digest_of,
-    read_json,
     write_json,
 )
 
@@ -180,13 +180,15 @@ def save(
     for name, table in (("files", files), ("clips", corpus.clips)):
         with atomic_write(folder / f"{name}.parquet") as path:
             table.to_parquet(path, index=False, row_group_size=ROWS_AT_ONCE)
+    written = ["clips.parquet"]
     for name, frame in (
-        ("missing", corpus.missing.drop(columns="path")),
-        ("events", corpus.events),
+        ("missing.tsv", corpus.missing.drop(columns="path")),
+        ("events.tsv", corpus.events),
     ):
         if frame is not None:
-            with atomic_write(folder / f"{name}.tsv") as path:
+            with atomic_write(folder / name) as path:
                 _joined(frame).to_csv(path, sep="\t", index=False)
+            written.append(name)
     by_split = corpus.coverage_by_split()
     write_json(
         folder / "corpus.json",
@@ -200,6 +202,7 @@ def save(
             "coverage_by_split": {split: c._asdict() for split, c in by_split.items()},
             "digest": digest,
             "audio_digest": audio_digest,
+            "tables": {name: digest_file(folder / name) for name in written},
         },
     )
     return dataclasses.replace(corpus, digest=digest, audio_digest=audio_digest)
@@ -212,15 +215,15 @@ def open_corpus(folder: str | Path) -> Corpus:
         UserError: the folder holds no complete corpus, or a damaged one.
     """
     folder = Path(folder)
-    facts = read_json(folder / "corpus.json")
-    with damage_told(folder, "delete this folder and run again"):
+    facts = read_facts(folder)
+    with damage_told(folder, REMEDY):
         clips = pd.read_parquet(folder / "clips.parquet")
         clips["labels"] = [list(labels) for labels in clips["labels"]]
         text: dict[str, Any] = {"clip": str, "group": str, "labels": str}
         missing = pd.read_csv(folder / "missing.tsv", sep="\t", keep_default_na=False, dtype=text)
         missing["labels"] = [labels.split("|") if labels else [] for labels in missing["labels"]]
         events = None
-        if (folder / "events.tsv").exists():
+        if "events.tsv" in facts["tables"]:
             events = pd.read_csv(folder / "events.tsv", sep="\t", dtype={"filename": str})
         return Corpus(
             name=facts["name"],

@@ -7,9 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.files import damage_told, read_json
+from bench.files import damage_told, digest_file, read_json
 
 AT_ONCE = 4096  # rows of the table in memory
+REMEDY = "delete this folder and run again"
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """corpus.json of a saved corpus, whose tables are as they were written.
+
+    Raises:
+        UserError: the folder holds no complete corpus, or one that was damaged or edited.
+    """
+    facts = read_json(folder / "corpus.json")
+    with damage_told(folder, REMEDY):
+        for name, sha256 in facts["tables"].items():
+            if digest_file(folder / name) != sha256:
+                raise ValueError(f"{name} is not what was written")
+        return dict(facts)
 
 
 @dataclass(frozen=True)
@@ -36,8 +51,8 @@ class Listing:
         Raises:
             UserError: the folder holds no complete corpus, or a damaged one.
         """
-        facts = read_json(Path(folder) / "corpus.json")
-        with damage_told(folder, "delete this folder and run again"):
+        facts = read_facts(Path(folder))
+        with damage_told(folder, REMEDY):
             return cls(
                 folder=Path(folder),
                 name=facts["name"],
@@ -55,7 +70,7 @@ class Listing:
         import pyarrow.parquet  # late: a tenth of a second
 
         with (
-            damage_told(self.folder, "delete this folder and run again"),
+            damage_told(self.folder, REMEDY),
             pyarrow.parquet.ParquetFile(self.folder / "clips.parquet") as table,
         ):
             for batch in table.iter_batches(AT_ONCE, columns=list(columns), use_threads=False):
