@@ -23,6 +23,7 @@ from bench.experiment import config as profiles
 from bench.experiment.cells import Cell, Layout, feature_sets, list_cells, plan
 from bench.experiment.config import Config
 from bench.files import (
+    digest_file,
     digest_of,
     read_json,
     read_sealed,
@@ -80,6 +81,15 @@ def make_inputs(config: Config) -> None:
         write_json(
             folder / "digest.json", {"silence": -100.0, "digest": digest_of([dataset, front_end])}
         )
+
+
+def write_clips(folder: Path, clips: pd.DataFrame) -> None:
+    """Another table of clips for a saved corpus, as `save` would have written it."""
+    path = folder / "clips.parquet"
+    clips.to_parquet(path, index=False)
+    facts = read_json(folder / "corpus.json")
+    facts["tables"][path.name] = digest_file(path)
+    write_json(folder / "corpus.json", facts)
 
 
 def _corpus(config: Config, dataset: str) -> None:

@@ -96,10 +96,10 @@ def test_an_epoch_chosen_on_test_is_named(profile: Config) -> None:
 
 
 def test_a_recording_in_two_splits_is_named(profile: Config) -> None:
-    path = Layout.of(profile).corpus("desed") / "clips.parquet"
-    clips = pd.read_parquet(path)
+    folder = Layout.of(profile).corpus("desed")
+    clips = pd.read_parquet(folder / "clips.parquet")
     clips.loc[clips["split"] == "test", "group"] = clips["group"].iloc[0]
-    clips.to_parquet(path, index=False)
+    factories.write_clips(folder, clips)
     (named,) = rules_broken(profile)["groups"]
     assert named.startswith("recording 'desed_000.wav' lies in splits test, train")
     assert named in page_of(profile)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from factories import make_config, make_inputs
+from factories import make_config, make_inputs, write_clips
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
@@ -234,10 +234,9 @@ def test_strong_supervision_trains_on_the_clips_with_times(tmp_path: Path) -> No
         plan = cells.plan(own, cells.Cell(dataset, "htsat", "base", -1, 0))
         return open_task(plan, layout.corpus(dataset), layout.features(dataset, "logmel"))
 
-    table = layout.corpus("desed") / "clips.parquet"
-    clips = pd.read_parquet(table)
+    clips = pd.read_parquet(layout.corpus("desed") / "clips.parquet")
     clips["strong"] = np.arange(len(clips)) % 3 != 0
-    clips.to_parquet(table, index=False)
+    write_clips(layout.corpus("desed"), clips)
     everything = opened("desed").rows["train"]
     timed = opened("desed", supervision="strong").rows["train"]
     assert timed.tolist() == [row for row in everything if row % 3]
