@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from bench.code_digest import ROOT, stage_digest
 from bench.experiment import cells, config
 from bench.experiment.cells import Layout
-from bench.files import UserError, write_json
+from bench.files import UserError, atomic_write, damage_told, write_json
 from bench.tracking.views import Point, TrackedGroup, TrackedRecord
 
 if TYPE_CHECKING:
@@ -78,10 +78,9 @@ class Store:
         results = Layout.of(settings).results
         results.mkdir(parents=True, exist_ok=True)
         self.folder = results.resolve()
-        self.uri = server() or f"sqlite:///{self.folder}/mlflow.db"
-        if server() is None:
-            _never_wait_for_the_disk()
-        self.client = MlflowClient(tracking_uri=self.uri)
+        self.database = self.folder / "mlflow.db"
+        self.uri = server() or f"sqlite:///{self.database}"
+        self.client = MlflowClient(self.uri) if server() else _open_database(self.database)
 
     def experiment(self, dataset: str) -> str:
         """The id of a data set's experiment, made where it is missing."""
@@ -110,10 +109,30 @@ class Store:
         rows = [(name, value, at, step, run_id) for name, value, step, at in points]
         last = {row[0]: row for row in sorted(rows, key=lambda row: (row[3], row[2], row[1]))}
         columns = "(key, value, timestamp, step, run_uuid, is_nan) VALUES (?, ?, ?, ?, ?, 0)"
-        with closing(sqlite3.connect(self.folder / "mlflow.db", timeout=60)) as database, database:
+        with closing(sqlite3.connect(self.database, timeout=60)) as database, database:
             database.execute(NO_WAIT)
             database.executemany(f"INSERT OR IGNORE INTO metrics {columns}", rows)
             database.executemany(f"INSERT INTO latest_metrics {columns}", last.values())
+
+
+def _open_database(path: Path) -> MlflowClient:
+    """The client of a profile's own database, which is made where it is missing.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    from mlflow import MlflowClient
+
+    _never_wait_for_the_disk()
+    if not path.exists():  # whole or absent: half a schema MLflow would never complete
+        with atomic_write(path) as new:
+            MlflowClient(f"sqlite:///{new}").search_experiments()
+    with damage_told(path, "delete it and run again: all that it holds comes from the records"):
+        with closing(sqlite3.connect(path)) as database:  # MLflow would try for minutes
+            database.execute("SELECT version_num FROM alembic_version")
+        client = MlflowClient(f"sqlite:///{path}")
+        client.search_experiments()
+        return client
 
 
 def _never_wait_for_the_disk() -> None:

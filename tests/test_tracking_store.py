@@ -1,0 +1,46 @@
+"""The MLflow store is whole or absent, and a damaged one is named."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from factories import ROOT, make_config
+
+from bench.experiment.config import Config
+from bench.files import UserError
+from bench.tracking.sync import Store
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Config:
+    return make_config(tmp_path, seeds=(0,), ablations={})
+
+
+def test_after_a_kill_while_the_store_is_made_the_same_command_goes_on(
+    profile: Config, tmp_path: Path
+) -> None:
+    path, results = tmp_path / "profile.yaml", tmp_path / "results"
+    path.write_text(yaml.safe_dump(profile.model_dump(mode="json")))
+    process = subprocess.Popen([sys.executable, "-m", "bench", "track", "--config", path], cwd=ROOT)
+    while not any(file.stat().st_size > 100_000 for file in results.glob("**/*.db")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    assert not (results / "mlflow.db").exists()  # half its tables are in another file
+    assert Store(profile).experiment("desed") == "1"
+
+
+@pytest.mark.parametrize("content", [b"SQLite format 3\x00 and no more", b"text"])
+def test_a_damaged_store_is_named(profile: Config, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "mlflow.db").write_bytes(content)
+    with pytest.raises(
+        UserError, match=r"mlflow\.db: missing or damaged (.|\n)*; delete it and run"
+    ):
+        Store(profile)
