@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from bench.__main__ import main
-from bench.speed import measure, peers, timing
-from bench.speed.peers import Pair, Side, check_equal
+from bench.speed import measure, models, pairs, timing
+from bench.speed.pairs import Pair, Side, check_equal
 
 
 def pair(scale: float = 1.0) -> Pair:
@@ -27,7 +27,7 @@ def pair(scale: float = 1.0) -> Pair:
 
 @pytest.fixture
 def twins(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "PAIRS", {"twin": ("htsat", "its twin", pair)})
+    monkeypatch.setattr(pairs, "PAIRS", {"twin": pairs.Entry("htsat", "its twin", "torch", pair)})
     monkeypatch.setattr(timing, "matmul_peak", lambda device, dtype: 1e9)
 
 
@@ -66,6 +66,8 @@ def test_every_figure_of_a_pair_is_there(
     assert main(["speed", "--only", "models", "--quick", "--output", str(path)]) == 0
     printed = capsys.readouterr().out
     assert "| twin | training | 1 |" in printed
+    assert main(["speed", "--show", str(path)]) == 0
+    assert capsys.readouterr().out == printed
     found = json.loads(path.read_text())
     (row,) = found["pairs"]
     assert row["macs_per_clip"] == 12
@@ -101,4 +103,19 @@ def test_the_guard_names_what_became_slower(
 
 def test_an_unknown_pair_is_named(twins: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["speed", "--only", "models", "--pairs", "htsat/none"]) == 2
-    assert "unknown pair 'htsat/none'; valid: twin" in capsys.readouterr().err
+    assert "--pairs: unknown 'htsat/none'" in capsys.readouterr().err
+
+
+def test_a_missing_peer_is_named_before_anything_is_timed(
+    twins: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = pairs.Entry("htsat", "its twin", "no_such_package", pair)
+    monkeypatch.setitem(pairs.PAIRS, "absent", missing)
+    monkeypatch.setattr(models, "_measure_pair", lambda *_: pytest.fail("timed"))
+    assert main(["speed", "--only", "models"]) == 2
+    assert "no_such_package is not installed" in capsys.readouterr().err
+
+
+def test_rounds_end_with_the_time_but_never_below_three() -> None:
+    assert len(timing.interleaved({"step": lambda: None}, 7, budget_s=0)["step"]) == 3
+    assert len(timing.interleaved({"step": lambda: None}, 2, budget_s=0)["step"]) == 2

@@ -16,9 +16,10 @@ import soundfile
 from bench.audio.frontend import FrontEnd
 from bench.corpora.base import assemble, save
 from bench.data.features import featurize
-from bench.speed.timing import ratios, spread
+from bench.speed.timing import interleaved, ratios, spread
 
 SECONDS, FILE_RATE = 10, 44_100
+BUDGET_S = 60.0
 FRONT_END = FrontEnd(
     kind="logmel", sample_rate=32_000, window=1024, hop=320, mels=64, fmin=50.0, fmax=14000.0
 )
@@ -82,13 +83,8 @@ def from_files(rounds: int, clips: int) -> list[dict[str, Any]]:
             "librosa": by_librosa,
             "torchlibrosa": by_torchlibrosa,
         }
-        seconds: dict[str, list[float]] = {name: [] for name in steps}
-        for turn in range(rounds + 1):  # by the clock on the wall: workers' CPU time is their own
-            for name, step in steps.items():
-                start = time.perf_counter()
-                step()
-                if turn:
-                    seconds[name].append(time.perf_counter() - start)
+        # By the clock on the wall: workers' CPU time is their own.
+        seconds = interleaved(steps, rounds, BUDGET_S, time.perf_counter)
     speed = clips / spread(seconds["all"])["median"]
     what = f"files of 10 s to log-mel, {cores} cores"
     rows: list[dict[str, Any]] = [{"what": what, "value": speed, "unit": "clips/s"}]

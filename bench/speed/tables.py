@@ -24,12 +24,13 @@ def _machine(found: dict[str, Any]) -> str:
     provenance = found["provenance"]
     where = provenance["cpu"] if found["device"] == "cpu" else found["device"]
     peaks = ", ".join(
-        f"{name} {value / 1e9:,.0f} GFLOP/s" for name, value in found["matmul_peak_flops"].items()
+        f"{name} {found['matmul_peak_flops'][name] / 1e9:,.0f} GFLOP/s" for name in ("fp32", "bf16")
     )
     compiled = ", compiled" if found["compiled"] else ""
     return (
         f"{where}, {found['threads']} threads, torch {provenance['packages']['torch']}{compiled}; "
-        f"medians (and range) of {found['rounds']} interleaved rounds; matrix products: {peaks}."
+        f"medians (and range) of up to {found['rounds']} interleaved rounds, fewer where steps are "
+        f"slow; matrix products: {peaks}."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -14,19 +15,32 @@ from typing import Any
 import torch
 
 Step = Callable[[], Any]
+FEWEST_ROUNDS = 3  # of which a median says something
 
 
-def interleaved(steps: Mapping[str, Step], rounds: int) -> dict[str, list[float]]:
+def interleaved(
+    steps: Mapping[str, Step],
+    rounds: int,
+    budget_s: float = math.inf,
+    clock: Callable[[], float] | None = None,
+) -> dict[str, list[float]]:
     """Seconds of each step in each round; every round runs all of them, in turning order.
 
-    One round before warms up: it allocates what stays (optimizer state, caches). With a single
-    thread on a CPU, the seconds are CPU time, of which other processes take none.
+    One round before warms up: it allocates what stays (optimizer state, caches).
+
+    Args:
+        budget_s: once so many seconds are spent, rounds beyond FEWEST_ROUNDS are left out.
+        clock: by default CPU time for a single thread without a GPU, of which other processes take
+            none, else the clock on the wall.
     """
     alone = torch.get_num_threads() == 1 and not torch.cuda.is_available()
-    clock = time.process_time if alone else time.perf_counter
+    clock = clock or (time.process_time if alone else time.perf_counter)
     seconds: dict[str, list[float]] = {name: [] for name in steps}
     names = list(steps)
+    end = time.monotonic() + budget_s
     for turn in range(rounds + 1):
+        if turn > FEWEST_ROUNDS and time.monotonic() > end:
+            break
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
             _synchronize()
             start = clock()
@@ -90,27 +104,3 @@ def _resident(field: str) -> int:
 def _synchronize() -> None:
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-
-
-class EnergyCounter:
-    """Joules that GPU 0 has used, by NVML's counter; `joules` is None where there is none."""
-
-    def __init__(self) -> None:
-        self._nvml = self._device = None
-        with suppress(OSError, AttributeError):
-            nvml = ctypes.CDLL("libnvidia-ml.so.1")
-            device = ctypes.c_void_p()
-            if nvml.nvmlInit_v2() == 0 and (
-                nvml.nvmlDeviceGetHandleByIndex_v2(0, ctypes.byref(device)) == 0
-            ):
-                self._nvml, self._device = nvml, device
-
-    def joules(self) -> float | None:
-        """The counter's state."""
-        if self._nvml is None:
-            return None
-        millijoules = ctypes.c_ulonglong()
-        call = self._nvml.nvmlDeviceGetTotalEnergyConsumption
-        if call(self._device, ctypes.byref(millijoules)):
-            return None
-        return millijoules.value / 1000
