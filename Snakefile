@@ -37,5 +37,6 @@ rule all:
     input:
         rules.report.output.page,
         rules.track.output.digest,
+        RECORDS,  # by name: one that was deleted is made again though the report is still there
     message:
         "the report and the MLflow store"
