@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import faulthandler
 import importlib
 import os
 import signal
@@ -68,6 +69,8 @@ def main(argv: list[str] | None = None) -> int:
     2 = a mistake that the user can mend (one line on stderr), 130 = interrupted, 143 = told to end.
     """
     arguments = sys.argv[1:] if argv is None else argv
+    if argv is None:
+        faulthandler.enable()  # a mapped file that is gone ends the process without a word
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         args = _parser(arguments[:1]).parse_args(arguments)

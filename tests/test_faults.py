@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +20,7 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from factories import make_config, make_inputs
+from factories import ROOT, make_config, make_inputs
 from small_training import Tagger, make_recipe, make_task, train
 from test_training_resumes import same
 
@@ -125,6 +128,30 @@ def test_features_cut_short_or_damaged_are_named(profile: tuple[Config, str]) ->
     index.write_bytes(index.read_bytes()[:-9])
     with pytest.raises(UserError, match="logmel: missing or damaged"):
         FeatureStore.open(folder)
+
+
+def test_features_that_vanish_under_a_training_leave_a_word_and_the_state(tmp_path: Path) -> None:
+    """The kernel ends the process: a page of the mapped file is no longer there."""
+    recipes = {"base": {"epochs": 500, "batch_size": 8, "learning_rate": 1e-3}}
+    settings = make_config(tmp_path, seeds=(0,), recipes=recipes, ablations={})
+    make_inputs(settings)
+    path, cell = tmp_path / "profile.yaml", "desed/pann/base/seed0"
+    path.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench", "train", cell, "--config", path],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert "epoch 1/500" in process.stdout.readline()
+    os.truncate(Layout.of(settings).features("desed", "logmel") / "features.npy", 128)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGBUS
+    assert "Bus error" in told
+    assert "store.py" in told
+    assert list((tmp_path / "work" / "state").glob("*/state.pt"))
 
 
 def _restored(path: Path, content: bytes) -> Path:

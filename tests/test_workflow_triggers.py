@@ -136,3 +136,13 @@ def test_trials_run_on_request_parents_first_and_reports_show_them(finished: Pat
         assert len(due(finished, "tune")) == len(pairs) + 1
     assert due(finished) == ["the report and the MLflow store", "write the report"]
     shutil.rmtree(finished / "config" / "tuning")
+
+
+def test_a_deleted_record_is_made_again_though_the_report_stands(finished: Path) -> None:
+    record = finished / "results" / "runs" / "desed/pann/base/seed0" / "record.json"
+    kept = record.with_name("kept")
+    record.rename(kept)
+    try:
+        assert set(due(finished)) == {"evaluate desed/pann/base/seed0"} | VIEWS
+    finally:
+        kept.rename(record)
