@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from bench.__main__ import main
-from bench.speed import measure, models, pairs, timing
+from bench.speed import feeding, measure, models, pairs, timing
 from bench.speed.pairs import Pair, Side, check_equal
 
 
@@ -119,3 +119,16 @@ def test_a_missing_peer_is_named_before_anything_is_timed(
 def test_rounds_end_with_the_time_but_never_below_three() -> None:
     assert len(timing.interleaved({"step": lambda: None}, 7, budget_s=0)["step"]) == 3
     assert len(timing.interleaved({"step": lambda: None}, 2, budget_s=0)["step"]) == 2
+
+
+def test_feeding_trains_on_what_the_store_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.Tensor] = []
+    monkeypatch.setattr(feeding, "training_step", lambda side, precision: seen.append)
+    monkeypatch.setattr(feeding.registry, "find", lambda *_: lambda classes: nn.Linear(1, classes))
+    *rates, busy = feeding.feeding(rounds=1, steps=2)
+    assert [row["unit"] for row in rates] == ["clips/s"] * 3
+    assert busy["value"] > 0
+    alone, fed = (seen[:2] + seen[4:6], seen[2:4])  # the second round begins with "train"
+    assert all(x.shape == (4, feeding.FRAMES, feeding.MELS) for x in seen)
+    assert all(torch.equal(x, alone[0]) for x in alone)
+    assert not any(torch.equal(x, alone[0]) for x in fed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -159,22 +160,27 @@ def _uuid(device: torch.device) -> str | None:
 
 
 def _step(side: Side, mode: str, batch: int, device: torch.device, precision: str) -> Any:
-    """A training step (forward, backward, fused AdamW) or an inference pass, on random input."""
+    """A training step or an inference pass on random input."""
     x = 0.1 * torch.randn(batch, *side.shape, device=device)
     if mode == "inference":
         return partial(_infer, side, x, precision)
+    return partial(training_step(side, precision), x)
+
+
+def training_step(side: Side, precision: str) -> Callable[[torch.Tensor], None]:
+    """Forward, backward and fused AdamW, on a batch on the network's device."""
     parameters = [p for p in side.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=1e-6, fused=True)
-    return partial(_train, side, x, precision, optimizer)
 
+    def step(x: torch.Tensor) -> None:
+        side.train()
+        with _autocast(x.device, precision):
+            output = side(x)
+        optimizer.zero_grad(set_to_none=True)
+        output.float().square().mean().backward()
+        optimizer.step()
 
-def _train(side: Side, x: torch.Tensor, precision: str, optimizer: torch.optim.Optimizer) -> None:
-    side.train()
-    with _autocast(x.device, precision):
-        output = side(x)
-    optimizer.zero_grad(set_to_none=True)
-    output.float().square().mean().backward()
-    optimizer.step()
+    return step
 
 
 def _infer(side: Side, x: torch.Tensor, precision: str) -> None:

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from bench.code_digest import ROOT
+from bench.speed.feeding import FRAMES, MELS, feeding, random_store
 from bench.speed.files import from_files
 from bench.speed.timing import interleaved, ratios, spread
 
 Row = dict[str, Any]
 CLIPS, CLASSES = 20_000, 527  # AudioSet's evaluation set
-FRAMES, MELS = 1001, 64
 RATE = 32_000
 LOGMEL: dict[str, Any] = {"window": 1024, "hop": 320, "mels": 64, "fmin": 50, "fmax": 14000}
 
@@ -28,6 +28,7 @@ def measure(*, quick: bool) -> list[Row]:
     """Rows of {what, value, unit}, and `spread` where a figure is a median of rounds."""
     rounds = 3 if quick else 7
     rows = reading(rounds, clips=256 if quick else 2048)
+    rows += feeding(rounds)
     rows += featurizing(rounds)
     rows += from_files(rounds, clips=64 if quick else 128)
     rows += scoring(CLIPS // (10 if quick else 1))
@@ -46,27 +47,15 @@ def reading(rounds: int, clips: int) -> list[Row]:
     """
     import h5py
 
-    from bench.data.store import FeatureStore
-
     rng = np.random.default_rng(0)
     batch = min(128, clips // 2)
     with TemporaryDirectory() as folder:
         packs = {"waveforms": Path(folder) / "waves.h5", "features": Path(folder) / "features.h5"}
         with h5py.File(packs["waveforms"], "w") as file:
             file.create_dataset("clip", (clips, 10 * RATE), np.int16)[:] = 1
-        data = rng.standard_normal((clips, FRAMES, MELS), np.float32).astype(np.float16)
+        store = random_store(Path(folder), clips)
         with h5py.File(packs["features"], "w") as file:
-            file.create_dataset("clip", data=data)
-        np.save(Path(folder) / "features.npy", data.reshape(-1, MELS))
-        store = FeatureStore(
-            data=np.load(Path(folder) / "features.npy", mmap_mode="r"),
-            clips=[str(clip) for clip in range(clips)],
-            first=np.arange(clips) * FRAMES,
-            frames=np.full(clips, FRAMES),
-            silence=-100.0,
-            digest="",
-        )
-        del data
+            file.create_dataset("clip", data=store.data.reshape(clips, FRAMES, MELS))
 
         def from_store() -> np.ndarray:
             return store.batch(rng.permutation(clips)[:batch], frames=FRAMES)
