@@ -11,8 +11,10 @@ import pytest
 import yaml
 from factories import ROOT, make_config
 
+from bench import __main__ as cli
 from bench.experiment.config import Config
 from bench.files import UserError
+from bench.tracking import sync
 from bench.tracking.sync import Store
 
 
@@ -44,3 +46,19 @@ def test_a_damaged_store_is_named(profile: Config, tmp_path: Path, content: byte
         UserError, match=r"mlflow\.db: missing or damaged (.|\n)*; delete it and run"
     ):
         Store(profile)
+
+
+def test_a_disk_that_is_full_under_the_store_is_one_line(
+    profile: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """SQLite says the same of a full disk and of a limit on its pages."""
+    path = tmp_path / "profile.yaml"
+    path.write_text(yaml.safe_dump(profile.model_dump(mode="json")))
+    monkeypatch.setattr(sync, "NO_WAIT", "PRAGMA max_page_count = 50")
+    assert cli.main(["track", "--config", str(path)]) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told.startswith("error: [Errno 28] No space left on device: 'mlflow.db'; nothing fin")
+    assert list((tmp_path / "results").iterdir()) == []

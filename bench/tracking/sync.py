@@ -12,12 +12,13 @@ running trainings on that server (`bench.tracking.live`).
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sqlite3
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,9 +56,25 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"{SERVER} names no server; set it to http://HOST:PORT")
         store = Store(settings)
         follow(settings, Follower(store.client, store.experiment))
-    counts = sync(settings)
+    with _full_disk_told():
+        counts = sync(settings)
     print(f"MLflow: {counts['written']} runs written, {counts['kept']} unchanged", flush=True)
     return 0
+
+
+@contextmanager
+def _full_disk_told() -> Iterator[None]:
+    """Say of a full disk what other writers say, whichever library met it.
+
+    Raises:
+        OSError: no space left.
+    """
+    try:
+        yield
+    except Exception as error:
+        if "database or disk is full" not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "mlflow.db") from error
 
 
 def server() -> str | None:
