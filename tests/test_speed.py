@@ -71,6 +71,7 @@ def test_every_figure_of_a_pair_is_there(
     found = json.loads(path.read_text())
     (row,) = found["pairs"]
     assert row["macs_per_clip"] == 12
+    assert row["largest_difference"] == row["largest_difference_on_device"] == 0
     assert row["saved_activation_bytes_per_clip"]["ours fp32"] == 0  # its input is the batch
     training, inference = row["points"]
     assert (training["mode"], inference["mode"]) == ("training", "inference")

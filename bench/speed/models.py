@@ -15,7 +15,7 @@ from bench.process.memory import keep_freed_memory
 from bench.process.meter import Meter
 from bench.speed import energy, pairs, timing
 from bench.speed.cost import multiply_adds
-from bench.speed.pairs import Pair, Side, check_equal
+from bench.speed.pairs import Pair, Side, check_equal, largest_difference, outputs
 from bench.speed.timing import interleaved, peak_memory, ratios, spread
 
 BATCHES = {"htsat": (1, 4), "ast": (1, 2), "pann": (1, 4)}  # what two cores finish in minutes
@@ -45,7 +45,7 @@ def measure(names: list[str], options: Options) -> dict[str, Any]:
     kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
     peaks = {name: timing.matmul_peak(device, kind) for name, kind in kinds.items()}
     rows = []
-    with Meter("speed", len(names), "pairs", every_s=0) as meter:
+    with Meter("speed", len(names), "pairs") as meter:
         for name in names:
             rows.append(_measure_pair(name, device, options))
             gc.collect()
@@ -72,10 +72,11 @@ def _measure_pair(name: str, device: torch.device, options: Options) -> dict[str
     torch.manual_seed(0)
     pair = entry.build()
     difference = check_equal(pair)
-    sides = {"ours": pair.ours, "peer": pair.peer}
+    pair.ours.to(device)
+    pair.peer.to(device)
+    on_device = largest_difference(*outputs(pair, device))
     activations = {}
-    for side_name, side in sides.items():
-        side.to(device)
+    for side_name, side in (("ours", pair.ours), ("peer", pair.peer)):
         for precision in PRECISIONS:
             activations[f"{side_name} {precision}"] = _saved_per_clip(side, device, precision)
         if options.compiled:
@@ -91,6 +92,7 @@ def _measure_pair(name: str, device: torch.device, options: Options) -> dict[str
         "model": entry.model,
         "peer": entry.title,
         "largest_difference": difference,
+        "largest_difference_on_device": on_device,
         "macs_per_clip": macs,
         "saved_activation_bytes_per_clip": activations,
         "points": points,

@@ -212,18 +212,31 @@ PAIRS = {
 }
 
 
+def outputs(pair: Pair, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Ours and the peer's for one batch, in evaluation mode, on the device that holds both."""
+    x = 0.1 * torch.randn(2, *pair.peer.shape, generator=torch.Generator().manual_seed(0))
+    x = x.to(device)
+    pair.ours.eval()
+    pair.peer.eval()
+    with torch.no_grad():
+        return pair.ours(pair.to_ours(x)), pair.peer(x)
+
+
+def largest_difference(ours: Tensor, peer: Tensor) -> float:
+    """Largest difference of any two values."""
+    return float((ours - peer).abs().max())
+
+
 def check_equal(pair: Pair) -> float:
-    """Largest difference of the two outputs for one batch, in evaluation mode.
+    """Largest difference of the two outputs on the CPU.
 
     Raises:
         UserError: they are not the same function.
     """
-    x = 0.1 * torch.randn(2, *pair.peer.shape, generator=torch.Generator().manual_seed(0))
-    pair.ours.eval()
-    pair.peer.eval()
-    with torch.no_grad():
-        ours, peer = pair.ours(pair.to_ours(x)), pair.peer(x)
-    difference = float((ours - peer).abs().max())
-    if ours.shape != peer.shape or not difference <= pair.tolerance * max(1, float(peer.std())):
+    ours, peer = outputs(pair, torch.device("cpu"))
+    if ours.shape != peer.shape:
+        raise UserError(f"the two sides give {tuple(ours.shape)} and {tuple(peer.shape)}")
+    difference = largest_difference(ours, peer)
+    if not difference <= pair.tolerance * max(1, float(peer.std())):
         raise UserError(f"the two sides differ by {difference:.2g}: speed says nothing")
     return difference
