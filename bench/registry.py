@@ -12,7 +12,7 @@ import importlib.util
 from typing import Any
 
 from bench.files import UserError
-from bench.strict import known
+from bench.strict import nearest
 
 ARCHITECTURES = {
     "htsat": "htsat:HTSAT",
@@ -34,8 +34,7 @@ def check(name: str, entries: dict[str, str], where: str) -> None:
     Raises:
         UserError: naming the place and the remedy.
     """
-    if ":" not in name:
-        known(name, entries, where)
+    if name in entries:
         return
     try:
         found = importlib.util.find_spec(module_of(name, entries))
@@ -43,8 +42,8 @@ def check(name: str, entries: dict[str, str], where: str) -> None:
         found = None
     if found is None or not name.partition(":")[2].isidentifier():
         raise UserError(
-            f"{where}: '{name}' cannot be found; name a plug-in as module:attribute, with the "
-            "module in the working folder or installed"
+            f"{where}: unknown '{name}'{nearest(name, entries)}; name a plug-in as "
+            "module:attribute, with the module in the working folder or installed"
         )
 
 

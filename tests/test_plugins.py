@@ -212,9 +212,13 @@ def test_an_edit_of_a_plug_in_concerns_its_own_runs(
     ("section", "key", "words"),
     [
         ("models", "architecture", "'htsta'; did you mean 'htsat'"),
-        ("models", "architecture", "'absent_module:Net' cannot be found"),
+        (
+            "models",
+            "architecture",
+            "unknown 'absent_module:Net'.*name a plug-in as module:attribute",
+        ),
         ("datasets", "loader", "'desd'; did you mean 'desed'"),
-        ("datasets", "loader", "'absent_module:load' cannot be found"),
+        ("datasets", "loader", "unknown 'absent_module:load'.*name a plug-in as module:attribute"),
     ],
 )
 def test_an_unknown_name_is_refused_with_its_remedy(section: str, key: str, words: str) -> None:
