@@ -330,7 +330,7 @@ def test_every_figure_of_a_table_leads_to_its_records(
     assert f"macro_percent = {shown}" in explained("desed:HTS-AT:macro_percent")
     assert "2 of 2 runs" in explained("desed/htsat/base")
     for what, message in {
-        "desed:HTS-XX": "no row 'HTS-XX'; rows: HTS-AT",
+        "desed:HTS-XX": "no row 'HTS-XX'; there are: HTS-AT",
         "desed:HTS-AT:mAP": "no column 'mAP'; columns: ",
         "nothing:HTS-AT": "no such table (there are: ablations, ",
         "esc50/pann/base": "not averaged, because data differs",
