@@ -15,6 +15,7 @@ from reports.forms import forms
 from reports.names import dataset_name, short_dataset_name
 from reports.results import Results
 from reports.soundscapes import gallery
+from reports.speed import speed_chart
 from reports.tables import Table
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def render(
             cost_charts=_drawn(
                 charts.accuracy_against_cost(results, name) for name in charts.COSTS
             ),
+            speed=_drawn([speed_chart()]),
             sources=provenance.sources(results),
             downloads=downloads,
         )

@@ -292,7 +292,7 @@ def test_names_from_records_are_shown_never_run(page: str) -> None:
 
 def test_pictures_say_in_words_what_they_show(page: str) -> None:
     images = Page(page).images
-    assert len(images) == 24  # F1 3, soundscapes 9, curves 4, forests 2, orders 3, cost 3
+    assert len(images) == 25  # F1 3, soundscapes 9, curves 4, forests 2, orders 3, cost 3, speed 1
     assert all(len(str(image["alt"])) > 40 for image in images)
     scapes = [str(image["alt"]) for image in images if "Soundscape" in str(image["alt"])]
     shown = 3 * list(NAMES)[:3]  # three clips, each as three models hear it

@@ -14,6 +14,7 @@ from torch import nn
 from bench.__main__ import main
 from bench.speed import feeding, measure, models, pairs, timing
 from bench.speed.pairs import Pair, Side, check_equal
+from reports.speed import speed_chart
 
 
 def pair(scale: float = 1.0) -> Pair:
@@ -84,6 +85,18 @@ def test_every_figure_of_a_pair_is_there(
         rate = point["clips_per_second"]["ours fp32"]["median"]
         share = point["share_of_peak"]["ours fp32"]
         assert share == pytest.approx(work[point["mode"]] * rate / 1e9)
+    ratio = training["times_peer_fp32"]["ours bf16"]["median"]
+    drawn = speed_chart(path)
+    assert drawn is not None
+    assert f"training in bf16 {ratio:.2f}" in drawn.alt
+
+
+def test_a_damaged_measurement_is_named_by_the_report(tmp_path: Path) -> None:
+    assert speed_chart(tmp_path / "absent.json") is None
+    path = tmp_path / "speed.json"
+    path.write_text('{"pairs": [{}]}')
+    with pytest.raises(measure.UserError, match=r"speed\.json: not a measurement of speed"):
+        speed_chart(path)
 
 
 def test_the_guard_names_what_became_slower(

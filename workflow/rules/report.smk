@@ -34,6 +34,7 @@ rule report:
             layout.results / "cost" / f"{model}.json" for model in settings.cost.models
         ],
         rescored=rules.rescore.output.scores if settings.rescore else [],
+        speed=[path for path in ["docs/speed.json"] if Path(path).is_file()],
     output:
         page=report(
             layout.report / "index.html",
