@@ -53,7 +53,7 @@ lint: test-environment  ## ruff, mypy, snakefmt, snakemake --lint
 	snakemake --lint --configfile config/smoke.yaml
 
 speed: test-environment  ## our models beside installed peers, and what became slower than the committed ratios
-	python -m bench speed --quick --threads 1 --only models --pairs htsat/official htsat/clap pann/official $(if $(wildcard docs/speed.json),--against,--output) docs/speed.json
+	python -m bench speed --only models --pairs htsat/official pann/official --batches 4 --rounds 3 --against docs/speed.json
 
 ui: environment  ## the MLflow UI on 127.0.0.1:5000
 	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///results/$(PROFILE)/mlflow.db
