@@ -130,3 +130,5 @@ def test_every_table_compiles_in_a_two_column_paper(page: Path, tmp_path: Path) 
     )
     assert done.returncode == 0, done.stdout[-3000:]
     assert (tmp_path / "paper.pdf").stat().st_size > 10_000
+    assert "Float too large" not in done.stdout  # every part fits its page
+    assert "Overfull" not in done.stdout  # and its width
