@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 
 from bench.corpora import Corpus
 from bench.evaluation.evaluate import FAMILIES
 from bench.files import UserError
+from bench.metrics.event_counts import Counts
 from bench.metrics.event_scores import count_events
 from bench.metrics.events import read_events
 from bench.metrics.statistics import ENOUGH_SEEDS, Interval, hierarchical_bootstrap
@@ -23,7 +25,7 @@ from bench.metrics.weighted import (
 from bench.models.scores import StoredScores, read_scores
 from reports import context
 from reports.names import METRICS, model_name, short_dataset_name
-from reports.results import Group, Results, Run, corpus_of
+from reports.results import Group, Results, corpus_of
 from reports.score_tables import metric_column
 from reports.tables import Column, Entry, Row, Table
 
@@ -52,11 +54,7 @@ def metrics_of(results: Results, dataset: str) -> list[str]:
 
 def interval_table(results: Results) -> Table:
     """A row per figure; a section per data set and metric."""
-    rows = []
-    for dataset in results.config.datasets:
-        groups = [group for group in results.groups.values() if group.dataset == dataset]
-        for metric in metrics_of(results, dataset):
-            rows += [row for group in groups if (row := _row(results, group, metric)) is not None]
+    rows = [row for dataset in results.config.datasets for row in _rows(results, dataset)]
     few = len(results.config.seeds) < ENOUGH_SEEDS
     warning = (
         f" Warning: with fewer than {ENOUGH_SEEDS} seeds the bootstrap covers less than it says "
@@ -89,7 +87,20 @@ def interval_table(results: Results) -> Table:
     )
 
 
-def _row(results: Results, group: Group, metric: str) -> Row | None:
+def _rows(results: Results, dataset: str) -> list[Row]:
+    """The rows of a data set, metric by metric; each run's files are read for all of them."""
+    found: dict[str, list[Row]] = {metric: [] for metric in metrics_of(results, dataset)}
+    for group in results.groups.values():
+        if group.dataset == dataset:
+            tests = Outcomes(results, group)
+            for metric, rows in found.items():
+                row = _row(tests, metric)
+                rows += [row] if row else []
+    return [row for rows in found.values() for row in rows]
+
+
+def _row(tests: Outcomes, metric: str) -> Row | None:
+    results, group = tests.results, tests.group
     summary = group.summary(metric)
     if summary is None:
         return None
@@ -102,7 +113,7 @@ def _row(results: Results, group: Group, metric: str) -> Row | None:
     }
     if metric in FROM_SCORES or metric in EVENT_FAMILIES:
         try:
-            found = bootstrap(results, group, metric)
+            found = bootstrap(tests, metric)
         except UserError as error:
             entries["seeds_and_clips"] = Entry(words=f"none: {error}")
         else:
@@ -123,7 +134,42 @@ def _labelled(results: Results, group: Group, metric: str, entries: dict[str, En
     return Row(label, entries, group.record_keys, group.name, section)
 
 
-def bootstrap(results: Results, group: Group, metric: str) -> Interval:
+class Outcomes:
+    """What a group's runs made of their test clips: read when first asked for, and once."""
+
+    def __init__(self, results: Results, group: Group) -> None:
+        self.results, self.group = results, group
+
+    @cached_property
+    def corpus(self) -> Corpus:
+        return corpus_of(self.results, self.group.dataset)
+
+    @cached_property
+    def scores(self) -> list[StoredScores]:
+        return [read_scores(run.folder / "scores.npz", "test") for run in self.group.runs]
+
+    @cached_property
+    def counts(self) -> list[dict[str, Counts]]:
+        """Of located events, by family."""
+        table, events = self.corpus.clips, self.corpus.events
+        assert events is not None
+        seconds = dict(zip(table["clip"], table["duration_s"], strict=True))
+        found = []
+        for run, test in zip(self.group.runs, self.scores, strict=True):
+            own = {clip: seconds[clip] for clip in test.clip_ids.tolist()}
+            truth = events[events["filename"].isin(own)]
+            made = read_events(run.folder / "events.tsv", own)
+            found.append(count_events(truth, made, own, self.corpus.classes))
+        return found
+
+    def weighted(self, metric: str) -> list[Weighted]:
+        """The metric of each run as a function of how often each of its clips was drawn."""
+        if metric in FROM_SCORES:
+            return [FROM_SCORES[metric](test) for test in self.scores]
+        return [weighted_macro_f1(counts[EVENT_FAMILIES[metric]]) for counts in self.counts]
+
+
+def bootstrap(tests: Outcomes, metric: str) -> Interval:
     """The hierarchical bootstrap of a group's test metric.
 
     Runs of other folds test other clips: all test clips of the group are drawn together, and each
@@ -132,33 +178,18 @@ def bootstrap(results: Results, group: Group, metric: str) -> Interval:
     Raises:
         UserError: the corpus table, scores or events of a run are missing or damaged.
     """
-    corpus = corpus_of(results, group.dataset)
-    prepared = [_prepare(corpus, run, metric) for run in group.runs]
-    clips = sorted({clip for names, _ in prepared for clip in names})
+    corpus, weighted = tests.corpus, tests.weighted(metric)
+    named = [test.clip_ids.tolist() for test in tests.scores]
+    clips = sorted({clip for names in named for clip in names})
     place = {clip: number for number, clip in enumerate(clips)}
-    places = [np.array([place[clip] for clip in names]) for names, _ in prepared]
+    places = [np.array([place[clip] for clip in names]) for names in named]
     recording = dict(zip(corpus.clips["clip"], corpus.clips["group"], strict=True))
-    work = len(group.runs) * len(clips) * len(corpus.classes)
+    work = len(named) * len(clips) * len(corpus.classes)
     most, least = RESAMPLES
     with np.errstate(invalid="ignore"):  # d' of an AUC of 1 is infinite; the caller says so
         return hierarchical_bootstrap(
-            lambda seed, weights: prepared[seed][1](weights[:, places[seed]]),
-            len(group.runs),
+            lambda seed, weights: weighted[seed](weights[:, places[seed]]),
+            len(named),
             np.array([recording[clip] for clip in clips]),
             resamples=int(np.clip(WORK / work, least, most)),
         )
-
-
-def _prepare(corpus: Corpus, run: Run, metric: str) -> tuple[list[str], Weighted]:
-    """A run's test clips, and its metric as a function of how often each was drawn."""
-    test = read_scores(run.folder / "scores.npz", "test")
-    names = test.clip_ids.tolist()
-    if metric in FROM_SCORES:
-        return names, FROM_SCORES[metric](test)
-    assert corpus.events is not None
-    seconds = dict(zip(corpus.clips["clip"], corpus.clips["duration_s"], strict=True))
-    own = {clip: seconds[clip] for clip in names}
-    truth = corpus.events[corpus.events["filename"].isin(own)]
-    made = read_events(run.folder / "events.tsv", own)
-    counts = count_events(truth, made, own, corpus.classes)[EVENT_FAMILIES[metric]]
-    return names, weighted_macro_f1(counts)

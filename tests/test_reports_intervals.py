@@ -16,7 +16,7 @@ from bench.experiment.config import Config
 from bench.metrics.statistics import holm, sign_flip_p
 from reports.ablations import effects
 from reports.comparisons import comparison_table, comparisons
-from reports.intervals import bootstrap, interval_table
+from reports.intervals import Outcomes, bootstrap, interval_table
 from reports.results import Results, load_results
 from reports.tables import to_csv
 
@@ -73,7 +73,7 @@ def test_every_figure_has_both_intervals_by_name(results: Results, tmp_path: Pat
 def test_a_bootstrap_of_accuracy_is_that_of_its_definition(results: Results) -> None:
     group = results.group("esc50", "htsat")
     assert group is not None
-    found = bootstrap(results, group, "accuracy")
+    found = bootstrap(Outcomes(results, group), "accuracy")
     correct = []
     for run in group.runs:
         with np.load(run.folder / "scores.npz") as arrays:
