@@ -54,6 +54,20 @@ def make_config(root: Path, seeds: tuple[int, ...] = (0, 1, 2), **changes: Any) 
     return profiles.load({**values, "seeds": seeds, **changes})
 
 
+def make_small_config(root: Path, seeds: tuple[int, ...] = (0,)) -> Config:
+    """Two models on one data set that has folds and no events: quickly made."""
+    full = make_config(root).model_dump(mode="json")
+    return make_config(
+        root,
+        seeds=seeds,
+        datasets={"esc50": full["datasets"]["esc50"]},
+        models={name: full["models"][name] for name in ("htsat", "pann")},
+        recipes={"base": full["recipes"]["base"]},
+        ablations={},
+        cost={},
+    )
+
+
 def make_results(config: Config) -> None:
     """Everything that the profile's pipeline leaves behind, except for models and MLflow."""
     make_inputs(config)
