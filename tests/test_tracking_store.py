@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from factories import ROOT, make_config
+from factories import ROOT, make_config, make_results, make_small_config
 
 from bench import __main__ as cli
 from bench.experiment.config import Config
@@ -62,3 +63,27 @@ def test_a_disk_that_is_full_under_the_store_is_one_line(
     told = capsys.readouterr().err.splitlines()[-1]
     assert told.startswith("error: [Errno 28] No space left on device: 'mlflow.db'; nothing fin")
     assert list((tmp_path / "results").iterdir()) == []
+
+
+def test_runs_that_were_made_but_not_filled_are_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_small_config(tmp_path, seeds=(0, 1))
+    make_results(config)
+    fill, filled = Store.fill, []
+
+    def cut_short(store: Store, runs: dict[str, sync.Tracked]) -> None:
+        if filled:
+            raise KeyboardInterrupt
+        filled.extend(runs)
+        fill(store, runs)
+
+    monkeypatch.setattr(Store, "fill", cut_short)
+    with pytest.raises(KeyboardInterrupt):
+        sync.sync(config)
+    monkeypatch.undo()
+    assert len(filled) == 3  # one model's parent run and two seeds
+    assert sync.sync(config) == {"written": 3, "kept": 3}
+    with sqlite3.connect(tmp_path / "results" / "mlflow.db") as store:
+        query = "SELECT status, count(*) FROM runs WHERE lifecycle_stage = 'active' GROUP BY status"
+        assert store.execute(query).fetchall() == [("FINISHED", 6)]

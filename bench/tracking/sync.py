@@ -15,28 +15,29 @@ import argparse
 import errno
 import os
 import sqlite3
-import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.code_digest import ROOT, stage_digest
+from bench.code_digest import stage_digest
 from bench.experiment import cells, config
 from bench.experiment.cells import Layout
 from bench.files import UserError, atomic_write, damage_told, write_json
-from bench.tracking.views import Point, TrackedGroup, TrackedRecord
+from bench.tracking.attachments import log_model, log_pictures, pictures
+from bench.tracking.views import Tracked, TrackedGroup, TrackedRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from reports.drawing import Picture
     from reports.results import Results
 
 KEY, DIGEST = "key", "record_sha256"
 SERVER = "MLFLOW_TRACKING_URI"
 NO_WAIT = "PRAGMA synchronous = OFF"
+BIG_CACHE = "PRAGMA cache_size = -262144"  # KiB, negative by SQLite's convention
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,27 +110,73 @@ class Store:
         place = None if shared else (self.folder / "mlartifacts" / dataset).as_uri()
         return str(self.client.create_experiment(name, artifact_location=place))
 
-    def write_points(self, run_id: str, points: Sequence[Point]) -> None:
-        """Write curves and figures of a run that has none yet.
+    def create(self, experiment: str, item: Tracked, tags: Mapping[str, str]) -> str:
+        """Make an item's run with its files, and return its id."""
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        Into the profile's own database they go as rows, a hundred times faster than by MLflow's
-        calls, which look for each point's predecessors.
+        made = self.client.create_run(
+            experiment, start_time=item.started, run_name=item.name, tags=dict(tags)
+        )
+        # The client's own call would ask for the whole run to learn this address.
+        files = get_artifact_repository(str(made.info.artifact_uri), tracking_uri=self.uri)
+        for path in item.artifacts():
+            files.log_artifact(str(path))
+        return str(made.info.run_id)
+
+    def fill(self, runs: Mapping[str, Tracked]) -> None:
+        """Write curves, figures, parameters and tags of runs that have none yet, and end them.
+
+        A run's digest comes last or with all else: a run cut short has none, and is written again.
+        Into the profile's own database they go as the rows of one transaction, a hundred times
+        faster than by MLflow's calls, which look for each row's predecessors.
         """
         if server() is not None:
-            from mlflow.entities import Metric
-
-            for start in range(0, len(points), 900):  # a server takes at most 1000 a call
-                part = points[start : start + 900]
-                metrics = [Metric(name, value, at, step) for name, value, step, at in part]
-                self.client.log_batch(run_id, metrics=metrics)
+            for run_id, item in runs.items():
+                _send(self.client, run_id, item)
             return
-        rows = [(name, value, at, step, run_id) for name, value, step, at in points]
-        last = {row[0]: row for row in sorted(rows, key=lambda row: (row[3], row[2], row[1]))}
-        columns = "(key, value, timestamp, step, run_uuid, is_nan) VALUES (?, ?, ?, ?, ?, 0)"
         with closing(sqlite3.connect(self.database, timeout=60)) as database, database:
             database.execute(NO_WAIT)
-            database.executemany(f"INSERT OR IGNORE INTO metrics {columns}", rows)
-            database.executemany(f"INSERT INTO latest_metrics {columns}", last.values())
+            database.execute(BIG_CACHE)
+            _insert(database, runs)
+
+
+def _send(client: MlflowClient, run_id: str, item: Tracked) -> None:
+    """Fill one run on a server."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    points = list(item.points())
+    for start in range(0, len(points), 900):  # a server takes at most 1000 a call
+        part = points[start : start + 900]
+        metrics = [Metric(name, value, at, step) for name, value, step, at in part]
+        client.log_batch(run_id, metrics=metrics)
+    client.set_terminated(run_id, "FINISHED", end_time=item.finished)
+    tags = [RunTag(*pair) for pair in {**item.tags(), DIGEST: item.digest}.items()]
+    parameters = [Param(*pair) for pair in item.parameters().items()]
+    client.log_batch(run_id, params=parameters[:100], tags=tags)
+
+
+def _insert(database: sqlite3.Connection, runs: Mapping[str, Tracked]) -> None:
+    """Fill runs of MLflow's tables."""
+    points: list[tuple[str, float, int, int, str]] = []
+    last: list[tuple[str, float, int, int, str]] = []
+    for run_id, item in runs.items():
+        own = [(name, value, at, step, run_id) for name, value, step, at in item.points()]
+        points += own
+        last += {row[0]: row for row in sorted(own, key=itemgetter(3, 2, 1))}.values()
+    columns = "(key, value, timestamp, step, run_uuid, is_nan) VALUES (?, ?, ?, ?, ?, 0)"
+    points.sort(key=itemgetter(0, 2, 3))  # in the order of the table's key: pages fill in turn
+    database.executemany(f"INSERT OR IGNORE INTO metrics {columns}", points)
+    database.executemany(f"INSERT INTO latest_metrics {columns}", last)
+    for run_id, item in runs.items():
+        pairs = {
+            "params": list(item.parameters().items()),
+            "tags": [*item.tags().items(), (DIGEST, item.digest)],
+        }
+        for table, rows in pairs.items():
+            insert = f"INSERT OR REPLACE INTO {table} (key, value, run_uuid) VALUES (?, ?, ?)"
+            database.executemany(insert, [(*row, run_id) for row in rows])
+        end = "UPDATE runs SET status = 'FINISHED', end_time = ? WHERE run_uuid = ?"
+        database.execute(end, (item.finished, run_id))
 
 
 def _open_database(path: Path) -> MlflowClient:
@@ -191,15 +238,18 @@ def sync(settings: config.Config) -> dict[str, int]:
         stale = [parent for parent in parents if not _stands(existing.get(parent.key), parent)]
         if stale and results is None:
             results = load_results(settings)
-        pictures = _pictures(results, dataset) if results and stale else {}
+        shown = pictures(results, dataset) if results and stale else {}
         for parent in parents:
-            parent_id = _upsert(store, experiment, existing, parent, None, counts)
-            if parent in stale:
-                _log_pictures(store.client, parent_id, pictures.get(parent.key, []))
-                _log_model(store, parent_id, parent.best)
-                _seal(store.client, parent_id, parent)
+            new: dict[str, Tracked] = {}
+            parent_id = _upsert(store, experiment, existing, parent, None, new)
+            if parent_id in new:
+                log_pictures(store.client, parent_id, shown.get(parent.key, []))
+                log_model(store.uri, parent_id, parent.best)
             for record in parent.records:
-                _upsert(store, experiment, existing, record, parent_id, counts)
+                _upsert(store, experiment, existing, record, parent_id, new)
+            store.fill(new)
+            counts["written"] += len(new)
+            counts["kept"] += 1 + len(parent.records) - len(new)
         own = {record.key: record.sha256 for parent in parents for record in parent.records}
         records |= own
         wanted = {parent.key for parent in parents} | set(own)
@@ -210,7 +260,7 @@ def sync(settings: config.Config) -> dict[str, int]:
     return counts
 
 
-def _stands(old: Any, item: TrackedRecord | TrackedGroup, parent: str | None = None) -> bool:
+def _stands(old: Any, item: Tracked, parent: str | None = None) -> bool:
     """Whether a run of the store is what `item` would write."""
     if old is None:
         return False
@@ -222,40 +272,21 @@ def _upsert(
     store: Store,
     experiment: str,
     existing: Mapping[str, Any],
-    item: TrackedRecord | TrackedGroup,
+    item: Tracked,
     parent: str | None,
-    counts: dict[str, int],
+    new: dict[str, Tracked],
 ) -> str:
-    """Write one run unless the same is there; a changed one is deleted and written anew."""
-    client, old = store.client, existing.get(item.key)
+    """The id of an item's run. Unless the same is there it is made with its files, and added to
+    `new` to be filled; a changed one is deleted."""
+    old = existing.get(item.key)
     if old is not None:
         if _stands(old, item, parent):
-            counts["kept"] += 1
             return str(old.info.run_id)
-        _delete(client, old)
+        _delete(store.client, old)
     links = {"mlflow.parentRunId": parent} if parent else {}
-    created = client.create_run(
-        experiment, start_time=item.started, run_name=item.name, tags={KEY: item.key, **links}
-    )
-    run_id = str(created.info.run_id)
-    figures = [(name, value, 0, item.finished) for name, value in item.figures().items()]
-    store.write_points(run_id, [*item.curve(), *figures])
-    for path in item.artifacts():
-        client.log_artifact(run_id, str(path))
-    if isinstance(item, TrackedRecord):
-        _seal(client, run_id, item)
-    counts["written"] += 1
+    run_id = store.create(experiment, item, {KEY: item.key, **links})
+    new[run_id] = item
     return run_id
-
-
-def _seal(client: MlflowClient, run_id: str, item: TrackedRecord | TrackedGroup) -> None:
-    """End a run. The digest comes last: a run cut short has none, and is written again."""
-    from mlflow.entities import Param, RunTag
-
-    client.set_terminated(run_id, "FINISHED", end_time=item.finished)
-    tags = [RunTag(*pair) for pair in {**item.tags(), DIGEST: item.digest}.items()]
-    parameters = [Param(*pair) for pair in item.parameters().items()]
-    client.log_batch(run_id, params=parameters[:100], tags=tags)
 
 
 def _delete(client: MlflowClient, run: Any) -> None:
@@ -263,60 +294,6 @@ def _delete(client: MlflowClient, run: Any) -> None:
     for output in run.outputs.model_outputs if run.outputs else ():
         client.delete_logged_model(output.model_id)
     client.delete_run(run.info.run_id)
-
-
-def _pictures(results: Results, dataset: str) -> dict[str, list[tuple[str, Picture]]]:
-    """Learning curves of a data set, and event maps of each of its models, by parent run."""
-    from reports.charts import learning_curves
-    from reports.soundscapes import gallery
-
-    found: dict[str, list[tuple[str, Picture]]] = defaultdict(list)
-    curves = learning_curves(results, dataset)
-    for group in results.base_groups(dataset):
-        if curves is not None:
-            found[group.name].append(("learning_curves", curves))
-    if results.config.datasets[dataset].localize:
-        for number, scene in enumerate(gallery(results, dataset)[0]):
-            for name, picture in zip(scene.groups, scene.pictures, strict=True):
-                found[name].append((f"event_map_{number}", picture))
-    return found
-
-
-def _log_pictures(client: MlflowClient, run_id: str, pictures: list[tuple[str, Picture]]) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        for name, picture in pictures:
-            path = Path(folder) / f"{name}.{picture.kind}"
-            path.write_bytes(picture.data)
-            client.log_artifact(run_id, str(path), "figures")
-
-
-def _log_model(store: Store, run_id: str, best: TrackedRecord) -> None:
-    """The best seed's checkpoint, with signature and input example; baselines have none."""
-    checkpoint = best.folder / "model.pt"
-    if not checkpoint.is_file() or best.values["resolved"]["model"]["architecture"] == "linear":
-        return
-    import mlflow
-    import numpy as np
-    from mlflow.models import ModelSignature
-    from mlflow.types import Schema, TensorSpec
-
-    front_end = best.values["resolved"]["front_end"]
-    shape = (front_end["frames"], front_end["mels"])
-    kind = np.dtype(np.float32)
-    mlflow.set_tracking_uri(store.uri)
-    with mlflow.start_run(run_id=run_id):
-        mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(ROOT / "bench" / "tracking" / "served.py"),
-            artifacts={"checkpoint": str(checkpoint)},
-            signature=ModelSignature(
-                Schema([TensorSpec(kind, (-1, *shape))]),
-                Schema([TensorSpec(kind, (-1, len(best.values["classes"])))]),
-            ),
-            input_example=np.full((1, *shape), -60.0, np.float32),
-            pip_requirements=str(ROOT / "requirements.txt"),
-            metadata={"key": best.key, "identity": best.values["identity"]},
-        )
 
 
 def _runs(client: MlflowClient, experiment: str) -> Iterator[Any]:

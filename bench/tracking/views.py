@@ -83,8 +83,9 @@ class TrackedRecord:
         figures["parameters"] = values["parameters"]
         return {name: float(value) for name, value in figures.items() if value is not None}
 
-    def curve(self) -> Iterator[Point]:
-        """Every point of the learning curve, then of load and memory while training."""
+    def points(self) -> Iterator[Point]:
+        """Every point of the learning curve, then of load and memory while training, then the
+        final figures."""
         for point in _lines(self.folder / "metrics.jsonl"):
             moment = self.started + int(1000 * point.get("seconds", 0.0))
             for name, value in point.items():
@@ -95,6 +96,8 @@ class TrackedRecord:
             for name, value in sample.items():
                 if name != "seconds":
                     yield f"system/{name}", float(value), number, moment
+        for name, value in self.figures().items():
+            yield name, value, 0, self.finished
 
     def artifacts(self) -> list[Path]:
         """Files that the run shows."""
@@ -140,13 +143,17 @@ class TrackedGroup:
         }
         return figures | spread
 
-    def curve(self) -> Iterator[Point]:
-        """None of its own."""
-        return iter(())
+    def points(self) -> Iterator[Point]:
+        """Its figures: it has no curve of its own."""
+        for name, value in self.figures().items():
+            yield name, value, 0, self.finished
 
     def artifacts(self) -> list[Path]:
         """None of its own: pictures come from the report's gallery."""
         return []
+
+
+Tracked = TrackedRecord | TrackedGroup
 
 
 def _lines(path: Path) -> Iterator[dict[str, float]]:

@@ -20,13 +20,13 @@ def test_a_thousand_records_fit_a_report_and_a_store(tmp_path: Path) -> None:
     config = factories.make_config(tmp_path, seeds=tuple(range(42)))
     count = factories.make_many(config, points=300)
     assert count >= 1000
-    started = time.perf_counter()
+    started = time.process_time()
     page = build(config)
-    print(f"report of {count} records: {time.perf_counter() - started:.0f} s")
+    print(f"report of {count} records: {time.process_time() - started:.0f} s of CPU")
     assert page.stat().st_size < 25e6
-    started = time.perf_counter()
+    started = time.process_time()
     written = sync(config)["written"]
-    print(f"MLflow store of {count} records: {time.perf_counter() - started:.0f} s")
+    print(f"MLflow store of {count} records: {time.process_time() - started:.0f} s of CPU")
     assert written == count + count // 42  # a parent run for each 42 seeds
     with sqlite3.connect(tmp_path / "results" / "mlflow.db") as store:
         query = "SELECT count(*) FROM metrics WHERE key = 'curve_train_loss'"

@@ -1,0 +1,72 @@
+"""What a parent run shows beside figures: the report's pictures, and the best seed's model."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.code_digest import ROOT
+from bench.tracking.views import TrackedRecord
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+    from reports.drawing import Picture
+    from reports.results import Results
+
+
+def pictures(results: Results, dataset: str) -> dict[str, list[tuple[str, Picture]]]:
+    """Learning curves of a data set, and event maps of each of its models, by parent run."""
+    from reports.charts import learning_curves
+    from reports.soundscapes import gallery
+
+    found: dict[str, list[tuple[str, Picture]]] = defaultdict(list)
+    curves = learning_curves(results, dataset)
+    for group in results.base_groups(dataset):
+        if curves is not None:
+            found[group.name].append(("learning_curves", curves))
+    if results.config.datasets[dataset].localize:
+        for number, scene in enumerate(gallery(results, dataset)[0]):
+            for name, picture in zip(scene.groups, scene.pictures, strict=True):
+                found[name].append((f"event_map_{number}", picture))
+    return found
+
+
+def log_pictures(client: MlflowClient, run_id: str, shown: list[tuple[str, Picture]]) -> None:
+    """Put pictures among a run's files."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, picture in shown:
+            path = Path(folder) / f"{name}.{picture.kind}"
+            path.write_bytes(picture.data)
+            client.log_artifact(run_id, str(path), "figures")
+
+
+def log_model(uri: str, run_id: str, best: TrackedRecord) -> None:
+    """The best seed's checkpoint, with signature and input example; baselines have none."""
+    checkpoint = best.folder / "model.pt"
+    if not checkpoint.is_file() or best.values["resolved"]["model"]["architecture"] == "linear":
+        return
+    import mlflow
+    import numpy as np
+    from mlflow.models import ModelSignature
+    from mlflow.types import Schema, TensorSpec
+
+    front_end = best.values["resolved"]["front_end"]
+    shape = (front_end["frames"], front_end["mels"])
+    kind = np.dtype(np.float32)
+    mlflow.set_tracking_uri(uri)
+    with mlflow.start_run(run_id=run_id):
+        mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(ROOT / "bench" / "tracking" / "served.py"),
+            artifacts={"checkpoint": str(checkpoint)},
+            signature=ModelSignature(
+                Schema([TensorSpec(kind, (-1, *shape))]),
+                Schema([TensorSpec(kind, (-1, len(best.values["classes"])))]),
+            ),
+            input_example=np.full((1, *shape), -60.0, np.float32),
+            pip_requirements=str(ROOT / "requirements.txt"),
+            metadata={"key": best.key, "identity": best.values["identity"]},
+        )
