@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -17,6 +11,7 @@ from urllib.parse import quote
 import factories
 import pytest
 from browser import rendered
+from mlflow_server import serving
 
 from bench.experiment.config import Config
 from bench.tracking.sync import sync
@@ -34,29 +29,10 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 @pytest.fixture(scope="module")
 def address(profile: Config) -> Iterator[str]:
-    """The address of `mlflow ui` over the store."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", str(port)]
+    """The address of a server over the store; `mlflow ui` is the same program."""
     store = f"sqlite:///{Path(profile.paths.results).resolve()}/mlflow.db"
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    server = subprocess.Popen(
-        [*command, "--workers", "1", "--backend-store-uri", store],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    for _ in range(120):
-        try:
-            urllib.request.urlopen(f"{url}/health", timeout=2)
-            break
-        except OSError:
-            time.sleep(0.5)
-    yield url
-    server.terminate()
-    server.wait(timeout=30)
+    with serving("--backend-store-uri", store) as url:
+        yield url
 
 
 def found(profile: Config) -> tuple[str, dict[str, str]]:

@@ -1,0 +1,103 @@
+"""Running trainings on a real tracking server, and their records in place of them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import factories
+import pytest
+import yaml
+from mlflow_server import serving
+
+from bench.experiment.cells import Layout, list_cells
+from bench.files import write_json_lines
+from bench.process import locks
+
+pytestmark = pytest.mark.system
+POINTS = [{"epoch": e, "step": 4 * e, "train_loss": 1 / e, "seconds": 2.0 * e} for e in (1, 2, 3)]
+
+
+@contextmanager
+def live(url: str, profile: Path) -> Iterator[subprocess.Popen[str]]:
+    """`python -m bench track --live` while the block runs."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench", "track", "--live", "--config", str(profile)],
+        cwd=factories.ROOT,
+        env={**os.environ, "MLFLOW_TRACKING_URI": url},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def wait_for(found: Callable[[], Any], seconds: float = 90) -> Any:
+    """What `found` returns once it is true."""
+    end = time.monotonic() + seconds
+    while not (answer := found()):
+        assert time.monotonic() < end, "never came"
+        time.sleep(0.5)
+    return answer
+
+
+def test_curves_arrive_while_training_and_records_take_their_place(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    config = factories.make_small_config(tmp_path)
+    path = tmp_path / "profile.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    cell = list_cells(config)[0]
+    state = Layout.of(config).work / "state" / "training"
+    state.mkdir(parents=True)
+    store, files = f"sqlite:///{tmp_path}/server.db", (tmp_path / "files").as_uri()
+    with serving("--backend-store-uri", store, "--artifacts-destination", files) as url:
+        client = MlflowClient(url)
+
+        def runs() -> list[Any]:
+            experiment = client.get_experiment_by_name(f"esc50 ({config.profile})")
+            return client.search_runs([experiment.experiment_id]) if experiment else []
+
+        def losses(run: str) -> list[tuple[int, float]]:
+            history = client.get_metric_history(run, "curve_train_loss")
+            return sorted((point.step, point.value) for point in history)
+
+        with locks.run_lock(state, str(cell)), live(url, path):
+            write_json_lines(state / "metrics.jsonl", POINTS[:2])
+            (run,) = wait_for(runs)
+            assert run.data.tags["key"] == str(cell)
+            assert run.data.tags["live"] == "1"
+            wait_for(lambda: losses(run.info.run_id) == [(4, 1.0), (8, 0.5)])
+            write_json_lines(state / "metrics.jsonl", POINTS)
+            wait_for(lambda: losses(run.info.run_id) == [(4, 1.0), (8, 0.5), (12, 1 / 3)])
+            memory = client.get_metric_history(run.info.run_id, "system/process_memory_megabytes")
+            assert memory
+            assert all(point.value > 1 for point in memory)
+        factories.make_results(config)
+        for expected in ("4 runs written, 0 unchanged", "0 runs written, 4 unchanged"):
+            done = subprocess.run(
+                [sys.executable, "-m", "bench", "track", "--config", str(path)],
+                cwd=factories.ROOT,
+                env={**os.environ, "MLFLOW_TRACKING_URI": url},
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            assert expected in done.stdout
+        left = {r.data.tags["key"]: r for r in runs()}
+        assert len(left) == len(runs()) == 4
+        assert not any("live" in r.data.tags for r in left.values())
+        kept = left[str(cell)]
+        assert kept.info.status == "FINISHED"
+        names = {file.path for file in client.list_artifacts(kept.info.run_id)}
+        assert names == {"record.json", "metrics.jsonl"}
+        assert len(losses(kept.info.run_id)) > 0
