@@ -11,9 +11,8 @@ import factories
 import numpy as np
 import pandas as pd
 import pytest
+from independent import clip_figures
 from markdown_it import MarkdownIt
-from scipy.stats import norm
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from bench import __main__ as cli
 from bench.experiment.cells import Layout, find_cell
@@ -57,21 +56,6 @@ def runs(config: Config, row: pd.Series) -> list[Path]:
     return [Layout.of(config).results / "runs" / key for key in str(row["records"]).split()]
 
 
-def recomputed(folder: Path) -> dict[str, float]:
-    """Clip-level test metrics by scikit-learn and SciPy."""
-    with np.load(folder / "scores.npz") as arrays:
-        test = arrays["split"] == "test"
-        scores, targets = arrays["clip_scores"][test], arrays["targets"][test]
-    present = targets.any(axis=0)
-    area = roc_auc_score(targets[:, present], scores[:, present], average="macro")
-    return {
-        "mAP": average_precision_score(targets[:, present], scores[:, present], average="macro"),
-        "mAUC": area,
-        "d_prime": np.sqrt(2) * norm.ppf(area),
-        "accuracy": float(np.mean(scores.argmax(axis=1) == targets.argmax(axis=1))),
-    }
-
-
 def models_of(frame: pd.DataFrame) -> Iterator[pd.Series]:
     for _, row in frame[frame["model"].isin(NAMES)].iterrows():
         if isinstance(row["records"], str):
@@ -84,7 +68,7 @@ def test_every_tagging_figure_equals_a_recomputation_from_scores(
 ) -> None:
     checked = 0
     for row in models_of(table(profile, name)):
-        figures = pd.DataFrame([recomputed(folder) for folder in runs(profile, row)])
+        figures = pd.DataFrame([clip_figures(folder) for folder in runs(profile, row)])
         figures["accuracy_percent"] = 100 * figures["accuracy"]
         for metric in ("mAP", "mAUC", "d_prime", "accuracy_percent"):
             if metric in row:
@@ -97,7 +81,7 @@ def test_every_tagging_figure_equals_a_recomputation_from_scores(
         for folder in runs(profile, row):
             if name == "esc50":
                 fold = folder.name.split("-")[0].removeprefix("fold")
-                accuracy = 100 * recomputed(folder)["accuracy"]
+                accuracy = 100 * clip_figures(folder)["accuracy"]
                 assert row[f"fold_{fold}_percent"] == pytest.approx(accuracy)
     assert checked >= 6
 
