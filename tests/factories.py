@@ -55,13 +55,13 @@ def make_config(root: Path, seeds: tuple[int, ...] = (0, 1, 2), **changes: Any) 
 
 
 def make_small_config(root: Path, seeds: tuple[int, ...] = (0,)) -> Config:
-    """Two models on one data set that has folds and no events: quickly made."""
+    """Three models on one data set that has folds and no events: quickly made."""
     full = make_config(root).model_dump(mode="json")
     return make_config(
         root,
         seeds=seeds,
         datasets={"esc50": full["datasets"]["esc50"]},
-        models={name: full["models"][name] for name in ("htsat", "pann")},
+        models={name: full["models"][name] for name in ("htsat", "ast", "pann")},
         recipes={"base": full["recipes"]["base"]},
         ablations={},
         cost={},

@@ -83,7 +83,7 @@ def test_runs_that_were_made_but_not_filled_are_written_again(
         sync.sync(config)
     monkeypatch.undo()
     assert len(filled) == 3  # one model's parent run and two seeds
-    assert sync.sync(config) == {"written": 3, "kept": 3}
+    assert sync.sync(config) == {"written": 6, "kept": 3}
     with sqlite3.connect(tmp_path / "results" / "mlflow.db") as store:
         query = "SELECT status, count(*) FROM runs WHERE lifecycle_stage = 'active' GROUP BY status"
-        assert store.execute(query).fetchall() == [("FINISHED", 6)]
+        assert store.execute(query).fetchall() == [("FINISHED", 9)]

@@ -83,7 +83,7 @@ def test_curves_arrive_while_training_and_records_take_their_place(tmp_path: Pat
             assert memory
             assert all(point.value > 1 for point in memory)
         factories.make_results(config)
-        for expected in ("4 runs written, 0 unchanged", "0 runs written, 4 unchanged"):
+        for expected in ("6 runs written, 0 unchanged", "0 runs written, 6 unchanged"):
             done = subprocess.run(
                 [sys.executable, "-m", "bench", "track", "--config", str(path)],
                 cwd=factories.ROOT,
@@ -94,7 +94,7 @@ def test_curves_arrive_while_training_and_records_take_their_place(tmp_path: Pat
             )
             assert expected in done.stdout
         left = {r.data.tags["key"]: r for r in runs()}
-        assert len(left) == len(runs()) == 4
+        assert len(left) == len(runs()) == 6
         assert not any("live" in r.data.tags for r in left.values())
         kept = left[str(cell)]
         assert kept.info.status == "FINISHED"
