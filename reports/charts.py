@@ -110,7 +110,7 @@ def accuracy_against_cost(results: Results, cost: str) -> Picture | None:
         axes.set_ylabel(metric.title, fontsize=8.5)
         axes.margins(x=0.25)
         axes.set_ylim(0, 1.06 * metric.scale)
-        axes.locator_params(axis="x", nbins=4)
+        axes.locator_params(axis="x", nbins=3)  # more would run into one another
     for axes in panels.flat[len(datasets) :]:
         axes.set_visible(False)
     if not said:

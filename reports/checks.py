@@ -105,17 +105,12 @@ def chance_sentence(results: Results, checks: list[ChanceCheck]) -> str:
     )
     if not failed:
         return text
-    named = "; ".join(
-        f"{model_name(results.config, c.group.model)} on "
-        f"{short_dataset_name(results.config, c.group.dataset)} ({METRICS[c.metric]} "
-        f"{c.figure.mean:.2f}, lower bound {_two_digits(c.figure.low)}, chance {c.chance:.2f})"
-        for c in failed
-    )
-    return f"{text} Not for {named}."
-
-
-def _two_digits(value: float | None) -> str:
-    return "none" if value is None else f"{value:.2f}"
+    by_task: dict[str, list[str]] = {}
+    for check in failed:
+        task = short_dataset_name(results.config, check.group.dataset)
+        by_task.setdefault(task, []).append(model_name(results.config, check.group.model))
+    named = "; ".join(f"{', '.join(models)} on {task}" for task, models in by_task.items())
+    return f"{text} Not for {named}. Figures and bounds: table “Above chance”."
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,7 @@ def _no_pretraining(results: Results) -> Claim:
         "no-pretraining",
         "Without pretraining HTS-AT is only 1 to 2 % lower",
         f"AudioSet mAP {without:.3f} without and {with_it:.3f} with a pretrained vision model: "
-        f"{without - with_it:.3f} ({PAPER} T1)",
+        f"{metric_column('mAP').text(without - with_it)} ({PAPER} T1)",
     )
 
 

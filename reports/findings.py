@@ -74,6 +74,7 @@ def _leader(results: Results, dataset: str) -> Finding | None:
     )
     text = f"{sentence(METRICS[metric])}: {listed}.{_beside(results, dataset, metric)}"
     names = tuple(group.name for group, _ in ranked)
+    below = _above(results, dataset, metric, ranked[0][1].mean)
     best = model_name(config, ranked[0][0].model)
     if dataset in results.mixed:
         return Finding(f"{task}: the models cannot be compared", text, names, warning=True)
@@ -90,8 +91,21 @@ def _leader(results: Results, dataset: str) -> Finding | None:
         f"{column.interval(gap)} {unit}."
     )
     if gap.low > 0:
-        return Finding(f"{task}: {best} leads", text, names)
-    return Finding(f"{task}: {best} and {second} are not told apart", text, names)
+        return Finding(f"{task}: {best} leads{below}", text, names, warning=bool(below))
+    told = f"{task}: {best} and {second} are not told apart{below}"
+    return Finding(told, text, names, warning=bool(below))
+
+
+def _above(results: Results, dataset: str, metric: str, best: float) -> str:
+    """ ", below Linear baseline" where a baseline has a higher mean than the best model."""
+    above = [
+        model_name(results.config, group.model)
+        for group in results.base_groups(dataset)
+        if is_baseline(results, group.model)
+        and (summary := group.summary(metric)) is not None
+        and summary.mean > best
+    ]
+    return f", below {' and '.join(above)}" if above else ""
 
 
 def _beside(results: Results, dataset: str, metric: str) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 
 from bench.corpora import Corpus
 from bench.evaluation.evaluate import FAMILIES
+from bench.experiment.ablations import BASE
 from bench.files import UserError
 from bench.metrics.event_counts import Counts
 from bench.metrics.event_scores import count_events
@@ -24,9 +25,8 @@ from bench.metrics.weighted import (
 )
 from bench.models.scores import StoredScores, read_scores
 from reports import context
-from reports.names import METRICS, model_name, short_dataset_name
+from reports.names import METRICS, model_name, short_dataset_name, variant_name
 from reports.results import Group, Results, corpus_of
-from reports.score_tables import metric_column
 from reports.tables import Column, Entry, Row, Table
 
 WORK = 4e8
@@ -42,6 +42,7 @@ FROM_SCORES: dict[str, Callable[[StoredScores], Weighted]] = {
         test.scores.clip_scores.argmax(axis=1) == test.targets.argmax(axis=1)
     ),
 }
+MEAN = Column("mean", "mean", 3)
 NOT_RESAMPLED = "none: PSDS is not resampled by clip"
 
 
@@ -67,7 +68,8 @@ def interval_table(results: Results) -> Table:
         name="intervals",
         title=f"Intervals of every figure ({context.data_words(results)})",
         caption=(
-            f"Every test figure on {context.data_words(results)} with two 95 % intervals. New "
+            f"Every test figure on {context.data_words(results)} with two 95 % intervals, accuracy "
+            "and F1 as fractions of 1 like mAP. New "
             "seeds: Student's t-interval of the mean, what other seeds on this test set would give "
             "(with folds, corrected for shared training data). New seeds and new clips: "
             "hierarchical percentile bootstrap, seeds and then recordings drawn with replacement. "
@@ -76,7 +78,7 @@ def interval_table(results: Results) -> Table:
             f"{context.seeds_sentence(results)}{warning}"
         ),
         columns=[
-            Column("mean", "mean", 3),
+            MEAN,
             Column("seeds", "new seeds (t)", words=True),
             Column("seeds_and_clips", "new seeds and clips (bootstrap)", words=True),
             Column("bootstrap_low", "bootstrap low", 3, in_latex=False),
@@ -104,10 +106,9 @@ def _row(tests: Outcomes, metric: str) -> Row | None:
     summary = group.summary(metric)
     if summary is None:
         return None
-    column = metric_column(metric, key="value", title="value")
     entries = {
         "mean": Entry.of(summary),
-        "seeds": Entry(words=column.interval(summary)),
+        "seeds": Entry(words=MEAN.interval(summary)),
         "seeds_and_clips": Entry(words=NOT_RESAMPLED),
         "runs": Entry(float(summary.n)),
     }
@@ -120,7 +121,7 @@ def _row(tests: Outcomes, metric: str) -> Row | None:
             if not np.isfinite([found.mean, found.low, found.high]).all():
                 entries["seeds_and_clips"] = Entry(words="none: infinite in some resamples")
                 return _labelled(results, group, metric, entries)
-            low, high = column.text(found.low), column.text(found.high)
+            low, high = MEAN.text(found.low), MEAN.text(found.high)
             entries["seeds_and_clips"] = Entry(words=f"[{low}, {high}]")
             entries["bootstrap_low"] = Entry(found.low)
             entries["bootstrap_high"] = Entry(found.high)
@@ -129,7 +130,8 @@ def _row(tests: Outcomes, metric: str) -> Row | None:
 
 def _labelled(results: Results, group: Group, metric: str, entries: dict[str, Entry]) -> Row:
     label = model_name(results.config, group.model)
-    label += "" if group.variant == "base" else f" ({group.variant})"
+    if group.variant != BASE:
+        label = variant_name(results.config, group.model, group.variant)
     section = f"{short_dataset_name(results.config, group.dataset)}, {METRICS[metric]}"
     return Row(label, entries, group.record_keys, group.name, section)
 

@@ -8,6 +8,7 @@ from typing import Any
 from bench.code_digest import ROOT
 from bench.files import UserError, read_json
 from reports.drawing import COLOURS, INK, MARKERS, Picture, legend_above, new_figure, picture
+from reports.names import ARCHITECTURES
 
 PATH = ROOT / "docs" / "speed.json"
 MODES = ("training", "inference")
@@ -35,14 +36,14 @@ def speed_chart(path: Path = PATH) -> Picture | None:
 
 def _draw(found: dict[str, Any]) -> Picture | None:
     rows = [
-        (f"{pair['pair'].replace('/', ' / ')}, {mode}", max(points, key=lambda p: p["batch"]))
+        (f"{_title(pair)}, {mode}", max(points, key=lambda p: p["batch"]))
         for pair in found.get("pairs", [])
         for mode in MODES
         if (points := [point for point in pair["points"] if point["mode"] == mode])
     ]
     if not rows:
         return None
-    figure, axes = new_figure(6.6, 0.9 + 0.34 * len(rows))
+    figure, axes = new_figure(7.6, 0.9 + 0.34 * len(rows))
     said = []
     for number, (side, name) in enumerate(SIDES.items()):
         ratios = [point["times_peer_fp32"][side] for _, point in rows]
@@ -62,7 +63,7 @@ def _draw(found: dict[str, Any]) -> Picture | None:
         )
         said += [f"{row} in {name} {m:.2f}" for (row, _), m in zip(rows, middle, strict=True)]
     axes.axvline(1, color=INK, linewidth=1)
-    axes.set_yticks(range(len(rows)), [row for row, _ in rows])
+    axes.set_yticks(range(len(rows)), [row for row, _ in rows], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlim(left=0)
     axes.set_xlabel("clips per second, as multiples of the peer in fp32")
@@ -79,3 +80,7 @@ def _draw(found: dict[str, Any]) -> Picture | None:
         f"{made['packages']['torch']}, commit {str(made['git_sha'])[:7]}; again: python -m bench "
         "speed --output docs/speed.json.",
     )
+
+
+def _title(pair: dict[str, Any]) -> str:
+    return f"{ARCHITECTURES.get(pair['model'], pair['model'])} beside {pair['peer']}"

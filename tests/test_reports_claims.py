@@ -113,7 +113,7 @@ def test_every_claim_is_there_with_evidence_and_a_reason(results_folder: Config)
     assert verdicts["HTS-AT needs much less GPU memory than AST"] == "not comparable"
     assert "trained on a CPU" in own["reason"]["HTS-AT trains in 80 GPU hours where AST takes 600"]
     gap = own.loc["Without pretraining HTS-AT is only 1 to 2 % lower"]
-    assert "-0.018" in gap["published"]
+    assert "−0.018" in gap["published"]
     assert "no_pretraining less base" in gap["measured"]
 
 

@@ -66,6 +66,8 @@ def test_every_figure_has_both_intervals_by_name(results: Results, tmp_path: Pat
             assert row["seeds_and_clips"].startswith("none")
         elif np.isfinite(row["bootstrap_low"]):
             assert row["bootstrap_low"] <= row["mean"] <= row["bootstrap_high"]
+            shown = f"[{row['bootstrap_low']:.3f}, {row['bootstrap_high']:.3f}]"  # in its unit
+            assert row["seeds_and_clips"].replace("−", "-") == shown
     clipwise = rows[~rows["section"].str.contains("PSDS|d'")]
     assert clipwise["bootstrap_low"].notna().all()
 
