@@ -74,7 +74,7 @@ def _leader(results: Results, dataset: str) -> Finding | None:
     )
     text = f"{sentence(METRICS[metric])}: {listed}.{_beside(results, dataset, metric)}"
     names = tuple(group.name for group, _ in ranked)
-    below = _above(results, dataset, metric, ranked[0][1].mean)
+    below = baselines_above(results, dataset, metric, ranked[0][1].mean)
     best = model_name(config, ranked[0][0].model)
     if dataset in results.mixed:
         return Finding(f"{task}: the models cannot be compared", text, names, warning=True)
@@ -96,7 +96,7 @@ def _leader(results: Results, dataset: str) -> Finding | None:
     return Finding(told, text, names, warning=bool(below))
 
 
-def _above(results: Results, dataset: str, metric: str, best: float) -> str:
+def baselines_above(results: Results, dataset: str, metric: str, best: float) -> str:
     """ ", below Linear baseline" where a baseline has a higher mean than the best model."""
     above = [
         model_name(results.config, group.model)

@@ -70,7 +70,7 @@ def to_latex(table: Table) -> str:
     What is taller than a page becomes several floats, in parts. Every row is followed by a comment
     with the keys of its records.
     """
-    columns = [column for column in table.columns if column.in_latex]
+    columns = [column for column in table.shown if column.in_latex]
     wraps, widths, font = _fit(table, columns)
     layout = "".join(
         ("l" if width < wrap else f"p{{{width * font.character:.0f}pt}}") if wrap else "r"

@@ -32,6 +32,7 @@ class Column:
         words: a text column.
         short: LaTeX heading where the title is too long for a paper.
         in_latex: whether the LaTeX table has the column; a note carries what it leaves out.
+        csv_only: for programs; readers see the same in another column.
     """
 
     key: str
@@ -44,6 +45,7 @@ class Column:
     words: bool = False
     short: str = ""
     in_latex: bool = True
+    csv_only: bool = False
 
     def text(self, value: float) -> str:
         """A stored value as shown."""
@@ -116,6 +118,11 @@ class Table:
     head: str = "Model"
     notes: Sequence[str] = field(default_factory=tuple)
 
+    @property
+    def shown(self) -> list[Column]:
+        """The columns that readers see."""
+        return [column for column in self.columns if not column.csv_only]
+
     def sections(self) -> Iterator[tuple[str, list[Row]]]:
         """Consecutive rows of one section."""
         for section, rows in groupby(self.rows, key=lambda row: row.section):
@@ -177,20 +184,20 @@ def _number(value: float | None, scale: float) -> str:
 
 def to_markdown(table: Table) -> str:
     """A pipe table with its caption; sections are bold lines."""
-    titles = [table.head, *(column.title for column in table.columns)]
+    titles = [table.head, *(column.title for column in table.shown)]
     lines = [f"# {table.title}", "", table.caption, ""]
     lines += ["| " + " | ".join(map(_pipe, titles)) + " |"]
     lines += [
         "|"
-        + "|".join([" --- "] + [" ---: " if not c.words else " --- " for c in table.columns])
+        + "|".join([" --- "] + [" ---: " if not c.words else " --- " for c in table.shown])
         + "|"
     ]
     for section, rows in table.sections():
         if section:
-            lines.append(f"| **{_pipe(section)}** |" + " |" * len(table.columns))
+            lines.append(f"| **{_pipe(section)}** |" + " |" * len(table.shown))
         for row in rows:
             cells = [row.label]
-            for column in table.columns:
+            for column in table.shown:
                 entry = row.entries.get(column.key, Entry())
                 text = entry.shown(column)
                 cells.append(f"**{text}**" if entry.best else text)

@@ -18,7 +18,7 @@ from reports.ablations import effects
 from reports.comparisons import comparison_table, comparisons
 from reports.intervals import Outcomes, bootstrap, interval_table
 from reports.results import Results, load_results
-from reports.tables import to_csv
+from reports.tables import to_csv, to_markdown
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +58,7 @@ def test_every_figure_has_both_intervals_by_name(results: Results, tmp_path: Pat
     assert "t-interval" in table.caption
     assert "hierarchical percentile bootstrap" in table.caption
     assert "fewer than 10 seeds" in table.caption
+    assert "bootstrap low" not in to_markdown(table)  # for programs: the CSV has it
     rows = frame(table, tmp_path)
     # esc50: two metrics, three models; desed: three clip metrics for three, five for two.
     assert len(rows) == 2 * 3 + 3 * 3 + 5 * 2

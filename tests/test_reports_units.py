@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import factories
@@ -21,6 +22,7 @@ from reports import published, token_orders
 from reports.build import build
 from reports.charts import mean_curve
 from reports.checks import ChanceCheck
+from reports.findings import baselines_above
 from reports.latex import LATEX, latex, to_latex
 from reports.leaders import significant_best
 from reports.results import Group, MixedRecords, Run, group_runs, why_not_comparable
@@ -279,3 +281,16 @@ def test_the_pictured_token_order_is_the_models(order: str) -> None:
 
     fold = Fold(token_orders.WINDOWS, 64, 256, patch=4, merge=8)
     assert token_orders.grid(order).flatten().tolist() == token_order(order, fold).tolist()
+
+
+def test_a_headline_says_when_a_baseline_is_above_the_best_model() -> None:
+    models = {
+        "m": SimpleNamespace(architecture="any", title="Model"),
+        "l": SimpleNamespace(architecture="linear", title="Linear baseline"),
+    }
+    groups = [group([0.4, 0.6]), group([0.5, 0.7], "l")]
+    results: Any = SimpleNamespace(
+        config=SimpleNamespace(models=models), base_groups=lambda dataset: groups
+    )
+    assert baselines_above(results, "d", "mAP", 0.5) == ", below Linear baseline"
+    assert baselines_above(results, "d", "mAP", 0.65) == ""
