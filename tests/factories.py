@@ -51,10 +51,10 @@ def make_config(root: Path, seeds: tuple[int, ...] = (0, 1, 2), **changes: Any) 
     """The default profile with its folders below `root`."""
     values = profiles.read_yaml(ROOT / "config" / "default.yaml")
     values["paths"] = {name: str(root / name) for name in ("work", "results", "report", "tuning")}
-    values |= {"seeds": seeds, **changes}
-    space = values["tuning"]["space"]
-    kept = {name: space[name] for name in space if name in {"base", *values["models"]}}
-    return profiles.load({**values, "tuning": {**values["tuning"], "space": kept}})
+    models = changes.get("models", values["models"])
+    space = {k: v for k, v in values["tuning"]["space"].items() if k == "base" or k in models}
+    tuning = {**values["tuning"], "space": space}
+    return profiles.load({**values, "seeds": seeds, "tuning": tuning, **changes})
 
 
 def make_small_config(root: Path, seeds: tuple[int, ...] = (0,)) -> Config:
