@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from dataclasses import replace
 from math import ceil
 from typing import NamedTuple
 
@@ -103,23 +103,23 @@ def to_latex(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _body(rows: Sequence[Row], columns: Sequence[Column], wraps: Sequence[int]) -> list[str]:
-    """The lines of consecutive rows, under the names of their sections."""
+def _body(table: Table, columns: Sequence[Column], wraps: Sequence[int]) -> list[str]:
+    """The lines of all rows, under the names of their sections."""
     lines = []
-    for section, members in groupby(rows, key=lambda row: row.section):
+    for section, rows in table.sections():
         lines.append(r"\midrule")
         if section:
             span = len(columns) + 1
             lines.append(rf"\multicolumn{{{span}}}{{@{{}}l}}{{\textit{{{latex(section)}}}}} \\")
-        for row in members:
+        for row in rows:
             lines += [_row(row, columns, wraps), f"% records: {' '.join(row.records) or 'none'}"]
     return lines
 
 
 def _parts(
     table: Table, columns: Sequence[Column], widths: Sequence[int], line: float
-) -> list[list[Row]]:
-    """The rows in lots that fit a page; one lot, maybe empty, where all do."""
+) -> list[Table]:
+    """The table in parts that fit a page; one, maybe without rows, where all of it does."""
     parts: list[list[Row]] = [[]]
     height = 0.0
     for row in table.rows:
@@ -135,7 +135,7 @@ def _parts(
             height = 0.0
         parts[-1].append(row)
         height += needed
-    return parts
+    return [replace(table, rows=part) for part in parts]
 
 
 def _heading(column: Column) -> str:

@@ -103,9 +103,7 @@ class Transfer:
             total = size if size is not None else total
             check_space(self.part.path.parent, (total or 0) - start)
             self.part.keep(start)
-            if (
-                not self.source.has_checksum
-            ):  # then only an unchanged version may be continued later
+            if not self.source.has_checksum:  # then only an unchanged version may be continued
                 self.part.remember_version(url, _version(response))
             for piece in response.iter_raw():
                 held = self.part.write(piece)

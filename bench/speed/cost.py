@@ -6,6 +6,7 @@ import argparse
 import resource
 import statistics
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
@@ -47,6 +48,7 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
     from bench.models.activations import saved_activation_bytes
     from bench.models.networks import live_parameters
     from bench.process.torch_setup import leave_compiler_out
+    from bench.speed.timing import interleaved
 
     keep_freed_memory()
     leave_compiler_out()
@@ -73,13 +75,14 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
     def infer() -> None:
         model(features)
 
+    timed = partial(interleaved, rounds=settings.steps, clock=time.perf_counter)
     model.train()
     activations = saved_activation_bytes(model, features)
-    spent = energy.meter(_uuid(device))
-    train_seconds = _median_seconds(train, settings.steps, device)
+    spent = energy.meter(energy.gpu_uuid(device))
+    train_seconds = statistics.median(timed({"train": train})["train"])
     joules = spent() / ((settings.steps + 1) * settings.batch_size) if spent else None
     model.eval()
-    inference_seconds = _median_seconds(infer, settings.steps, device)
+    inference_seconds = statistics.median(timed({"infer": infer})["infer"])
     on_gpu = device.type == "cuda"
     parameters = live_parameters(model)
     return {
@@ -101,28 +104,6 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
         "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",
         "provenance": {**source(), **environment()},
     }
-
-
-def _uuid(device: torch.device) -> str | None:
-    """The name by which the driver knows a GPU; None for the CPU."""
-    import torch
-
-    if device.type != "cuda":
-        return None
-    return str(torch.cuda.get_device_properties(device).uuid)
-
-
-def _median_seconds(step: Any, repeats: int, device: torch.device) -> float:
-    import torch
-
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        step()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
 
 
 def multiply_adds(model: torch.nn.Module, shape: tuple[int, ...]) -> float:

@@ -6,6 +6,10 @@ import ctypes
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
 
 POWERCAP = Path("/sys/class/powercap")
 NVML = "libnvidia-ml.so.1"
@@ -23,6 +27,14 @@ def meter(gpu: str | None, powercap: Path = POWERCAP) -> Callable[[], float] | N
         return None
     counter, start = read, read()
     return lambda: counter() - start
+
+
+def gpu_uuid(device: torch.device) -> str | None:
+    """The name by which the driver knows a GPU; None for the CPU."""
+    import torch
+
+    on_gpu = device.type == "cuda"
+    return str(torch.cuda.get_device_properties(device).uuid) if on_gpu else None
 
 
 def _gpu_counter(uuid: str) -> Callable[[], float] | None:

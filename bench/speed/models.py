@@ -135,7 +135,7 @@ def _measure_point(
     rounds = len(seconds["peer fp32"])
     joules = {}
     for name, step in steps.items():
-        if spent := energy.meter(_uuid(device)):
+        if spent := energy.meter(energy.gpu_uuid(device)):
             interleaved({name: step}, rounds)
             joules[name] = spent() / (batch * (rounds + 1))
     base = seconds["peer fp32"]
@@ -153,12 +153,6 @@ def _measure_point(
         "peak_bytes": memory,
         "joules_per_clip": joules,
     }
-
-
-def _uuid(device: torch.device) -> str | None:
-    """The name by which the driver knows a GPU; None for the CPU."""
-    on_gpu = device.type == "cuda"
-    return str(torch.cuda.get_device_properties(device).uuid) if on_gpu else None
 
 
 def _step(side: Side, mode: str, batch: int, device: torch.device, precision: str) -> Any:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.experiment.config import Config
+from bench.tracking.sync import log_metrics
 from bench.training.running import Running, running_trainings
 
 if TYPE_CHECKING:
@@ -52,8 +53,7 @@ class Follower:
             Metric(f"system/{name}", value, now, int(points[-1]["step"]) if points else 0)
             for name, value in _system(item).items()
         ]
-        for start in range(0, len(metrics), 900):
-            self.client.log_batch(run, metrics=metrics[start : start + 900])
+        log_metrics(self.client, run, metrics)
         self.sent[key] = len(points)
         return len(new)
 

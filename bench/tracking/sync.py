@@ -16,7 +16,7 @@ import errno
 import os
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from operator import itemgetter
 from pathlib import Path
@@ -31,6 +31,7 @@ from bench.tracking.views import Tracked, TrackedGroup, TrackedRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Metric
 
     from reports.results import Results
 
@@ -140,15 +141,17 @@ class Store:
             _insert(database, runs)
 
 
+def log_metrics(client: MlflowClient, run_id: str, metrics: Sequence[Metric]) -> None:
+    """Send points of curves, in as many calls as a server wants (at most 1000 points each)."""
+    for start in range(0, len(metrics), 900):
+        client.log_batch(run_id, metrics=metrics[start : start + 900])
+
+
 def _send(client: MlflowClient, run_id: str, item: Tracked) -> None:
     """Fill one run on a server."""
     from mlflow.entities import Metric, Param, RunTag
 
-    points = list(item.points())
-    for start in range(0, len(points), 900):  # a server takes at most 1000 a call
-        part = points[start : start + 900]
-        metrics = [Metric(name, value, at, step) for name, value, step, at in part]
-        client.log_batch(run_id, metrics=metrics)
+    log_metrics(client, run_id, [Metric(name, v, at, step) for name, v, step, at in item.points()])
     client.set_terminated(run_id, "FINISHED", end_time=item.finished)
     tags = [RunTag(*pair) for pair in {**item.tags(), DIGEST: item.digest}.items()]
     parameters = [Param(*pair) for pair in item.parameters().items()]

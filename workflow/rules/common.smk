@@ -61,15 +61,24 @@ wildcard_constraints:
     pair="|".join(TUNED) or "none",
 
 
+def corpus_read_by(plan):
+    """The corpus that a plan's run reads."""
+    return layout.corpus(plan.cell.dataset) / "corpus.json"
+
+
+def features_read_by(plan):
+    """The features that a plan's run reads."""
+    return layout.features(plan.cell.dataset, plan.model.front_end) / "digest.json"
+
+
 def corpus_of(wildcards):
     """The corpus that a run reads."""
-    return layout.corpus(triggers.plans[wildcards.cell].cell.dataset) / "corpus.json"
+    return corpus_read_by(triggers.plans[wildcards.cell])
 
 
 def features_of(wildcards):
     """The features that a run reads."""
-    chosen = triggers.plans[wildcards.cell]
-    return layout.features(chosen.cell.dataset, chosen.model.front_end) / "digest.json"
+    return features_read_by(triggers.plans[wildcards.cell])
 
 
 def parent_of(wildcards):
@@ -87,14 +96,12 @@ def manifest_of(wildcards):
 
 def released_corpus_of(wildcards):
     """The corpus that an evaluation reads."""
-    dataset = triggers.released_plans[wildcards.checkpoint].cell.dataset
-    return layout.corpus(dataset) / "corpus.json"
+    return corpus_read_by(triggers.released_plans[wildcards.checkpoint])
 
 
 def released_features_of(wildcards):
     """The features that an evaluation reads."""
-    chosen = triggers.released_plans[wildcards.checkpoint]
-    return layout.features(chosen.cell.dataset, chosen.model.front_end) / "digest.json"
+    return features_read_by(triggers.released_plans[wildcards.checkpoint])
 
 
 def plan_of_pair(wildcards):
@@ -104,13 +111,12 @@ def plan_of_pair(wildcards):
 
 def corpus_of_pair(wildcards):
     """The corpus that trials read."""
-    return layout.corpus(plan_of_pair(wildcards).cell.dataset) / "corpus.json"
+    return corpus_read_by(plan_of_pair(wildcards))
 
 
 def features_of_pair(wildcards):
     """The features that trials read."""
-    chosen = plan_of_pair(wildcards)
-    return layout.features(chosen.cell.dataset, chosen.model.front_end) / "digest.json"
+    return features_read_by(plan_of_pair(wildcards))
 
 
 def tuned_parent_of(wildcards):
