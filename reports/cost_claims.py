@@ -16,14 +16,13 @@ from reports.claim import (
     printed,
     why_unlike,
 )
-from reports.cost_table import is_full_size
+from reports.cost_table import is_full_size, largest_batch
 from reports.published import NOT_PUBLISHED_DATA, Kind, Published, Verdict
 from reports.results import Group, Results
 from reports.tables import significant
 
 COUNT_TOLERANCE, RATIO_TOLERANCE, HOURS_MARGIN = 0.05, 0.20, 0.03
-CARD_BYTES = 12e9
-BYTES_PER_WEIGHT = 16  # weight, gradient and AdamW's two moments in single precision
+CARD_GIB = 12
 
 
 def cost_claims(results: Results) -> list[Claim]:
@@ -90,11 +89,11 @@ def _memory(results: Results) -> Claim:
         return _cost_claim("memory", text, said, "not measured", NOT_MEASURED)
     fits = {m: _clips_that_fit(costs[m]) for m in ("htsat", "ast")}
     per_clip = {m: costs[m]["activation_bytes_per_clip"] / 1e6 for m in fits}
-    ratio = fits["htsat"] / fits["ast"]
+    ratio = fits["htsat"] / max(fits["ast"], 1)
     measured = (
         f"activations of {significant(per_clip['htsat'])} and {significant(per_clip['ast'])} MB "
-        f"per clip: with weights and optimizer a card of 12 GB holds about {fits['htsat']:.0f} "
-        f"and {fits['ast']:.0f} clips, {ratio:.1f} times as many"
+        f"per clip: with weights and optimizer a card of {CARD_GIB} GB holds about {fits['htsat']} "
+        f"and {fits['ast']} clips, {ratio:.1f} times as many"
     )
     devices = {str(costs[m].get("device") or "cpu") for m in fits}
     if small := _small(results, costs):
@@ -108,9 +107,9 @@ def _memory(results: Results) -> Claim:
     return _cost_claim("memory", text, said, measured, verdict)
 
 
-def _clips_that_fit(cost: Mapping[str, Any]) -> float:
-    free = CARD_BYTES - BYTES_PER_WEIGHT * cost["parameters"]
-    return max(free / cost["activation_bytes_per_clip"], 1e-9)
+def _clips_that_fit(cost: Mapping[str, Any]) -> int:
+    """As in the cost table."""
+    return largest_batch(cost["parameters"], cost["activation_bytes_per_clip"], CARD_GIB)
 
 
 def _ratio_verdict(ratio: float, expected: float) -> Verdict:

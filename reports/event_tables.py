@@ -61,10 +61,11 @@ def localization_table(results: Results, dataset: str) -> Table:
         name=dataset,
         title=f"{name}: {what[0].lower()}{what[1:]}",
         caption=context.caption(results, dataset, what)
-        + " By class: means over runs; a class that is never found counts as zero. Clip labels "
-        "only: the model's decisions on clips, each spread over its whole clip. Always active: "
-        "every class in every clip from start to end. Published: the figures of the paper's Table "
-        "3, under the protocol that the notes name. Hand-set thresholds: the list of the HTS-AT "
+        + " By class: means over runs; a class that is never found counts as zero. PSDS takes off "
+        "the spread over classes, so its last column is no average. Clip labels only: the model's "
+        "decisions on clips, each spread over its whole clip. Always active: every class in every "
+        "clip from start to end. Published: the figures of the paper's Table 3, under the protocol "
+        "that the notes name. Hand-set thresholds: the list of the HTS-AT "
         "authors' evaluation code instead of a choice on validation data. " + RULE,
         columns=columns,
         rows=rows,

@@ -17,6 +17,7 @@ from reports import provenance, published
 from reports.claim import CLAIMS, FIGURES
 from reports.claims import claims
 from reports.claims_page import claims_table, render_claims
+from reports.cost_table import cost_table
 from reports.results import load_results
 from reports.tables import to_csv
 
@@ -115,6 +116,18 @@ def test_every_claim_is_there_with_evidence_and_a_reason(results_folder: Config)
     gap = own.loc["Without pretraining HTS-AT is only 1 to 2 % lower"]
     assert "−0.018" in gap["published"]
     assert "no_pretraining less base" in gap["measured"]
+
+
+def test_the_claim_about_memory_counts_the_clips_of_the_cost_table(results_folder: Config) -> None:
+    claimed = table(results_folder).set_index("claim")["measured"]
+    cost = pd.read_csv(StringIO(to_csv(cost_table(load_results(results_folder)))))
+    fits = (
+        cost[cost["section"].str.startswith("Full size")]
+        .set_index("model")["largest_batch_12GB"]
+        .astype(int)
+    )
+    said = f"holds about {fits['HTS-AT']} and {fits['AST']} clips"
+    assert said in claimed["HTS-AT needs much less GPU memory than AST"]
 
 
 def test_the_default_profile_has_every_claim_and_compares_nothing(tmp_path: Path) -> None:
