@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.attention import SelfAttention
 from modelkit.augment import Augment
 from modelkit.checkpoint import CheckpointError, KeyReport, load_checked, read_state_dict
 from modelkit.output import ModelOutput
@@ -122,6 +123,7 @@ class AST(nn.Module):
             num_heads=size.heads,
             norm_layer=partial(nn.LayerNorm, eps=1e-6),
             embed_layer=partial(Patches, stride=size.stride),
+            attn_layer=SelfAttention,
         )
         # timm 0.4.5, on which AST was built, starts the class token like all other weights;
         # later versions start it near zero.

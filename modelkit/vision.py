@@ -92,6 +92,7 @@ def make_torchvision_importable() -> None:
 
 
 with _stand_ins():
+    from timm.layers.attention import Attention
     from timm.models.deit import VisionTransformerDistilled
 
-__all__ = ["VisionTransformerDistilled"]
+__all__ = ["Attention", "VisionTransformerDistilled"]
