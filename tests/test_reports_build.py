@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
 import factories
-import numpy as np
 import pandas as pd
 import pytest
-from independent import clip_figures
 from markdown_it import MarkdownIt
+from recomputed import Runs, check
 
 from bench import __main__ as cli
 from bench.experiment.cells import Layout, find_cell
@@ -24,6 +22,8 @@ SPITE = '<img src="https://example.org/x" onerror="alert(1)">'
 MISSING = "speechcommands/ast/base/seed1"
 STALE = "audioset/linear/base/seed0"
 MIXED = "esc50/pann/base/fold1-seed1"
+TABLES = ["audioset", "esc50", "speechcommands", "desed", "ablations", "cost"]
+CHECKS = ["chance", "without_times"]
 NAMES = {"HTS-AT": "htsat", "AST": "ast", "PANN-CNN": "pann", "Linear baseline": "linear"}
 
 
@@ -52,83 +52,29 @@ def table(config: Config, name: str) -> pd.DataFrame:
     return pd.read_csv(Layout.of(config).report / "tables" / f"{name}.csv")
 
 
-def runs(config: Config, row: pd.Series) -> list[Path]:
-    return [Layout.of(config).results / "runs" / key for key in str(row["records"]).split()]
+def test_every_number_of_every_table_equals_a_recomputation(profile: Config) -> None:
+    layout = Layout.of(profile)
+    runs = Runs(layout.results, layout.work / "corpora", profile.model_dump(mode="json"))
+    numbers = check(layout.report / "tables", runs)
+    assert set(numbers.index) == {*TABLES, *CHECKS, "comparisons", "intervals", "recipes"}
+    assert numbers.sum() > 3000
 
 
-def models_of(frame: pd.DataFrame) -> Iterator[pd.Series]:
-    for _, row in frame[frame["model"].isin(NAMES)].iterrows():
-        if isinstance(row["records"], str):
-            yield row
-
-
-@pytest.mark.parametrize("name", ["audioset", "esc50", "speechcommands"])
-def test_every_tagging_figure_equals_a_recomputation_from_scores(
-    profile: Config, name: str
-) -> None:
-    checked = 0
-    for row in models_of(table(profile, name)):
-        figures = pd.DataFrame([clip_figures(folder) for folder in runs(profile, row)])
-        figures["accuracy_percent"] = 100 * figures["accuracy"]
-        for metric in ("mAP", "mAUC", "d_prime", "accuracy_percent"):
-            if metric in row:
-                known = figures[metric][np.isfinite(figures[metric])]
-                assert row[metric] == pytest.approx(known.mean(), rel=1e-9)
-                assert row[f"{metric}_n"] == len(known)
-                if len(known) > 1:
-                    assert row[f"{metric}_sd"] == pytest.approx(known.std(), abs=1e-12)
-                checked += 1
-        for folder in runs(profile, row):
-            if name == "esc50":
-                fold = folder.name.split("-")[0].removeprefix("fold")
-                accuracy = 100 * clip_figures(folder)["accuracy"]
-                assert row[f"fold_{fold}_percent"] == pytest.approx(accuracy)
-    assert checked >= 6
-
-
-def test_every_localization_figure_equals_the_mean_of_its_records(profile: Config) -> None:
-    frame = table(profile, "desed")
-    families = {
-        "Intersection": "intersection_f1",
-        "Event": "event_based_f1",
-        "Segment": "segment_based_f1",
-        "Clip": "mAP",
-        "PSDS1": "psds1",
-        "PSDS2": "psds2",
-    }
-    checked = 0
-    for row in models_of(frame):
-        metric = families[row["section"].split("-")[0].split()[0]]
-        records = [json.loads((f / "record.json").read_text()) for f in runs(profile, row)]
-        found = [record["metrics"]["test"].get(metric) for record in records]
-        if None in found:
-            assert row["remark"] == "cannot localize"
-            assert np.isnan(row["macro_percent"])
-            continue
-        assert row["macro_percent"] == pytest.approx(100 * np.mean([f["value"] for f in found]))
-        for label in records[0]["classes"]:
-            values = [f["per_class"][label] for f in found if f["per_class"][label] is not None]
-            shown = row[f"{label}_percent"]
-            assert np.isnan(shown) if not values else shown == pytest.approx(100 * np.mean(values))
-            checked += 1
-    assert checked == 10 * (5 * 2 + 4)
-    always = frame[frame["model"] == "Always active"].iloc[2]
-    record = json.loads((runs(profile, always)[0] / "record.json").read_text())
-    expected = 100 * record["trivial"]["always_active"]["segment_based_f1"]
-    assert always["macro_percent"] == pytest.approx(expected)
+def test_answers_about_chance_follow_from_their_figures(profile: Config) -> None:
+    checks = table(profile, "chance")
+    assert len(checks) == 16 - 1  # one group is refused
+    known = checks[checks["lower_bound"].notna()]
+    passed = known["lower_bound"] >= 3 * known["chance"]
+    assert list(known["answer"].str.startswith("yes")) == list(passed)
 
 
 def test_hand_set_thresholds_have_rows_of_their_own(profile: Config) -> None:
     frame = table(profile, "desed")
     rows = frame[frame["model"].str.endswith("hand-set thresholds")]
     assert len(rows) == 2 * 3  # two localizing models, three families
-    for _, row in rows.iterrows():
-        metric = row["section"].split("-")[0].lower() + "_based_f1"
-        metric = metric.replace("intersection_based", "intersection")
-        records = [json.loads((f / "record.json").read_text()) for f in runs(profile, row)]
-        listed = [record["hand_set"]["metrics"][metric] for record in records]
-        assert row["macro_percent"] == pytest.approx(100 * np.mean([m["value"] for m in listed]))
-        point = records[0]["hand_set"]["operating_point"]
+    for key in rows["records"].str.split().str[0]:
+        record = json.loads((Layout.of(profile).results / "runs" / key / "record.json").read_text())
+        point = record["hand_set"]["operating_point"]
         assert point["source"].startswith("published, set by hand")
         assert point["chosen_on"] is None
         assert 0.275 in point["thresholds"] or 0.28 in point["thresholds"]
@@ -143,67 +89,7 @@ def test_what_a_model_without_times_shows_is_words_not_zero(profile: Config, pag
     assert "AST cannot localize." in page
 
 
-def test_every_ablation_figure_equals_a_recomputation_from_records(profile: Config) -> None:
-    frame = table(profile, "ablations")
-    studies = profile.ablations.values()
-    assert len(frame) == 2 * sum(len(list(s.variants())) * len(s.models) for s in studies)
-    for _, row in frame.iterrows():
-        metric = "mAP" if row["section"].endswith("mAP") else "intersection_f1"
-        values = {}
-        for folder in runs(profile, row):
-            record = json.loads((folder / "record.json").read_text())
-            key = (record["cell"]["variant"], record["cell"]["seed"])
-            values[key] = record["metrics"]["test"][metric]["value"]
-        differences = [values[row["variant"], s] - values[row["against"], s] for s in (0, 1)]
-        assert row["difference"] == pytest.approx(np.mean(differences))
-        for column, variant in (("value", row["variant"]), ("reference", row["against"])):
-            assert row[column] == pytest.approx(np.mean([values[variant, s] for s in (0, 1)]))
-        assert row["smallest_p"] == 0.5
-        assert 0.5 <= row["p"] <= row["p_holm"] <= 1
-        assert row["pairs"] == 2
-
-
-def test_every_cost_figure_equals_its_record(profile: Config) -> None:
-    frame = table(profile, "cost")
-    measured = frame[frame["section"].str.startswith("Full size")]
-    assert list(measured["parameters_M"]) == [29.963431, 87.728641, 80.753615]
-    assert list(measured["published_parameters_M"]) == [31, 87, 81]
-    for _, row in measured.iterrows():
-        path = Layout.of(profile).results / f"{row['records']}.json"
-        cost = json.loads(path.read_text())
-        assert row["multiply_adds_G"] == pytest.approx(cost["macs_per_clip"] / 1e9)
-        assert row["activations_MB_per_clip"] == pytest.approx(
-            cost["activation_bytes_per_clip"] / 1e6
-        )
-        assert row["train_clips_per_s"] == cost["train_clips_per_second"]
-        assert row["inference_clips_per_s"] == cost["inference_clips_per_second"]
-        assert row["energy_J_per_clip"] == cost["train_joules_per_clip"]
-        room = 0.9 * 24 * 2**30 - 16 * cost["parameters"]
-        assert row["largest_batch_24GB"] == room // cost["activation_bytes_per_clip"]
-        seen = profile.cost.models[cost["model"]]["published_training_clips"]
-        assert row["projected_hours"] == pytest.approx(seen / cost["train_clips_per_second"] / 3600)
-    for _, row in frame[frame["section"].str.startswith("Runs of")].iterrows():
-        costs = pd.DataFrame(
-            [json.loads((f / "record.json").read_text())["cost"] for f in runs(profile, row)]
-        )
-        assert row["training_hours"] == pytest.approx(costs["train_hours"].mean())
-        assert row["peak_memory_MB"] == pytest.approx(costs["peak_memory_mb"].mean())
-        assert row["train_clips_per_s"] == pytest.approx(costs["clips_per_second"].mean())
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "audioset",
-        "esc50",
-        "speechcommands",
-        "desed",
-        "ablations",
-        "cost",
-        "chance",
-        "without_times",
-    ],
-)
+@pytest.mark.parametrize("name", TABLES + CHECKS)
 def test_tables_come_in_three_forms_that_name_their_records(
     profile: Config, tmp_path: Path, name: str
 ) -> None:
@@ -331,30 +217,3 @@ def test_synthetic_figures_stand_beside_published_ones_uncompared(profile: Confi
     assert (
         table(profile, "esc50").set_index("model").loc["HTS-AT", "published_accuracy_percent"] == 97
     )
-
-
-def test_every_check_equals_a_recomputation_from_records(profile: Config) -> None:
-    chance = table(profile, "chance")
-    assert len(chance) == 16 - 1  # one group is refused
-    for _, row in chance.iterrows():
-        metric = row["section"].split(", ")[1]
-        records = [json.loads((f / "record.json").read_text()) for f in runs(profile, row)]
-        expected = np.mean([record["chance"][metric] for record in records])
-        assert row["chance"] == pytest.approx(expected)
-        if len(records) > 1:
-            assert row["lower_bound"] == pytest.approx(row["figure_ci95_low"])
-            assert row["answer"].startswith("yes") == (row["lower_bound"] >= 3 * row["chance"])
-    baselines = {
-        "its clip labels over the whole clip": "clip_label",
-        "every class always active": "always_active",
-    }
-    metrics = {"intersection F1": "intersection_f1", "event-based F1": "event_based_f1"}
-    beside = table(profile, "without_times")
-    assert len(beside) == 2 * 2 * 2
-    for _, row in beside.iterrows():
-        metric, baseline = metrics[row["section"].split(", ")[1]], baselines[row["against"]]
-        records = [json.loads((f / "record.json").read_text()) for f in runs(profile, row)]
-        gaps = [
-            r["metrics"]["test"][metric]["value"] - r["trivial"][baseline][metric] for r in records
-        ]
-        assert row["difference_points"] == pytest.approx(100 * np.mean(gaps))

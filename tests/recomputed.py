@@ -1,0 +1,388 @@
+"""Every number in the tables of a report beside one that pandas, SciPy, scikit-learn, sed_eval,
+psds_eval and sed_scores_eval make from scores.npz (costs: from record.json)."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import independent
+import numpy as np
+import pandas as pd
+from independent import Truth
+from numpy.typing import ArrayLike
+from scipy import optimize, stats
+
+METRICS = {
+    "mAP": "mAP",
+    "mAUC": "mAUC",
+    "d'": "d_prime",
+    "accuracy": "accuracy",
+    "intersection F1": "intersection_f1",
+    "event-based F1": "event_based_f1",
+    "segment-based F1": "segment_based_f1",
+    "PSDS1": "psds1",
+    "PSDS2": "psds2",
+}
+FAMILIES = {
+    "Intersection-based": "intersection_f1",
+    "Event-based": "event_based_f1",
+    "Segment-based": "segment_based_f1",
+    "PSDS1": "psds1",
+    "PSDS2": "psds2",
+    "Clip tagging": "mAP",
+}
+BASELINES = {
+    "its clip labels over the whole clip": "clip_label",
+    "every class always active": "always_active",
+}
+PER_TRAINED = {
+    "activations_MB_per_clip": ("activation_bytes_per_clip", 1e-6),
+    "peak_memory_MB": ("peak_memory_mb", 1.0),
+    "train_clips_per_s": ("clips_per_second", 1.0),
+    "training_hours": ("train_hours", 1.0),
+}
+PER_MEASURED = {
+    "parameters_M": ("parameters", 1e-6),
+    "published_parameters_M": ("published_parameters", 1e-6),
+    "multiply_adds_G": ("macs_per_clip", 1e-9),
+    "activations_MB_per_clip": ("activation_bytes_per_clip", 1e-6),
+    "peak_memory_MB": ("peak_memory_mb", 1.0),
+    "train_clips_per_s": ("train_clips_per_second", 1.0),
+    "inference_clips_per_s": ("inference_clips_per_second", 1.0),
+    "energy_J_per_clip": ("train_joules_per_clip", 1.0),
+}
+NOT_RECOMPUTED = "^(published_(?!parameters)|bootstrap_|trials$|best$)"
+"""Constants of published.yaml, resampling (test_reports_intervals.py), recorded tuning trials."""
+IN_WORDS = ("claims", "protocol")
+
+
+@dataclass(eq=False)
+class Runs:
+    """The runs of a profile, by the paths of its results and corpora and its config as JSON."""
+
+    results: Path
+    corpora: Path
+    config: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        for name in ("record", "clip", "truth", "always", "located", "psds"):
+            setattr(self, name, cache(getattr(self, name)))  # many cells ask for the same
+
+    def folder(self, key: str) -> Path:
+        return self.results / "runs" / key
+
+    def record(self, key: str) -> dict[str, Any]:
+        return json.loads((self.folder(key) / "record.json").read_text())
+
+    def clip(self, key: str) -> dict[str, float]:
+        return independent.clip_figures(self.folder(key))
+
+    def truth(self, dataset: str, split: str = "test") -> Truth:
+        return Truth.read(self.corpora / dataset, split)
+
+    def always(self, dataset: str) -> dict[str, dict[str, float]]:
+        truth = self.truth(dataset)
+        return independent.event_figures(truth.always(), truth)
+
+    def located(self, key: str, kind: str = "localization") -> dict[str, dict[str, float]]:
+        """F1 by family and class, of events decided from scores.npz."""
+        dataset = key.split("/")[0]
+        truth, folder, record = self.truth(dataset), self.folder(key), self.record(key)
+        if kind == "always_active":
+            return self.always(dataset)
+        if kind == "clip_label":
+            validation = self.truth(dataset, "validation")
+            grid = self.config["localization"]["thresholds"]
+            made = independent.clip_label_events(folder, validation, truth, grid)
+            return independent.event_figures(made, truth)
+        if not record["localization"]["can_localize"]:
+            return {}
+        made = independent.decided(folder, record[kind]["operating_point"], truth)
+        return independent.event_figures(made, truth)
+
+    def psds(self, key: str) -> dict[str, dict[str, float]]:
+        """By class, and of all as "": from scores where the oracle is installed (`make test-long`
+        builds it), else recorded."""
+        if find_spec("sed_scores_eval"):
+            return independent.psds_figures(self.folder(key), self.truth(key.split("/")[0]))
+        recorded = self.record(key)["metrics"]["test"]
+        return {k: {"": m["value"], **m["per_class"]} for k, m in recorded.items() if "psds" in k}
+
+    def figure(self, key: str, metric: str, label: str = "", kind: str = "localization") -> float:
+        """A test figure of one run, of one class if named; NaN where the run has none."""
+        if metric.startswith("psds"):
+            can = self.record(key)["localization"]["can_localize"]
+            return self.psds(key)[metric].get(label, np.nan) if can else np.nan
+        if metric in self.clip(key):
+            return self.clip(key).get(label, np.nan) if label else self.clip(key)[metric]
+        by_class = self.located(key, kind).get(metric)
+        if not by_class:
+            return np.nan
+        return by_class.get(label, np.nan) if label else float(np.mean(list(by_class.values())))
+
+    def spread(
+        self, column: str, keys: Sequence[str], values: ArrayLike, scale: float = 1.0,
+        folds: bool = True,
+    ) -> dict[str, float]:  # fmt: skip
+        """Mean, sd and 95 % t-interval (Nadeau and Bengio's where runs differ in fold)."""
+        every = scale * pd.Series(np.asarray(values, dtype=float))
+        known = units = every[np.isfinite(every)]
+        fold = pd.Series([self.record(key)["cell"]["fold"] for key in keys])[known.index]
+        shared = 0.0
+        if folds and (fold >= 0).any():
+            units = units.groupby(fold).mean()
+            splits = self.record(keys[0])["splits"]
+            shared = splits["test"] / splits["train"]
+        n = len(units)
+        error = units.std() * np.sqrt(1 / n + shared) if n > 1 else np.nan
+        half = stats.t.ppf(0.975, n - 1) * error
+        return {
+            column: known.mean(),
+            f"{column}_sd": known.std(),
+            f"{column}_ci95_low": units.mean() - half,
+            f"{column}_ci95_high": units.mean() + half,
+            f"{column}_n": len(known) or np.nan,
+        }
+
+    def figures(
+        self, column: str, keys: Sequence[str], metric: str, label: str = "",
+        kind: str = "localization", scale: float = 1.0,
+    ) -> dict[str, float]:  # fmt: skip
+        """The spread of a figure over runs."""
+        values = [self.figure(key, metric, label, kind) for key in keys]
+        return self.spread(column, keys, values, scale)
+
+    def differences(self, keys: Sequence[str], metric: str) -> tuple[list[str], list[float]]:
+        """The runs of a row's first group that have a partner in its second, and what they gain."""
+        first, second = halves(keys)
+        other = {key.rsplit("/", 1)[1]: key for key in second}
+        paired = [key for key in first if key.rsplit("/", 1)[1] in other]
+        partners = [other[key.rsplit("/", 1)[1]] for key in paired]
+        pairs = zip(paired, partners, strict=True)
+        return paired, [self.figure(a, metric) - self.figure(b, metric) for a, b in pairs]
+
+
+def halves(keys: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The runs of the two groups that a row compares."""
+    group = keys[0].rsplit("/", 1)[0]
+    first = [key for key in keys if key.rsplit("/", 1)[0] == group]
+    return first, [key for key in keys if key not in first]
+
+
+def holm(p: pd.Series) -> pd.Series:
+    """Adjusted over one family, aligned to its index."""
+    ordered = p.sort_values()
+    return (ordered * np.arange(len(ordered), 0, -1)).cummax().clip(upper=1)
+
+
+def sign_flip(differences: Sequence[float]) -> float:
+    if len(differences) < 2:
+        return 1.0
+    exact = stats.permutation_test(
+        (np.array(differences),), np.mean, permutation_type="samples", n_resamples=np.inf
+    )
+    return float(exact.pvalue)
+
+
+def detectable(n: int) -> float:
+    """The effect that a paired t-test of n pairs finds with 80 % power."""
+    if n < 2:
+        return np.nan
+    critical = stats.t.ppf(0.975, n - 1)
+    power = lambda d: stats.nct.sf(critical, n - 1, d * np.sqrt(n)) - 0.8  # noqa: E731
+    return float(optimize.brentq(power, 1e-3, 30, xtol=1e-14))
+
+
+def tagging(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
+    """A row of AudioSet, ESC-50 or Speech Commands."""
+    dataset = keys[0].split("/")[0]
+    several = runs.config["datasets"][dataset]["loss"] == "bce"
+    metrics = ["mAP", "mAUC", "d_prime"] if several else ["accuracy", "mAP"]
+    if row["model"] == "Chance":
+        prevalence = float(np.mean([runs.clip(key)["chance"] for key in keys]))
+        by_chance = 100 / len(runs.record(keys[0])["classes"])
+        chance = {"mAP": prevalence, "mAUC": 0.5, "d_prime": 0.0, "accuracy_percent": by_chance}
+        return {column: value for column, value in chance.items() if column in row.index}
+    found = {"parameters_M": runs.record(keys[0])["parameters"] / 1e6}
+    for metric in metrics:
+        percent = metric == "accuracy"
+        column = f"{metric}_percent" if percent else metric
+        found |= runs.figures(column, keys, metric, scale=100 if percent else 1)
+    for fold in {runs.record(key)["cell"]["fold"] for key in keys} - {-1}:
+        own = [key for key in keys if runs.record(key)["cell"]["fold"] == fold]
+        values = [runs.figure(key, metrics[0]) for key in own]
+        found |= runs.spread(f"fold_{fold}_percent", own, values, 100, folds=False)
+    return found
+
+
+def localization(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
+    """A row of DESED."""
+    section = row["section"].removeprefix("Variants (see the ablations): ")
+    metric = next(name for start, name in FAMILIES.items() if section.startswith(start))
+    label, classes = row["model"], runs.record(keys[0])["classes"]
+    if label == "Chance":
+        return {"macro_percent": 100 * float(np.mean([runs.clip(key)["chance"] for key in keys]))}
+    if label == "Always active" or "clip labels only" in label:
+        kind = "always_active" if label == "Always active" else "clip_label"
+        found = runs.figures("macro_percent", keys, metric, kind=kind, scale=100)
+        constant = len(keys) == 1 or found["macro_percent_sd"] < 1e-12
+        return {"macro_percent": found["macro_percent"]} if constant else found
+    kind = "hand_set" if "hand-set" in label else "localization"
+    found = runs.figures("macro_percent", keys, metric, kind=kind, scale=100)
+    for name in classes:
+        found |= runs.figures(f"{name}_percent", keys, metric, name, kind, 100)
+    return found
+
+
+def cost(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
+    """A row of the cost table, from record.json or from the measurement of a model."""
+    if keys[0].startswith("cost/"):
+        measured = json.loads((runs.results / f"{keys[0]}.json").read_text())
+        found = {
+            column: (measured.get(name) or np.nan) * scale
+            for column, (name, scale) in PER_MEASURED.items()
+        }
+        for size in (12, 24, 32, 80):
+            room = 0.9 * size * 2**30 - 16 * measured["parameters"]
+            fits = room // measured["activation_bytes_per_clip"]
+            found[f"largest_batch_{size}GB"] = max(fits, 0)
+        seen = runs.config["cost"]["models"][measured["model"]].get("published_training_clips")
+        hours = (seen or np.nan) / measured["train_clips_per_second"] / 3600
+        return {**found, "projected_hours": hours}
+    found = {"parameters_M": runs.record(keys[0])["parameters"] / 1e6}
+    for column, (name, scale) in PER_TRAINED.items():
+        values = [runs.record(key)["cost"].get(name) for key in keys]
+        found |= runs.spread(column, keys, values, scale, folds=False)
+    return found
+
+
+def metric_of(row: pd.Series) -> str:
+    return METRICS[row["section"].rsplit(", ", 1)[1]]
+
+
+def chance(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
+    metric = metric_of(row)
+    found = runs.figures("figure", keys, metric)
+    by_chance = [runs.clip(key)["chance"] for key in keys]
+    if metric == "accuracy":
+        by_chance = [1 / len(runs.record(key)["classes"]) for key in keys]
+    return {**found, "lower_bound": found["figure_ci95_low"], "chance": float(np.mean(by_chance))}
+
+
+def without_times(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
+    metric, kind = metric_of(row), BASELINES[row["against"]]
+    model = np.array([runs.figure(key, metric) for key in keys])
+    baseline = np.array([runs.figure(key, metric, kind=kind) for key in keys])
+    parts = {"model_percent": model, "baseline_percent": baseline}
+    parts["difference_points"] = model - baseline
+    return {
+        k: v for c, values in parts.items() for k, v in runs.spread(c, keys, values, 100).items()
+    }
+
+
+def interval(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
+    found = runs.figures("mean", keys, metric_of(row))
+    return {**found, "runs": found["mean_n"]}
+
+
+def recipe(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
+    used = runs.record(keys[0])["resolved"]["recipe"]
+    linear = "regularisation" in row["chosen"]
+    return {} if linear else {name: used[name] for name in ("learning_rate", "epochs")}
+
+
+def ablation(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
+    metric = metric_of(row)
+    first, second = halves(keys)
+    paired, gaps = runs.differences(keys, metric)
+    return {
+        **runs.figures("value", first, metric),
+        **runs.figures("reference", second, metric),
+        **runs.spread("difference", paired, gaps),
+        "p": sign_flip(gaps),
+        "smallest_p": 2 / 2 ** len(gaps),
+        "pairs": len(gaps),
+    }
+
+
+def comparison(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
+    paired, gaps = runs.differences(keys, metric_of(row))
+    gap, n = np.array(gaps), len(gaps)
+    return {
+        **runs.spread("difference", paired, gaps),
+        "effect_size_d": gap.mean() / gap.std(ddof=1) if n > 1 else np.nan,
+        "p": sign_flip(gaps),
+        "p_wilcoxon": stats.wilcoxon(gap).pvalue,
+        "smallest_p": 2 / 2**n,
+        "detectable_d": detectable(n),
+        "pairs": n,
+    }
+
+
+ROWS = {
+    "cost": cost,
+    "chance": chance,
+    "without_times": without_times,
+    "intervals": interval,
+    "recipes": recipe,
+    "ablations": ablation,
+    "comparisons": comparison,
+}
+
+
+def cells(tables: Path, runs: Runs) -> pd.DataFrame:
+    """A row per number of every table: table, row, column, shown, expected (NaN: no number)."""
+    return pd.DataFrame(
+        [cell for path in sorted(tables.glob("*.csv")) for cell in _cells(path, runs)],
+        columns=["table", "row", "column", "shown", "expected"],
+    )
+
+
+def _cells(path: Path, runs: Runs) -> Iterator[tuple[str, str, str, float, float]]:
+    if path.stem in IN_WORDS:
+        return
+    settings = runs.config["datasets"].get(path.stem)
+    made = (localization if settings["localize"] else tagging) if settings else ROWS[path.stem]
+    frame = pd.read_csv(path)
+    frame = frame[frame["records"].notna()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = pd.DataFrame(
+            [made(runs, row, row["records"].split()) for _, row in frame.iterrows()], frame.index
+        )
+    if "p" in expected:
+        expected["p_holm"] = expected.groupby(frame["section"])["p"].transform(holm)
+    numbers = frame.select_dtypes("number").drop(columns="remark", errors="ignore")
+    numbers = numbers.drop(columns=numbers.filter(regex=NOT_RECOMPUTED))
+    for column in numbers.columns.union(expected.columns):
+        for place in frame.index:
+            both = (table.get(column, {}).get(place, np.nan) for table in (numbers, expected))
+            shown, known = map(float, both)
+            if not np.isnan([shown, known]).all():
+                name = f"{frame.loc[place, 'section']}: {frame.iloc[:, 1][place]}"
+                yield path.stem, name, column, shown, known
+
+
+def check(tables: Path, runs: Runs) -> pd.Series:
+    """Hold every number to its recomputation; how many there were in each table."""
+    found = cells(tables, runs)
+    # SciPy inverts the noncentral t to single precision.
+    tolerance = np.where(found["column"] == "detectable_d", 1e-6, 1e-9)
+    near = (found["shown"] - found["expected"]).abs() <= tolerance * (1 + found["expected"].abs())
+    assert near.all(), found[~near].to_string()
+    for dataset in runs.config["datasets"]:
+        keys = pd.read_csv(tables / f"{dataset}.csv")["records"].dropna().str.split()
+        first = runs.record(keys.iloc[0][0])
+        coverage, splits = first["coverage"], first["splits"]
+        sizes = ", ".join(f"{count} {name}" for name, count in splits.items())
+        listed = f"{coverage['found']} of {coverage['listed']} listed clips ({sizes})"
+        text = f"{len(first['classes'])} classes, {listed}"
+        assert text in (tables / f"{dataset}.md").read_text(), text
+    return found.groupby("table").size()
