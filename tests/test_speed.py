@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from bench.__main__ import main
-from bench.speed import feeding, measure, models, pairs, timing
+from bench.speed import breakdown, feeding, measure, models, pairs, timing
 from bench.speed.pairs import Pair, Side, check_equal
+from modelkit.output import ModelOutput
 from reports.speed import speed_chart
 
 
@@ -146,3 +147,30 @@ def test_feeding_trains_on_what_the_store_holds(monkeypatch: pytest.MonkeyPatch)
     assert all(x.shape == (4, feeding.FRAMES, feeding.MELS) for x in seen)
     assert all(torch.equal(x, alone[0]) for x in alone)
     assert not any(torch.equal(x, alone[0]) for x in fed)
+
+
+def test_the_breakdown_of_a_step_accounts_for_all_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Net(nn.Sequential):
+        def __init__(self, classes: int) -> None:
+            super().__init__(nn.Linear(64, 32), nn.GELU(), nn.LayerNorm(32), nn.Linear(32, classes))
+
+        def forward(self, x: torch.Tensor) -> ModelOutput:
+            return ModelOutput(super().forward(x).mean(1), None, 0.0)
+
+    monkeypatch.setattr(breakdown, "SHAPES", {"htsat": (50, 64)})
+    monkeypatch.setattr(breakdown.registry, "find", lambda *_: Net)
+    monkeypatch.setattr(timing, "matmul_peak", lambda device, dtype: 1e12)
+    path = tmp_path / "speed.json"
+    assert main(["speed", "--only", "breakdown", "--quick", "--output", str(path)]) == 0
+    printed = capsys.readouterr().out
+    for step in json.loads(path.read_text())["breakdown"]:
+        shares = step["shares"]
+        assert sum(shares.values()) == pytest.approx(1)
+        for kind in (breakdown.PRODUCTS, "GELU, ReLU", "norms", "AdamW and gradients set to zero"):
+            assert shares[kind] > 0, kind
+        assert shares["convolutions"] == shares["softmax"] == 0
+        assert 0 < step["of_peak"][breakdown.PRODUCTS] < 1
+        assert step["of_peak"][breakdown.CONVOLUTIONS] is None
+    assert "| share of a training step | htsat fp32, 4 clips | htsat bf16, 4 clips |" in printed

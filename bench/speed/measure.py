@@ -22,6 +22,7 @@ from bench.strict import known
 if TYPE_CHECKING:
     from bench.speed.models import Options
 
+PARTS = ("models", "breakdown", "pipeline", "growth")
 TOLERATED = 0.9  # a ratio below this share of the committed one is called a regression
 
 
@@ -29,9 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument("--quick", action="store_true", help="one batch size, two rounds")
     parser.add_argument("--pairs", nargs="+", metavar="PAIR", help="such as htsat/clap (all)")
-    parser.add_argument(
-        "--only", choices=("models", "pipeline", "growth"), help="one of the three parts"
-    )
+    parser.add_argument("--only", choices=PARTS, help="one of these parts")
     parser.add_argument("--batches", nargs="+", type=int, metavar="N", help="clips per step")
     parser.add_argument(
         "--rounds", type=int, help="measured rounds (default: 3 to 7, by time; 2 with --quick)"
@@ -59,19 +58,21 @@ def run(args: argparse.Namespace) -> int:
         return 0
     import torch
 
-    from bench.speed import growth, models, pipeline
+    from bench.speed import breakdown, growth, models, pipeline
 
     if args.threads:
         torch.set_num_threads(args.threads)
     earlier = read_json(args.against) if args.against else None
     found: dict[str, Any] = {"provenance": {**source(), **environment()}}
-    parts = (args.only,) if args.only else ("models", "pipeline", "growth")
+    parts = (args.only,) if args.only else PARTS
     names = _chosen(args.pairs) if "models" in parts else []
     _require(("h5py", "librosa", "torchlibrosa") if "pipeline" in parts else ())
     if "pipeline" in parts:
         found["pipeline"] = pipeline.measure(quick=args.quick)
     if "growth" in parts:
         found["growth"] = growth.measure(quick=args.quick)
+    if "breakdown" in parts:
+        found["breakdown"] = breakdown.measure(quick=args.quick)
     if "models" in parts:
         found |= models.measure(names, _options(args))
     if args.output:

@@ -21,7 +21,8 @@ from bench.speed.timing import interleaved, peak_memory, ratios, spread
 BATCHES = {"htsat": (1, 4), "ast": (1, 2), "pann": (1, 4)}  # what two cores finish in minutes
 GPU_BATCHES = (32, 128)
 MODES = ("training", "inference")
-PRECISIONS = ("fp32", "bf16")
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+PRECISIONS = tuple(DTYPES)
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,7 @@ def measure(names: list[str], options: Options) -> dict[str, Any]:
     """
     keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
-    peaks = {name: timing.matmul_peak(device, kind) for name, kind in kinds.items()}
+    peaks = {name: timing.matmul_peak(device, kind) for name, kind in DTYPES.items()}
     rows = []
     with Meter("speed", len(names), "pairs") as meter:
         for name in names:
@@ -51,7 +51,7 @@ def measure(names: list[str], options: Options) -> dict[str, Any]:
             gc.collect()
             meter.add(1)
     peaks = {
-        name: max(peaks[name], timing.matmul_peak(device, kind)) for name, kind in kinds.items()
+        name: max(peaks[name], timing.matmul_peak(device, kind)) for name, kind in DTYPES.items()
     }
     for row in rows:
         for point in row["points"]:

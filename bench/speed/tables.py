@@ -13,6 +13,8 @@ def render(found: dict[str, Any]) -> str:
     parts = []
     if "pairs" in found:
         parts += [_machine(found), _speeds(found), _memory(found)]
+    if "breakdown" in found:
+        parts.append(_breakdown(found["breakdown"]))
     for name in ("pipeline", "growth"):
         if name in found:
             rows = [[row["what"], row["value"], row["unit"]] for row in found[name]]
@@ -79,6 +81,20 @@ def _memory(found: dict[str, Any]) -> str:
             ]
         )
     return _table(header, rows)
+
+
+def _breakdown(steps: list[dict[str, Any]]) -> str:
+    """Shares of a training step, and how near to the peak its products come."""
+    header = [f"{step['model']} {step['precision']}, {step['batch']} clips" for step in steps]
+    rows = [
+        [kind, *(f"{step['shares'][kind]:.1%}" for step in steps)] for kind in steps[0]["shares"]
+    ]
+    for kind in steps[0]["of_peak"]:
+        speeds = (step["of_peak"][kind] for step in steps)
+        rows.append(
+            [f"speed of {kind} / peak", *("-" if s is None else f"{s:.0%}" for s in speeds)]
+        )
+    return _table(["share of a training step", *header], rows)
 
 
 def _columns(values: dict[str, Any]) -> list[str]:
