@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from bench.experiment.ablations import Variant
-from bench.metrics.statistics import holm, sign_flip_p, smallest_p
+from bench.metrics.statistics import holm, limit_of, sign_flip_p, smallest_p
 from reports import context
 from reports.names import METRICS, model_name, short_dataset_name
 from reports.results import STAGE_DIGESTS, Group, Results, why_not_comparable
@@ -22,8 +22,9 @@ class Effect:
     """One variant against its reference in one metric, paired by seed and fold.
 
     `p` is the two-sided exact sign-flip test on the differences, `p_holm` corrected over the
-    variants of the study, `smallest_p` what this number of pairs can reach at best. `problem` says
-    why there is no comparison; the figures are then None.
+    variants of the study, `smallest_p` what this number of pairs can reach at best, `limit` why
+    no corrected test can decide. `problem` says why there is no comparison; the figures are then
+    None.
     """
 
     study: str
@@ -39,6 +40,7 @@ class Effect:
     p: float | None = None
     p_holm: float | None = None
     smallest_p: float | None = None
+    limit: str | None = None
     problem: str = ""
 
     @property
@@ -107,7 +109,10 @@ def _corrected(family: list[Effect]) -> Iterator[Effect]:
     raw = {effect.variant: effect.p for effect in family if effect.p is not None}
     adjusted = dict(zip(raw, holm(list(raw.values())).tolist(), strict=True)) if raw else {}
     for effect in family:
-        yield replace(effect, p_holm=adjusted.get(effect.variant))
+        if effect.difference is not None:
+            limit = limit_of(effect.difference.n, len(raw))
+            effect = replace(effect, p_holm=adjusted[effect.variant], limit=limit)
+        yield effect
 
 
 def ablation_table(results: Results, found: list[Effect]) -> Table:

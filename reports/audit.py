@@ -18,7 +18,8 @@ from bench.evaluation.localization import clips_digest
 from bench.files import UserError, read_json
 from bench.provenance import environment
 from reports import context
-from reports.results import Group, Results, Run, corpus_of
+from reports.names import DIGESTS
+from reports.results import NO_RECORD, Group, Results, Run, corpus_of
 from reports.tables import Column, Entry, Row, Table
 from reports.tuning import unequal
 
@@ -35,18 +36,25 @@ RULES = {
 
 @dataclass(frozen=True)
 class Breach:
-    """One rule broken in one place; `group` is empty where it touches the whole data set."""
+    """One rule broken in one place; `group` is empty where it touches the whole data set.
+
+    `where` names the place: a run, a group or a data set.
+    """
 
     rule: str
     dataset: str
+    where: str
     text: str
     group: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.text}"
 
 
 @cache
 def violations(results: Results) -> tuple[Breach, ...]:
     """What only this audit finds: absent and unlike records are named by `Results` already."""
-    budgets = (Breach("budget", dataset, text) for dataset, text in unequal(results))
+    budgets = (Breach("budget", dataset, dataset, text) for dataset, text in unequal(results))
     return (*_selection(results), *_corpora(results), *_stale(results), *budgets)
 
 
@@ -60,7 +68,7 @@ def breaches(results: Results) -> list[Breach]:
 def broken(results: Results, group: Group) -> list[str]:
     """Why a group's figures must not be compared with published ones: what broke its runs."""
     return [
-        breach.text
+        str(breach)
         for breach in violations(results)
         if breach.dataset == group.dataset
         and breach.group in ("", group.name)
@@ -72,9 +80,12 @@ def audit_table(results: Results) -> Table:
     """A row per rule: kept, or what broke it."""
     found, rows = breaches(results), []
     for rule, meaning in RULES.items():
-        mine = [f"{b.dataset}: {b.text}" for b in found if b.rule == rule]
-        answer = "; ".join(dict.fromkeys(mine)) or "kept"
-        rows.append(Row(meaning, {"answer": Entry(words=answer)}))
+        places: dict[str, list[str]] = {}
+        for breach in found:
+            if breach.rule == rule:
+                places.setdefault(breach.text, []).append(breach.where)
+        answer = "; ".join(f"{text}: {', '.join(where)}" for text, where in places.items())
+        rows.append(Row(meaning, {"answer": Entry(words=answer or "kept")}))
     return Table(
         name="protocol",
         title=f"Whether the protocol was kept ({context.data_words(results)})",
@@ -93,7 +104,7 @@ def _selection(results: Results) -> Iterator[Breach]:
         protocol = results.config.datasets[group.dataset].fold_protocol
         for run in group.runs:
             for text in _chosen_elsewhere(run, named=protocol == "published" and run.fold >= 0):
-                yield Breach("selection", group.dataset, f"{run.key}: {text}", group.name)
+                yield Breach("selection", group.dataset, run.key, text, group.name)
 
 
 def _chosen_elsewhere(run: Run, *, named: bool) -> Iterator[str]:
@@ -135,7 +146,7 @@ def _corpora(results: Results) -> Iterator[Breach]:
             if found < listed:
                 share = 100 * found / listed
                 text = f"{found} of {listed} listed clips are on disk ({share:.1f} %)"
-                yield Breach("coverage", dataset, text)
+                yield Breach("coverage", dataset, dataset, text)
         try:
             corpus = corpus_of(results, dataset)
         except UserError:
@@ -143,7 +154,8 @@ def _corpora(results: Results) -> Iterator[Breach]:
         try:
             check(corpus)
         except UserError as error:
-            yield Breach("groups", dataset, str(error).removeprefix(f"{dataset}: "))
+            text = str(error).removeprefix(f"{dataset}: ")
+            yield Breach("groups", dataset, dataset, text)
 
 
 def _absent(results: Results) -> Iterator[Breach]:
@@ -151,13 +163,13 @@ def _absent(results: Results) -> Iterator[Breach]:
         dataset = key.split("/")[0]
         if dataset == "cost":
             continue
-        rule = "seeds" if reason.startswith("no record") else "fresh"
-        yield Breach(rule, dataset, f"{key}: {reason}", key.rsplit("/", 1)[0])
+        rule = "seeds" if reason == NO_RECORD else "fresh"
+        yield Breach(rule, dataset, key, reason, key.rsplit("/", 1)[0])
     for group_key, reason in results.refused.items():
         name = "/".join(group_key)
-        yield Breach("alike", group_key[0], f"{name} is not averaged: {reason}", name)
+        yield Breach("alike", group_key[0], name, f"not averaged, because {reason}", name)
     for dataset, reason in results.mixed.items():
-        yield Breach("alike", dataset, f"rows are not compared: {reason}")
+        yield Breach("alike", dataset, dataset, f"not compared, because {reason}")
 
 
 def _stale(results: Results) -> Iterator[Breach]:
@@ -166,14 +178,15 @@ def _stale(results: Results) -> Iterator[Breach]:
     evaluation = stage_digest("evaluate")
     for group in results.groups.values():
         architecture = results.config.models[group.model].architecture
-        now = {"code_evaluate": evaluation, "pins": pins}
+        now = {}
         if architecture in ARCHITECTURES:
             now["code_train"] = model_stage_digest("train", architecture)
+        now |= {"code_evaluate": evaluation, "pins": pins}
         corpus = results.layout.corpus(group.dataset) / "corpus.json"
         if corpus.is_file():
             now["data"] = read_json(corpus)["digest"]
         digests = group.first["digests"]
-        other = [name for name, digest in now.items() if digests.get(name) != digest]
+        other = [DIGESTS[name] for name, digest in now.items() if digests.get(name) != digest]
         if other:
-            text = f"{group.name}: made by other {', '.join(other)} than the present; run it again"
-            yield Breach("fresh", group.dataset, text, group.name)
+            text = f"made with other {' and '.join(other)} than the present"
+            yield Breach("fresh", group.dataset, group.name, text, group.name)

@@ -20,7 +20,8 @@ from reports.event_tables import localization_table
 from reports.findings import findings
 from reports.forms import write_forms
 from reports.intervals import interval_table
-from reports.page import problems, render
+from reports.page import render
+from reports.problems import problems
 from reports.released import ensemble_table, released_table
 from reports.results import Results, load_results
 from reports.score_tables import classification_table

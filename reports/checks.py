@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from bench.metrics.statistics import holm, limit_of, sign_flip_p
 from reports import context
+from reports.leaders import ALPHA
 from reports.names import METRICS, model_name, short_dataset_name
 from reports.results import Group, Results, is_baseline
 from reports.summary import Summary, summarise
@@ -123,28 +125,45 @@ class TrivialCheck:
     figure: Summary
     trivial: Summary
     difference: Summary
+    p_holm: float = 1.0
+    limit: str | None = None
 
     @property
     def verdict(self) -> str:
-        low, high = self.difference.low, self.difference.high
-        if low is None or high is None:
-            return "not known"
-        if low > 0:
-            return "better"
-        return "worse" if high < 0 else "not told apart"
+        """What the corrected test says; only which mean is higher where it could say nothing."""
+        above = self.difference.mean > 0
+        if self.p_holm <= ALPHA:
+            return "better" if above else "worse"
+        if self.limit:
+            return "higher" if above else "lower"
+        return "not told apart"
+
+    @property
+    def answer(self) -> str:
+        """The verdict with its p, or with why no test decides."""
+        if self.limit:
+            return f"{self.verdict} mean; {self.limit}"
+        return f"{self.verdict} (p = {self.p_holm:.2g} after Holm)"
 
 
 def trivial_checks(results: Results) -> list[TrivialCheck]:
-    """Each localizing model against both trivial baselines, by intersection and by collars."""
+    """Each localizing model against both trivial baselines, by intersection and by collars.
+
+    The checks of one data set in one metric are a family.
+    """
     found = []
     for dataset, settings in results.config.datasets.items():
-        if not settings.localize:
-            continue
-        for group in results.base_groups(dataset):
-            for metric in ("intersection_f1", "event_based_f1"):
-                for baseline in TRIVIAL:
-                    check = _trivial_check(group, metric, baseline)
-                    found += [check] if check else []
+        for metric in ("intersection_f1", "event_based_f1") if settings.localize else ():
+            checks = [
+                check
+                for group in results.base_groups(dataset)
+                for baseline in TRIVIAL
+                if (check := _trivial_check(group, metric, baseline))
+            ]
+            raw = [sign_flip_p(check.difference.values) for check in checks]
+            for check, p in zip(checks, holm(raw) if raw else (), strict=True):
+                limit = limit_of(check.difference.n, len(checks), ALPHA)
+                found.append(replace(check, p_holm=float(p), limit=limit))
     return found
 
 
@@ -167,7 +186,8 @@ def trivial_table(results: Results, checks: list[TrivialCheck]) -> Table:
         title=f"Better than baselines without times ({context.data_words(results)})",
         caption=(
             "Does a model locate events better than what needs no times, on "
-            f"{context.data_words(results)}? Differences are paired by run. "
+            f"{context.data_words(results)}? Differences are paired by run; exact sign-flip tests, "
+            "corrected by Holm over a section. "
             f"{context.seeds_sentence(results)} {context.SPREAD}"
         ),
         columns=[
@@ -191,7 +211,7 @@ def _trivial_row(results: Results, check: TrivialCheck) -> Row:
         "baseline_percent": Entry.of(check.trivial),
         DIFFERENCE.key: Entry.of(check.difference),
         "interval": Entry(words=DIFFERENCE.interval(check.difference)),
-        "answer": Entry(words=check.verdict),
+        "answer": Entry(words=check.answer),
     }
     return Row(
         model_name(results.config, check.group.model),

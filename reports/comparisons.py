@@ -16,13 +16,12 @@ from bench.metrics.statistics import (
 )
 from reports import context
 from reports.ablations import Effect, paired
+from reports.leaders import ALPHA
 from reports.names import METRICS, model_name, short_dataset_name
 from reports.published import MARGINS
 from reports.results import Group, Results, is_baseline, why_not_comparable
 from reports.summary import Summary
 from reports.tables import Column, Entry, Row, Table
-
-ALPHA = 0.05
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.metrics.statistics import ENOUGH_SEEDS
-from reports.names import DATA, dataset_name
+from reports.names import DATA, dataset_name, model_name
 from reports.results import Group, Results
 
 SPREAD = (
@@ -82,6 +82,21 @@ def notes(results: Results, dataset: str) -> list[str]:
             said.append(f"Not averaged: {'/'.join(key)}, because {reason}.")
     if dataset in results.mixed:
         said.append(f"Rows cannot be compared, because {results.mixed[dataset]}.")
+    return said
+
+
+def incomplete(results: Results, dataset: str, metric: str) -> list[str]:
+    """The models whose runs a comparison on this data set lacks, each with what is wrong.
+
+    A model that cannot have the figure at all (no times) lacks nothing.
+    """
+    said = []
+    for model in results.config.models:
+        group, name = results.group(dataset, model), model_name(results.config, model)
+        if group is None:
+            said.append(f"{name}: {absent(results, dataset, model)}")
+        elif 0 < len(group.figures(metric)) < group.expected:
+            said.append(f"{name}: {len(group.figures(metric))} of {group.expected} runs")
     return said
 
 

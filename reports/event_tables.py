@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from reports import context, published
 from reports.hand_set import at_hand_set
-from reports.leaders import RULE, significant_best
+from reports.leaders import RULE, bold
 from reports.names import class_name, dataset_name, model_name, variant_name
 from reports.results import Group, Results, is_baseline
 from reports.score_tables import source_notes
@@ -78,7 +78,7 @@ def localization_table(results: Results, dataset: str) -> Table:
 
 def _family_rows(results: Results, dataset: str, family: str, classes: list[str]) -> Iterator[Row]:
     section = (FAMILIES | THRESHOLD_FREE)[family]
-    best = significant_best([g for g in results.base_groups(dataset) if g.can_localize], family)
+    best = bold(results, dataset, family)
     for model in results.config.models:
         label, group = model_name(results.config, model), results.group(dataset, model)
         if group is None:

@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from bench.metrics.statistics import ENOUGH_SEEDS, smallest_p
 from reports import context
-from reports.ablations import Effect, paired
+from reports.ablations import Effect
 from reports.checks import TRIVIAL, ChanceCheck, TrivialCheck, chance_sentence
+from reports.context import incomplete
 from reports.cost_table import cost_name, is_full_size
-from reports.names import METRICS, model_name, short_dataset_name
-from reports.results import Group, Results, is_baseline
+from reports.leaders import ALPHA, Standing, standing
+from reports.names import METRICS, model_name, sentence, short_dataset_name
+from reports.results import Results, is_baseline
 from reports.score_tables import metric_column
 from reports.summary import Summary
 from reports.tables import significant
 
-THAN = {"better": "than", "worse": "than", "not told apart": "from", "not known": "beside"}
+VERDICTS = {
+    "better": "better than",
+    "worse": "worse than",
+    "not told apart": "not told apart from",
+    "higher": "above",
+    "lower": "not above",
+}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A headline, the sentences under it, and the groups that they speak of."""
+    """A headline, the sentences under it, and the groups that they speak of.
+
+    `rows` are lines under the names `head`, by section.
+    """
 
     title: str
     text: str
     groups: tuple[str, ...] = ()
     warning: bool = False
+    head: tuple[str, ...] = ()
+    rows: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = ()
 
 
 def findings(
@@ -49,63 +63,64 @@ def figure_words(summary: Summary, metric: str) -> str:
     return f"{column.text(summary.mean)}{spread}{unit}"
 
 
-def sentence(text: str) -> str:
-    """`text` with a capital; names such as mAP stay as they are."""
-    return text if text[1:2].isupper() else text[:1].upper() + text[1:]
-
-
-def _ranked(results: Results, dataset: str, metric: str) -> list[tuple[Group, Summary]]:
-    pairs = [
-        (group, summary)
-        for group in results.base_groups(dataset)
-        if not is_baseline(results, group.model) and (summary := group.summary(metric)) is not None
-    ]
-    return sorted(pairs, key=lambda pair: -pair[1].mean)
-
-
 def _leader(results: Results, dataset: str) -> Finding | None:
-    metric = results.config.datasets[dataset].metric
-    ranked = _ranked(results, dataset, metric)
-    if not ranked:
-        return None
     config, task = results.config, short_dataset_name(results.config, dataset)
+    metric = config.datasets[dataset].metric
+    found, lacking = standing(results, dataset, metric), incomplete(results, dataset, metric)
+    if found is None:
+        return None
     listed = ", ".join(
-        f"{model_name(config, g.model)} {figure_words(s, metric)}" for g, s in ranked
+        f"{model_name(config, g.model)} {figure_words(s, metric)}" for g, s in found.ranked
     )
     text = f"{sentence(METRICS[metric])}: {listed}.{_beside(results, dataset, metric)}"
-    names = tuple(group.name for group, _ in ranked)
-    below = baselines_above(results, dataset, metric, ranked[0][1].mean)
-    best = model_name(config, ranked[0][0].model)
+    text += "".join(f" {words}." for words in lacking)
+    names = tuple(group.name for group, _ in found.ranked)
+    best = model_name(config, found.best.model)
     if dataset in results.mixed:
         return Finding(f"{task}: the models cannot be compared", text, names, warning=True)
-    if len(ranked) == 1:
-        return Finding(f"{task}: {best} {figure_words(ranked[0][1], metric)}", text, names)
-    second = model_name(config, ranked[1][0].model)
-    gap = paired(ranked[0][0], ranked[1][0], metric)
-    if gap is None or gap.low is None:
-        return Finding(f"{task}: {best} is ahead, from one run", text, names)
+    if not found.rivals:
+        title = f"{task}: {best} {figure_words(found.ranked[0][1], metric)}"
+    else:
+        title = f"{task}: {best} {_rank(results, found)}"
+        text += _gap(results, found, metric)
+    if found.above:
+        above = " and ".join(model_name(config, model) for model in found.above)
+        title += f", not above {above}"
+    title += f" ({'; '.join(lacking)})" if lacking else ""
+    return Finding(title, text, names, warning=bool(found.above or lacking))
+
+
+def _rank(results: Results, found: Standing) -> str:
+    """How far the best model's place may be stated."""
+    open_ones = [rival for rival in found.rivals if not rival.beaten]
+    if not open_ones:
+        return "leads"
+    if any(rival.limit or rival.difference is None for rival in open_ones):
+        return "has the highest mean"
+    named = " and ".join(model_name(results.config, rival.group.model) for rival in open_ones)
+    return f"has the highest mean, not told apart from {named}"
+
+
+def _gap(results: Results, found: Standing, metric: str) -> str:
+    """The best model less the next one, with its interval and what the test says."""
+    best, rival = model_name(results.config, found.best.model), found.rivals[0]
+    second = model_name(results.config, rival.group.model)
+    if rival.difference is None:
+        return f" {best} and {second} have no common seeds."
+    tested = f"p = {rival.p:.2g} after Holm"
+    if rival.limit:
+        tested = f"{rival.difference.n} seeds are too few for the test to decide"
+    return f" {best} minus {second}, paired by seed: {points(rival.difference, metric)} ({tested})."
+
+
+def points(difference: Summary, metric: str) -> str:
+    """+1.3 points [-5.4, 8.1] with the 95 % interval; metrics that are no percentage by name."""
     column = metric_column(metric)
     unit = "points" if column.scale == 100 else METRICS[metric]
-    text += (
-        f" {best} minus {second}, paired by seed: {column.text(gap.mean)} "
-        f"{column.interval(gap)} {unit}."
-    )
-    if gap.low > 0:
-        return Finding(f"{task}: {best} leads{below}", text, names, warning=bool(below))
-    told = f"{task}: {best} and {second} are not told apart{below}"
-    return Finding(told, text, names, warning=bool(below))
-
-
-def baselines_above(results: Results, dataset: str, metric: str, best: float) -> str:
-    """ ", below Linear baseline" where a baseline has a higher mean than the best model."""
-    above = [
-        model_name(results.config, group.model)
-        for group in results.base_groups(dataset)
-        if is_baseline(results, group.model)
-        and (summary := group.summary(metric)) is not None
-        and summary.mean > best
-    ]
-    return f", below {' and '.join(above)}" if above else ""
+    signed = replace(column, signed=True)
+    if difference.low is None:
+        return f"{signed.text(difference.mean)} {unit}"
+    return f"{signed.text(difference.mean)} {unit} {column.interval(difference)}"
 
 
 def _beside(results: Results, dataset: str, metric: str) -> str:
@@ -134,12 +149,12 @@ def _localization(results: Results, checks: list[TrivialCheck]) -> Finding | Non
     for name in dict.fromkeys(check.group.name for check in chosen):
         own = [check for check in chosen if check.group.name == name]
         beside = " and ".join(
-            f"{c.verdict} {THAN[c.verdict]} {TRIVIAL[c.baseline]} "
-            f"({figure_words(c.trivial, c.metric)})"
+            f"{VERDICTS[c.verdict]} {TRIVIAL[c.baseline]} ({figure_words(c.trivial, c.metric)})"
             for c in own
         )
         model = model_name(config, own[0].group.model)
         sentences.append(f"{model} {figure_words(own[0].figure, own[0].metric)}: {beside}.")
+    sentences += [f"{words}." for words in _unlocated(results)]
     cannot = [
         model_name(config, group.model)
         for dataset, settings in config.datasets.items()
@@ -149,42 +164,59 @@ def _localization(results: Results, checks: list[TrivialCheck]) -> Finding | Non
     ]
     if cannot:
         sentences.append(f"{' and '.join(cannot)} cannot localize.")
-    better = sum(check.verdict == "better" for check in chosen)
-    share = "" if better == len(chosen) else f" in {better} of {len(chosen)} comparisons"
     return Finding(
-        f"Event maps locate better than baselines without times{share}",
+        _locate_title(chosen),
         "Intersection F1: " + " ".join(sentences),
         tuple(dict.fromkeys(check.group.name for check in chosen)),
     )
 
 
-def _ablations(results: Results, effects: list[Effect]) -> Finding | None:
-    parts: dict[str, list[str]] = {}
-    clear = 0
-    for effect in effects:
-        leading = effect.metric == results.config.datasets[effect.dataset].metric
-        if effect.difference is None or not leading:
-            continue
-        column = metric_column(effect.metric)
-        gap = effect.difference
-        told = gap.low is not None and gap.high is not None and (gap.low > 0 or gap.high < 0)
-        clear += told
-        model = model_name(results.config, effect.model)
-        where = f"{model} on {short_dataset_name(results.config, effect.dataset)}"
-        parts.setdefault(where, []).append(
-            f"{effect.why}: {'+' if gap.mean >= 0 else ''}{column.text(gap.mean)} "
-            f"{column.interval(gap)}"
-        )
-    if not parts:
+def _unlocated(results: Results) -> list[str]:
+    """The models whose localization lacks runs."""
+    chosen = (name for name, values in results.config.datasets.items() if values.localize)
+    return [words for name in chosen for words in incomplete(results, name, "intersection_f1")]
+
+
+def _locate_title(checks: Sequence[TrivialCheck]) -> str:
+    """Event maps beside baselines without times, as far as the tests go."""
+    tested = [check for check in checks if not check.limit]
+    better = sum(check.verdict == "better" for check in checks)
+    if tested:
+        share = "" if better == len(checks) else f" in {better} of {len(checks)} comparisons"
+        return f"Event maps locate better than baselines without times{share}"
+    higher = sum(check.verdict == "higher" for check in checks)
+    return (
+        f"Event maps have the higher mean in {higher} of {len(checks)} comparisons with baselines "
+        "without times"
+    )
+
+
+def _ablations(results: Results, effects: Sequence[Effect]) -> Finding | None:
+    config = results.config
+    leading = [e for e in effects if e.metric == config.datasets[e.dataset].metric]
+    known = [(effect, effect.difference) for effect in leading if effect.difference]
+    if not known:
         return None
-    groups = dict.fromkeys(e.group.name for e in effects if e.group is not None)
-    count = sum(map(len, parts.values()))
-    text = " ".join(f"{where}: {'; '.join(changes)}." for where, changes in parts.items())
+    rows: dict[str, list[tuple[str, ...]]] = {}
+    for effect, gap in known:
+        place = short_dataset_name(config, effect.dataset)
+        where = f"{model_name(config, effect.model)} on {place}"
+        line = (effect.why, points(gap, effect.metric), f"{effect.p_holm:.2g}")
+        rows.setdefault(where, []).append(line)
+    told = sum(effect.p_holm is not None and effect.p_holm <= ALPHA for effect, _ in known)
+    title = f"Ablations: {told} of {len(known)} changes differ from their reference"
+    if all(effect.limit for effect, _ in known):
+        title = f"Ablations: too few seeds to tell any of {len(known)} changes from its reference"
+    lacking = [f"{effect.variant}: {effect.problem}" for effect in leading if effect.problem]
     return Finding(
-        f"Ablations: {clear} of {count} changes differ from their reference",
-        f"{text} (Difference in the leading metric, points where it is a percentage, with its "
-        "95 % t-interval before correction.)",
-        tuple(groups),
+        title + (f" ({len(lacking)} not compared)" if lacking else ""),
+        "Differences in the leading metric, paired by seed, with 95 % t-intervals; p of the exact "
+        "paired test, corrected by Holm over the changes of a study."
+        + "".join(f" {words}." for words in lacking),
+        tuple(dict.fromkeys(effect.group.name for effect in leading if effect.group)),
+        warning=bool(lacking),
+        head=("change", "difference, 95 % interval", "p (Holm)"),
+        rows=tuple((where, tuple(lines)) for where, lines in rows.items()),
     )
 
 
@@ -211,11 +243,18 @@ def _chance(results: Results, checks: list[ChanceCheck]) -> Finding | None:
         return None
     models = [check for check in checks if not is_baseline(results, check.group.model)]
     passed = sum(check.passed for check in models)
+    planned = [(d, m) for d in results.config.datasets for m in results.config.models]
+    absent = [
+        f"{model_name(results.config, m)} on {short_dataset_name(results.config, d)}"
+        for d, m in planned
+        if results.group(d, m) is None and not is_baseline(results, m)
+    ]
+    without = f" No figure for {', '.join(absent)}." if absent else ""
     return Finding(
-        f"{passed} of {len(models)} results are clearly above chance",
-        chance_sentence(results, checks),
+        f"{passed} of {len(models) + len(absent)} results are clearly above chance",
+        chance_sentence(results, checks) + without,
         tuple(check.group.name for check in models),
-        warning=passed < len(models),
+        warning=passed < len(models) or bool(absent),
     )
 
 
@@ -227,6 +266,11 @@ def _few_seeds(results: Results) -> Finding | None:
         f"{seeds} seeds are few",
         f"{context.seeds_sentence(results)} With {seeds} pairs the smallest p of an exact paired "
         f"test is {significant(smallest_p(seeds), 2)}"
-        + (": no difference can reach 0.05." if smallest_p(seeds) > 0.05 else "."),
+        + (
+            f": no paired difference can reach {ALPHA:g}, so no model is said to lead, no change "
+            "to differ, and no figure is bold."
+            if smallest_p(seeds) > ALPHA
+            else "."
+        ),
         warning=True,
     )

@@ -22,6 +22,16 @@ METRICS = {
     "psds1": "PSDS1",
     "psds2": "PSDS2",
 }
+DIGESTS = {
+    "code_train": "training code",
+    "code_evaluate": "evaluation code",
+    "data": "data",
+    "features": "features",
+    "pins": "pinned packages",
+    "protocol": "localization settings",
+    "config": "config",
+}
+"""What the digests of a record are of."""
 DATA = {
     "synthetic": "synthetic data",
     "recordings": "small corpus of real recordings",
@@ -56,3 +66,8 @@ def variant_name(config: Config, model: str, variant: str) -> str:
 def class_name(name: str) -> str:
     """Alarm_bell_ringing -> Alarm bell ringing."""
     return name.replace("_", " ")
+
+
+def sentence(text: str) -> str:
+    """`text` with a capital; names such as mAP stay as they are."""
+    return text if text[1:2].isupper() else text[:1].upper() + text[1:]

@@ -6,13 +6,14 @@ import base64
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reports import audit, charts, context, provenance, token_orders
+from reports import charts, context, provenance, token_orders
 from reports.ablations import Effect
 from reports.drawing import Picture
 from reports.event_tables import FAMILIES
 from reports.findings import Finding
 from reports.forms import forms
 from reports.names import dataset_name, short_dataset_name
+from reports.problems import problems
 from reports.results import Results
 from reports.soundscapes import gallery
 from reports.speed import speed_chart
@@ -37,6 +38,7 @@ BANNERS = {
     "real": "",
 }
 
+PROBLEMS = {"Not in this report": True, "In this report, to be read with care": False}
 CHECKS = ("protocol", "recipes", "chance", "without_times", "comparisons", "intervals")
 
 
@@ -68,7 +70,7 @@ def render(
     """The page's HTML, from all tables of the report."""
     from markupsafe import Markup
 
-    named = {table.name: table for table in tables}
+    named, faults = {table.name: table for table in tables}, problems(results)
     return (
         environment()
         .get_template("index.html")
@@ -81,7 +83,10 @@ def render(
             style=style(),
             script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
             findings=found,
-            problems=problems(results),
+            problems=[
+                (title, [problem for problem in faults if problem.left_out == left_out])
+                for title, left_out in PROBLEMS.items()
+            ],
             tasks=[_task(results, named[dataset]) for dataset in results.config.datasets],
             checks=[named[name] for name in CHECKS if named[name].rows],
             rescored=named.get("rescore"),
@@ -98,18 +103,6 @@ def render(
             downloads=downloads,
         )
     )
-
-
-def problems(results: Results) -> list[str]:
-    """Everything that this report does not hold, and why."""
-    by_reason: dict[str, list[str]] = {}
-    for key, reason in results.missing.items():
-        by_reason.setdefault(reason, []).append(key)
-    said = [f"{reason}: {', '.join(keys)}" for reason, keys in by_reason.items()]
-    said += [f"{'/'.join(k)}: not averaged, because {why}" for k, why in results.refused.items()]
-    said += [f"{b.dataset}: {b.text}" for b in audit.violations(results)]
-    said += [f"{d}: rows cannot be compared, because {why}" for d, why in results.mixed.items()]
-    return said
 
 
 def downloads(table: Table) -> list[tuple[str, str]]:

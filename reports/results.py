@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bench.experiment.cells import Cell, Layout, list_cells, plan
 from bench.experiment.config import Config, config_digest
 from bench.files import UserError, digest_of, read_json, read_sealed
+from reports.names import DIGESTS
 from reports.summary import Summary, summarise
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 STAGE_DIGESTS = ("code_train", "code_evaluate", "data", "features", "pins", "protocol")
 SHARED_DIGESTS = ("code_evaluate", "data", "pins", "protocol")
 """What runs of different models on one data set must have in common to stand in one table."""
+
+NO_RECORD = "no record yet"
 
 GroupKey = tuple[str, str, str]
 
@@ -244,7 +247,9 @@ def _hold_equal(name: str, digests: Mapping[str, str]) -> None:
         return
     (first, one), *others = digests.items()
     second, other = next(pair for pair in others if pair[1] != one)
-    raise MixedRecords(f"{name} differs: {first} has {one[:12]}, {second} has {other[:12]}")
+    raise MixedRecords(
+        f"they do not share the {DIGESTS[name]}: {first} has {one[:12]}, {second} has {other[:12]}"
+    )
 
 
 def _digest(run: Run, name: str) -> str:
@@ -273,15 +278,15 @@ def _refuse_children(groups: dict[GroupKey, Group], refused: dict[GroupKey, str]
 def _read(config: Config, layout: Layout, cell: Cell, missing: dict[str, str]) -> Run | None:
     path = layout.run(cell) / "record.json"
     if not path.is_file():
-        missing[str(cell)] = "no record, run the pipeline to its end"
+        missing[str(cell)] = NO_RECORD
         return None
     values = read_sealed(path)
     if values["config_digest"] != plan(config, cell).digest:
-        missing[str(cell)] = "record of another config, run it again"
+        missing[str(cell)] = "made with another config than the present one"
         return None
     located = config.datasets[cell.dataset].localize
     if located and values["digests"].get("protocol") != config_digest(config.localization):
-        missing[str(cell)] = "events decided by other localization settings, evaluate it again"
+        missing[str(cell)] = "events decided by other localization settings than the present ones"
         return None
     return Run(values, path.parent)
 
@@ -293,7 +298,7 @@ def _costs(config: Config, layout: Layout, missing: dict[str, str]) -> dict[str,
         if path.is_file():
             costs[model] = read_json(path)
         else:
-            missing[f"cost/{model}"] = "not measured, run `python -m bench cost`"
+            missing[f"cost/{model}"] = "not measured"
     return costs
 
 

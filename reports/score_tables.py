@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from reports import context, published
-from reports.leaders import RULE, significant_best
+from reports.leaders import RULE, bold
 from reports.names import METRICS, dataset_name, model_name, variant_name
 from reports.results import Group, Results, is_baseline
 from reports.summary import summarise
@@ -50,7 +50,7 @@ def classification_table(results: Results, dataset: str) -> Table:
     leading, *others = map(metric_column, metrics)
     beside, comparison = published_columns(metrics[0])
     columns = [PARAMETERS, *columns, leading, beside, *others, comparison]
-    best = {metric: significant_best(results.base_groups(dataset), metric) for metric in metrics}
+    best = {metric: bold(results, dataset, metric) for metric in metrics}
     rows = [
         _model_row(results, dataset, model, metrics, folds, best) for model in results.config.models
     ]

@@ -48,11 +48,11 @@ class Column:
     csv_only: bool = False
 
     def text(self, value: float) -> str:
-        """A stored value as shown."""
+        """A stored value as shown; what rounds to zero has no sign."""
         if self.significant:
             return significant(value * self.scale, self.digits)
         text = f"{value * self.scale:{'+' if self.signed else ''}.{self.digits}f}"
-        return text.replace("-", MINUS)
+        return text.replace("-", MINUS) if float(text) else text.lstrip("+-")
 
     def interval(self, summary: Summary) -> str:
         """The interval of a mean as the column shows numbers, or why there is none."""

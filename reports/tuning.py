@@ -8,15 +8,12 @@ from typing import Any
 from bench.experiment.trials import path_of
 from bench.files import read_json
 from reports import context
-from reports.names import METRICS, model_name, short_dataset_name
+from reports.names import DIGESTS, METRICS, model_name, short_dataset_name
 from reports.results import Group, Results, Run, is_baseline
 from reports.tables import Column, Entry, Row, Table
 
-DIGESTS = {
-    "code_train": "training code",
-    "data": "data",
-    "features": "features",
-    "pins": "pinned packages",
+TRIED_WITH = {
+    **{name: DIGESTS[name] for name in ("code_train", "data", "features", "pins")},
     "parent": "starting weights",
     "start": "starting weights",
 }
@@ -69,7 +66,7 @@ def _unlike(run: Run, trial: Mapping[str, Any], *, same_recipe: bool) -> str:
     """What made a trial otherwise than a run, besides the recipe, in words."""
     made = run.values["digests"]
     other = [
-        words for name, words in DIGESTS.items() if trial["digests"].get(name) != made.get(name)
+        words for name, words in TRIED_WITH.items() if trial["digests"].get(name) != made.get(name)
     ]
     if not other and same_recipe and trial["config_digest"] != run.values["config_digest"]:
         other = ["settings"]

@@ -18,6 +18,7 @@ from bench.experiment.config import Config
 from bench.files import write_json
 from reports import audit
 from reports.build import build
+from reports.names import DIGESTS
 from reports.results import load_results
 
 
@@ -61,13 +62,15 @@ def page_of(config: Config) -> str:
 def rules_broken(config: Config) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for breach in audit.breaches(load_results(config)):
-        found.setdefault(breach.rule, []).append(breach.text)
+        found.setdefault(breach.rule, []).append(str(breach))
     return found
 
 
 def test_clean_results_break_no_rule(profile: Config) -> None:
     assert rules_broken(profile) == {}
-    assert "Not in this report" not in page_of(profile)
+    page = page_of(profile)
+    assert "Not in this report" not in page
+    assert "to be read with care" not in page
     table = pd.read_csv(Layout.of(profile).report / "tables" / "protocol.csv")
     assert set(table["answer"]) == {"kept"}
 
@@ -78,9 +81,9 @@ def test_thresholds_chosen_on_test_are_named(
     honest = evaluate.read_scores
     monkeypatch.setattr(evaluate, "read_scores", lambda path, split: honest(path, "test"))
     evaluate.evaluate_cell(profile, find_cell(profile, "desed/htsat/base/seed1"))
-    named = "desed/htsat/base/seed1: thresholds were chosen on the test clips"
-    assert rules_broken(profile) == {"selection": [named]}
-    assert named in page_of(profile)
+    place, words = "desed/htsat/base/seed1", "thresholds were chosen on the test clips"
+    assert rules_broken(profile) == {"selection": [f"{place}: {words}"]}
+    assert f"{words.capitalize()}: {place}; delete" in page_of(profile)
 
 
 def test_an_epoch_chosen_on_test_is_named(profile: Config) -> None:
@@ -90,9 +93,9 @@ def test_an_epoch_chosen_on_test_is_named(profile: Config) -> None:
     names, split = arrays["clip_ids"].copy(), arrays["split"]
     names[np.flatnonzero(split == "validation")[:3]] = names[split == "test"][:3]
     np.savez(path / "scores.npz", **{**arrays, "clip_ids": names})
-    named = "esc50/htsat/base/fold0-seed0: the epoch was chosen on 3 test clips"
-    assert rules_broken(profile) == {"selection": [named]}
-    assert named in page_of(profile)
+    place, words = "esc50/htsat/base/fold0-seed0", "the epoch was chosen on 3 test clips"
+    assert rules_broken(profile) == {"selection": [f"{place}: {words}"]}
+    assert f"{words.capitalize()}: {place}; delete" in page_of(profile)
 
 
 def test_a_recording_in_two_splits_is_named(profile: Config) -> None:
@@ -101,16 +104,18 @@ def test_a_recording_in_two_splits_is_named(profile: Config) -> None:
     clips.loc[clips["split"] == "test", "group"] = clips["group"].iloc[0]
     factories.write_clips(folder, clips)
     (named,) = rules_broken(profile)["groups"]
-    assert named.startswith("recording 'desed_000.wav' lies in splits test, train")
-    assert named in page_of(profile)
+    words = named.removeprefix("desed: ")
+    assert words.startswith("recording 'desed_000.wav' lies in splits test, train")
+    assert words[1:] in page_of(profile)
 
 
 def test_a_missing_seed_is_named(profile: Config) -> None:
     (Layout.of(profile).run(find_cell(profile, "desed/htsat/base/seed1")) / "record.json").unlink()
-    named = "desed/htsat/base/seed1: no record, run the pipeline to its end"
-    assert rules_broken(profile) == {"seeds": [named]}
+    assert rules_broken(profile) == {"seeds": ["desed/htsat/base/seed1: no record yet"]}
     page = page_of(profile)
-    assert "no record, run the pipeline to its end: desed/htsat/base/seed1" in page
+    assert "No record yet: desed/htsat/base/seed1; run `snakemake --cores all`" in page
+    assert "the highest" not in page  # of one model
+    assert "(HTS-AT: 1 of 2 runs)" in page
     assert "desed/htsat/base: 1 of 2 runs." in page
 
 
@@ -119,16 +124,19 @@ def test_a_stale_record_is_named(profile: Config, digest: str) -> None:
     for seed in (0, 1):
         cell = find_cell(profile, f"desed/htsat/base/seed{seed}")
         factories.change_record(profile, cell, digests={digest: "0" * 64})
-    named = f"desed/htsat/base: made by other {digest} than the present; run it again"
-    assert named in rules_broken(profile)["fresh"]
-    assert named in page_of(profile)
+    words = f"made with other {DIGESTS[digest]} than the present"
+    assert f"desed/htsat/base: {words}" in rules_broken(profile)["fresh"]
+    page = page_of(profile)
+    assert "Not in this report" not in page
+    shown = page.split("In this report, to be read with care")[1]
+    assert f"{words.capitalize()}: desed/htsat/base; run `snakemake --cores all`" in shown
 
 
 def test_a_record_of_other_settings_is_named_and_left_out(profile: Config) -> None:
     cell = find_cell(profile, "desed/htsat/base/seed0")
     factories.change_record(profile, cell, digests={"protocol": "0" * 64})
     (named,) = rules_broken(profile)["fresh"]
-    assert named.endswith("decided by other localization settings, evaluate it again")
+    assert named.endswith("decided by other localization settings than the present ones")
     group = load_results(profile).group("desed", "htsat")
     assert group is not None
     assert group.record_keys == ("desed/htsat/base/seed1",)
@@ -152,9 +160,9 @@ def test_a_partial_corpus_is_named(profile: Config) -> None:
     for cell in list_cells(profile):
         if cell.dataset == "desed":
             factories.make_run(profile, cell)
-    named = "46 of 48 listed clips are on disk (95.8 %)"
-    assert rules_broken(profile) == {"coverage": [named]}
-    assert f"desed: {named}" in page_of(profile)
+    words = "46 of 48 listed clips are on disk (95.8 %)"
+    assert rules_broken(profile) == {"coverage": [f"desed: {words}"]}
+    assert f"{words}: desed; get the absent clips" in page_of(profile)
 
 
 def test_damaged_scores_are_named(profile: Config) -> None:

@@ -170,9 +170,10 @@ def test_pictures_say_in_words_what_they_show(page: str) -> None:
 
 
 def test_the_page_names_what_is_absent_stale_and_refused(profile: Config, page: str) -> None:
-    assert f"no record, run the pipeline to its end: {MISSING}<" in page
-    assert f"record of another config, run it again: {STALE}<" in page
-    assert "esc50/pann/base: not averaged, because data differs" in page
+    assert f"No record yet: {MISSING}; run `snakemake --cores all`" in page
+    assert f"Made with another config than the present one: {STALE}; run" in page
+    assert "Not averaged, because they do not share the data: esc50/pann/base" in page
+    assert "PANN-CNN: not averaged" in page  # in the headline of the data set
     row = table(profile, "esc50").query("model == 'PANN-CNN'").iloc[0]
     assert row["remark"] == "not averaged"
     commands = table(profile, "speechcommands").query("model == 'AST'").iloc[0]
@@ -203,7 +204,7 @@ def test_every_figure_of_a_table_leads_to_its_records(
         "desed:HTS-XX": "no row 'HTS-XX'; there are: HTS-AT",
         "desed:HTS-AT:mAP": "no column 'mAP'; columns: ",
         "nothing:HTS-AT": "no such table (there are: ablations, ",
-        "esc50/pann/base": "not averaged, because data differs",
+        "esc50/pann/base": "not averaged, because they do not share the data",
         "desed/htsat/nothing": "no group 'desed/htsat/nothing'",
     }.items():
         assert cli.main(["explain", what, "--config", str(path)]) == 2

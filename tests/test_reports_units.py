@@ -18,13 +18,12 @@ from hypothesis import strategies as st
 from bench.corpora.base import Corpus
 from bench.files import UserError, digest_of
 from bench.metrics.statistics import fold_interval, t_interval
-from reports import published, token_orders
+from reports import names, published, token_orders
 from reports.build import build
 from reports.charts import mean_curve
 from reports.checks import ChanceCheck
-from reports.findings import baselines_above
 from reports.latex import LATEX, latex, to_latex
-from reports.leaders import significant_best
+from reports.leaders import bold, standing
 from reports.results import Group, MixedRecords, Run, group_runs, why_not_comparable
 from reports.soundscapes import choose_clips
 from reports.summary import summarise
@@ -71,20 +70,23 @@ def test_runs_that_differ_in_seed_and_commit_alone_are_averaged() -> None:
 @pytest.mark.parametrize("name", sorted(DIGESTS))
 def test_records_of_other_code_data_or_pins_are_never_averaged(name: str) -> None:
     other = run(0.6, 1, digests={**DIGESTS, name: "f" * 64})
-    with pytest.raises(MixedRecords, match=rf"{name} differs: d/m/base/seed0 .*seed1 has ffff"):
+    words = names.DIGESTS[name]
+    with pytest.raises(
+        MixedRecords, match=rf"do not share the {words}: d/m/base/seed0 .*seed1 has ffff"
+    ):
         group_runs([run(0.4, 0), other])
 
 
 def test_records_of_another_config_are_never_averaged() -> None:
     one = run(0.4, 0)
     resolved = {**run(0.6, 1).values["resolved"], "recipe": {"epochs": 4}}
-    with pytest.raises(MixedRecords, match="config differs"):
+    with pytest.raises(MixedRecords, match="do not share the config"):
         group_runs([one, run(0.6, 1, resolved=resolved)])
 
 
 def test_models_on_other_data_are_not_compared() -> None:
     other = Group("d", "n", "base", (run(0.5, 0, digests={**DIGESTS, "data": "e" * 64}),), 1)
-    assert "data differs" in str(why_not_comparable([group([0.5]), other]))
+    assert "do not share the data" in str(why_not_comparable([group([0.5]), other]))
     assert why_not_comparable([group([0.5]), group([0.7], "n")]) is None
 
 
@@ -123,13 +125,59 @@ def test_above_chance_is_answered_in_words(values: list[float], chance: float, a
     assert check.passed == (answer == "yes")
 
 
-def test_the_best_is_bold_only_where_it_beats_every_other_one_significantly() -> None:
+def standing_among(*groups: Group) -> Any:
+    """Results of one data set; a model of the name "linear" is a baseline."""
+    models = {
+        g.model: SimpleNamespace(
+            architecture="linear" if g.model == "linear" else "any", title=f"Model {g.model}"
+        )
+        for g in groups
+    }
+    config = SimpleNamespace(models=models)
+    return SimpleNamespace(config=config, mixed={}, base_groups=lambda dataset: list(groups))
+
+
+def test_a_model_leads_only_where_it_beats_every_other_one_significantly() -> None:
     low = [0.50 + 0.01 * k for k in range(8)]
     high = group([value + 0.2 for value in low], "h")
-    assert significant_best([group(low), high], "mAP") == "d/h/base"
-    assert significant_best([group(low[:3]), group([v + 0.2 for v in low[:3]], "h")], "mAP") is None
-    assert significant_best([group(low), group(list(low), "h")], "mAP") is None
-    assert significant_best([high], "mAP") is None
+    assert bold(standing_among(group(low), high), "d", "mAP") == "d/h/base"
+    few = standing_among(group(low[:3]), group([v + 0.2 for v in low[:3]], "h"))
+    found = standing(few, "d", "mAP")
+    assert found is not None
+    assert found.rivals[0].limit is not None
+    assert "3 seeds cannot reach 0.05" in found.rivals[0].limit
+    assert bold(few, "d", "mAP") is None
+    assert bold(standing_among(group(low), group(list(low), "h")), "d", "mAP") is None
+    assert bold(standing_among(high), "d", "mAP") is None
+    mixed = standing_among(group(low), high)
+    mixed.mixed["d"] = "they do not share the data"
+    assert bold(mixed, "d", "mAP") is None
+
+
+def test_a_lead_over_the_second_alone_is_none() -> None:
+    """Three models: p = 2 / 256 before Holm for two pairs, no difference to the third."""
+    low = [0.50 + 0.01 * k for k in range(8)]
+    best = [value + 0.2 for value in low]
+    near = [v + (0.01 if k % 2 else -0.011) for k, v in enumerate(best)]
+    found = standing(standing_among(group(low), group(best, "h"), group(near, "n")), "d", "mAP")
+    assert found is not None
+    assert found.best.model == "h"
+    assert [(rival.group.model, rival.beaten) for rival in found.rivals] == [
+        ("n", False),
+        ("m", True),
+    ]
+    assert not found.leads
+
+
+def test_a_baseline_that_is_not_below_the_best_model_takes_the_bold_away() -> None:
+    low = [0.50 + 0.01 * k for k in range(8)]
+    high = group([value + 0.2 for value in low], "h")
+    above = group([value + 0.3 for value in low], "linear")
+    found = standing(standing_among(group(low), high, above), "d", "mAP")
+    assert found is not None
+    assert found.leads
+    assert found.above == ("linear",)
+    assert bold(standing_among(group(low), high, above), "d", "mAP") is None
 
 
 @pytest.mark.parametrize(
@@ -283,14 +331,8 @@ def test_the_pictured_token_order_is_the_models(order: str) -> None:
     assert token_orders.grid(order).flatten().tolist() == token_order(order, fold).tolist()
 
 
-def test_a_headline_says_when_a_baseline_is_above_the_best_model() -> None:
-    models = {
-        "m": SimpleNamespace(architecture="any", title="Model"),
-        "l": SimpleNamespace(architecture="linear", title="Linear baseline"),
-    }
-    groups = [group([0.4, 0.6]), group([0.5, 0.7], "l")]
-    results: Any = SimpleNamespace(
-        config=SimpleNamespace(models=models), base_groups=lambda dataset: groups
-    )
-    assert baselines_above(results, "d", "mAP", 0.5) == ", below Linear baseline"
-    assert baselines_above(results, "d", "mAP", 0.65) == ""
+@pytest.mark.parametrize(
+    ("value", "text"), [(-0.0004, "0.000"), (0.0, "0.000"), (-0.0006, "−0.001"), (0.0006, "+0.001")]
+)
+def test_what_rounds_to_zero_has_no_sign(value: float, text: str) -> None:
+    assert Column("d", "d", 3, signed=True).text(value) == text
