@@ -193,7 +193,7 @@ def test_a_broken_protocol_is_compared_with_nothing(results_folder: Config) -> N
             record.write_bytes(content)
     assert found is not None
     assert found[2].kind == "not comparable"
-    assert "made by other pins than the present" in found[2].reason
+    assert "made with other pinned packages than the present" in found[2].reason
 
 
 @pytest.mark.parametrize(
