@@ -14,7 +14,11 @@ from reports.results import STAGE_DIGESTS, Group, Results, why_not_comparable
 from reports.summary import Summary, summarise
 from reports.tables import Column, Entry, Row, Table
 
-VALUE = Column("value", "value", 3)
+VALUE = Column("value_percent", "value (%)", 1, 100.0)
+REFERENCE = Column("reference_percent", "reference (%)", 1, 100.0, short="ref. (%)")
+DIFFERENCE = Column(
+    "difference_points", "difference (points)", 1, 100.0, signed=True, spread=False, short="diff."
+)
 
 
 @dataclass(frozen=True)
@@ -121,8 +125,8 @@ def ablation_table(results: Results, found: list[Effect]) -> Table:
         Column("change", "change", words=True),
         Column("against", "against", words=True),
         VALUE,
-        Column("reference", "reference", 3),
-        Column("difference", "difference", 3, signed=True, spread=False, short="diff."),
+        REFERENCE,
+        DIFFERENCE,
         Column("interval", "95 % interval", words=True),
         Column("p", "p", 3, spread=False),
         Column("p_holm", "p (Holm)", 3, spread=False),
@@ -133,10 +137,11 @@ def ablation_table(results: Results, found: list[Effect]) -> Table:
         name="ablations",
         title=f"Ablations ({context.data_words(results)})",
         caption=(
-            "Each variant against its reference, paired by seed and fold; mAP, accuracy and F1 as "
-            f"fractions of 1. {_datasets_sentence(results)} {context.seeds_sentence(results)} "
-            f"{context.SPREAD} p: two-sided exact sign-flip test, corrected by Holm within a "
-            "section; smallest p: the least that this number of pairs can reach."
+            "Each variant against its reference, paired by seed and fold; mAP, accuracy and F1 in "
+            f"percent, differences and their intervals in points. {_datasets_sentence(results)} "
+            f"{context.seeds_sentence(results)} {context.SPREAD} p: two-sided exact sign-flip "
+            "test, corrected by Holm within a section; smallest p: the least that this number of "
+            "pairs can reach."
         ),
         columns=columns,
         rows=[_row(results, effect) for effect in found],
@@ -163,15 +168,15 @@ def _row(results: Results, effect: Effect) -> Row:
         section = f"{effect.study.replace('_', ' ')}: {section}"
     entries = {"change": Entry(words=effect.why), "against": Entry(words=effect.against)}
     if effect.group is not None:
-        entries["value"] = Entry.of(effect.group.summary(effect.metric))
+        entries[VALUE.key] = Entry.of(effect.group.summary(effect.metric))
     if effect.reference is not None:
-        entries["reference"] = Entry.of(effect.reference.summary(effect.metric))
+        entries[REFERENCE.key] = Entry.of(effect.reference.summary(effect.metric))
     if effect.difference is None:
         entries["interval"] = Entry(words=effect.problem)
     else:
         entries |= {
-            "difference": Entry.of(effect.difference),
-            "interval": Entry(words=VALUE.interval(effect.difference)),
+            DIFFERENCE.key: Entry.of(effect.difference),
+            "interval": Entry(words=DIFFERENCE.interval(effect.difference)),
             "p": Entry(effect.p),
             "p_holm": Entry(effect.p_holm),
             "smallest_p": Entry(effect.smallest_p),

@@ -25,6 +25,7 @@ from reports.problems import problems
 from reports.released import ensemble_table, released_table
 from reports.results import Results, load_results
 from reports.score_tables import classification_table
+from reports.speed import speed_table
 from reports.tables import Table
 from reports.tuning import tuning_table
 
@@ -59,7 +60,9 @@ def build(settings: config.Config) -> Path:
     found = effects(results)
     tables = [task_table(results, dataset) for dataset in settings.datasets]
     chance, trivial = chance_checks(results), trivial_checks(results)
+    speed = speed_table()
     tables += [ablation_table(results, found), cost_table(results)]
+    tables += [speed] if speed else []
     tables += [chance_table(results, chance), trivial_table(results, trivial)]
     tables += [audit_table(results), tuning_table(results), interval_table(results)]
     tables.append(comparison_table(results, comparisons(results, found)))

@@ -106,11 +106,12 @@ def accuracy_against_cost(results: Results, cost: str) -> Picture | None:
                 label=name,
             )
             said.append(f"{name} on {dataset} {metric.text(y.mean)} at {significant(x * scale)}")
-        axes.set_title(short_dataset_name(results.config, dataset), fontsize=9.5, loc="left")
+        axes.set_title(short_dataset_name(results.config, dataset), fontsize=9, loc="left")
         axes.set_ylabel(metric.title, fontsize=8.5)
         axes.margins(x=0.25)
         axes.set_ylim(0, 1.06 * metric.scale)
-        axes.locator_params(axis="x", nbins=3)  # more would run into one another
+        axes.locator_params(axis="x", nbins=2)  # more would run into one another
+        axes.tick_params(labelsize=8.5)
     for axes in panels.flat[len(datasets) :]:
         axes.set_visible(False)
     if not said:

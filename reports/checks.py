@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from bench.metrics.statistics import holm, limit_of, sign_flip_p
 from reports import context
+from reports.ablations import DIFFERENCE
 from reports.leaders import ALPHA
 from reports.names import METRICS, model_name, short_dataset_name
 from reports.results import Group, Results, is_baseline
@@ -17,8 +18,6 @@ TRIVIAL = {
     "clip_label": "its clip labels over the whole clip",
     "always_active": "every class always active",
 }
-
-DIFFERENCE = Column("difference_points", "difference", 1, 100.0, signed=True, spread=False)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from bench.metrics.statistics import (
     limit_of,
 )
 from reports import context
-from reports.ablations import Effect, paired
+from reports.ablations import DIFFERENCE, Effect, paired
 from reports.leaders import ALPHA
 from reports.names import METRICS, model_name, short_dataset_name
 from reports.published import MARGINS
@@ -79,8 +79,8 @@ def conclusion(one: Paired, comparisons: int, p_holm: float) -> str:
     if margin and one.tests.n > 1:
         same = equivalence(one.difference.values, -margin, margin)
         parts.append(
-            f"{'equivalent' if same.equivalent else 'not shown equivalent'} within ±{margin:g} "
-            f"(two one-sided tests, p = {same.p:.2g})"
+            f"{'equivalent' if same.equivalent else 'not shown equivalent'} within "
+            f"±{100 * margin:g} points (two one-sided tests, p = {same.p:.2g})"
         )
     return "; ".join(parts)
 
@@ -100,13 +100,13 @@ def comparison_table(results: Results, found: Sequence[Paired]) -> Table:
         title=f"Paired comparisons ({context.data_words(results)})",
         caption=(
             f"Differences paired by seed and fold, on {context.data_words(results)}; mAP, accuracy "
-            "and F1 as fractions of 1. p: two-sided exact sign-flip test; p (Holm): corrected over "
+            "and F1 in points of 100. p: two-sided exact sign-flip test; p (Holm): corrected over "
             "the section; Wilcoxon: signed-rank test; smallest p: the least that so many pairs can "
             "give; d: mean difference over its standard deviation; detectable d: what a paired "
             f"t-test finds with 80 % power. {context.seeds_sentence(results)} {context.SPREAD}"
         ),
         columns=[
-            Column("difference", "difference", 3, signed=True, spread=False, short="diff."),
+            DIFFERENCE,
             Column("interval", "95 % interval", words=True),
             Column("effect_size_d", "d", 2, signed=True),
             Column("p", "p", 3),
@@ -123,7 +123,7 @@ def comparison_table(results: Results, found: Sequence[Paired]) -> Table:
 
 
 def _row(family: str, one: Paired, comparisons: int, p_holm: float) -> Row:
-    tests, unit = one.tests, Column("difference", "difference", 3)
+    tests = one.tests
 
     def finite(value: float) -> Entry:
         return Entry(value) if abs(value) < float("inf") else Entry(words="not defined")
@@ -131,8 +131,8 @@ def _row(family: str, one: Paired, comparisons: int, p_holm: float) -> Row:
     return Row(
         one.label,
         {
-            "difference": Entry.of(one.difference),
-            "interval": Entry(words=unit.interval(one.difference)),
+            DIFFERENCE.key: Entry.of(one.difference),
+            "interval": Entry(words=DIFFERENCE.interval(one.difference)),
             "effect_size_d": finite(tests.cohens_d),
             "p": Entry(tests.sign_flip_p),
             "p_holm": Entry(p_holm),

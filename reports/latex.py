@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import ceil
 from typing import NamedTuple
 
-from reports.tables import Column, Entry, Row, Table
+from reports.tables import DASH, Column, Entry, Row, Table
 
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -70,7 +70,7 @@ def to_latex(table: Table) -> str:
     What is taller than a page becomes several floats, in parts. Every row is followed by a comment
     with the keys of its records.
     """
-    columns = [column for column in table.shown if column.in_latex]
+    columns = [c for c in table.shown if c.in_latex and not _is_empty(table, c)]
     wraps, widths, font = _fit(table, columns)
     layout = "".join(
         ("l" if width < wrap else f"p{{{width * font.character:.0f}pt}}") if wrap else "r"
@@ -88,7 +88,7 @@ def to_latex(table: Table) -> str:
         " & ".join(map(latex, titles)) + r" \\",
     ]
     lines = ["% needs \\usepackage{booktabs}"]
-    parts = _parts(table, columns, widths, font.line)
+    parts = _parts(table, columns, wraps, widths, font.line)
     for number, part in enumerate(parts, 1):
         caption = table.caption if number == 1 else f"{table.title}, continued."
         if len(parts) > 1:
@@ -117,25 +117,37 @@ def _body(table: Table, columns: Sequence[Column], wraps: Sequence[int]) -> list
 
 
 def _parts(
-    table: Table, columns: Sequence[Column], widths: Sequence[int], line: float
+    table: Table,
+    columns: Sequence[Column],
+    wraps: Sequence[int],
+    widths: Sequence[int],
+    line: float,
 ) -> list[Table]:
     """The table in parts that fit a page; one, maybe without rows, where all of it does."""
     parts: list[list[Row]] = [[]]
     height = 0.0
     for row in table.rows:
         opens = not parts[-1] or parts[-1][-1].section != row.section
-        pairs = zip(_texts(row, columns), widths, strict=True)
+        cells = zip(_texts(row, columns), wraps, widths, strict=True)
         # A fifth more than the characters: lines break between words.
         deep = max(
-            ceil(1.2 * len(text) / width) if len(text) >= width else 1 for text, width in pairs
+            ceil(1.2 * len(text) / width) if wrap and len(text) >= wrap else 1
+            for text, wrap, width in cells
         )
-        needed = (deep + (2 if opens and row.section else 0)) * line
+        heading = 2 if row.section else 0
+        needed = (deep + (heading if opens else 0)) * line
         if height + needed > ROWS_HEIGHT and parts[-1]:
             parts.append([])
-            height = 0.0
+            height, needed = 0.0, (deep + heading) * line  # a part repeats its section's name
         parts[-1].append(row)
         height += needed
     return [replace(table, rows=part) for part in parts]
+
+
+def _is_empty(table: Table, column: Column) -> bool:
+    """Whether no row has anything in a column: energy on hardware that does not report it."""
+    entries = (row.entries.get(column.key, Entry()) for row in table.rows)
+    return bool(table.rows) and all(entry.shown(column) == DASH for entry in entries)
 
 
 def _heading(column: Column) -> str:

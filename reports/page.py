@@ -98,7 +98,8 @@ def render(
             cost_charts=_drawn(
                 charts.accuracy_against_cost(results, name) for name in charts.COSTS
             ),
-            speed=_drawn([speed_chart()]),
+            speed=named.get("speed"),
+            speed_charts=_drawn([speed_chart()]),
             sources=provenance.sources(results),
             downloads=downloads,
         )

@@ -49,7 +49,7 @@ def classification_table(results: Results, dataset: str) -> Table:
     columns = [Column(f"fold_{f}_percent", f"fold {f + 1}", 1, 100.0, spread=False) for f in folds]
     leading, *others = map(metric_column, metrics)
     beside, comparison = published_columns(metrics[0])
-    columns = [PARAMETERS, *columns, leading, beside, *others, comparison]
+    columns = [PARAMETERS, leading, beside, *others, *columns, comparison]
     best = {metric: bold(results, dataset, metric) for metric in metrics}
     rows = [
         _model_row(results, dataset, model, metrics, folds, best) for model in results.config.models

@@ -60,7 +60,8 @@ PER_MEASURED = {
 }
 NOT_RECOMPUTED = "^(published_(?!parameters)|bootstrap_|trials$|best$)"
 """Constants of published.yaml, resampling (test_reports_intervals.py), recorded tuning trials."""
-IN_WORDS = ("claims", "protocol")
+OTHER = ("claims", "protocol", "speed")
+"""In words alone, or (tests/test_speed.py) from docs/speed.json."""
 
 
 @dataclass(eq=False)
@@ -303,9 +304,9 @@ def ablation(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
     first, second = halves(keys)
     paired, gaps = runs.differences(keys, metric)
     return {
-        **runs.figures("value", first, metric),
-        **runs.figures("reference", second, metric),
-        **runs.spread("difference", paired, gaps),
+        **runs.figures("value_percent", first, metric, scale=100),
+        **runs.figures("reference_percent", second, metric, scale=100),
+        **runs.spread("difference_points", paired, gaps, 100),
         "p": sign_flip(gaps),
         "smallest_p": 2 / 2 ** len(gaps),
         "pairs": len(gaps),
@@ -316,8 +317,8 @@ def comparison(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
     paired, gaps = runs.differences(keys, metric_of(row))
     gap, n = np.array(gaps), len(gaps)
     return {
-        **runs.spread("difference", paired, gaps),
-        "effect_size_d": gap.mean() / gap.std(ddof=1) if n > 1 else np.nan,
+        **runs.spread("difference_points", paired, gaps, 100),
+        "effect_size_d": gap.mean() / gap.std(ddof=1) if np.ptp(gap) else np.nan,
         "p": sign_flip(gaps),
         "p_wilcoxon": stats.wilcoxon(gap).pvalue,
         "smallest_p": 2 / 2**n,
@@ -346,7 +347,7 @@ def cells(tables: Path, runs: Runs) -> pd.DataFrame:
 
 
 def _cells(path: Path, runs: Runs) -> Iterator[tuple[str, str, str, float, float]]:
-    if path.stem in IN_WORDS:
+    if path.stem in OTHER:
         return
     settings = runs.config["datasets"].get(path.stem)
     made = (localization if settings["localize"] else tagging) if settings else ROWS[path.stem]

@@ -100,7 +100,7 @@ def test_paired_comparisons_equal_scipy(results: Results, tmp_path: Path) -> Non
     groups = [results.group("desed", model) for model in ("htsat", "pann")]
     one, other = (np.array(g.figures("intersection_f1")) for g in groups if g is not None)
     difference = one - other
-    assert localized["difference"] == pytest.approx(difference.mean())
+    assert localized["difference_points"] == pytest.approx(100 * difference.mean())
     assert localized["effect_size_d"] == pytest.approx(difference.mean() / difference.std(ddof=1))
     exact = stats.permutation_test(
         (difference,), np.sum, permutation_type="samples", n_resamples=np.inf
@@ -108,7 +108,7 @@ def test_paired_comparisons_equal_scipy(results: Results, tmp_path: Path) -> Non
     assert localized["p"] == localized["p_holm"] == pytest.approx(exact)
     assert localized["smallest_p"] == 0.25
     assert localized["conclusion"].startswith("3 seeds cannot reach 0.05")
-    assert "equivalent within ±0.02 (two one-sided tests" in localized["conclusion"]
+    assert "equivalent within ±2 points (two one-sided tests" in localized["conclusion"]
 
 
 def test_holm_runs_over_the_family_of_models(results: Results, tmp_path: Path) -> None:

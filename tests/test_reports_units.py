@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +23,7 @@ from reports import names, published, token_orders
 from reports.build import build
 from reports.charts import mean_curve
 from reports.checks import ChanceCheck
-from reports.latex import LATEX, latex, to_latex
+from reports.latex import FONTS, LATEX, ROWS_HEIGHT, latex, to_latex
 from reports.leaders import bold, standing
 from reports.results import Group, MixedRecords, Run, group_runs, why_not_comparable
 from reports.soundscapes import choose_clips
@@ -277,6 +278,25 @@ def test_a_table_says_the_same_in_every_form() -> None:
     assert r"| C\|D | cannot localize | x, y |" in markdown
     assert frame.splitlines()[1].startswith(",A & B,50.0,14.1421")
     assert frame.splitlines()[2] == ',C|D,,,,,,"x, y",cannot localize,'
+
+
+def test_every_part_of_a_long_table_fits_its_page() -> None:
+    rows = [Row(f"row {k}", {"f": Entry(0.5)}, section=f"section {k // 60}") for k in range(130)]
+    text = to_latex(Table("t", "A table", "Long", [Column("f", "F1")], rows))
+    parts = text.split(r"\begin{table*}")[1:]
+    lines = [part.count(r"\tabularnewline") + 2 * part.count(r"\multicolumn") for part in parts]
+    assert sum(part.count(r"\tabularnewline") for part in parts) == len(rows)
+    assert all(r"\multicolumn" in part for part in parts)
+    assert max(lines) == ROWS_HEIGHT // FONTS[0].line
+
+
+def test_latex_leaves_out_a_column_that_holds_nothing() -> None:
+    columns = [Column("f", "F1"), Column("energy", "energy")]
+    without = Table("t", "A table", "", columns, [Row("A", {"f": Entry(0.5)})])
+    assert "energy" not in to_latex(without)
+    assert ",energy," in to_csv(without).splitlines()[0]
+    measured = Row("B", {"energy": Entry(1.0)})
+    assert "energy" in to_latex(replace(without, rows=[measured]))
 
 
 def test_the_pictured_soundscape_is_the_busiest_with_two_classes() -> None:

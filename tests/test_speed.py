@@ -15,7 +15,7 @@ from bench.__main__ import main
 from bench.speed import breakdown, feeding, measure, models, pairs, timing
 from bench.speed.pairs import Pair, Side, check_equal
 from modelkit.output import ModelOutput
-from reports.speed import speed_chart
+from reports.speed import speed_chart, speed_table
 
 
 def pair(scale: float = 1.0) -> Pair:
@@ -89,7 +89,18 @@ def test_every_figure_of_a_pair_is_there(
     ratio = training["times_peer_fp32"]["ours bf16"]["median"]
     drawn = speed_chart(path)
     assert drawn is not None
-    assert f"training in bf16 {ratio:.2f}" in drawn.alt
+    assert f"training in bf16 beside fp32 {ratio:.2f}" in drawn.alt
+    table = speed_table(path)
+    assert table is not None
+    like = {line.label: line.entries for line in table.rows}
+    assert list(like) == ["fp32 / fp32", "bf16 / bf16", "bf16 / fp32"]
+    for point in row["points"]:
+        shown = [like[name][f"{point['mode']}_ratio"].value for name in like]
+        others = (point["times_peer_fp32"][f"ours {name}"] for name in ("fp32", "bf16"))
+        fp32, mixed = (other["median"] for other in others)
+        assert shown == [fp32, point["times_peer_bf16"]["median"], mixed]
+        share = point["share_of_peak"]["ours bf16"]
+        assert like["bf16 / bf16"][f"{point['mode']}_peak_percent"].value == share
 
 
 def test_a_damaged_measurement_is_named_by_the_report(tmp_path: Path) -> None:
