@@ -18,7 +18,7 @@ export DVC_NO_ANALYTICS := 1
 RUNTIME_STAMP := $(VENV)/.runtime
 TEST_STAMP := $(VENV)/.test
 
-.PHONY: help reproduce test test-long test-system torture lint speed ui environment test-environment clean
+.PHONY: help reproduce test test-long test-system test-gpu torture lint speed ui environment test-environment clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -28,7 +28,7 @@ reproduce: environment  ## everything from a bare clone: environment, the whole 
 	@python -m bench status --config config/$(PROFILE).yaml --results
 
 test: test-environment lint  ## everything from a bare clone: lint, all tests, the smoke pipeline
-	pytest -n 2 --dist loadfile -m "not system and not long" --ignore tests/test_smoke_pipeline.py
+	pytest -n 2 --dist loadfile -m "not system and not long and not cuda" --ignore tests/test_smoke_pipeline.py
 	pytest tests/test_smoke_pipeline.py
 
 test-long: test-environment  ## the long forms of the randomised comparisons; builds one oracle with gcc
@@ -41,6 +41,9 @@ test-long: test-environment  ## the long forms of the randomised comparisons; bu
 test-system: test-environment  ## what needs system packages (browser, LaTeX): installs them from one list
 	tests/system/install.sh
 	pytest -m system tests/system
+
+test-gpu: test-environment  ## the models beside their peers, and two equal trainings, on the first CUDA device
+	pytest -m cuda -rs
 
 torture: test-environment  ## 50 times kill -9 at random moments; every run must come out equal
 	python tests/torture.py work/torture-test --kills 50

@@ -42,8 +42,10 @@ def gradients(model: nn.Module, found: Tensor) -> dict[str, Tensor]:
 # 8: shifts in the first stage, one window in the last two. 4 and an oblong grid: shifts everywhere
 # but in the last; a grid smaller than the window in one direction.
 @pytest.mark.parametrize(("size", "window"), [((64, 64), 8), ((64, 64), 4), ((128, 32), 4)])
-def test_outputs_and_gradients_equal_timms(size: tuple[int, int], window: int) -> None:
-    ours = trunk(size, window)
+def test_outputs_and_gradients_equal_timms(
+    size: tuple[int, int], window: int, device: torch.device, rounding: int
+) -> None:
+    ours = trunk(size, window).to(device)
     theirs = TimmSwin(
         img_size=size,
         in_chans=1,
@@ -54,15 +56,16 @@ def test_outputs_and_gradients_equal_timms(size: tuple[int, int], window: int) -
         **SIZES,
     )
     theirs.load_state_dict(ours.state_dict())
-    x = image(2, 1, *size)
+    theirs.to(device)
+    x = image(2, 1, *size).to(device)
     expected = theirs.norm(theirs.layers(theirs.patch_embed(x)))
     found = ours(x)
-    torch.testing.assert_close(found, expected, rtol=0, atol=2e-5)
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-5 * rounding)
     want = gradients(theirs, expected)
     for name, have in gradients(ours, found).items():
-        assert (have - want[name]).norm() <= 1e-4 * want[name].norm(), name
+        assert (have - want[name]).norm() <= rounding * 1e-4 * want[name].norm(), name
     with torch.no_grad():
-        torch.testing.assert_close(ours(x), found, rtol=0, atol=1e-6)
+        torch.testing.assert_close(ours(x), found, rtol=0, atol=1e-6 * rounding)
 
 
 def test_kept_biases_follow_the_weights() -> None:

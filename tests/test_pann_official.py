@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import types
 from collections.abc import Iterator
@@ -99,20 +100,23 @@ def test_ten_seconds_equal_the_peer_clip_and_frames(peer, ours):
     assert (frames - theirs["framewise_output"]).abs().max() <= 1e-6
 
 
-def test_cnn14_equals_the_peer(peer, released):
+def test_cnn14_equals_the_peer(peer, released, device, rounding):
     twin = peer_models().Cnn14(**FRONT_END, classes_num=527)
-    twin.load_state_dict(peer.state_dict(), assign=True)
-    model, waves = load("cnn14", released), noise(2, 64_000)
+    twin.load_state_dict(peer.state_dict(), assign=device.type == "cpu")
+    twin.to(device)
+    model, waves = load("cnn14", released).to(device), noise(2, 64_000).to(device)
     with torch.inference_mode():
         theirs = twin.eval()(waves)["clipwise_output"]
         out = model(log_mel(twin, waves))
     assert theirs.std() > 0.05
-    assert (out.clip_logits.sigmoid() - theirs).abs().max() <= 1e-6
+    assert (out.clip_logits.sigmoid() - theirs).abs().max() <= 1e-6 * rounding
 
 
-def test_gradients_of_the_loss_equal_the_peers(peer, ours):
+def test_gradients_of_the_loss_equal_the_peers(peer, ours, device, rounding):
     """The peer trains on probabilities, this model on logits."""
-    waves, targets = noise(2, 32_000), torch.rand(2, 527).round()
+    if device.type != "cpu":
+        peer, ours = (copy.deepcopy(model).to(device) for model in (peer, ours))
+    waves, targets = noise(2, 32_000).to(device), torch.rand(2, 527).round().to(device)
     watched = ["bn0.weight", "conv_block1.conv1.weight", "conv_block6.bn2.bias"]
     watched += ["fc1.weight", "fc_audioset.bias"]
     loss = F.binary_cross_entropy(peer(waves)["clipwise_output"], targets)
@@ -122,7 +126,7 @@ def test_gradients_of_the_loss_equal_the_peers(peer, ours):
     found = torch.autograd.grad(loss, [ours.get_parameter(name) for name in watched])
     for name, mine, theirs in zip(watched, found, wanted, strict=True):
         error = (mine - theirs).norm() / theirs.norm()
-        assert error < 1e-4, f"{name}: {error}"
+        assert error < 1e-4 * rounding, f"{name}: {error}"
 
 
 @pytest.mark.parametrize("variant", ["decision_avg", "decision_att"])

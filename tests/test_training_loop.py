@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from small_training import make_recipe, make_task, train
 
+from bench import registry
 from bench.data.task import Task, epoch_order
 from bench.training.losses import clip_loss
 from bench.training.schedule import learning_rate
 from bench.training.streams import generator, stream_seed
+from modelkit.augment import Augment, Mixup, SpecAugment
 
 
 @pytest.fixture
@@ -67,3 +71,41 @@ def test_losses_of_zero_logits(loss, expected) -> None:
     targets = torch.tensor([[0.0, 1.0, 0.0]])
     value = clip_loss(torch.zeros(1, 3), targets, loss)
     assert float(value) == pytest.approx(expected)
+
+
+@pytest.fixture
+def deterministic() -> Iterator[None]:
+    """As a training has it: an operation without a deterministic form raises."""
+    torch.set_deterministic_debug_mode("error")
+    yield
+    torch.set_deterministic_debug_mode("default")
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("name", ["htsat", "ast", "pann"])
+def test_training_twice_gives_equal_weights(
+    name: str, precision: str, device: torch.device, deterministic: None
+) -> None:
+    build = registry.find(name, registry.ARCHITECTURES)
+    features = torch.randn(4, 96, 64, generator=torch.Generator().manual_seed(1)).to(device)
+    targets = torch.eye(4, 5, device=device)
+
+    def trained() -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        model = build(5, preset="tiny", frames=96, mels=64).to(device).train()
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+        rng = np.random.default_rng(0)
+        for _ in range(3):
+            augment = Augment.draw(4, rng, stripes=SpecAugment(time_width=8), mixup=Mixup(alpha=1))
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+                logits = model(features, augment=augment).clip_logits
+            mixed = augment.mix(targets)
+            loss = F.binary_cross_entropy_with_logits(logits.float(), mixed)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        return model.state_dict()
+
+    first, second = trained(), trained()
+    for entry, value in first.items():
+        assert torch.equal(value, second[entry]), entry
