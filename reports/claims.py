@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from bench.experiment.ablations import BASE
+from bench.experiment.config import Config
 from reports import published, rescored
 from reports.ablations import paired
 from reports.claim import (
@@ -24,12 +26,12 @@ from reports.claim import (
     why_unlike,
 )
 from reports.cost_claims import cost_claims
-from reports.findings import figure_words
+from reports.findings import figure_words, gap_words, points, value_words
 from reports.hand_set import at_hand_set
 from reports.names import ARCHITECTURES, DATASETS, METRICS, model_name, short_dataset_name
 from reports.published import Kind, Verdict
+from reports.rescored import off_by
 from reports.results import Group, Results
-from reports.score_tables import metric_column
 
 LEADING = {
     "audioset": "mAP",
@@ -67,7 +69,9 @@ def claims(results: Results) -> list[Claim]:
 
 def _words(group: Group | None, metric: str) -> str:
     summary = group.summary(metric) if group else None
-    return f"{figure_words(summary, metric)}, n = {summary.n}" if summary else ""
+    if summary is None:
+        return ""
+    return f"{figure_words(summary, metric)} ({summary.n} run{'s' if summary.n > 1 else ''})"
 
 
 def _measured(group: Group | None, metric: str, name: str) -> str:
@@ -82,11 +86,10 @@ def _ranks(results: Results) -> Iterator[Claim]:
         ours, theirs = own.figure(metric), other.figure(metric)
         assert ours is not None
         assert theirs is not None
-        column = metric_column(metric)
         text = f"On {DATASETS[loader]}, HTS-AT is as good as {name} or better ({METRICS[metric]})"
         said = (
-            f"HTS-AT {column.text(ours)} ({own.source}), {name} {column.text(theirs)} "
-            f"({other.source}): a difference of {column.text(ours - theirs)}"
+            f"HTS-AT {value_words(ours, metric)} ({own.source}), {name} "
+            f"{value_words(theirs, metric)} ({other.source}): {points(ours - theirs, metric)}"
         )
         key = f"rank-{loader}-{rival}"
         mine, beside = (
@@ -102,7 +105,7 @@ def _ranks(results: Results) -> Iterator[Claim]:
             gap = paired(first, second, metric) if first and second else None
             verdict = NOT_MEASURED
             if first and second and gap:
-                measured += f"; paired difference {column.text(gap.mean)} {column.interval(gap)}"
+                measured += f"; HTS-AT minus {name}, paired by seed: {gap_words(gap, metric)}"
                 verdict = published.compare(
                     gap.values,
                     ours - theirs,
@@ -164,13 +167,13 @@ def _gap(
     said, verdict = [], NOT_MEASURED
     for group, base in ranked:
         metric = config.datasets[group.dataset].metric
-        gap, column = paired(group, base, metric), metric_column(metric)
+        gap = paired(group, base, metric)
         if gap is None:
             continue
         place = short_dataset_name(config, group.dataset)
         said.append(
-            f"{place}, {METRICS[metric]}: {group.variant} less {base.variant} "
-            f"{column.text(gap.mean)} {column.interval(gap)}"
+            f"{place}, {METRICS[metric]}: {_named(config, group)} minus {_named(config, base)}, "
+            f"paired by seed: {gap_words(gap, metric)}"
         )
         if verdict is NOT_MEASURED:
             reasons = why_unlike(results, base, entry_beside("htsat", "audioset"))
@@ -178,6 +181,12 @@ def _gap(
                 reasons = [*reasons, f"measured on {place}, published on AudioSet"]
             verdict = published.compare(gap.values, expected, GAP_MARGIN, reasons)
     return "; ".join(said) or "no common seeds", verdict
+
+
+def _named(config: Config, group: Group) -> str:
+    """HTS-AT (no pretraining), or HTS-AT (unchanged)."""
+    changed = "unchanged" if group.variant == BASE else group.variant.replace("_", " ")
+    return f"{model_name(config, group.model)} ({changed})"
 
 
 def _from_variants(
@@ -208,7 +217,7 @@ def _no_pretraining(results: Results) -> Claim:
         "no-pretraining",
         "Without pretraining HTS-AT is only 1 to 2 % lower",
         f"AudioSet mAP {without:.3f} without and {with_it:.3f} with a pretrained vision model: "
-        f"{metric_column('mAP').text(without - with_it)} ({PAPER} T1)",
+        f"{points(without - with_it, 'mAP')} ({PAPER} T1)",
     )
 
 
@@ -256,7 +265,7 @@ def _rescored(results: Results) -> Iterator[Claim]:
         verdict = Verdict("reproduced", "equal to the printed digit, by the intersection rule")
         if not rescored.agrees(macro, value):
             kind: Kind = "better" if macro > value else "below"
-            verdict = Verdict(kind, f"{100 * (macro - value):+.2f} points off the printed figure")
+            verdict = Verdict(kind, f"{off_by(macro, value)} off the printed figure")
         files = (rescored.FILE,)
         yield Claim(f"rescored-{system}", CLAIMS, text, said, measured, verdict, files, files)
 
@@ -269,10 +278,11 @@ def _figures(results: Results) -> Iterator[Claim]:
             value = entry.figure(settings.metric) if entry else None
             if entry is None or value is None:
                 continue
-            column, name = metric_column(settings.metric), model_name(results.config, model)
+            name = model_name(results.config, model)
             place = short_dataset_name(results.config, dataset)
             text = f"{name} on {place}, {METRICS[settings.metric]}"
-            said = f"{column.text(value)} ({entry.label}, {entry.source}; {entry.protocol})"
+            shown = value_words(value, settings.metric)
+            said = f"{shown} ({entry.label}, {entry.source}; {entry.protocol})"
             group = results.group(dataset, model)
             listed = at_hand_set(group) if group else None
             for chosen, how in ((group, ""), (listed, ", hand-set thresholds")):

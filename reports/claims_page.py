@@ -39,7 +39,8 @@ def claims_table(results: Results, found: Sequence[Claim]) -> Table:
             "the 90 % interval of the difference lies within a margin that was fixed beforehand. "
             "Better or below: it does not, and the 95 % interval lies on one side. Inconclusive: "
             "too few seeds, or not measured. Not comparable: data, size, protocol or coverage "
-            f"differ. Measured on {words}."
+            f"differ. ± is the standard deviation between runs, brackets are 95 % t-intervals of "
+            f"paired differences. Measured on {words}."
         ),
         columns=[
             Column("published", "published", words=True),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.metrics.statistics import ENOUGH_SEEDS
 from reports.names import DATA, dataset_name, model_name
-from reports.results import Group, Results
+from reports.results import Group, Results, is_baseline
 
 SPREAD = (
     "± is the standard deviation between runs; intervals are 95 % t-intervals of the mean (new "
@@ -33,6 +33,18 @@ def data_sentence(results: Results, dataset: str) -> str:
 
 def _excluded(coverage: dict[str, int]) -> str:
     return f"; {coverage['excluded']} unusable" if coverage.get("excluded") else ""
+
+
+def models_sentence(results: Results) -> str:
+    """Which models stand beside one another, and at what."""
+    config = results.config
+    models = [model for model in config.models if not is_baseline(results, model)]
+    names = [model_name(config, model) for model in models or config.models]
+    tasks = "classification"
+    if any(settings.localize for settings in config.datasets.values()):
+        tasks += " and sound event localization"
+    listed = " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+    return f"{listed}: {tasks}."
 
 
 def seeds_sentence(results: Results) -> str:

@@ -56,23 +56,27 @@ def _parameters(results: Results) -> Claim:
         for system in (("HTS-AT", "HCP (+ Swin-T/C24 pretraining)"), ("AST", "ImageNet"))
     )
     text = "HTS-AT has 35 % of AST's parameters"
-    said = f"{ours:g}M against {theirs:g}M: {ours / theirs:.2f} ({PAPER} T1)"
+    said = f"{ours:g}M against {theirs:g}M: {ours / theirs:.2f} times ({PAPER} T1)"
     costs = _costs(results)
     if not costs:
         return _cost_claim("parameters", text, said, "not measured", NOT_MEASURED)
     own, other = costs["htsat"]["parameters"], costs["ast"]["parameters"]
     measured = (
         f"{own / 1e6:.2f}M against {other / 1e6:.2f}M that take part in the output: "
-        f"{own / other:.2f}"
+        f"{own / other:.2f} times"
     )
     off = max(abs(own / 1e6 / ours - 1), abs(other / 1e6 / theirs - 1))
     if small := _small(results, costs):
         verdict = Verdict("not comparable", small)
     elif off <= COUNT_TOLERANCE:
-        verdict = Verdict("reproduced", f"both counts within {COUNT_TOLERANCE:.0%} of the printed")
+        verdict = Verdict(
+            "reproduced", f"both counts within {100 * COUNT_TOLERANCE:.0f} % of the printed ones"
+        )
     else:
         better = own / other < ours / theirs
-        verdict = Verdict("better" if better else "below", f"a count is {off:.0%} off the printed")
+        verdict = Verdict(
+            "better" if better else "below", f"a count is {100 * off:.0f} % off the printed one"
+        )
     return _cost_claim("parameters", text, said, measured, verdict)
 
 
@@ -93,14 +97,15 @@ def _memory(results: Results) -> Claim:
     measured = (
         f"activations of {significant(per_clip['htsat'])} and {significant(per_clip['ast'])} MB "
         f"per clip: with weights and optimizer a card of {CARD_GIB} GB holds about {fits['htsat']} "
-        f"and {fits['ast']} clips, {ratio:.1f} times as many"
+        f"and {fits['ast']} clips, {ratio:.1f} times as many (as in the cost table)"
     )
     devices = {str(costs[m].get("device") or "cpu") for m in fits}
     if small := _small(results, costs):
         verdict = Verdict("not comparable", small)
     elif devices == {"cpu"}:
         verdict = Verdict(
-            "not comparable", "counted on a CPU in single precision, published batches are GPUs'"
+            "not comparable",
+            "measured on a CPU in single precision; the published batches are those of GPUs",
         )
     else:
         verdict = _ratio_verdict(ratio, ours / theirs)
@@ -115,7 +120,7 @@ def _clips_that_fit(cost: Mapping[str, Any]) -> int:
 def _ratio_verdict(ratio: float, expected: float) -> Verdict:
     """The verdict on one ratio without seeds, larger = better."""
     if abs(ratio / expected - 1) <= RATIO_TOLERANCE:
-        return Verdict("reproduced", f"within {RATIO_TOLERANCE:.0%} of the published ratio")
+        return Verdict("reproduced", f"within {100 * RATIO_TOLERANCE:.0f} % of the published ratio")
     kind: Kind = "better" if ratio > expected else "below"
     return Verdict(kind, f"the ratio is {ratio / expected:.2f} times the published one")
 
@@ -124,7 +129,7 @@ def _hours(results: Results) -> Claim:
     ours = printed("HTS-AT", "HCP", "gpu_hours")
     theirs = printed("AST", "ImageNet", "gpu_hours")
     text = "HTS-AT trains in 80 GPU hours where AST takes 600"
-    said = f"{ours:g} h against {theirs:g} h on AudioSet: {ours / theirs:.2f} ({PAPER} 3.1.2)"
+    said = f"{ours:g} h against {theirs:g} h on AudioSet: {ours / theirs:.2f} times ({PAPER} 3.1.2)"
     own = next((group for _, group in groups_of(results, "htsat", "audioset") if group), None)
     other = next((group for _, group in groups_of(results, "ast", "audioset") if group), None)
     if own is None or other is None:
@@ -134,7 +139,7 @@ def _hours(results: Results) -> Claim:
     spent, beside = (significant(sum(h.values()) / len(h)) for h in hours)
     measured = f"{spent} h against {beside} h a run"
     if ratios:
-        measured += f": {significant(sum(ratios) / len(ratios), 2)}"
+        measured += f": {significant(sum(ratios) / len(ratios), 2)} times"
     reasons = []
     if results.config.data_kind in NOT_PUBLISHED_DATA:
         reasons.append(NOT_PUBLISHED_DATA[results.config.data_kind])

@@ -58,9 +58,17 @@ def findings(
 def figure_words(summary: Summary, metric: str) -> str:
     """0.612 ± 0.011 or 81.2 ± 0.9 %."""
     column = metric_column(metric)
-    unit = " %" if column.scale == 100 else ""
     spread = f" ± {column.spread_text(summary.mean, summary.sd)}" if summary.sd else ""
-    return f"{column.text(summary.mean)}{spread}{unit}"
+    return f"{column.text(summary.mean)}{spread}{_unit(metric)}"
+
+
+def value_words(value: float, metric: str) -> str:
+    """0.612 or 81.2 %."""
+    return f"{metric_column(metric).text(value)}{_unit(metric)}"
+
+
+def _unit(metric: str) -> str:
+    return " %" if metric_column(metric).scale == 100 else ""
 
 
 def _leader(results: Results, dataset: str) -> Finding | None:
@@ -110,17 +118,24 @@ def _gap(results: Results, found: Standing, metric: str) -> str:
     tested = f"p = {rival.p:.2g} after Holm"
     if rival.limit:
         tested = f"{rival.difference.n} seeds are too few for the test to decide"
-    return f" {best} minus {second}, paired by seed: {points(rival.difference, metric)} ({tested})."
+    return (
+        f" {best} minus {second}, paired by seed: {gap_words(rival.difference, metric)} ({tested})."
+    )
 
 
-def points(difference: Summary, metric: str) -> str:
-    """+1.3 points [-5.4, 8.1] with the 95 % interval; metrics that are no percentage by name."""
+def points(difference: float, metric: str) -> str:
+    """+1.3 points, or +0.012 mAP for a metric that is no percentage."""
     column = metric_column(metric)
     unit = "points" if column.scale == 100 else METRICS[metric]
-    signed = replace(column, signed=True)
+    return f"{replace(column, signed=True).text(difference)} {unit}"
+
+
+def gap_words(difference: Summary, metric: str) -> str:
+    """+1.3 points [-5.4, 8.1], with the 95 % interval where there is one."""
+    words = points(difference.mean, metric)
     if difference.low is None:
-        return f"{signed.text(difference.mean)} {unit}"
-    return f"{signed.text(difference.mean)} {unit} {column.interval(difference)}"
+        return words
+    return f"{words} {metric_column(metric).interval(difference)}"
 
 
 def _beside(results: Results, dataset: str, metric: str) -> str:
@@ -135,8 +150,7 @@ def _beside(results: Results, dataset: str, metric: str) -> str:
     some = results.any_group(dataset)
     chance = some.chance(metric) if some else None
     if chance is not None:
-        column = metric_column(metric)
-        parts.append(f"chance: {column.text(chance)}{' %' if column.scale == 100 else ''}")
+        parts.append(f"chance: {value_words(chance, metric)}")
     return f" {'; '.join(parts)}." if parts else ""
 
 
@@ -201,7 +215,7 @@ def _ablations(results: Results, effects: Sequence[Effect]) -> Finding | None:
     for effect, gap in known:
         place = short_dataset_name(config, effect.dataset)
         where = f"{model_name(config, effect.model)} on {place}"
-        line = (effect.why, points(gap, effect.metric), f"{effect.p_holm:.2g}")
+        line = (effect.why, gap_words(gap, effect.metric), f"{effect.p_holm:.2g}")
         rows.setdefault(where, []).append(line)
     told = sum(effect.p_holm is not None and effect.p_holm <= ALPHA for effect, _ in known)
     title = f"Ablations: {told} of {len(known)} changes differ from their reference"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +55,15 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters["anchor"] = provenance.anchor
+    made.filters["code"] = _code
     return made
+
+
+def _code(text: str) -> Markup:
+    """The text, escaped, with what stands between backticks as code."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def style() -> Markup:
@@ -78,6 +87,7 @@ def render(
             title=results.config.title,
             profile=results.config.profile,
             banner=BANNERS[results.config.data_kind],
+            models=context.models_sentence(results),
             seeds=context.seeds_sentence(results),
             spread=context.SPREAD,
             style=style(),

@@ -16,6 +16,7 @@ FILE = "rescore.json"
 PRINTED = 0.0005
 """Half a unit of the last digit that the paper prints."""
 INTERSECTION = Column("intersection_percent", "intersection F1 (%)", 2, 100.0)
+OFF = Column("off_points", "off by (points)", 2, 100.0, signed=True)
 COLUMNS = (
     INTERSECTION,
     Column("published_percent", "paper (%)", 1, 100.0),
@@ -120,4 +121,9 @@ def _comparison(measured: float | None, printed: float | None) -> str:
         return "no published figure" if printed is None else "no events"
     if agrees(measured, printed):
         return "reproduced: equal to the printed digit"
-    return f"differs by {100 * (measured - printed):+.2f} points"
+    return f"differs by {off_by(measured, printed)}"
+
+
+def off_by(measured: float, printed: float) -> str:
+    """+0.12 points."""
+    return f"{OFF.text(measured - printed)} points"

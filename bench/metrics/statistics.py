@@ -183,14 +183,12 @@ def pairs_needed(comparisons: int = 1, alpha: float = 0.05) -> int:
 
 
 def limit_of(pairs: int, comparisons: int = 1, alpha: float = 0.05) -> str | None:
-    """A sentence where so few pairs cannot reach significance; None where they can."""
+    """Words where so few pairs cannot reach significance; None where they can."""
     if smallest_p(pairs) * comparisons <= alpha:
         return None
     family = f" over {comparisons} comparisons" if comparisons > 1 else ""
-    return (
-        f"{pairs} seeds cannot reach {alpha:g}{family}: the smallest p of an exact paired test is "
-        f"{smallest_p(pairs):.2g}; {pairs_needed(comparisons, alpha)} seeds can"
-    )
+    needed = pairs_needed(comparisons, alpha)
+    return f"{pairs} pairs cannot reach p = {alpha:g}{family}, {needed} can"
 
 
 def detectable_effect(pairs: int, power: float = 0.8, alpha: float = 0.05) -> float:
