@@ -113,7 +113,7 @@ def test_a_missing_seed_is_named(profile: Config) -> None:
     (Layout.of(profile).run(find_cell(profile, "desed/htsat/base/seed1")) / "record.json").unlink()
     assert rules_broken(profile) == {"seeds": ["desed/htsat/base/seed1: no record yet"]}
     page = page_of(profile)
-    assert "No record yet: desed/htsat/base/seed1; run `snakemake --cores all`" in page
+    assert "No record yet: desed/htsat/base/seed1; run <code>snakemake --cores all</code>" in page
     assert "the highest" not in page  # of one model
     assert "(HTS-AT: 1 of 2 runs)" in page
     assert "desed/htsat/base: 1 of 2 runs." in page
@@ -129,7 +129,7 @@ def test_a_stale_record_is_named(profile: Config, digest: str) -> None:
     page = page_of(profile)
     assert "Not in this report" not in page
     shown = page.split("In this report, to be read with care")[1]
-    assert f"{words.capitalize()}: desed/htsat/base; run `snakemake --cores all`" in shown
+    assert f"{words.capitalize()}: desed/htsat/base; run <code>snakemake" in shown
 
 
 def test_a_record_of_other_settings_is_named_and_left_out(profile: Config) -> None:

@@ -170,7 +170,7 @@ def test_pictures_say_in_words_what_they_show(page: str) -> None:
 
 
 def test_the_page_names_what_is_absent_stale_and_refused(profile: Config, page: str) -> None:
-    assert f"No record yet: {MISSING}; run `snakemake --cores all`" in page
+    assert f"No record yet: {MISSING}; run <code>snakemake --cores all</code>" in page
     assert f"Made with another config than the present one: {STALE}; run" in page
     assert "Not averaged, because they do not share the data: esc50/pann/base" in page
     assert "PANN-CNN: not averaged" in page  # in the headline of the data set
