@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from bench.__main__ import main
-from bench.speed import breakdown, feeding, measure, models, pairs, timing
+from bench.code_digest import ROOT
+from bench.speed import breakdown, feeding, measure, models, pairs, tables, timing
 from bench.speed.pairs import Pair, Side, check_equal
 from modelkit.output import ModelOutput
 from reports.speed import speed_chart, speed_table
@@ -185,3 +186,38 @@ def test_the_breakdown_of_a_step_accounts_for_all_of_it(
         assert 0 < step["of_peak"][breakdown.PRODUCTS] < 1
         assert step["of_peak"][breakdown.CONVOLUTIONS] is None
     assert "| share of a training step | htsat fp32, 4 clips | htsat bf16, 4 clips |" in printed
+
+
+def test_the_page_on_performance_holds_the_committed_measurement(tmp_path: Path) -> None:
+    page, found = ROOT / "docs" / "performance.md", ROOT / "docs" / "speed.json"
+    copied = tmp_path / "page.md"
+    copied.write_text(page.read_text(encoding="utf-8"), encoding="utf-8")
+    assert main(["speed", "--show", str(found), "--into", str(copied)]) == 0
+    assert copied.read_text(encoding="utf-8") == page.read_text(encoding="utf-8")
+
+
+def test_a_page_gets_the_parts_that_were_measured_and_keeps_the_others() -> None:
+    found = {"growth": [{"what": "jobs", "value": 1234.5, "unit": "s"}]}
+    page = "A\n<!-- speed: growth -->\n<!-- end -->\nB\n<!-- speed: aims -->\nold\n<!-- end -->\nC"
+    table = "| what | growth | unit |\n| --- | --- | --- |\n| jobs | 1,234 | s |"
+    assert tables.put_into(page, found) == page.replace("growth -->\n", f"growth -->\n{table}\n")
+    with pytest.raises(measure.UserError, match="for any of growth in that file"):
+        tables.put_into("no marks", found)
+
+
+@pytest.mark.parametrize(
+    ("speed", "share", "met"),
+    [(1.3, 0.7, "yes | 75% | 70% | no"), (1.29, 0.75, "no | 75% | 75% | yes")],
+)
+def test_aims_are_told_with_what_was_reached(speed: float, share: float, met: str) -> None:
+    point = {
+        "mode": "training",
+        "times_peer_fp32": {f"ours {kind}": {"median": speed} for kind in ("fp32", "bf16")},
+        "share_of_peak": {f"ours {kind}": share for kind in ("fp32", "bf16")},
+    }
+    points = [{**point, "batch": batch} for batch in (1, 4)]
+    told = tables._aims([{"pair": "htsat/official", "points": points}])
+    assert f"| htsat/official, training, fp32, 4 clips | 1.30 | {speed:.2f} | {met} |" in told
+    assert "| htsat/official, training, bf16, 4 clips | 3.50 |" in told
+    assert "1 clips" not in told
+    assert tables._aims([{"pair": "twin", "points": points}]) == ""

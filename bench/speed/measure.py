@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.files import UserError, read_json, write_json
+from bench.files import UserError, atomic_write, read_json, write_json
 from bench.provenance import environment, source
 from bench.strict import known
 
@@ -41,7 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="CPU threads (default: all); 1 counts CPU time, which a busy machine hardly changes",
     )
     parser.add_argument("--compile", action="store_true", help="torch.compile both sides")
-    parser.add_argument("--show", type=Path, metavar="FILE", help="print this JSON's tables only")
+    parser.add_argument("--show", type=Path, metavar="FILE", help="measure nothing: take this JSON")
+    parser.add_argument(
+        "--into", type=Path, metavar="FILE", help="renew the tables of this Markdown file"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON in place of tables")
     parser.add_argument("--output", type=Path, metavar="FILE", help="also write the JSON here")
     parser.add_argument(
@@ -51,18 +54,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    from bench.speed.tables import render
+    from bench.speed.tables import put_into, render
 
-    if args.show:
-        print(render(read_json(args.show)))
-        return 0
+    earlier = read_json(args.against) if args.against else None
+    page = args.into.read_text(encoding="utf-8") if args.into else ""
+    found = read_json(args.show) if args.show else _measure(args)
+    if args.output:
+        write_json(args.output, found)
+    if args.into:
+        with atomic_write(args.into) as path:
+            path.write_text(put_into(page, found), encoding="utf-8")
+    print(json.dumps(found, indent=1) if args.json else render(found))
+    if earlier is not None:
+        worse = regressions(earlier, found)
+        print("\n".join(worse) or f"no ratio is more than {1 - TOLERATED:.0%} below {args.against}")
+        return 1 if worse else 0
+    return 0
+
+
+def _measure(args: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from bench.speed import breakdown, growth, models, pipeline
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    earlier = read_json(args.against) if args.against else None
     found: dict[str, Any] = {"provenance": {**source(), **environment()}}
     parts = (args.only,) if args.only else PARTS
     names = _chosen(args.pairs) if "models" in parts else []
@@ -75,14 +91,7 @@ def run(args: argparse.Namespace) -> int:
         found["breakdown"] = breakdown.measure(quick=args.quick)
     if "models" in parts:
         found |= models.measure(names, _options(args))
-    if args.output:
-        write_json(args.output, found)
-    print(json.dumps(found, indent=1) if args.json else render(found))
-    if earlier is not None:
-        worse = regressions(earlier, found)
-        print("\n".join(worse) or f"no ratio is more than {1 - TOLERATED:.0%} below {args.against}")
-        return 1 if worse else 0
-    return 0
+    return found
 
 
 def _options(args: argparse.Namespace) -> Options:
@@ -91,7 +100,7 @@ def _options(args: argparse.Namespace) -> Options:
     batches = tuple(args.batches) if args.batches else (1,) if args.quick else None
     return Options(
         rounds=args.rounds or (2 if args.quick else 7),
-        budget_s=math.inf if args.rounds else 45.0,
+        budget_s=math.inf if args.rounds else 20.0,
         batches=batches,
         compiled=args.compile,
     )

@@ -1,25 +1,64 @@
-"""The tables that `python -m bench speed` prints, in Markdown."""
+"""The tables that `python -m bench speed` prints, in Markdown, and those of docs/performance.md."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from bench.files import UserError
+
 MEGA = 1e6
+# (times the peer's speed in float32, share of the peak) that a step should reach. The multiples
+# were set where bfloat16 multiplies four times as fast as float32 (180 and 700 GFLOP/s); the share
+# says the same of any machine: multiple x the peer's share of the fp32 peak there x ratio of peaks.
+AIMS = {
+    ("htsat/official", "training"): {"fp32": (1.3, 0.75), "bf16": (3.5, 0.52)},
+    ("htsat/official", "inference"): {"fp32": (1.25, 0.80), "bf16": (3.5, 0.58)},
+    ("ast/transformers", "training"): {"fp32": (1.0, 0.85), "bf16": (3.0, 0.65)},
+    ("pann/official", "training"): {"fp32": (1.0, 0.84), "bf16": (2.5, 0.54)},
+}
 
 
 def render(found: dict[str, Any]) -> str:
     """Every part that was measured, as Markdown."""
-    parts = []
+    return "\n\n".join(sections(found).values())
+
+
+def put_into(text: str, found: dict[str, Any]) -> str:
+    """`text` with each measured part between its marks `<!-- speed: NAME -->` and `<!-- end -->`.
+
+    Parts that were not measured stay as they are.
+
+    Raises:
+        UserError: the text has a mark for none of the parts.
+    """
+    parts = sections(found)
+    marks = re.compile(r"(<!-- speed: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+    if not {mark[2] for mark in marks.finditer(text)} & set(parts):
+        raise UserError(f"no '<!-- speed: NAME -->' for any of {', '.join(parts)} in that file")
+    return marks.sub(
+        lambda mark: f"{mark[1]}{parts[mark[2]]}\n{mark[3]}" if mark[2] in parts else mark[0], text
+    )
+
+
+def sections(found: dict[str, Any]) -> dict[str, str]:
+    """The parts that were measured by name, each as Markdown."""
+    parts = {}
     if "pairs" in found:
-        parts += [_machine(found), _speeds(found), _memory(found)]
+        parts = {
+            "machine": _machine(found),
+            "aims": _aims(found["pairs"]),
+            "models": _speeds(found),
+            "memory": _memory(found),
+        }
     if "breakdown" in found:
-        parts.append(_breakdown(found["breakdown"]))
+        parts["breakdown"] = _breakdown(found["breakdown"])
     for name in ("pipeline", "growth"):
         if name in found:
             rows = [[row["what"], row["value"], row["unit"]] for row in found[name]]
-            parts.append(_table(["what", name, "unit"], rows))
-    return "\n\n".join(parts)
+            parts[name] = _table(["what", name, "unit"], rows)
+    return {name: part for name, part in parts.items() if part}
 
 
 def _machine(found: dict[str, Any]) -> str:
@@ -34,6 +73,30 @@ def _machine(found: dict[str, Any]) -> str:
         f"medians (and range) of up to {found['rounds']} interleaved rounds, fewer where steps are "
         f"slow; matrix products: {peaks}."
     )
+
+
+def _aims(pairs: list[dict[str, Any]]) -> str:
+    """What was aimed at beside what was measured at the largest batch; empty without such pairs."""
+    rows = []
+    for row in pairs:
+        largest = max(point["batch"] for point in row["points"])
+        for point in (point for point in row["points"] if point["batch"] == largest):
+            for precision, aim in AIMS.get((row["pair"], point["mode"]), {}).items():
+                name = f"ours {precision}"
+                have = point["times_peer_fp32"][name]["median"], point["share_of_peak"][name]
+                met = [
+                    "yes" if mine >= wanted else "no"
+                    for mine, wanted in zip(have, aim, strict=True)
+                ]
+                rows.append(
+                    [
+                        f"{row['pair']}, {point['mode']}, {precision}, {point['batch']} clips",
+                        *(f"{aim[0]:.2f}", f"{have[0]:.2f}", met[0]),
+                        *(f"{aim[1]:.0%}", f"{have[1]:.0%}", met[1]),
+                    ]
+                )
+    header = ["step", "times the peer in fp32: aim", "measured", "met"]
+    return _table([*header, "share of the peak: aim", "measured", "met"], rows) if rows else ""
 
 
 def _speeds(found: dict[str, Any]) -> str:
@@ -108,5 +171,11 @@ def _ratio(values: dict[str, float]) -> str:
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     lines = [header, ["---"] * len(header)]
-    lines += [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row] for row in rows]
+    lines += [[_cell(value) for value in row] for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return str(value)
