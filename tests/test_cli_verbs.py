@@ -13,13 +13,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from factories import make_config, make_inputs, make_run
+from factories import change_record, make_config, make_inputs, make_run
 from workflow_copy import PROFILE, ROOT
 
 from bench import __main__ as cli
 from bench.data.featurize import run as featurize_run
 from bench.experiment import schema
 from bench.experiment.cells import Layout, find_cell
+from bench.experiment.cells import plan as cell_plan
 from bench.experiment.jobs import list_jobs
 from bench.files import UserError, read_json, write_json, write_sealed
 from bench.process import locks
@@ -154,19 +155,34 @@ def test_an_edited_record_speaks_for_nothing(
     profile = tmp_path / "profile.json"
     write_json(profile, settings.model_dump(mode="json"))
     path = Layout.of(settings).run(cell) / "record.json"
-    (shown,) = [line for line in status.results(settings).splitlines() if "n = 1" in line]
+    (shown,) = [line for line in status.results(settings).splitlines() if "1 of 3 runs" in line]
     assert shown.split()[0] == "pann"
+    assert "3 paired runs cannot reach p = 0.05" in status.results(settings)
     record = read_json(path)
     record["metrics"]["test"]["accuracy"]["value"] = 0.999
     write_json(path, record)
     for what in (str(cell), str(path)):
         assert cli.main(["explain", what, "--config", str(profile)]) == 2
         assert "record.json: not what was written" in capsys.readouterr().err
-    assert "n = 1" not in status.results(settings)
+    said = status.results(settings)
+    assert "1 of 3 runs" not in said
+    assert "left out, the record is not what was written: 1 of 72 runs" in said
+    assert "left out, no record yet: 71 of 72 runs" in said
     with pytest.raises(UserError, match=r"record\.json: not what was written"):
         _record(settings, cell)
     (said,) = [line for line in _origins(settings, [str(cell)]) if str(cell) in line]
     assert "not what was written" in said
+
+
+def test_a_record_of_another_config_is_no_result(tmp_path: Path) -> None:
+    settings = make_config(tmp_path)
+    make_inputs(settings)
+    cell = find_cell(settings, "esc50/pann/base/fold1-seed1")
+    make_run(settings, cell)
+    change_record(settings, cell, config_digest="0" * 64)
+    said = status.results(settings)
+    assert "left out, made with another config than the present one: 1 of 72 runs" in said
+    assert re.search(r"^  pann +no record$", said, re.MULTILINE)
 
 
 def test_status_shows_the_trainings_at_work(profile: Path) -> None:
@@ -198,9 +214,13 @@ def test_results_show_the_spread_over_seeds_and_what_cannot_localize(profile: Pa
     for job in list_jobs(settings):
         if job.stage == "evaluate" and job.cell is not None:
             metrics = {"mAP": {"value": 0.5 + 0.1 * job.cell.seed}}
-            write_sealed(job.output, {"metrics": {"test": metrics}})
+            record = {"metrics": {"test": metrics}, "chance": {"mAP": 0.1}}
+            digest = cell_plan(settings, job.cell).digest
+            write_sealed(job.output, {**record, "config_digest": digest})
     text = status.results(settings)
-    assert "htsat                        55.0 ±  7.1   n = 2" in text
+    assert "htsat                        55.0 ±  7.1\n" in text
+    assert "chance                       10.0\n" in text
+    assert "2 paired runs cannot reach p = 0.05" in text
     assert "htsat (scratch)             cannot localize" in text
     assert "out/index.html" in text
 

@@ -146,7 +146,7 @@ def test_a_model_leads_only_where_it_beats_every_other_one_significantly() -> No
     found = standing(few, "d", "mAP")
     assert found is not None
     assert found.rivals[0].limit is not None
-    assert "3 pairs cannot reach p = 0.05" in found.rivals[0].limit
+    assert "3 paired runs cannot reach p = 0.05" in found.rivals[0].limit
     assert bold(few, "d", "mAP") is None
     assert bold(standing_among(group(low), group(list(low), "h")), "d", "mAP") is None
     assert bold(standing_among(high), "d", "mAP") is None

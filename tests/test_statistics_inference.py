@@ -115,7 +115,7 @@ def test_the_smallest_p_is_attained():
 
 
 def test_too_few_seeds_are_said_plainly():
-    assert limit_of(3) == "3 pairs cannot reach p = 0.05, 6 can"
+    assert limit_of(3) == "3 paired runs cannot reach p = 0.05, 6 can"
     assert limit_of(6) is None
     assert "over 5 comparisons" in limit_of(6, 5)
     assert limit_of(8, 5) is None

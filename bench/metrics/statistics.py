@@ -188,7 +188,7 @@ def limit_of(pairs: int, comparisons: int = 1, alpha: float = 0.05) -> str | Non
         return None
     family = f" over {comparisons} comparisons" if comparisons > 1 else ""
     needed = pairs_needed(comparisons, alpha)
-    return f"{pairs} pairs cannot reach p = {alpha:g}{family}, {needed} can"
+    return f"{pairs} paired runs cannot reach p = {alpha:g}{family}, {needed} can"
 
 
 def detectable_effect(pairs: int, power: float = 0.8, alpha: float = 0.05) -> float:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.experiment import config
-from bench.experiment.cells import Cell, Layout, list_cells
+from bench.experiment.cells import Cell, Layout, list_cells, plan
 from bench.experiment.config import Config
 from bench.experiment.estimate import Estimate, wall_seconds
 from bench.experiment.jobs import STAGES, Job, list_jobs
@@ -17,6 +18,8 @@ from bench.files import UserError, read_sealed
 from bench.process import locks
 from bench.running.plan import duration
 from bench.training.running import Running, running_trainings
+
+Record = dict[str, Any]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -83,27 +86,31 @@ def overview(settings: Config) -> str:
 
 
 def results(settings: Config) -> str:
-    """Each data set's leading figure by model and variant, and the paths to open."""
+    """Each data set's leading figure by model and variant, and the paths to open.
+
+    Only records that the report would use count: whole, and of the present config.
+    """
     layout = Layout.of(settings)
-    values: dict[tuple[str, str], list[float]] = defaultdict(list)
-    missing = 0
+    records: dict[str, dict[str, list[Record | None]]] = defaultdict(lambda: defaultdict(list))
+    faults: Counter[str] = Counter()
     for cell in list_cells(settings):
-        name = (cell.dataset, _label(cell))
-        try:
-            record = read_sealed(layout.run(cell) / "record.json")
-        except UserError:
-            missing += 1
-            continue
-        found = record["metrics"]["test"].get(settings.datasets[cell.dataset].metric)
-        values[name] += [found["value"]] if found else []
-    lines = [f"{settings.title}: test figures in percent, mean ± standard deviation over seeds"]
-    for dataset, chosen in settings.datasets.items():
-        lines += ["", f"{dataset} ({chosen.metric})"]
-        for (of, label), runs in values.items():
-            if of == dataset:
-                lines.append(f"  {label:<28}{_spread(runs)}")
-    if missing:
-        lines += ["", f"{missing} runs have no record yet, or one that was changed"]
+        record, fault = _usable(layout.run(cell) / "record.json", plan(settings, cell).digest)
+        records[cell.dataset][_label(cell)].append(record)
+        faults[fault] += 1
+    lines = [f"{settings.title}: test figures in percent, mean ± standard deviation over runs"]
+    for dataset, by_label in records.items():
+        metric = settings.datasets[dataset].metric
+        lines += ["", f"{dataset}, {metric}"]
+        for label, runs in by_label.items():
+            lines.append(f"  {label:<28}{_figure(runs, metric)}")
+        some = [run for runs in by_label.values() for run in runs if run is not None]
+        chance = some[0]["chance"].get(metric) if some else None
+        if chance is not None:
+            lines.append(f"  {'chance':<28}{100 * chance:5.1f}")
+    lines += ["", few_seeds(len(settings.seeds))]
+    lines += [
+        f"left out, {fault}: {n} of {faults.total()} runs" for fault, n in faults.items() if fault
+    ]
     store = f"sqlite:///{layout.results}/mlflow.db"
     lines += [
         "",
@@ -115,13 +122,41 @@ def results(settings: Config) -> str:
     return "\n".join(lines)
 
 
+def few_seeds(seeds: int) -> str:
+    """Whether so many seeds can tell models apart at all."""
+    from bench.metrics.statistics import limit_of
+
+    if limit := limit_of(seeds):
+        return f"no model is shown to be better than another: {limit}"
+    return "the report says which differences are significant"
+
+
+def _usable(path: Path, digest: str) -> tuple[Record | None, str]:
+    """The record, or why it does not count."""
+    if not path.is_file():
+        return None, "no record yet"
+    try:
+        record = read_sealed(path)
+    except UserError:
+        return None, "the record is not what was written"
+    if record["config_digest"] != digest:
+        return None, "made with another config than the present one"
+    return record, ""
+
+
 def _label(cell: Cell) -> str:
     return cell.model if cell.variant == "base" else f"{cell.model} ({cell.variant})"
 
 
-def _spread(runs: list[float]) -> str:
-    if not runs:
+def _figure(runs: Sequence[Record | None], metric: str) -> str:
+    """Mean and spread of the usable runs, and how many are absent."""
+    known = [run for run in runs if run is not None]
+    found = [(run["metrics"]["test"].get(metric) or {}).get("value") for run in known]
+    values = [100 * value for value in found if value is not None]
+    if not known:
+        return "no record"
+    if not values:
         return "cannot localize"
-    mean = 100 * statistics.mean(runs)
-    spread = f" ± {100 * statistics.stdev(runs):4.1f}" if len(runs) > 1 else ""
-    return f"{mean:5.1f}{spread}   n = {len(runs)}"
+    spread = f" ± {statistics.stdev(values):4.1f}" if len(values) > 1 else ""
+    some = "" if len(known) == len(runs) else f"   ({len(known)} of {len(runs)} runs)"
+    return f"{statistics.mean(values):5.1f}{spread}{some}"
