@@ -121,8 +121,11 @@ def test_they_appear_in_dag_tables_report_and_mlflow(folder: Path) -> None:
     assert list(ablation["variant"]) == ["wide"]
     assert "Toy net" in Path("report/tables/cost.md").read_text()
     page = Path("report/index.html").read_text()
-    assert "Toy net" in page
-    assert "Whistles" in page
+    found = page.split('id="findings"')[1].split("</section>")[0]
+    assert re.search(r"<h3>Whistles: (PANN-CNN|Toy net) has the highest mean</h3>", found)
+    assert "Toy net on Whistles" in found
+    assert "<td>twice as wide</td>" in found
+    assert re.search(r'alt="Learning curves on Whistles[^"]*Toy net ends at', page)
     check_store(folder)
 
 
@@ -175,9 +178,10 @@ def test_adding_one_runs_only_its_own_jobs(tmp_path: Path) -> None:
     known = {cell: (before.train(cell), before.evaluate(cell)) for cell in before.plans}
     values["models"]["toy"] = MODEL
     values["datasets"]["whistles"] = DATASET
+    values["ablations"]["width"] = WIDER
     write_profile(folder, values)
     jobs = due(folder)
-    assert "train whistles/toy/base/seed0" in jobs
+    assert {"train whistles/toy/base/seed0", "train whistles/toy/wide/seed0"} <= set(jobs)
     assert "read whistles" in jobs
     sys.path.insert(0, str(folder))
     try:

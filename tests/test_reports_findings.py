@@ -1,0 +1,149 @@
+"""The headlines of the report say what the corrected tests say, of whom, and who is absent."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import factories
+import pandas as pd
+import pytest
+
+from bench.experiment.cells import Layout, list_cells
+from bench.experiment.config import Config
+from reports.ablations import effects
+from reports.build import build
+from reports.checks import chance_checks, trivial_checks
+from reports.findings import Finding, findings
+from reports.results import load_results
+
+PLUGINS = Path(__file__).resolve().parent / "plugins"
+SEEDS = tuple(range(8))  # enough for six comparisons
+TOY = {"title": "Toy net", "architecture": "toy_model:ToyNet", "front_end": "logmel"}
+WIDER = {
+    "models": ["toy"],
+    "datasets": ["desed"],
+    "factors": {"width": {"wide": {"why": "twice as wide", "model": {"width": 16}}}},
+}
+
+
+@pytest.fixture(scope="module")
+def plugged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of four models on one data set, the fourth a plug-in, with an ablation of it."""
+    root = tmp_path_factory.mktemp("plugged")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(PLUGINS))
+        patch.setitem(factories.SKILL, "toy", 2.6)
+        factories.make_results(profile(root))
+    return root
+
+
+@pytest.fixture
+def config(plugged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    """A copy that a test may break."""
+    monkeypatch.syspath_prepend(str(PLUGINS))
+    shutil.copytree(plugged, tmp_path, dirs_exist_ok=True)
+    return profile(tmp_path)
+
+
+def profile(root: Path, seeds: tuple[int, ...] = SEEDS) -> Config:
+    full = factories.make_config(root).model_dump(mode="json")
+    return factories.make_config(
+        root,
+        seeds=seeds,
+        datasets={"desed": full["datasets"]["desed"]},
+        models={**full["models"], "toy": TOY},
+        recipes={"base": full["recipes"]["base"]},
+        ablations={"width": WIDER},
+        localization={"median_filters": [1], "thresholds": 9},
+        cost={},
+    )
+
+
+def said(config: Config) -> list[Finding]:
+    results = load_results(config)
+    return findings(results, effects(results), chance_checks(results), trivial_checks(results))
+
+
+def titled(found: list[Finding], start: str) -> Finding:
+    (one,) = [finding for finding in found if finding.title.startswith(start)]
+    return one
+
+
+def bold_labels(config: Config) -> set[str]:
+    """The rows of the data set's Markdown table with a bold figure."""
+    text = (Layout.of(config).report / "tables" / "desed.md").read_text(encoding="utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("|") and "± " in line]
+    return {row.split("|")[1].strip() for row in rows if "**" in row}
+
+
+def table(config: Config, name: str) -> pd.DataFrame:
+    return pd.read_csv(Layout.of(config).report / "tables" / f"{name}.csv")
+
+
+def test_headline_bold_and_tests_agree_and_a_plug_in_is_one_of_the_models(config: Config) -> None:
+    page = build(config).read_text(encoding="utf-8")
+    found = said(config)
+    assert titled(found, "DESED-like").title == "DESED-like: Toy net leads"
+    assert "<h3>DESED-like: Toy net leads</h3>" in page
+    assert bold_labels(config) == {"Toy net"}
+    pairs = table(config, "comparisons").set_index("comparison")
+    models = pairs[pairs["section"] == "Models on DESED-like, intersection F1"]
+    assert len(models) == 3  # AST cannot localize
+    beaten = models[models.index.str.contains("Toy net")]
+    assert (beaten["p_holm"] <= 0.05).all()
+    assert beaten["conclusion"].str.startswith("differs").all()
+    ablations = table(config, "ablations")
+    told = ablations[ablations["section"].str.contains("intersection")]["p_holm"] <= 0.05
+    card = titled(found, "Ablations")
+    assert card.title == f"Ablations: {told.sum()} of 1 changes differ from their reference"
+    ((where, ((change, difference, _),)),) = card.rows
+    assert (where, change) == ("Toy net on DESED-like", "twice as wide")
+    assert re.fullmatch(r"[+−]\d+\.\d points \[−?\d+\.\d, −?\d+\.\d\]", difference)
+    assert "3 seeds are few" not in page
+    images = re.findall(r'alt="([^"]*)"', page)
+    for words in ("F1 by class", "Learning curves", "Soundscape"):
+        assert any(words in alt and "Toy net" in alt for alt in images), words
+    assert "HTS-AT, AST, PANN-CNN and Toy net: classification and sound event" in page
+
+
+def test_every_model_has_a_colour_of_its_own(config: Config) -> None:
+    from reports.charts import colour
+
+    results = load_results(config)
+    assert len({colour(results, model) for model in config.models}) == len(config.models)
+
+
+def test_a_lead_names_who_is_absent_or_incomplete(config: Config) -> None:
+    for cell in list_cells(config):
+        if cell.model == "pann" or (cell.model == "htsat" and cell.seed == 3):
+            (Layout.of(config).run(cell) / "record.json").unlink()
+    found = said(config)
+    lacking = "(HTS-AT: 7 of 8 runs; PANN-CNN: no records)"
+    one = titled(found, "DESED-like")
+    assert one.title == f"DESED-like: Toy net leads {lacking}"
+    assert one.warning
+    assert "PANN-CNN: no records." in titled(found, "Event maps").text
+    chance = next(f for f in found if f.title.endswith("clearly above chance"))
+    assert "of 4 results" in chance.title
+    assert "No figure for PANN-CNN on DESED-like." in chance.text
+    page = build(config).read_text(encoding="utf-8")
+    left_out = page.split("Not in this report")[1].split("</section>")[0]
+    assert "No record yet: 9 runs; run <code>snakemake --cores all</code>" in left_out
+    assert "desed/htsat/base/seed3" in left_out
+    assert page.count("to be read with care") == 0
+
+
+def test_where_no_test_can_decide_nobody_leads(config: Config, tmp_path: Path) -> None:
+    few = profile(tmp_path, seeds=(0, 1, 2))
+    page = build(few).read_text(encoding="utf-8")
+    found = said(few)
+    assert titled(found, "DESED-like").title == "DESED-like: Toy net has the highest mean"
+    assert "(3 seeds are too few for the test to decide)" in titled(found, "DESED-like").text
+    assert titled(found, "Ablations").title.startswith("Ablations: too few seeds")
+    assert titled(found, "Event maps").title.startswith("Event maps have the higher mean in 6 of 6")
+    assert titled(found, "3 seeds are few")
+    assert bold_labels(few) == set()
+    shown = page.split("<script>")[0].replace("Every number leads to", "")
+    assert not re.search(r"leads|differs \(p|better \(p", shown)
