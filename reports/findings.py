@@ -89,7 +89,7 @@ def _leader(results: Results, dataset: str) -> Finding | None:
     if not found.rivals:
         title = f"{task}: {best} {figure_words(found.ranked[0][1], metric)}"
     else:
-        title = f"{task}: {best} {_rank(results, found)}"
+        title = f"{task}: {_rank(results, found)}"
         text += _gap(results, found, metric)
     if found.above:
         above = " and ".join(model_name(config, model) for model in found.above)
@@ -99,14 +99,19 @@ def _leader(results: Results, dataset: str) -> Finding | None:
 
 
 def _rank(results: Results, found: Standing) -> str:
-    """How far the best model's place may be stated."""
+    """Who is first, and how far that may be stated."""
+    best = model_name(results.config, found.best.model)
+    tied = [g for g, s in found.ranked if s.mean == found.ranked[0][1].mean]
+    if len(tied) > 1:
+        named = " and ".join(model_name(results.config, group.model) for group in tied)
+        return f"{named} share the highest mean"
     open_ones = [rival for rival in found.rivals if not rival.beaten]
     if not open_ones:
-        return "leads"
+        return f"{best} leads"
     if any(rival.limit or rival.difference is None for rival in open_ones):
-        return "has the highest mean"
+        return f"{best} has the highest mean"
     named = " and ".join(model_name(results.config, rival.group.model) for rival in open_ones)
-    return f"has the highest mean, not told apart from {named}"
+    return f"{best} has the highest mean, not told apart from {named}"
 
 
 def _gap(results: Results, found: Standing, metric: str) -> str:

@@ -46,10 +46,11 @@ def dataset_name(config: Config, dataset: str) -> str:
 
 
 def short_dataset_name(config: Config, dataset: str) -> str:
-    """For axes and table cells, where the data kind stands beside."""
+    """For axes and table cells, where the data kind stands beside; a stand-in is "-like"."""
     chosen = config.datasets[dataset]
-    name = chosen.title or (DATASETS[dataset] if dataset == chosen.loader else dataset)
-    return name if config.data_kind == "real" else f"{name}-like"
+    known = DATASETS.get(chosen.loader)
+    name = chosen.title or (known if known and dataset == chosen.loader else dataset)
+    return f"{name}-like" if known and config.data_kind != "real" else name
 
 
 def model_name(config: Config, model: str) -> str:
