@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from reports.ablations import Effect
+from reports.ablations import DIFFERENCE, Effect
 from reports.context import data_words
 from reports.drawing import COLOURS, INK, MARKERS, Picture, legend_above, new_figure, picture
 from reports.event_tables import FAMILIES
@@ -161,7 +161,7 @@ def _forest(results: Results, shown: Sequence[Effect], metric: str) -> Picture:
             [100 * gap.mean], [-place], xerr=_bars([gap], 100), color=colour(results, effect.model),
             marker="o", markersize=6, capsize=3,
         )  # fmt: skip
-        said.append(f"{effect.variant} against {effect.against} {100 * gap.mean:+.1f}")
+        said.append(f"{effect.variant} against {effect.against} {DIFFERENCE.text(gap.mean)}")
     axes.axvline(0, color=INK, linewidth=1)
     several = len({e.model for e in shown}) > 1
     labels = [

@@ -28,7 +28,7 @@ from reports.claim import (
 from reports.cost_claims import cost_claims
 from reports.findings import figure_words, gap_words, points, value_words
 from reports.hand_set import at_hand_set
-from reports.names import ARCHITECTURES, DATASETS, METRICS, model_name, short_dataset_name
+from reports.names import ARCHITECTURES, DATASETS, METRICS, counted, model_name, short_dataset_name
 from reports.published import Kind, Verdict
 from reports.rescored import off_by
 from reports.results import Group, Results
@@ -71,7 +71,7 @@ def _words(group: Group | None, metric: str) -> str:
     summary = group.summary(metric) if group else None
     if summary is None:
         return ""
-    return f"{figure_words(summary, metric)} ({summary.n} run{'s' if summary.n > 1 else ''})"
+    return f"{figure_words(summary, metric)} ({counted(summary.n, 'run')})"
 
 
 def _measured(group: Group | None, metric: str, name: str) -> str:

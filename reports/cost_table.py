@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from reports import context
-from reports.names import model_name, short_dataset_name
+from reports.names import counted, model_name, short_dataset_name
 from reports.results import Results
 from reports.tables import Column, Entry, Row, Table
 
@@ -148,7 +148,8 @@ def _measured_notes(results: Results) -> list[str]:
     facts: dict[str, list[str]] = {}
     for model, cost in results.costs.items():
         hardware = _hardware(cost.get("device"), cost["provenance"], cost["threads"])
-        how = f"batch of {cost['batch_size']}, {cost['steps']} steps after a warm-up, "
+        steps = counted(cost["steps"], "step")
+        how = f"batch of {cost['batch_size']}, {steps} after a warm-up, "
         how += f"{cost['precision']}, {hardware}"
         facts.setdefault(how, []).append(cost_name(results, model))
     return [f"{', '.join(models)}: {how}." for how, models in facts.items()]
@@ -162,5 +163,4 @@ def _run_hardware(results: Results) -> str:
 def _hardware(device: str | None, provenance: Mapping[str, Any], threads: int) -> str:
     if device and device != "cpu":
         return device
-    plural = "" if threads == 1 else "s"
-    return f"{provenance['cpu']}, {threads} thread{plural}"
+    return f"{provenance['cpu']}, {counted(threads, 'thread')}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from bench.experiment.ablations import BASE
 from bench.metrics.statistics import ENOUGH_SEEDS, smallest_p
 from reports import context
 from reports.ablations import Effect
@@ -81,7 +82,7 @@ def _leader(results: Results, dataset: str) -> Finding | None:
         f"{model_name(config, g.model)} {figure_words(s, metric)}" for g, s in found.ranked
     )
     text = f"{sentence(METRICS[metric])}: {listed}.{_beside(results, dataset, metric)}"
-    text += "".join(f" {words}." for words in lacking)
+    text += "".join(f" {words}." for words in (*lacking, *_cannot(results, dataset)))
     names = tuple(group.name for group, _ in found.ranked)
     best = model_name(config, found.best.model)
     if dataset in results.mixed:
@@ -173,16 +174,10 @@ def _localization(results: Results, checks: list[TrivialCheck]) -> Finding | Non
         )
         model = model_name(config, own[0].group.model)
         sentences.append(f"{model} {figure_words(own[0].figure, own[0].metric)}: {beside}.")
-    sentences += [f"{words}." for words in _unlocated(results)]
-    cannot = [
-        model_name(config, group.model)
-        for dataset, settings in config.datasets.items()
-        if settings.localize
-        for group in results.base_groups(dataset)
-        if not group.can_localize and not is_baseline(results, group.model)
-    ]
-    if cannot:
-        sentences.append(f"{' and '.join(cannot)} cannot localize.")
+    located = [name for name, values in config.datasets.items() if values.localize]
+    for name in located:
+        lacking = (*incomplete(results, name, "intersection_f1"), *_cannot(results, name))
+        sentences += [f"{words}." for words in lacking]
     return Finding(
         _locate_title(chosen),
         "Intersection F1: " + " ".join(sentences),
@@ -190,10 +185,15 @@ def _localization(results: Results, checks: list[TrivialCheck]) -> Finding | Non
     )
 
 
-def _unlocated(results: Results) -> list[str]:
-    """The models whose localization lacks runs."""
-    chosen = (name for name, values in results.config.datasets.items() if values.localize)
-    return [words for name in chosen for words in incomplete(results, name, "intersection_f1")]
+def _cannot(results: Results, dataset: str) -> list[str]:
+    """Which models have no times for a data set that asks for them."""
+    names = [
+        model_name(results.config, group.model)
+        for group in results.base_groups(dataset)
+        if not group.can_localize and not is_baseline(results, group.model)
+    ]
+    asked = results.config.datasets[dataset].localize
+    return [f"{' and '.join(names)} cannot localize"] if names and asked else []
 
 
 def _locate_title(checks: Sequence[TrivialCheck]) -> str:
@@ -220,7 +220,8 @@ def _ablations(results: Results, effects: Sequence[Effect]) -> Finding | None:
     for effect, gap in known:
         place = short_dataset_name(config, effect.dataset)
         where = f"{model_name(config, effect.model)} on {place}"
-        line = (effect.why, gap_words(gap, effect.metric), f"{effect.p_holm:.2g}")
+        against = "" if effect.against == BASE else f" (against {effect.against.replace('_', ' ')})"
+        line = (f"{effect.why}{against}", gap_words(gap, effect.metric), f"{effect.p_holm:.2g}")
         rows.setdefault(where, []).append(line)
     told = sum(effect.p_holm is not None and effect.p_holm <= ALPHA for effect, _ in known)
     title = f"Ablations: {told} of {len(known)} changes differ from their reference"
@@ -229,9 +230,9 @@ def _ablations(results: Results, effects: Sequence[Effect]) -> Finding | None:
     lacking = [f"{effect.variant}: {effect.problem}" for effect in leading if effect.problem]
     return Finding(
         title + (f" ({len(lacking)} not compared)" if lacking else ""),
-        "Differences in the leading metric, paired by seed, with 95 % t-intervals; p of the exact "
-        "paired test, corrected by Holm over the changes of a study."
-        + "".join(f" {words}." for words in lacking),
+        "Differences in the leading metric, paired by seed, from the unchanged model unless said "
+        "otherwise, with 95 % t-intervals; p of the exact paired test, corrected by Holm over the "
+        "changes of a study." + "".join(f" {words}." for words in lacking),
         tuple(dict.fromkeys(effect.group.name for effect in leading if effect.group)),
         warning=bool(lacking),
         head=("change", "difference, 95 % interval", "p (Holm)"),
@@ -251,7 +252,7 @@ def _cost(results: Results) -> Finding | None:
     full = all(is_full_size(results, model) for model in results.costs)
     among = "At full size" if full else "Among the small presets"
     return Finding(
-        f"{among} {cost_name(results, costs[0][0])} keeps the least memory per clip",
+        f"{among} {cost_name(results, costs[0][0])} needs the least activation memory per clip",
         f"{'; '.join(named)}.",
         tuple(f"cost/{model}" for model, _ in costs),
     )

@@ -72,3 +72,8 @@ def class_name(name: str) -> str:
 def sentence(text: str) -> str:
     """`text` with a capital; names such as mAP stay as they are."""
     return text if text[1:2].isupper() else text[:1].upper() + text[1:]
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """1 event, 2 events."""
+    return f"{number} {one if number == 1 else several or one + 's'}"

@@ -10,6 +10,7 @@ from typing import Any
 from bench.experiment.ablations import BASE
 from bench.experiment.trials import path_of
 from reports import rescored
+from reports.names import counted
 from reports.results import Group, Results, Run
 from reports.tuning import how_chosen
 
@@ -88,7 +89,10 @@ def _of_cost(model: str, cost: Mapping[str, Any]) -> Source:
         ("hardware", cost.get("device") or provenance["cpu"]),
         ("threads", str(cost["threads"])),
         ("software", _software(provenance)),
-        ("batch and steps", f"{cost['batch_size']} clips, {cost['steps']} steps"),
+        (
+            "batch and steps",
+            f"{counted(cost['batch_size'], 'clip')}, {counted(cost['steps'], 'step')}",
+        ),
         ("command", f"python -m bench cost {model}"),
     )
     return Source(anchor(f"cost/{model}"), f"cost/{model}", facts, ())

@@ -18,7 +18,7 @@ from bench.models.scores import StoredScores, read_scores
 from reports.charts import colour
 from reports.drawing import FAINT, INK, Picture, new_figure, picture
 from reports.event_tables import CANNOT
-from reports.names import class_name, dataset_name, model_name
+from reports.names import class_name, counted, dataset_name, model_name
 from reports.results import Group, Results, Run, corpus_of, is_baseline
 
 SHOWN = 3
@@ -121,7 +121,7 @@ def _playable(corpus: Corpus, row: Any) -> str:
 
 def _scene(results: Results, groups: list[Group], scape: Soundscape) -> Scene:
     heard = ", ".join(dict.fromkeys(map(class_name, scape.events["event_label"])))
-    title = f"{scape.clip}: {len(scape.events)} events ({heard})"
+    title = f"{scape.clip}: {counted(len(scape.events), 'event')} ({heard})"
     pictures = [_draw(results, group, scape) for group in groups]
     return Scene(title, scape.audio, scape.silence, [g.name for g in groups], pictures)
 
@@ -139,14 +139,14 @@ def _draw(results: Results, group: Group, scape: Soundscape) -> Picture:
     _spectrogram(panels[0], scape, name)
     classes = list(stored.classes)
     _true_events(panels[1], scape, classes)
-    heard = f"{len(scape.events)} true events of {scape.events['event_label'].nunique()} classes"
+    heard = f"true: {_events(scape.events)}"
     if stored.scores.frame_scores is None:
         _clip_scores(panels[2], stored, row, shade)
         said = f"{name} gives clip scores only: {CANNOT}."
     else:
         found = found_events(run, scape.clip)
         _event_map(panels[2], stored, row, scape, found)
-        said = f"{name} finds {len(found)} events of {found['event_label'].nunique()} classes."
+        said = f"{name} finds {_events(found)}."
     for axes in panels[:2]:
         axes.set_xlim(0, scape.seconds)
     return picture(
@@ -172,6 +172,12 @@ def _spectrogram(axes: Any, scape: Soundscape, name: str) -> None:
     axes.set_title(f"{name}", loc="left", fontsize=11, fontweight="bold")
     axes.set_ylabel("mel band")
     axes.grid(visible=False)
+
+
+def _events(events: pd.DataFrame) -> str:
+    """3 events of 2 classes."""
+    classes = counted(events["event_label"].nunique(), "class", "classes")
+    return f"{counted(len(events), 'event')} of {classes}"
 
 
 def _true_events(axes: Any, scape: Soundscape, classes: list[str]) -> None:

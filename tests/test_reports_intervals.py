@@ -107,7 +107,7 @@ def test_paired_comparisons_equal_scipy(results: Results, tmp_path: Path) -> Non
     ).pvalue
     assert localized["p"] == localized["p_holm"] == pytest.approx(exact)
     assert localized["smallest_p"] == 0.25
-    assert localized["conclusion"].startswith("3 seeds cannot reach 0.05")
+    assert localized["conclusion"].startswith("3 paired runs cannot reach p = 0.05")
     assert "equivalent within ±2 points (two one-sided tests" in localized["conclusion"]
 
 
