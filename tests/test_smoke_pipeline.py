@@ -8,28 +8,20 @@ import random
 import sqlite3
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from independent import COLUMNS, Truth, clip_figures, decided, event_figures
+from independent import COLUMNS, decided
+from recomputed import Runs, check
 from torture import copy_checkout, digests, kill_once
 
-from bench.corpora.desed import CLASSES
 from bench.experiment import cells, config
 
 ROOT = Path(__file__).resolve().parent.parent
 PROFILE = ("--configfile", "config/smoke.yaml")
 CELL = "desed/htsat/base/seed0"
 CELLS = cells.list_cells(config.load(ROOT / "config" / "smoke.yaml"))
-FAMILIES = {
-    "Intersection": "intersection_f1",
-    "Event": "event_based_f1",
-    "Segment": "segment_based_f1",
-}
 GROUPS = {(cell.dataset, cell.model, cell.variant) for cell in CELLS}
 
 
@@ -88,74 +80,20 @@ def test_report_tables_and_store_stand_and_agree_with_the_records(finished: Path
         assert stored[key] == record["metrics"]["test"]["mAP"]["value"]
 
 
-def _rows(folder: Path, name: str) -> Iterator[tuple[pd.Series, list[Path]]]:
-    """The rows of a table that stand on records, each with the folders of its runs."""
-    frame = pd.read_csv(folder / "reports" / "out" / "smoke" / "tables" / f"{name}.csv")
-    for _, row in frame[frame["records"].notna()].iterrows():
-        keys = row["records"].split()
-        yield row, [folder / "results" / "smoke" / "runs" / key for key in keys]
-
-
-@pytest.mark.parametrize("name", ["audioset", "esc50", "speechcommands"])
-def test_every_tagging_figure_equals_one_by_scikit_learn(finished: Path, name: str) -> None:
-    models = set()
-    for row, folders in _rows(finished, name):
-        figures = pd.DataFrame([clip_figures(folder) for folder in folders])
-        figures["accuracy_percent"] = 100 * figures["accuracy"]
-        if row["model"] == "Chance":
-            if name == "audioset":
-                assert row["mAP"] == pytest.approx(figures["chance"].mean())
-            continue
-        for metric in {"mAP", "mAUC", "d_prime", "accuracy_percent"} & set(row.index):
-            assert row[metric] == pytest.approx(figures[metric].mean(), rel=1e-9)
-            assert row[f"{metric}_sd"] == pytest.approx(figures[metric].std(), abs=1e-9)
-            models.add(row["model"])
-    assert models == {"HTS-AT", "AST", "PANN-CNN", "Linear baseline"}
-
-
-def test_clip_precision_by_class_equals_one_by_scikit_learn(finished: Path) -> None:
-    rows = [r for r in _rows(finished, "desed") if r[0]["section"].startswith("Clip tagging")]
-    for row, folders in rows:
-        figures = 100 * pd.DataFrame([clip_figures(folder) for folder in folders])
-        chance = row["model"] == "Chance"
-        assert row["macro_percent"] == pytest.approx(figures["chance" if chance else "mAP"].mean())
-        for label in () if chance else CLASSES:
-            assert row[f"{label}_percent"] == pytest.approx(figures[label].mean())
-    assert len(rows) == 4 + 1
-
-
-def test_located_f1_by_class_equals_one_by_sed_eval_and_psds_eval(finished: Path) -> None:
-    """From frame scores and the thresholds that the records name; no figure of theirs is used."""
-    truth = Truth.read(finished / "work" / "smoke" / "corpora" / "desed")
-    assert truth.classes == sorted(CLASSES)
-
-    @cache
-    def figures(folder: Path, kind: str) -> dict[str, dict[str, float]]:
-        if kind == "always":
-            return event_figures(truth.always(), truth)
-        record = json.loads((folder / "record.json").read_text())
-        made = decided(folder, record[kind]["operating_point"], truth)
-        if kind == "localization":
-            stored = pd.read_csv(folder / "events.tsv", sep="\t").dropna()
-            tables = (t[COLUMNS].sort_values(COLUMNS, ignore_index=True) for t in (made, stored))
-            pd.testing.assert_frame_equal(*tables)
-        return event_figures(made, truth)
-
-    checked: Counter[str] = Counter()
-    for row, folders in _rows(finished, "desed"):
-        section = row["section"].removeprefix("Variants (see the ablations): ")
-        family, label = FAMILIES.get(section.split("-")[0]), row["model"]
-        if family is None or row["remark"] == "cannot localize" or "clip labels" in label:
-            continue
-        kind = "hand_set" if "hand-set" in label else "localization"
-        kind = "always" if label == "Always active" else kind
-        found = 100 * pd.DataFrame([figures(folder, kind)[family] for folder in folders])
-        assert row["macro_percent"] == pytest.approx(found.mean(axis=1).mean()), label
-        for name in () if kind == "always" else CLASSES:
-            assert row[f"{name}_percent"] == pytest.approx(found[name].mean()), (label, name)
-        checked[kind] += 1
-    # Two models in three families, and two variants of HTS-AT in two.
-    assert checked == {"localization": 2 * 3 + 2 * 2, "hand_set": 2 * 3, "always": 3}
+def test_every_number_of_every_table_equals_a_recomputation(finished: Path) -> None:
+    results = finished / "results" / "smoke"
+    config = json.loads((results / "config.json").read_text())
+    runs = Runs(results, finished / "work" / "smoke" / "corpora", config)
+    numbers = check(finished / "reports" / "out" / "smoke" / "tables", runs)
+    assert set(config["datasets"]) | {"ablations", "cost", "comparisons"} < set(numbers.index)
+    assert numbers.min() > 10
+    truth = runs.truth("desed")
+    for key in (key for key in map(str, CELLS) if key.startswith("desed")):
+        point = runs.record(key)["localization"]["operating_point"]
+        stored = pd.read_csv(runs.folder(key) / "events.tsv", sep="\t").dropna()
+        made = decided(runs.folder(key), point, truth) if point else stored.iloc[:0]
+        tables = (t[COLUMNS].sort_values(COLUMNS, ignore_index=True) for t in (made, stored))
+        pd.testing.assert_frame_equal(*tables)
 
 
 def test_the_report_finds_the_protocol_kept_and_checks_every_claim(finished: Path) -> None:

@@ -87,3 +87,7 @@ def test_runs_that_were_made_but_not_filled_are_written_again(
     with sqlite3.connect(tmp_path / "results" / "mlflow.db") as store:
         query = "SELECT status, count(*) FROM runs WHERE lifecycle_stage = 'active' GROUP BY status"
         assert store.execute(query).fetchall() == [("FINISHED", 9)]
+        commits = "SELECT DISTINCT value, count(*) FROM tags WHERE key = 'git_sha'"
+        assert store.execute(commits).fetchall() == [("0123456789abcdef" * 2 + "01234567", 9)]
+        kinds = store.execute("SELECT key, value FROM experiment_tags").fetchall()
+        assert kinds == [("mlflow.experimentKind", "custom_model_development")]

@@ -59,7 +59,8 @@ def log_model(uri: str, run_id: str, best: TrackedRecord) -> None:
     mlflow.set_tracking_uri(uri)
     with mlflow.start_run(run_id=run_id):
         mlflow.pyfunc.log_model(
-            name="model",
+            name=best.key.rpartition("/")[0].replace("/", "-"),
+            params=best.parameters(),
             python_model=str(ROOT / "bench" / "tracking" / "served.py"),
             artifacts={"checkpoint": str(checkpoint)},
             signature=ModelSignature(

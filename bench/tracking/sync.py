@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 KEY, DIGEST = "key", "record_sha256"
 SERVER = "MLFLOW_TRACKING_URI"
+TRAINING = {"mlflow.experimentKind": "custom_model_development"}
+"""Opens an experiment in MLflow's pages for model training, not in those for language models."""
 NO_WAIT = "PRAGMA synchronous = OFF"
 BIG_CACHE = "PRAGMA cache_size = -262144"  # KiB, negative by SQLite's convention
 
@@ -109,7 +111,7 @@ class Store:
         if found is not None:
             return str(found.experiment_id)
         place = None if shared else (self.folder / "mlartifacts" / dataset).as_uri()
-        return str(self.client.create_experiment(name, artifact_location=place))
+        return str(self.client.create_experiment(name, artifact_location=place, tags=TRAINING))
 
     def create(self, experiment: str, item: Tracked, tags: Mapping[str, str]) -> str:
         """Make an item's run with its files, and return its id."""
@@ -165,7 +167,8 @@ def _insert(database: sqlite3.Connection, runs: Mapping[str, Tracked]) -> None:
     for run_id, item in runs.items():
         own = [(name, value, at, step, run_id) for name, value, step, at in item.points()]
         points += own
-        last += {row[0]: row for row in sorted(own, key=itemgetter(3, 2, 1))}.values()
+        newest = {row[0]: row for row in sorted(own, key=itemgetter(3, 2, 1))}
+        last += sorted(newest.values(), key=_place)  # pages list them as they were inserted
     columns = "(key, value, timestamp, step, run_uuid, is_nan) VALUES (?, ?, ?, ?, ?, 0)"
     points.sort(key=itemgetter(0, 2, 3))  # in the order of the table's key: pages fill in turn
     database.executemany(f"INSERT OR IGNORE INTO metrics {columns}", points)
@@ -180,6 +183,11 @@ def _insert(database: sqlite3.Connection, runs: Mapping[str, Tracked]) -> None:
             database.executemany(insert, [(*row, run_id) for row in rows])
         end = "UPDATE runs SET status = 'FINISHED', end_time = ? WHERE run_uuid = ?"
         database.execute(end, (item.finished, run_id))
+
+
+def _place(row: tuple[str, float, int, int, str]) -> tuple[bool, bool, str]:
+    """Test figures first, spreads last among them, then by name."""
+    return not row[0].startswith("test_"), row[0].endswith("_sd"), row[0]
 
 
 def _open_database(path: Path) -> MlflowClient:

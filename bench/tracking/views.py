@@ -122,7 +122,13 @@ class TrackedGroup:
         """What the records share."""
         own = self.records[0].tags()
         shared = ("dataset", "model", "variant", "factor", "profile", "data", "data_digest")
-        more = {"runs": str(len(self.records)), "level": "mean", "best": self.best.key}
+        commits = {record.tags()["git_sha"] for record in self.records}
+        more = {
+            "git_sha": commits.pop() if len(commits) == 1 else "several",
+            "runs": str(len(self.records)),
+            "level": "mean",
+            "best": self.best.key,
+        }
         return {name: own[name] for name in shared} | more
 
     def parameters(self) -> dict[str, str]:

@@ -1,5 +1,9 @@
 # What a person reads: the MLflow store and the report, both made from the records alone.
 
+
+report: "../report/workflow.rst"
+
+
 RECORDS = list(layout.records(settings))
 
 
