@@ -88,8 +88,9 @@ def _ranks(results: Results) -> Iterator[Claim]:
         assert theirs is not None
         text = f"On {DATASETS[loader]}, HTS-AT is as good as {name} or better ({METRICS[metric]})"
         said = (
-            f"HTS-AT {value_words(ours, metric)} ({own.source}), {name} "
-            f"{value_words(theirs, metric)} ({other.source}): {points(ours - theirs, metric)}"
+            f"HTS-AT {value_words(ours, metric)}, by {own.source}; {name} "
+            f"{value_words(theirs, metric)}, by {other.source}; HTS-AT minus {name} "
+            f"{points(ours - theirs, metric)}"
         )
         key = f"rank-{loader}-{rival}"
         mine, beside = (
@@ -134,7 +135,7 @@ def _ast_cannot_localize(results: Results) -> Claim:
     return make_claim(
         "ast-cannot-localize",
         "AST with its class token cannot locate events in time",
-        "no localization figure for AST (section 3.3)",
+        f"no localization figure for AST, by {PAPER} section 3.3",
         measured,
         verdict,
         groups,
@@ -217,7 +218,7 @@ def _no_pretraining(results: Results) -> Claim:
         "no-pretraining",
         "Without pretraining HTS-AT is only 1 to 2 % lower",
         f"AudioSet mAP {without:.3f} without and {with_it:.3f} with a pretrained vision model: "
-        f"{points(without - with_it, 'mAP')} ({PAPER} T1)",
+        f"{points(without - with_it, 'mAP')}, by {PAPER} Table 1",
     )
 
 
@@ -239,7 +240,7 @@ def _token_semantic(results: Results) -> Claim:
         without - with_it,
         "token-semantic",
         "The token-semantic module raises mAP",
-        f"AudioSet mAP {without:.3f} without and {with_it:.3f} with it ({PAPER} T1)",
+        f"AudioSet mAP {without:.3f} without and {with_it:.3f} with it, by {PAPER} Table 1",
     )
 
 
@@ -251,7 +252,7 @@ def _rescored(results: Results) -> Iterator[Claim]:
         value = entry.figure("intersection_f1")
         assert value is not None
         text = f"Table 3 follows from the authors' own predictions ({entry.label})"
-        said = f"event-based F1 {100 * value:.1f} % ({entry.source})"
+        said = f"event-based F1 {100 * value:.1f} %, by {entry.source}"
         if scored is None or system not in scored["systems"]:
             measured = "not scored here; `python -m bench rescore` does it"
             yield make_claim(f"rescored-{system}", text, said, measured, NOT_MEASURED)
@@ -282,7 +283,7 @@ def _figures(results: Results) -> Iterator[Claim]:
             place = short_dataset_name(results.config, dataset)
             text = f"{name} on {place}, {METRICS[settings.metric]}"
             shown = value_words(value, settings.metric)
-            said = f"{shown} ({entry.label}, {entry.source}; {entry.protocol})"
+            said = f"{shown}: {entry.label}, by {entry.source}; {entry.protocol}"
             group = results.group(dataset, model)
             listed = at_hand_set(group) if group else None
             for chosen, how in ((group, ""), (listed, ", hand-set thresholds")):

@@ -56,7 +56,7 @@ def _parameters(results: Results) -> Claim:
         for system in (("HTS-AT", "HCP (+ Swin-T/C24 pretraining)"), ("AST", "ImageNet"))
     )
     text = "HTS-AT has 35 % of AST's parameters"
-    said = f"{ours:g}M against {theirs:g}M: {ours / theirs:.2f} times ({PAPER} T1)"
+    said = f"{ours:g}M against {theirs:g}M: {ours / theirs:.2f} times, by {PAPER} Table 1"
     costs = _costs(results)
     if not costs:
         return _cost_claim("parameters", text, said, "not measured", NOT_MEASURED)
@@ -86,7 +86,7 @@ def _memory(results: Results) -> Claim:
     text = "HTS-AT needs much less GPU memory than AST"
     said = (
         f"a batch of {ours:g} fits where AST's is {theirs:g}, four cards of 12 GB used: "
-        f"{ours / theirs:.1f} times ({PAPER} 3.1.2)"
+        f"{ours / theirs:.1f} times, by {PAPER} section 3.1.2"
     )
     costs = _costs(results)
     if not costs:
@@ -129,7 +129,7 @@ def _hours(results: Results) -> Claim:
     ours = printed("HTS-AT", "HCP", "gpu_hours")
     theirs = printed("AST", "ImageNet", "gpu_hours")
     text = "HTS-AT trains in 80 GPU hours where AST takes 600"
-    said = f"{ours:g} h against {theirs:g} h on AudioSet: {ours / theirs:.2f} times ({PAPER} 3.1.2)"
+    said = f"{ours:g} h against {theirs:g} h on AudioSet: {ours / theirs:.2f} times, by {PAPER}"
     own = next((group for _, group in groups_of(results, "htsat", "audioset") if group), None)
     other = next((group for _, group in groups_of(results, "ast", "audioset") if group), None)
     if own is None or other is None:
