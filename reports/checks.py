@@ -68,7 +68,8 @@ def chance_table(results: Results, checks: list[ChanceCheck]) -> Table:
         title=f"Above chance ({context.data_words(results)})",
         caption=(
             f"Is the lower end of the 95 % interval at least {TIMES_CHANCE} times chance, on "
-            f"{context.data_words(results)}? {context.seeds_sentence(results)} {context.SPREAD}"
+            f"{context.data_words(results)}? Accuracy as a fraction of 1, like mAP. "
+            f"{context.seeds_sentence(results)} {context.SPREAD}"
         ),
         columns=[
             Column("figure", "figure", 3),

@@ -26,12 +26,12 @@ from reports.claim import (
     why_unlike,
 )
 from reports.cost_claims import cost_claims
-from reports.findings import figure_words, gap_words, points, value_words
 from reports.hand_set import at_hand_set
-from reports.names import ARCHITECTURES, DATASETS, METRICS, counted, model_name, short_dataset_name
+from reports.names import ARCHITECTURES, DATASETS, METRICS, model_name, short_dataset_name
 from reports.published import Kind, Verdict
 from reports.rescored import off_by
 from reports.results import Group, Results
+from reports.words import counted, figure_words, gap_words, points, value_words
 
 LEADING = {
     "audioset": "mAP",

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from reports import context
-from reports.names import counted, model_name, short_dataset_name
+from reports.names import model_name, short_dataset_name
 from reports.results import Results
 from reports.tables import Column, Entry, Row, Table
+from reports.words import counted
 
 MEGA = 1e-6
 COLUMNS = tuple(

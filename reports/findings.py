@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from bench.experiment.ablations import BASE
 from bench.metrics.statistics import ENOUGH_SEEDS, smallest_p
@@ -13,11 +13,10 @@ from reports.checks import TRIVIAL, ChanceCheck, TrivialCheck, chance_sentence
 from reports.context import incomplete
 from reports.cost_table import cost_name, is_full_size
 from reports.leaders import ALPHA, Standing, standing
-from reports.names import METRICS, model_name, sentence, short_dataset_name
+from reports.names import METRICS, model_name, short_dataset_name
 from reports.results import Results, is_baseline
-from reports.score_tables import metric_column
-from reports.summary import Summary
 from reports.tables import significant
+from reports.words import figure_words, gap_words, sentence, value_words
 
 VERDICTS = {
     "better": "better than",
@@ -56,22 +55,6 @@ def findings(
     return [finding for finding in found if finding is not None]
 
 
-def figure_words(summary: Summary, metric: str) -> str:
-    """0.612 ± 0.011 or 81.2 ± 0.9 %."""
-    column = metric_column(metric)
-    spread = f" ± {column.spread_text(summary.mean, summary.sd)}" if summary.sd else ""
-    return f"{column.text(summary.mean)}{spread}{_unit(metric)}"
-
-
-def value_words(value: float, metric: str) -> str:
-    """0.612 or 81.2 %."""
-    return f"{metric_column(metric).text(value)}{_unit(metric)}"
-
-
-def _unit(metric: str) -> str:
-    return " %" if metric_column(metric).scale == 100 else ""
-
-
 def _leader(results: Results, dataset: str) -> Finding | None:
     config, task = results.config, short_dataset_name(results.config, dataset)
     metric = config.datasets[dataset].metric
@@ -95,8 +78,7 @@ def _leader(results: Results, dataset: str) -> Finding | None:
     if found.above:
         above = " and ".join(model_name(config, model) for model in found.above)
         title += f", not above {above}"
-    title += f" ({'; '.join(lacking)})" if lacking else ""
-    return Finding(title, text, names, warning=bool(found.above or lacking))
+    return Finding(title + _aside(lacking), text, names, warning=bool(found.above or lacking))
 
 
 def _rank(results: Results, found: Standing) -> str:
@@ -129,21 +111,6 @@ def _gap(results: Results, found: Standing, metric: str) -> str:
     )
 
 
-def points(difference: float, metric: str) -> str:
-    """+1.3 points, or +0.012 mAP for a metric that is no percentage."""
-    column = metric_column(metric)
-    unit = "points" if column.scale == 100 else METRICS[metric]
-    return f"{replace(column, signed=True).text(difference)} {unit}"
-
-
-def gap_words(difference: Summary, metric: str) -> str:
-    """+1.3 points [-5.4, 8.1], with the 95 % interval where there is one."""
-    words = points(difference.mean, metric)
-    if difference.low is None:
-        return words
-    return f"{words} {metric_column(metric).interval(difference)}"
-
-
 def _beside(results: Results, dataset: str, metric: str) -> str:
     """The baselines that have this metric."""
     parts = []
@@ -164,8 +131,8 @@ def _localization(results: Results, checks: list[TrivialCheck]) -> Finding | Non
     chosen = [check for check in checks if check.metric == "intersection_f1"]
     if not chosen:
         return None
-    config = results.config
-    sentences = []
+    config, sentences = results.config, []
+    located = [name for name, values in config.datasets.items() if values.localize]
     for name in dict.fromkeys(check.group.name for check in chosen):
         own = [check for check in chosen if check.group.name == name]
         beside = " and ".join(
@@ -173,16 +140,22 @@ def _localization(results: Results, checks: list[TrivialCheck]) -> Finding | Non
             for c in own
         )
         model = model_name(config, own[0].group.model)
+        if len(located) > 1:
+            model += f" on {short_dataset_name(config, own[0].group.dataset)}"
         sentences.append(f"{model} {figure_words(own[0].figure, own[0].metric)}: {beside}.")
-    located = [name for name, values in config.datasets.items() if values.localize]
-    for name in located:
-        lacking = (*incomplete(results, name, "intersection_f1"), *_cannot(results, name))
-        sentences += [f"{words}." for words in lacking]
+    lacking = [words for name in located for words in incomplete(results, name, "intersection_f1")]
+    silent = [words for name in located for words in _cannot(results, name)]
     return Finding(
-        _locate_title(chosen),
-        "Intersection F1: " + " ".join(sentences),
+        _locate_title(chosen) + _aside(lacking),
+        "Intersection F1: " + " ".join((*sentences, *(f"{words}." for words in lacking + silent))),
         tuple(dict.fromkeys(check.group.name for check in chosen)),
+        warning=bool(lacking),
     )
+
+
+def _aside(words: Sequence[str]) -> str:
+    """(HTS-AT: no records; AST: 2 of 3 runs), for the end of a headline."""
+    return f" ({'; '.join(words)})" if words else ""
 
 
 def _cannot(results: Results, dataset: str) -> list[str]:
@@ -227,7 +200,11 @@ def _ablations(results: Results, effects: Sequence[Effect]) -> Finding | None:
     title = f"Ablations: {told} of {len(known)} changes differ from their reference"
     if all(effect.limit for effect, _ in known):
         title = f"Ablations: too few seeds to tell any of {len(known)} changes from its reference"
-    lacking = [f"{effect.variant}: {effect.problem}" for effect in leading if effect.problem]
+    lacking = [
+        f"{effect.variant.replace('_', ' ')}: {effect.problem}"
+        for effect in leading
+        if effect.problem
+    ]
     return Finding(
         title + (f" ({len(lacking)} not compared)" if lacking else ""),
         "Differences in the leading metric, paired by seed, from the unchanged model unless said "
@@ -249,12 +226,16 @@ def _cost(results: Results) -> Finding | None:
         f"{significant(cost['activation_bytes_per_clip'] / 1e6)} MB of activations per clip"
         for model, cost in costs
     ]
+    absent = [m for m in results.config.cost.models if m not in results.costs]
+    lacking = [f"{cost_name(results, model)}: not measured" for model in absent]
     full = all(is_full_size(results, model) for model in results.costs)
     among = "At full size" if full else "Among the small presets"
     return Finding(
-        f"{among} {cost_name(results, costs[0][0])} needs the least activation memory per clip",
+        f"{among} {cost_name(results, costs[0][0])} needs the least activation memory per clip"
+        + _aside(lacking),
         f"{'; '.join(named)}.",
         tuple(f"cost/{model}" for model, _ in costs),
+        warning=bool(lacking),
     )
 
 

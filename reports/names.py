@@ -67,13 +67,3 @@ def variant_name(config: Config, model: str, variant: str) -> str:
 def class_name(name: str) -> str:
     """Alarm_bell_ringing -> Alarm bell ringing."""
     return name.replace("_", " ")
-
-
-def sentence(text: str) -> str:
-    """`text` with a capital; names such as mAP stay as they are."""
-    return text if text[1:2].isupper() else text[:1].upper() + text[1:]
-
-
-def counted(number: int, one: str, several: str = "") -> str:
-    """1 event, 2 events."""
-    return f"{number} {one if number == 1 else several or one + 's'}"

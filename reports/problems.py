@@ -8,8 +8,8 @@ from pathlib import Path
 
 from bench.experiment.config import Config
 from reports import audit
-from reports.names import sentence
 from reports.results import Results
+from reports.words import sentence
 
 FEW = 3
 

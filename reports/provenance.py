@@ -10,9 +10,9 @@ from typing import Any
 from bench.experiment.ablations import BASE
 from bench.experiment.trials import path_of
 from reports import rescored
-from reports.names import counted
 from reports.results import Group, Results, Run
 from reports.tuning import how_chosen
+from reports.words import counted
 
 
 @dataclass(frozen=True)

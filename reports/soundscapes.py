@@ -18,8 +18,9 @@ from bench.models.scores import StoredScores, read_scores
 from reports.charts import colour
 from reports.drawing import FAINT, INK, Picture, new_figure, picture
 from reports.event_tables import CANNOT
-from reports.names import class_name, counted, dataset_name, model_name
+from reports.names import class_name, dataset_name, model_name
 from reports.results import Group, Results, Run, corpus_of, is_baseline
+from reports.words import counted
 
 SHOWN = 3
 RATE = 16_000

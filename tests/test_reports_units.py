@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from dataclasses import replace
@@ -13,7 +14,7 @@ import factories
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.corpora.base import Corpus
@@ -153,6 +154,43 @@ def test_a_model_leads_only_where_it_beats_every_other_one_significantly() -> No
     mixed = standing_among(group(low), high)
     mixed.mixed["d"] = "they do not share the data"
     assert bold(mixed, "d", "mAP") is None
+
+
+def corrected(columns: dict[str, list[float]]) -> dict[frozenset[str], float]:
+    """Exact sign-flip p of every pair, by enumeration, stepped down by Holm."""
+    raw = {}
+    for one, other in itertools.combinations(columns, 2):
+        gaps = np.subtract(columns[one], columns[other])
+        flips = np.array(list(itertools.product([-1, 1], repeat=len(gaps))))
+        raw[frozenset((one, other))] = np.mean(abs(flips @ gaps) >= abs(gaps.sum()) - 1e-9)
+    steps, worst = {}, 0.0
+    for rank, pair in enumerate(sorted(raw, key=raw.__getitem__)):
+        worst = max(worst, min(1, (len(raw) - rank) * raw[pair]))
+        steps[pair] = worst
+    return steps
+
+
+@given(
+    st.lists(st.integers(0, 30), min_size=3, max_size=3, unique=True),
+    st.lists(st.lists(st.integers(0, 9), min_size=8, max_size=8), min_size=3, max_size=3),
+)
+@settings(max_examples=60, deadline=None)
+def test_who_leads_equals_an_enumeration(levels: list[int], noise: list[list[int]]) -> None:
+    columns = {
+        name: [(level + n) / 64 for n in own]
+        for name, level, own in zip("abc", levels, noise, strict=True)
+    }
+    found = standing(standing_among(*(group(v, name) for name, v in columns.items())), "d", "mAP")
+    assert found is not None
+    best, p = found.best.model, corrected(columns)
+    assert np.mean(columns[best]) == max(map(np.mean, columns.values()))
+    for rival in found.rivals:
+        assert rival.p == pytest.approx(p[frozenset((best, rival.group.model))])
+    others = [name for name in columns if name != best]
+    wins = [
+        p[frozenset((best, o))] <= 0.05 and sum(columns[best]) > sum(columns[o]) for o in others
+    ]
+    assert found.leads == all(wins)
 
 
 def test_a_lead_over_the_second_alone_is_none() -> None:
