@@ -180,3 +180,38 @@ def test_a_job_ends_when_its_snakemake_is_killed(tmp_path: Path) -> None:
     supervisor.kill()
     supervisor.wait()
     assert job.wait(timeout=30) == 143
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("return self.head(x)", "forward stopped: RuntimeError: mat1 and mat2 shapes"),
+        ("return x.mean((1, 2))", "forward returned Tensor, not modelkit.output.ModelOutput"),
+        (
+            "return ModelOutput(self.head(x.transpose(1, 2)), None, 0.0)",
+            r"clip_logits \(1, 32, 10\), not \(clips, classes\) = \(1, 10\)",
+        ),
+        (
+            "y = self.head(x.transpose(1, 2)); return ModelOutput(y.mean(1), y.mean(2), 0.0)",
+            r"frame_logits \(1, 32\), not \(1, times, 10\); .* seconds_per_frame 0\.0",
+        ),
+    ],
+)
+def test_a_plug_in_of_wrong_shapes_is_named_before_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, words: str
+) -> None:
+    (tmp_path / f"{tmp_path.name}.py").write_text(
+        "from torch import nn\nfrom modelkit.output import ModelOutput\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self, classes, *, frames, mels, seconds):\n"
+        "        super().__init__()\n"
+        "        self.head = nn.Linear(frames, classes)\n"
+        f"    def forward(self, x):\n        {body}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    front_end = PROFILE["models"]["htsat"]["front_end"]
+    models = {"mine": {"architecture": f"{tmp_path.name}:Net", "front_end": front_end}}
+    recipes = {"base": PROFILE["recipes"]["base"]}
+    settings = settings_in(tmp_path, models=models, recipes=recipes, ablations={}, cost={})
+    with pytest.raises(UserError, match=r"models\.mine .* on features \(1, \d+, 32\).*" + words):
+        preflight.check_parts(settings)

@@ -57,12 +57,15 @@ def check_space(settings: Config, jobs: Iterable[Job]) -> None:
 
 
 def check_parts(settings: Config) -> None:
-    """Read the builder's sizes and build every network of the profile once (imports torch).
+    """Read the builder's sizes and build every network of the profile once (imports torch); each
+    model takes one forward pass at every size of its features.
 
     Raises:
-        UserError: an argument or size is unknown, has the wrong type, or does not fit.
+        UserError: an argument or size is unknown, has the wrong type, or does not fit; or a network
+            does not take its front end's features, or returns something else than it should.
     """
     from bench.models.networks import build
+    from bench.running.trial_pass import CLASSES, try_network
 
     if settings.embedded is not None:
         from bench.corpora.embedded import EmbeddedSizes
@@ -74,8 +77,13 @@ def check_parts(settings: Config) -> None:
         if resolved.model.architecture != "linear":
             key = digest_of([resolved.resolved[part] for part in ("model", "front_end")])
             shapes.setdefault(key, resolved)
+    tried = set()
     for resolved in shapes.values():
-        build(resolved, classes=10)
+        network, front_end = build(resolved, CLASSES), resolved.front_end
+        size = (resolved.cell.model, front_end.frames, front_end.mels)
+        if size not in tried:
+            try_network(network, resolved)
+            tried.add(size)
 
 
 def built_here(settings: Config, dataset: str) -> bool:
