@@ -27,7 +27,7 @@ RULES = {
     "selection": "epochs, thresholds and filters are chosen on validation clips, never on test",
     "groups": "no original recording lies in two splits or folds",
     "seeds": "every declared run has its record",
-    "fresh": "every record was made by the present config, code, pins and data",
+    "fresh": "every record was made by the present config, code, pinned packages and data",
     "alike": "records that are averaged or compared were made alike",
     "coverage": "every listed clip is on disk",
     "budget": "models that stand side by side got the same number of recorded trials",
