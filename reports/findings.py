@@ -15,6 +15,7 @@ from reports.cost_table import cost_name, is_full_size
 from reports.leaders import ALPHA, Standing, standing
 from reports.names import METRICS, model_name, short_dataset_name
 from reports.results import Results, is_baseline
+from reports.summary import Summary
 from reports.tables import significant
 from reports.words import figure_words, gap_words, sentence, value_words
 
@@ -194,7 +195,7 @@ def _ablations(results: Results, effects: Sequence[Effect]) -> Finding | None:
         place = short_dataset_name(config, effect.dataset)
         where = f"{model_name(config, effect.model)} on {place}"
         against = "" if effect.against == BASE else f" (against {effect.against.replace('_', ' ')})"
-        line = (f"{effect.why}{against}", gap_words(gap, effect.metric), f"{effect.p_holm:.2g}")
+        line = (f"{effect.why}{against}", _pairs(effect, gap), f"{effect.p_holm:.2g}")
         rows.setdefault(where, []).append(line)
     told = sum(effect.p_holm is not None and effect.p_holm <= ALPHA for effect, _ in known)
     title = f"Ablations: {told} of {len(known)} changes differ from their reference"
@@ -215,6 +216,13 @@ def _ablations(results: Results, effects: Sequence[Effect]) -> Finding | None:
         head=("change", "difference, 95 % interval", "p (Holm)"),
         rows=tuple((where, tuple(lines)) for where, lines in rows.items()),
     )
+
+
+def _pairs(effect: Effect, gap: Summary) -> str:
+    """The difference, and how many pairs it lacks."""
+    expected = effect.group.expected if effect.group else gap.n
+    some = f" ({gap.n} of {expected} pairs)" if gap.n < expected else ""
+    return f"{gap_words(gap, effect.metric)}{some}"
 
 
 def _cost(results: Results) -> Finding | None:

@@ -117,7 +117,8 @@ def test_every_model_has_a_colour_of_its_own(config: Config) -> None:
 
 def test_a_lead_names_who_is_absent_or_incomplete(config: Config) -> None:
     for cell in list_cells(config):
-        if cell.model == "pann" or (cell.model == "htsat" and cell.seed == 3):
+        absent = cell.model == "pann" or (cell.model == "htsat" and cell.seed == 3)
+        if absent or (cell.variant == "wide" and cell.seed == 5):
             (Layout.of(config).run(cell) / "record.json").unlink()
     found = said(config)
     lacking = "(HTS-AT: 7 of 8 runs; PANN-CNN: no records)"
@@ -131,7 +132,8 @@ def test_a_lead_names_who_is_absent_or_incomplete(config: Config) -> None:
     assert "No figure for PANN-CNN on DESED-like." in chance.text
     page = build(config).read_text(encoding="utf-8")
     left_out = page.split("Not in this report")[1].split("</section>")[0]
-    assert "No record yet: 9 runs; run <code>snakemake --cores all</code>" in left_out
+    assert titled(found, "Ablations").rows[0][1][0][1].endswith(" (7 of 8 pairs)")
+    assert "No record yet: 10 runs; run <code>snakemake --cores all</code>" in left_out
     assert "desed/htsat/base/seed3" in left_out
     assert page.count("to be read with care") == 0
 
