@@ -89,5 +89,11 @@ def test_runs_that_were_made_but_not_filled_are_written_again(
         assert store.execute(query).fetchall() == [("FINISHED", 9)]
         commits = "SELECT DISTINCT value, count(*) FROM tags WHERE key = 'git_sha'"
         assert store.execute(commits).fetchall() == [("0123456789abcdef" * 2 + "01234567", 9)]
+        figures = store.execute("SELECT key FROM latest_metrics ORDER BY rowid").fetchall()
+        assert [name for (name,) in figures[:3]] == [
+            "test_accuracy",
+            "test_mAP",
+            "test_accuracy_sd",
+        ]
         kinds = store.execute("SELECT key, value FROM experiment_tags").fetchall()
         assert kinds == [("mlflow.experimentKind", "custom_model_development")]

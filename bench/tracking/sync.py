@@ -39,6 +39,7 @@ KEY, DIGEST = "key", "record_sha256"
 SERVER = "MLFLOW_TRACKING_URI"
 TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 """Opens an experiment in MLflow's pages for model training, not in those for language models."""
+LEADING = ("test_intersection_f1", "test_accuracy", "test_mAP")
 NO_WAIT = "PRAGMA synchronous = OFF"
 BIG_CACHE = "PRAGMA cache_size = -262144"  # KiB, negative by SQLite's convention
 
@@ -185,9 +186,12 @@ def _insert(database: sqlite3.Connection, runs: Mapping[str, Tracked]) -> None:
         database.execute(end, (item.finished, run_id))
 
 
-def _place(row: tuple[str, float, int, int, str]) -> tuple[bool, bool, str]:
-    """Test figures first, spreads last among them, then by name."""
-    return not row[0].startswith("test_"), row[0].endswith("_sd"), row[0]
+def _place(row: tuple[str, float, int, int, str]) -> tuple[int, bool, bool, str]:
+    """The leading figures first (a comparison's plot opens with the first), then those of the test
+    clips, spreads last among them."""
+    name = row[0]
+    leads = LEADING.index(name) if name in LEADING else len(LEADING)
+    return leads, not name.startswith("test_"), name.endswith("_sd"), name
 
 
 def _open_database(path: Path) -> MlflowClient:
