@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import subprocess
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from bench.code_digest import ROOT
 from bench.experiment import config
 from bench.files import UserError, read_json, write_json, write_text
 from reports.intervals import metrics_of
-from reports.names import METRICS
+from reports.names import DIGESTS, METRICS
 from reports.results import STAGE_DIGESTS, Results
 from reports.score_tables import metric_column
 from reports.tables import Column, Entry, Row, Table, to_markdown
@@ -101,15 +102,23 @@ class Change:
     moved: tuple[str, ...]
 
     @property
+    def same(self) -> bool:
+        """Whether both reports have the figure, with one value."""
+        if self.old is None or self.new is None:
+            return False
+        return bool(self.old["mean"] == self.new["mean"])
+
+    @property
     def answer(self) -> str:
         """What happened to the figure, and what may have done it."""
         if self.old is None:
             return "new"
         if self.new is None:
             return "gone"
-        if self.old["mean"] == self.new["mean"]:
-            return "same" if not self.moved else f"same, though {', '.join(self.moved)} changed"
-        by = f": {', '.join(self.moved)} changed" if self.moved else ": nothing recorded changed"
+        moved = ", ".join(DIGESTS[name] for name in self.moved)
+        if self.same:
+            return "same" if not moved else f"same, though {moved} changed"
+        by = f": {moved} changed" if moved else ": nothing recorded changed"
         low, high = self.old["low"], self.old["high"]
         if low is None:
             return f"changed{by}"
@@ -130,9 +139,12 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
 
 
 def change_table(old: Mapping[str, Any], new: Mapping[str, Any], names: tuple[str, str]) -> Table:
-    """A row per figure, a section per metric."""
-    rows = []
+    """A row per figure that is another, a section per metric; the others are counted."""
+    rows, same = [], Counter[str]()
     for change in changes(old, new):
+        if change.same:
+            same[change.answer] += 1
+            continue
         column = metric_column(change.metric)
         before, after = (_mean(value) for value in (change.old, change.new))
         entries = {
@@ -148,7 +160,8 @@ def change_table(old: Mapping[str, Any], new: Mapping[str, Any], names: tuple[st
         name="changes",
         title=f"What changed from {names[0]} to {names[1]}",
         caption="Figures of two reports; percent where the metric is a percentage. "
-        "A change inside the old interval is what new seeds could give.",
+        "A change inside the old interval is what new seeds could give. "
+        f"{len(rows)} of {len(rows) + same.total()} figures changed.",
         columns=[
             Column(key, title, words=True)
             for key, title in (
@@ -160,6 +173,7 @@ def change_table(old: Mapping[str, Any], new: Mapping[str, Any], names: tuple[st
         ],
         rows=rows,
         head="Runs",
+        notes=[f"{count} figures: {answer}." for answer, count in same.most_common()],
     )
 
 

@@ -103,7 +103,8 @@ def comparison_table(results: Results, found: Sequence[Paired]) -> Table:
             "and F1 in points of 100. p: two-sided exact sign-flip test; p (Holm): corrected over "
             "the section; Wilcoxon: signed-rank test; smallest p: the least that so many pairs can "
             "give; d: mean difference over its standard deviation; detectable d: what a paired "
-            f"t-test finds with 80 % power. {context.seeds_sentence(results)} {context.SPREAD}"
+            f"t-test finds with 80 % power. Equivalence is tested pair by "
+            f"pair, uncorrected. {context.seeds_sentence(results)} {context.SPREAD}"
         ),
         columns=[
             DIFFERENCE,

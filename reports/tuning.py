@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bench.experiment.trials import path_of
@@ -27,33 +27,73 @@ def trials(results: Results, dataset: str, model: str) -> Mapping[str, Any] | No
 
 
 def how_chosen(results: Results, group: Group) -> str:
-    """How the recipe of a group came to be, in words."""
+    """How the recipe of a group came to be: tuned, inherited from another profile, or by hand."""
     if is_baseline(results, group.model):
         return NEEDS_NONE
-    declared, found = results.config.tuning.trials, trials(results, group.dataset, group.model)
-    if found is None:
-        budget = f"of {declared} declared trials recorded" if declared else "trials declared"
-        return f"set by hand: 0 {budget}"
-    count, best = len(found["trials"]), found["trials"][found["chosen"]]
+    found = trials(results, group.dataset, group.model)
+    if found is not None:
+        return _tuned(results, group, found)
+    declared = results.config.tuning.trials
+    made = f"0 of {declared} declared" if declared else "no"
+    by_hand = f"set by hand: {made} trials of this profile recorded"
+    return next(_inherited(results, group), by_hand)
+
+
+def _tuned(results: Results, group: Group, found: Mapping[str, Any]) -> str:
+    """What the trials of this profile have to do with the recipe."""
+    declared, count, best = results.config.tuning.trials, len(found["trials"]), _best(found)
     counted = f"{count} trials" if count == declared else f"{count} trials ({declared} declared)"
-    text = f"best of {counted} by validation {METRICS[found['selection']]} on seed {found['seed']}"
-    run = next((run for run in group.runs if run.seed == found["seed"]), group.runs[0])
-    used, tried = run.values["resolved"]["recipe"], {**found["recipe"], **best["point"]}
-    differing = {name for name, value in tried.items() if used.get(name) != value}
+    text = f"best of {counted} of this profile {_by(found)}"
+    run, differing = _held_against(group, found)
     if not differing <= best["point"].keys():
         return f"set by hand: the recorded trials had other {', '.join(sorted(differing))}"
     if differing:
-        point = ", ".join(f"{name} {best['point'][name]}" for name in sorted(differing))
-        text = f"set by hand: the {text} has {point}"
+        text = f"set by hand: the {text} has {_values(best, differing)}"
     else:
-        text = f"the {text}{_edge(found)}"
+        text = f"tuned: {text}{_edge(found)}"
     stale = _unlike(run, best, same_recipe=not differing)
     return f"{text}, tried with other {stale}" if stale else text
 
 
+def _inherited(results: Results, group: Group) -> Iterator[str]:
+    """The words for each other profile whose trials chose values that this recipe has."""
+    path = path_of(results.config, group.dataset, group.model)
+    for other in sorted(path.parents[2].glob(f"*/{group.dataset}/{group.model}.json")):
+        found = read_json(other)
+        best, (run, differing) = _best(found), _held_against(group, found)
+        if differing.isdisjoint(best["point"]):
+            text = (
+                f"inherited from profile {found['profile']}: {_values(best, best['point'])}, best "
+                f"of {len(found['trials'])} trials there {_by(found)}"
+            )
+            by_hand = f"; {', '.join(sorted(differing))} set by hand" if differing else ""
+            stale = _unlike(run, best, same_recipe=False)
+            yield text + (f", tried with other {stale}" if stale else "") + by_hand
+
+
+def _best(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    best: Mapping[str, Any] = found["trials"][found["chosen"]]
+    return best
+
+
+def _by(found: Mapping[str, Any]) -> str:
+    return f"by validation {METRICS[found['selection']]} on seed {found['seed']}"
+
+
+def _values(trial: Mapping[str, Any], names: Iterable[str]) -> str:
+    return ", ".join(f"{name} {trial['point'][name]}" for name in sorted(names))
+
+
+def _held_against(group: Group, found: Mapping[str, Any]) -> tuple[Run, set[str]]:
+    """The run that trials stand for, and which of its recipe values the best trial did not have."""
+    run = next((run for run in group.runs if run.seed == found["seed"]), group.runs[0])
+    used, tried = run.values["resolved"]["recipe"], {**found["recipe"], **_best(found)["point"]}
+    return run, {name for name, value in tried.items() if used.get(name) != value}
+
+
 def _edge(found: Mapping[str, Any]) -> str:
     """Which values of the best trial end the range that was tried: a wider one may hold better."""
-    best, said = found["trials"][found["chosen"]]["point"], []
+    best, said = _best(found)["point"], []
     for name, value in best.items():
         tried = [trial["point"][name] for trial in found["trials"]]
         if isinstance(value, int | float) and min(tried) < max(tried):
@@ -102,7 +142,7 @@ def tuning_table(results: Results) -> Table:
                 "epochs": Entry(float(recipe["epochs"])),
             }
             if found:
-                entries["best"] = Entry(found["trials"][found["chosen"]]["value"])
+                entries["best"] = Entry(_best(found)["value"])
             if is_baseline(results, group.model):
                 entries = {"chosen": entries["chosen"]}
             rows.append(
@@ -120,8 +160,9 @@ def tuning_table(results: Results) -> Table:
         caption=(
             "Every model is owed the same number of trials on validation data "
             f"({results.config.tuning.trials} declared); `snakemake tune` makes them, and "
-            f"{results.config.paths.tuning}/{results.config.profile} records each. What no trial "
-            "decided was set by hand, and is said to be. On "
+            f"{results.config.paths.tuning}/{results.config.profile} records each. A profile "
+            "without trials of its own may inherit values that the trials of another chose. "
+            "What no trial decided was set by hand. On "
             f"{context.data_words(results)}."
         ),
         columns=[

@@ -76,10 +76,14 @@ def test_two_commits_are_compared(repository: Config, capsys: pytest.CaptureFixt
     before = old["speechcommands/htsat/base"]["accuracy"]["mean"]
     line = next(line for line in said.splitlines() if "| 99.1 |" in line)
     assert f"| {100 * before:.1f} | 99.1 | +{99.1 - 100 * before:.1f} |" in line
-    assert "its old 95 % interval: code_train changed" in line
+    assert "its old 95 % interval: training code changed" in line
     found = {(c.group, c.metric): c.answer for c in changes(old, new)}
     assert found["speechcommands/linear/base", "accuracy"] == "same"
-    assert found["speechcommands/htsat/base", "mAP"] == "same, though code_train changed"
+    assert found["speechcommands/htsat/base", "mAP"] == "same, though training code changed"
+    assert "linear" not in said  # what is the same is counted, not listed
+    same = sum(answer.startswith("same") for answer in found.values())
+    assert f"{len(found) - same} of {len(found)} figures changed." in said
+    assert f"- {list(found.values()).count('same')} figures: same." in said
     assert (METRICS.parent / "changes.md").read_text(encoding="utf-8") == said
 
     dvc = run(sys.executable, "-m", "dvc", "metrics", "diff", "--json", "HEAD~1", "HEAD")

@@ -158,11 +158,12 @@ def test_trials_start_from_the_best_trial_where_runs_start_from_runs(
 
 
 def test_the_report_says_how_each_recipe_was_chosen(profile: Config, tmp_path: Path) -> None:
-    assert how(profile, "htsat") == "set by hand: 0 of 4 declared trials recorded"
+    assert how(profile, "htsat") == "set by hand: 0 of 4 declared trials of this profile recorded"
     assert how(profile, "linear") == tuning.NEEDS_NONE
     found = tune(profile, "audioset", "htsat")
     best = found["trials"][found["chosen"]]["point"]["learning_rate"]
-    chosen = "the best of 4 trials by validation mAP on seed 0"
+    tried = "best of 4 trials of this profile by validation mAP on seed 0"
+    chosen = f"tuned: {tried}"
     if best in (RATES[0], RATES[-1]):
         chosen += f" (the {'lowest' if best == RATES[0] else 'highest'} learning_rate tried)"
     follow, other = (
@@ -171,9 +172,7 @@ def test_the_report_says_how_each_recipe_was_chosen(profile: Config, tmp_path: P
     )
     another = make(tmp_path, recipes={**profile.recipes, "htsat": {"learning_rate": 0.123}})
     factories.make_run(another, list_cells(another)[0])
-    assert how(another, "htsat") == (
-        f"set by hand: the best of 4 trials by validation mAP on seed 0 has learning_rate {best}"
-    )
+    assert how(another, "htsat") == (f"set by hand: the {tried} has learning_rate {best}")
     factories.make_run(other, list_cells(other)[0])
     assert how(other, "htsat") == "set by hand: the recorded trials had other epochs"
     for cell in list_cells(follow):
@@ -185,6 +184,26 @@ def test_the_report_says_how_each_recipe_was_chosen(profile: Config, tmp_path: P
     (source,) = [s for s in sources(load_results(follow)) if s.name == "audioset/htsat/base"]
     assert ("recipe", chosen) in source.facts
     assert ("trials", str(path_of(follow, "audioset", "htsat"))) in source.facts
+
+
+def test_a_recipe_that_another_profile_tuned_is_called_inherited(
+    profile: Config, tmp_path: Path
+) -> None:
+    found = tune(profile, "audioset", "htsat")
+    rate = found["trials"][found["chosen"]]["point"]["learning_rate"]
+    inherited = (
+        f"inherited from profile {profile.profile}: learning_rate {rate}, "
+        "best of 4 trials there by validation mAP on seed 0"
+    )
+    for values, words in (
+        ({"learning_rate": rate}, inherited),
+        ({"learning_rate": rate, "epochs": 3}, f"{inherited}; epochs set by hand"),
+        ({"learning_rate": 0.123}, "set by hand: 0 of 4 declared trials of this profile recorded"),
+    ):
+        other = make(tmp_path, profile="other", recipes={**profile.recipes, "htsat": values})
+        for cell in list_cells(other):
+            factories.make_run(other, cell)
+        assert how(other, "htsat") == words
 
 
 @pytest.mark.parametrize(
