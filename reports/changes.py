@@ -21,11 +21,12 @@ from bench.experiment import config
 from bench.files import UserError, read_json, write_json, write_text
 from reports.intervals import metrics_of
 from reports.names import DIGESTS, METRICS
-from reports.results import STAGE_DIGESTS, Results
+from reports.results import STAGE_DIGESTS, Results, digest_shared
 from reports.score_tables import metric_column
 from reports.tables import Column, Entry, Row, Table, to_markdown
 
 NAME = "metrics.json"
+MADE_FROM = ("config", *STAGE_DIGESTS)
 SHOWN = 12  # characters of a digest
 
 
@@ -63,7 +64,7 @@ def write_metrics(results: Results) -> dict[str, Any]:
                     "high": summary.high,
                     "runs": summary.n,
                 }
-        digests = {name: str(group.first["digests"].get(name))[:SHOWN] for name in STAGE_DIGESTS}
+        digests = {name: digest_shared(group.runs[0], name)[:SHOWN] for name in MADE_FROM}
         commits = {str(run.values["provenance"]["git_sha"])[:SHOWN] for run in group.runs}
         own["made_by"] = {**digests, "commit": " ".join(sorted(commits))}
         figures[group.name] = own
@@ -131,8 +132,8 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     for group in dict.fromkeys([*new, *old]):
         before, after = old.get(group, {}), new.get(group, {})
         made, making = before.get("made_by", {}), after.get("made_by", {})
-        both = bool(before and after)
-        moved = tuple(n for n in STAGE_DIGESTS if both and made.get(n) != making.get(n))
+        known = [name for name in MADE_FROM if name in made and name in making]
+        moved = tuple(name for name in known if made[name] != making[name])
         for metric in dict.fromkeys([*after, *before]):
             if metric != "made_by":
                 yield Change(group, metric, before.get(metric), after.get(metric), moved)

@@ -223,7 +223,7 @@ def group_runs(runs: Sequence[Run], expected: int = 0) -> Group:
     """
     ordered = sorted(runs, key=lambda run: (run.fold, run.seed))
     for name in (*STAGE_DIGESTS, "config"):
-        _hold_equal(name, {run.key: _digest(run, name) for run in ordered})
+        _hold_equal(name, {run.key: digest_shared(run, name) for run in ordered})
     cell = ordered[0].values["cell"]
     return Group(
         cell["dataset"], cell["model"], cell["variant"], tuple(ordered), max(expected, len(ordered))
@@ -236,7 +236,7 @@ def why_not_comparable(
     """Why these groups cannot be compared with one another; None where they can."""
     try:
         for name in digests:
-            _hold_equal(name, {group.name: _digest(group.runs[0], name) for group in groups})
+            _hold_equal(name, {group.name: digest_shared(group.runs[0], name) for group in groups})
     except MixedRecords as error:
         return str(error)
     return None
@@ -252,7 +252,8 @@ def _hold_equal(name: str, digests: Mapping[str, str]) -> None:
     )
 
 
-def _digest(run: Run, name: str) -> str:
+def digest_shared(run: Run, name: str) -> str:
+    """A digest that all runs of a group have in common; of the config: whatever the seed."""
     if name != "config":
         return str(run.values["digests"].get(name))
     resolved = dict(run.values["resolved"])

@@ -57,7 +57,8 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
         if cell.model == "htsat":
             better = {"test": {"accuracy": {"value": 0.99 + cell.seed / 1000}}}
             digests = {"code_train": "f" * 64}
-            factories.change_record(config, cell, metrics=better, digests=digests)
+            recipe = {"recipe": {"learning_rate": 0.5}}
+            factories.change_record(config, cell, metrics=better, digests=digests, resolved=recipe)
     commit(config, "second")
     return config
 
@@ -76,10 +77,10 @@ def test_two_commits_are_compared(repository: Config, capsys: pytest.CaptureFixt
     before = old["speechcommands/htsat/base"]["accuracy"]["mean"]
     line = next(line for line in said.splitlines() if "| 99.1 |" in line)
     assert f"| {100 * before:.1f} | 99.1 | +{99.1 - 100 * before:.1f} |" in line
-    assert "its old 95 % interval: training code changed" in line
+    assert "its old 95 % interval: config, training code changed" in line
     found = {(c.group, c.metric): c.answer for c in changes(old, new)}
     assert found["speechcommands/linear/base", "accuracy"] == "same"
-    assert found["speechcommands/htsat/base", "mAP"] == "same, though training code changed"
+    assert found["speechcommands/htsat/base", "mAP"] == "same, though config, training code changed"
     assert "linear" not in said  # what is the same is counted, not listed
     same = sum(answer.startswith("same") for answer in found.values())
     assert f"{len(found) - same} of {len(found)} figures changed." in said

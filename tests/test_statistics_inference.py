@@ -58,6 +58,7 @@ def test_one_seed_gives_a_mean_and_no_limits():
 def test_t_interval_covers_its_own_estimand(size):
     intervals = [t_interval(values) for values in samples(2000, size, seed=size)]
     covered = np.mean([interval.low <= 0 <= interval.high for interval in intervals])
+    print(f"t-interval, {size} seeds: {covered:.3f}")
     assert 0.93 <= covered <= 0.97
 
 
@@ -140,6 +141,7 @@ def test_holm_keeps_the_chance_of_any_false_rejection():
         holm([sign_flip_p(differences) for differences in family]).min() <= 0.05
         for family in families
     ]
+    print(f"any false rejection of five: {np.mean(any_rejected):.4f}")
     assert 0.02 <= np.mean(any_rejected) <= 0.065
 
 
@@ -182,21 +184,24 @@ def test_samples_without_numbers_are_refused(values):
         t_interval(values)
 
 
-def experiment(seeds: int, seed: int, clips: int = 60) -> np.ndarray:
-    """Scores around 0: each seed and each clip shifts them, and each pair has its own noise."""
+def experiment(seeds: int, seed: int, ratio: float = 1.7, clips: int = 60) -> np.ndarray:
+    """Scores around 0: each seed and each clip shifts them, and each pair has its own noise.
+
+    A new seed (its shift and noise) moves the mean `ratio` times as much as a new test set does.
+    """
     rng = np.random.default_rng(seed)
+    between_seeds = np.sqrt((ratio * 0.3) ** 2 - 0.2**2) / np.sqrt(clips)
     return (
-        rng.normal(0, 0.06, (seeds, 1))
+        rng.normal(0, between_seeds, (seeds, 1))
         + rng.normal(0, 0.3, clips)
         + rng.normal(0, 0.2, (seeds, clips))
     )
 
 
-@pytest.mark.parametrize(("seeds", "least"), [(3, 0.84), (5, 0.87), (10, 0.90)])
-def test_bootstrap_coverage_is_near_its_level(seeds, least, record_property):
+def bootstrap_coverage(seeds: int, experiments: int, ratio: float = 1.7) -> float:
     covered = []
-    for repetition in range(300):
-        scores = experiment(seeds, repetition)
+    for repetition in range(experiments):
+        scores = experiment(seeds, repetition, ratio)
         interval = hierarchical_bootstrap(
             lambda seed, weights, scores=scores: weighted_accuracy(scores[seed])(weights),
             seeds,
@@ -205,8 +210,27 @@ def test_bootstrap_coverage_is_near_its_level(seeds, least, record_property):
             batch=200,
         )
         covered.append(interval.low <= 0 <= interval.high)
-    record_property("coverage", float(np.mean(covered)))
-    assert least <= np.mean(covered) <= 0.99
+    return float(np.mean(covered))
+
+
+@pytest.mark.parametrize(("seeds", "least"), [(3, 0.84), (5, 0.87), (10, 0.90)])
+def test_bootstrap_coverage_is_near_its_level(seeds, least):
+    assert least <= bootstrap_coverage(seeds, 300) <= 0.99
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("ratio", "expected"),
+    [
+        (1, {3: 0.95, 5: 0.95, 10: 0.94}),
+        (2, {3: 0.91, 5: 0.94, 10: 0.94}),
+        (3.3, {3: 0.85, 5: 0.91, 10: 0.93}),
+    ],
+)
+def test_bootstrap_coverage_is_what_the_protocol_says(ratio, expected):
+    found = {seeds: bootstrap_coverage(seeds, 2000, ratio) for seeds in expected}
+    print(f"bootstrap, seeds move a figure {ratio} times as much as clips: {found}")
+    assert found == pytest.approx(expected, abs=0.015)
 
 
 def test_bootstrap_resamples_groups_whole():
