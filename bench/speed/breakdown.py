@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import statistics
 from collections import Counter
@@ -43,6 +44,7 @@ def measure(*, quick: bool) -> list[dict[str, Any]]:
     large matrix product; it is None where a model has none.
     """
     keep_freed_memory()
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler would tell each start and stop
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     peaks = {name: timing.matmul_peak(device, kind) for name, kind in DTYPES.items()}
     steps = 1 if quick else 3
