@@ -185,7 +185,7 @@ def test_the_breakdown_of_a_step_accounts_for_all_of_it(
         assert shares["convolutions"] == shares["softmax"] == 0
         assert 0 < step["of_peak"][breakdown.PRODUCTS] < 1
         assert step["of_peak"][breakdown.CONVOLUTIONS] is None
-    assert "| share of a training step | htsat fp32, 4 clips | htsat bf16, 4 clips |" in printed
+    assert "| share of a training step | htsat fp32, batch 4 | htsat bf16, batch 4 |" in printed
 
 
 def test_the_page_on_performance_holds_the_committed_measurement(tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_aims_are_told_with_what_was_reached(speed: float, share: float, met: st
     }
     points = [{**point, "batch": batch} for batch in (1, 4)]
     told = tables._aims([{"pair": "htsat/official", "points": points}])
-    assert f"| htsat/official, training, fp32, 4 clips | 1.30 | {speed:.2f} | {met} |" in told
-    assert "| htsat/official, training, bf16, 4 clips | 3.50 |" in told
-    assert "1 clips" not in told
+    assert f"| htsat/official, training, fp32, batch 4 | 1.30 | {speed:.2f} | {met} |" in told
+    assert "| htsat/official, training, bf16, batch 4 | 3.50 |" in told
+    assert "batch 1" not in told
     assert tables._aims([{"pair": "twin", "points": points}]) == ""

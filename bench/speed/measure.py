@@ -11,6 +11,7 @@ import argparse
 import importlib.util
 import json
 import math
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,7 +80,10 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    found: dict[str, Any] = {"provenance": {**source(), **environment()}}
+    found: dict[str, Any] = {
+        "provenance": {**source(), **environment()},
+        "load": os.getloadavg()[0],  # of the last minute: what else ran
+    }
     parts = (args.only,) if args.only else PARTS
     names = _chosen(args.pairs) if "models" in parts else []
     _require(("h5py", "librosa", "torchlibrosa") if "pipeline" in parts else ())

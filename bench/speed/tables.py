@@ -68,10 +68,11 @@ def _machine(found: dict[str, Any]) -> str:
         f"{name} {found['matmul_peak_flops'][name] / 1e9:,.0f} GFLOP/s" for name in ("fp32", "bf16")
     )
     compiled = ", compiled" if found["compiled"] else ""
+    load = f" Load before it began: {found['load']:.2f}." if "load" in found else ""
     return (
         f"{where}, {found['threads']} threads, torch {provenance['packages']['torch']}{compiled}; "
         f"medians (and range) of up to {found['rounds']} interleaved rounds, fewer where steps are "
-        f"slow; matrix products: {peaks}."
+        f"slow; matrix products: {peaks}.{load}"
     )
 
 
@@ -90,7 +91,7 @@ def _aims(pairs: list[dict[str, Any]]) -> str:
                 ]
                 rows.append(
                     [
-                        f"{row['pair']}, {point['mode']}, {precision}, {point['batch']} clips",
+                        f"{row['pair']}, {point['mode']}, {precision}, batch {point['batch']}",
                         *(f"{aim[0]:.2f}", f"{have[0]:.2f}", met[0]),
                         *(f"{aim[1]:.0%}", f"{have[1]:.0%}", met[1]),
                     ]
@@ -148,7 +149,7 @@ def _memory(found: dict[str, Any]) -> str:
 
 def _breakdown(steps: list[dict[str, Any]]) -> str:
     """Shares of a training step, and how near to the peak its products come."""
-    header = [f"{step['model']} {step['precision']}, {step['batch']} clips" for step in steps]
+    header = [f"{step['model']} {step['precision']}, batch {step['batch']}" for step in steps]
     rows = [
         [kind, *(f"{step['shares'][kind]:.1%}" for step in steps)] for kind in steps[0]["shares"]
     ]
