@@ -11,6 +11,7 @@ from bench.experiment.config import Config
 from bench.files import UserError, read_json, read_sealed
 from reports.intervals import metrics_of
 from reports.names import METRICS
+from reports.provenance import sources
 from reports.results import load_results
 from reports.score_tables import metric_column
 
@@ -69,6 +70,19 @@ def of_group(settings: Config, name: str) -> str:
     return "\n".join(
         [f"{name}: {runs}", *figures, "", *_origins(settings, list(group.record_keys))]
     )
+
+
+def of_measurement(settings: Config, name: str) -> str:
+    """What was measured beside the runs, cost/MODEL or rescore.json, and how.
+
+    Raises:
+        UserError: no such measurement.
+    """
+    found = {source.name: source for source in sources(load_results(settings))}
+    if name not in found:
+        listed = ", ".join(key for key in found if key.count("/") < 2) or "none yet"
+        raise UserError(f"no measurement '{name}'; there are: {listed}")
+    return "\n".join([name, *(f"  {fact:<22}{value}" for fact, value in found[name].facts)])
 
 
 def _rows(settings: Config, name: str) -> list[dict[str, str]]:

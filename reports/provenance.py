@@ -86,7 +86,7 @@ def _of_cost(model: str, cost: Mapping[str, Any]) -> Source:
     provenance = cost["provenance"]
     facts = (
         ("git", _commit(provenance)),
-        ("hardware", cost.get("device") or provenance["cpu"]),
+        ("hardware", f"{provenance['cpu']}, device {cost.get('device') or 'cpu'}"),
         ("threads", str(cost["threads"])),
         ("software", _software(provenance)),
         (

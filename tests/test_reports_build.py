@@ -200,12 +200,14 @@ def test_every_figure_of_a_table_leads_to_its_records(
     shown = table(profile, "desed").query("model == 'HTS-AT'")["macro_percent"].iloc[0]
     assert f"macro_percent = {shown}" in explained("desed:HTS-AT:macro_percent")
     assert "2 of 2 runs" in explained("desed/htsat/base")
+    assert "python -m bench cost htsat" in explained("cost/htsat")
     for what, message in {
         "desed:HTS-XX": "no row 'HTS-XX'; there are: HTS-AT",
         "desed:HTS-AT:mAP": "no column 'mAP'; columns: ",
         "nothing:HTS-AT": "no such table (there are: ablations, ",
         "esc50/pann/base": "not averaged, because they do not share the data",
         "desed/htsat/nothing": "no group 'desed/htsat/nothing'",
+        "cost/nothing": "no measurement 'cost/nothing'; there are: cost/ast, cost/htsat",
     }.items():
         assert cli.main(["explain", what, "--config", str(path)]) == 2
         assert message in capsys.readouterr().err

@@ -17,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "what",
         help="a run (DATASET/MODEL/VARIANT/[foldF-]seedS), the path of a record.json, all runs of "
-        "DATASET/MODEL/VARIANT, or a figure of a table (TABLE:ROW[:COLUMN], as in its CSV)",
+        "DATASET/MODEL/VARIANT, a measurement (cost/MODEL, rescore.json), or a figure of a table "
+        "(TABLE:ROW[:COLUMN], as in its CSV)",
     )
 
 
@@ -25,10 +26,12 @@ def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     path = Path(args.what)
     group = path.suffix != ".json" and args.what.count("/") == 2
-    if group or ":" in args.what:
-        from reports.figure_origin import of_group, of_table
+    measured = args.what.startswith("cost/") or args.what == "rescore.json"
+    if group or measured or ":" in args.what:
+        from reports.figure_origin import of_group, of_measurement, of_table
 
-        print((of_group if group else of_table)(config.load(args.config), args.what))
+        told_by = of_group if group else of_measurement if measured else of_table
+        print(told_by(config.load(args.config), args.what))
         return 0
     if path.suffix != ".json":
         settings = config.load(args.config)
