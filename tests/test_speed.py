@@ -177,6 +177,8 @@ def test_the_breakdown_of_a_step_accounts_for_all_of_it(
     path = tmp_path / "speed.json"
     assert main(["speed", "--only", "breakdown", "--quick", "--output", str(path)]) == 0
     printed = capsys.readouterr().out
+    assert main(["speed", "--show", str(path)]) == 0
+    assert capsys.readouterr().out == printed
     for step in json.loads(path.read_text())["breakdown"]:
         shares = step["shares"]
         assert sum(shares.values()) == pytest.approx(1)

@@ -148,12 +148,14 @@ def _memory(found: dict[str, Any]) -> str:
 
 
 def _breakdown(steps: list[dict[str, Any]]) -> str:
-    """Shares of a training step, and how near to the peak its products come."""
+    """Shares of a training step, the first one's largest first, and its products' speed."""
     header = [f"{step['model']} {step['precision']}, batch {step['batch']}" for step in steps]
+    first = steps[0]["shares"]
     rows = [
-        [kind, *(f"{step['shares'][kind]:.1%}" for step in steps)] for kind in steps[0]["shares"]
+        [kind, *(f"{step['shares'][kind]:.1%}" for step in steps)]
+        for kind in sorted(first, key=lambda kind: (-first[kind], kind))
     ]
-    for kind in steps[0]["of_peak"]:
+    for kind in sorted(steps[0]["of_peak"], reverse=True):
         speeds = (step["of_peak"][kind] for step in steps)
         rows.append(
             [f"speed of {kind} / peak", *("-" if s is None else f"{s:.0%}" for s in speeds)]
