@@ -59,7 +59,7 @@ def interval_table(results: Results) -> Table:
     few = len(results.config.seeds) < ENOUGH_SEEDS
     warning = (
         f" Warning: with fewer than {ENOUGH_SEEDS} seeds the bootstrap covers less than it says "
-        "(simulated for a nominal 95 %: 83 to 94 % with 3 seeds, 89 to 95 % with 5, 93 to 95 % "
+        "(simulated for a nominal 95 %: 85 to 95 % with 3 seeds, 91 to 95 % with 5, 93 to 94 % "
         "with 10, lowest where seeds differ most); the t-interval keeps its level and is wide."
         if few
         else ""
