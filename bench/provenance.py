@@ -27,6 +27,7 @@ PACKAGES = (
     "snakemake",
     "mlflow",
 )
+LONGEST_DIFF = 100_000  # characters
 
 
 def _git(*arguments: str) -> str | None:
@@ -36,20 +37,23 @@ def _git(*arguments: str) -> str | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.decode(errors="replace").strip()
+    return done.stdout.decode(errors="replace").strip("\n")
 
 
 @cache
 def source() -> dict[str, Any]:
-    """Git commit, whether the tree differs from it, and a digest of the difference.
+    """Git commit, whether the tree differs from it, and the difference with its digest.
 
-    All three are None outside a git checkout (a release archive), which the report then says.
+    All are None outside a git checkout (a release archive), which the report then says. A
+    difference of more than LONGEST_DIFF characters is left out, its digest is not.
     Committed reports do not count: each run would change them, and nothing reads them.
     """
     difference = _git("diff", "HEAD", "--", ".", ":(exclude)reports/out")
+    kept = difference if difference and len(difference) <= LONGEST_DIFF else None
     return {
         "git_sha": _git("rev-parse", "HEAD"),
         "dirty": None if difference is None else bool(difference),
+        "diff": kept,
         "diff_sha256": hashlib.sha256(difference.encode()).hexdigest() if difference else None,
     }
 

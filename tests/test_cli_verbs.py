@@ -17,6 +17,7 @@ from factories import change_record, make_config, make_inputs, make_run
 from workflow_copy import PROFILE, ROOT
 
 from bench import __main__ as cli
+from bench import provenance
 from bench.data.featurize import run as featurize_run
 from bench.experiment import schema
 from bench.experiment.cells import Layout, find_cell
@@ -143,6 +144,38 @@ def test_explain_tells_figures_origin_and_how_to_make_them_again(tmp_path: Path)
     for part in ("code_train digest", "starts from", "seeds", "learning_rate", "commit", "command"):
         assert re.search(rf"^  {part} +\S", text, re.MULTILINE), part
     assert re.search(r"^  .*bench evaluate desed/htsat/base/seed1", text, re.MULTILINE)
+
+
+def test_a_record_of_a_changed_checkout_holds_the_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*arguments: str, given: str | None = None) -> None:
+        identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+        command = ["git", *identity, *arguments]
+        subprocess.run(command, cwd=checkout, input=given, text=True, check=True)
+
+    checkout = tmp_path / "checkout"
+    checkout.mkdir()
+    (checkout / "model.py").write_text("rate = 1\n\n\n")
+    git("init", "-q")
+    git("add", "model.py")
+    git("commit", "-q", "-m", "first")
+    (checkout / "model.py").write_text("rate = 2\n\n\n")
+    settings = make_config(tmp_path)
+    make_inputs(settings)
+    cell = find_cell(settings, "desed/htsat/base/seed1")
+    make_run(settings, cell)
+    path = Layout.of(settings).run(cell) / "record.json"
+    record = read_json(path)
+    monkeypatch.setattr(provenance, "ROOT", checkout)
+    made = provenance.source.__wrapped__()
+    record["provenance"] |= made
+    _, patch = explain(record, path).split("uncommitted changes, for `git apply`\n")
+    git("checkout", "-q", "model.py")
+    git("apply", "-", given=patch + "\n")
+    assert (checkout / "model.py").read_text() == "rate = 2\n\n\n"
+    monkeypatch.setattr(provenance, "LONGEST_DIFF", 10)
+    assert provenance.source.__wrapped__() == {**made, "diff": None}
 
 
 def test_an_edited_record_speaks_for_nothing(

@@ -78,6 +78,7 @@ def explain(record: dict[str, Any], path: Path) -> str:
         "to make it again, from the same features",
         f"  {made['command']}",
         *([f"  {evaluation}"] if " train " in made["command"] else []),
+        *(["", "uncommitted changes, for `git apply`", made["diff"]] if made.get("diff") else []),
     ]
     return "\n".join(lines)
 
