@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -186,6 +187,7 @@ def test_every_figure_of_a_table_leads_to_its_records(
     path = tmp_path / "profile.json"
     write_json(path, profile.model_dump(mode="json"))
 
+    @cache
     def explained(what: str) -> str:
         assert cli.main(["explain", what, "--config", str(path)]) == 0, capsys.readouterr().err
         return capsys.readouterr().out
