@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -130,13 +131,18 @@ def test_featurize_names_the_valid_front_ends(profile: Path) -> None:
         featurize_run(args)
 
 
-def test_explain_tells_figures_origin_and_how_to_make_them_again(tmp_path: Path) -> None:
-    settings = make_config(tmp_path)
+def made_record(folder: Path) -> tuple[dict[str, Any], Path]:
+    settings = make_config(folder)
     make_inputs(settings)
     cell = find_cell(settings, "desed/htsat/base/seed1")
     make_run(settings, cell)
     path = Layout.of(settings).run(cell) / "record.json"
     record = read_json(path)
+    return record, path
+
+
+def test_explain_tells_figures_origin_and_how_to_make_them_again(tmp_path: Path) -> None:
+    record, path = made_record(tmp_path)
     text = explain(record, path)
     value = record["metrics"]["test"]["intersection_f1"]["value"]
     assert re.search(rf"test +intersection_f1 +{value:.4f}  n = \d+, ", text)
@@ -161,12 +167,7 @@ def test_a_record_of_a_changed_checkout_holds_the_changes(
     git("add", "model.py")
     git("commit", "-q", "-m", "first")
     (checkout / "model.py").write_text("rate = 2\n\n\n")
-    settings = make_config(tmp_path)
-    make_inputs(settings)
-    cell = find_cell(settings, "desed/htsat/base/seed1")
-    make_run(settings, cell)
-    path = Layout.of(settings).run(cell) / "record.json"
-    record = read_json(path)
+    record, path = made_record(tmp_path)
     monkeypatch.setattr(provenance, "ROOT", checkout)
     made = provenance.source.__wrapped__()
     record["provenance"] |= made
