@@ -266,10 +266,12 @@ class WindowAttention(nn.Module):
     def _bias(self, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
         """Relative position bias plus mask: (windows or 1, heads, N, N).
 
-        Without gradients it is made once for each state of the table.
+        Without gradients it is made once for each state of the table. Fused optimizers change the
+        table without counting its version up, so a forward pass with gradients forgets it.
         """
         table = self.relative_position_bias_table
         if torch.is_grad_enabled():
+            self._kept = None
             return self._make_bias(mask).to(dtype)
         state = (table.data_ptr(), table._version, table.device, dtype)
         if self._kept is None or self._kept[0] != state:

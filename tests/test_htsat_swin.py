@@ -81,6 +81,20 @@ def test_kept_biases_follow_the_weights() -> None:
     torch.testing.assert_close(model(x), after, rtol=0, atol=1e-6)
 
 
+def test_kept_biases_follow_a_fused_optimizer() -> None:
+    """It changes weights without counting their version up."""
+    model, x = trunk(), image(1, 1, 64, 64)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
+    with torch.no_grad():
+        model(x)  # as the validation after the epoch before
+    gradients(model, model(x))
+    optimizer.step()
+    fresh = trunk()
+    fresh.load_state_dict(model.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(model(x), fresh(x), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("windows", [1, 3])
 def test_attention_has_the_gradients_of_its_definition(windows: int) -> None:
     generator = torch.Generator().manual_seed(3)
