@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 from small_training import make_recipe, make_task, train
 
 from bench import registry
@@ -83,19 +84,26 @@ def deterministic() -> Iterator[None]:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", ["htsat", "ast", "pann"])
-def test_training_twice_gives_equal_weights(
+def test_training_twice_gives_equal_weights_which_validation_sees(
     name: str, precision: str, device: torch.device, deterministic: None
 ) -> None:
     build = registry.find(name, registry.ARCHITECTURES)
     features = torch.randn(4, 96, 64, generator=torch.Generator().manual_seed(1)).to(device)
     targets = torch.eye(4, 5, device=device)
 
-    def trained() -> dict[str, torch.Tensor]:
+    @torch.no_grad()
+    def validate(model: nn.Module) -> torch.Tensor:
+        logits: torch.Tensor = model.eval()(features).clip_logits
+        return logits
+
+    def trained() -> nn.Module:
         torch.manual_seed(0)
-        model = build(5, preset="tiny", frames=96, mels=64).to(device).train()
+        model = build(5, preset="tiny", frames=96, mels=64).to(device)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
         rng = np.random.default_rng(0)
         for _ in range(3):
+            validate(model)
+            model.train()
             augment = Augment.draw(4, rng, stripes=SpecAugment(time_width=8), mixup=Mixup(alpha=1))
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                 logits = model(features, augment=augment).clip_logits
@@ -104,8 +112,11 @@ def test_training_twice_gives_equal_weights(
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-        return model.state_dict()
+        return model
 
-    first, second = trained(), trained()
-    for entry, value in first.items():
-        assert torch.equal(value, second[entry]), entry
+    first, weights = trained(), trained().state_dict()
+    for entry, value in first.state_dict().items():
+        assert torch.equal(value, weights[entry]), entry
+    fresh = build(5, preset="tiny", frames=96, mels=64).to(device)
+    fresh.load_state_dict(weights)
+    assert torch.equal(validate(first), validate(fresh))
