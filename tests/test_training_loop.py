@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
 from small_training import make_recipe, make_task, train
+from torch import nn
 
 from bench import registry
 from bench.data.task import Task, epoch_order
