@@ -13,8 +13,10 @@ import yaml
 from factories import ROOT, make_config, make_results, make_small_config
 
 from bench import __main__ as cli
+from bench.experiment.cells import Layout
 from bench.experiment.config import Config
 from bench.files import UserError
+from bench.process.locks import hold
 from bench.tracking import sync
 from bench.tracking.sync import Store
 
@@ -37,6 +39,21 @@ def test_after_a_kill_while_the_store_is_made_the_same_command_goes_on(
     process.wait()
     assert not (results / "mlflow.db").exists()  # half its tables are in another file
     assert Store(profile).experiment("desed") == "1"
+
+
+def test_a_writer_waits_for_one_that_a_killed_snakemake_has_left(tmp_path: Path) -> None:
+    config = make_small_config(tmp_path, seeds=(0,))
+    make_results(config)
+    path, results = tmp_path / "profile.yaml", Layout.of(config).results
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    call = [sys.executable, "-m", "bench", "track", "--config", path]
+    with hold(results / ".mlflow.lock", "track"):
+        process = subprocess.Popen(call, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("track waits for track (process")
+        assert not (results / "mlflow.db").exists()
+    assert "0 unchanged" in process.communicate()[0]
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize("content", [b"SQLite format 3\x00 and no more", b"text"])

@@ -26,6 +26,7 @@ from bench.code_digest import stage_digest
 from bench.experiment import cells, config
 from bench.experiment.cells import Layout
 from bench.files import UserError, atomic_write, damage_told, write_json
+from bench.process.locks import hold
 from bench.tracking.attachments import log_model, log_pictures, pictures
 from bench.tracking.views import Tracked, TrackedGroup, TrackedRecord
 
@@ -61,7 +62,9 @@ def run(args: argparse.Namespace) -> int:
             raise UserError(f"{SERVER} names no server; set it to http://HOST:PORT")
         store = Store(settings)
         follow(settings, Follower(store.client, store.experiment))
-    with _full_disk_told():
+    # A job left over from a killed Snakemake writes for a moment more.
+    lock = Layout.of(settings).results / ".mlflow.lock"
+    with hold(lock, "track", patience=60.0), _full_disk_told():
         counts = sync(settings)
     print(f"MLflow: {counts['written']} runs written, {counts['kept']} unchanged", flush=True)
     return 0
