@@ -276,20 +276,30 @@ def _refuse_children(groups: dict[GroupKey, Group], refused: dict[GroupKey, str]
             del groups[key]
 
 
-def _read(config: Config, layout: Layout, cell: Cell, missing: dict[str, str]) -> Run | None:
+def usable_record(config: Config, layout: Layout, cell: Cell) -> tuple[dict[str, Any] | None, str]:
+    """The record of a run, or None and why the report does not use it.
+
+    Raises:
+        UserError: the record is not what was written.
+    """
     path = layout.run(cell) / "record.json"
     if not path.is_file():
-        missing[str(cell)] = NO_RECORD
-        return None
+        return None, NO_RECORD
     values = read_sealed(path)
     if values["config_digest"] != plan(config, cell).digest:
-        missing[str(cell)] = "made with another config than the present one"
-        return None
+        return None, "made with another config than the present one"
     located = config.datasets[cell.dataset].localize
     if located and values["digests"].get("protocol") != config_digest(config.localization):
-        missing[str(cell)] = "events decided by other localization settings than the present ones"
+        return None, "events decided by other localization settings than the present ones"
+    return values, ""
+
+
+def _read(config: Config, layout: Layout, cell: Cell, missing: dict[str, str]) -> Run | None:
+    values, reason = usable_record(config, layout, cell)
+    if values is None:
+        missing[str(cell)] = reason
         return None
-    return Run(values, path.parent)
+    return Run(values, layout.run(cell))
 
 
 def _costs(config: Config, layout: Layout, missing: dict[str, str]) -> dict[str, Any]:

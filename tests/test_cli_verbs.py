@@ -23,6 +23,7 @@ from bench.data.featurize import run as featurize_run
 from bench.experiment import schema
 from bench.experiment.cells import Layout, find_cell
 from bench.experiment.cells import plan as cell_plan
+from bench.experiment.config import config_digest
 from bench.experiment.jobs import list_jobs
 from bench.files import UserError, read_json, write_json, write_sealed
 from bench.process import locks
@@ -219,6 +220,17 @@ def test_a_record_of_another_config_is_no_result(tmp_path: Path) -> None:
     assert re.search(r"^  pann +no record$", said, re.MULTILINE)
 
 
+def test_events_decided_by_other_settings_are_no_result(tmp_path: Path) -> None:
+    settings = make_config(tmp_path)
+    make_inputs(settings)
+    cell = find_cell(settings, "desed/pann/base/seed1")
+    make_run(settings, cell)
+    digests = read_json(Layout.of(settings).run(cell) / "record.json")["digests"]
+    change_record(settings, cell, digests=digests | {"protocol": "0" * 64})
+    said = status.results(settings)
+    assert "left out, events decided by other localization settings" in said
+
+
 def test_status_shows_the_trainings_at_work(profile: Path) -> None:
     settings = status.config.load(profile)
     state = Path("work/state/0123456789abcdef")
@@ -249,6 +261,7 @@ def test_results_show_the_spread_over_seeds_and_what_cannot_localize(profile: Pa
         if job.stage == "evaluate" and job.cell is not None:
             metrics = {"mAP": {"value": 0.5 + 0.1 * job.cell.seed}}
             record = {"metrics": {"test": metrics}, "chance": {"mAP": 0.1}}
+            record |= {"digests": {"protocol": config_digest(settings.localization)}}
             digest = cell_plan(settings, job.cell).digest
             write_sealed(job.output, {**record, "config_digest": digest})
     text = status.results(settings)

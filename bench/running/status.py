@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.experiment import config
-from bench.experiment.cells import Cell, Layout, list_cells, plan
+from bench.experiment.cells import Cell, Layout, list_cells
 from bench.experiment.config import Config
 from bench.experiment.estimate import Estimate, wall_seconds
 from bench.experiment.jobs import STAGES, Job, list_jobs
-from bench.files import UserError, read_sealed
+from bench.files import UserError
 from bench.process import locks
 from bench.running.plan import duration
 from bench.training.running import Running, running_trainings
@@ -88,13 +88,13 @@ def overview(settings: Config) -> str:
 def results(settings: Config) -> str:
     """Each data set's leading figure by model and variant, and the paths to open.
 
-    Only records that the report would use count: whole, and of the present config.
+    Only records that the report would use count.
     """
     layout = Layout.of(settings)
     records: dict[str, dict[str, list[Record | None]]] = defaultdict(lambda: defaultdict(list))
     faults: Counter[str] = Counter()
     for cell in list_cells(settings):
-        record, fault = _usable(layout.run(cell) / "record.json", plan(settings, cell).digest)
+        record, fault = _usable(settings, layout, cell)
         records[cell.dataset][_label(cell)].append(record)
         faults[fault] += 1
     lines = [f"{settings.title}: test figures in percent, mean ± standard deviation over runs"]
@@ -131,17 +131,14 @@ def few_seeds(seeds: int) -> str:
     return "the report says which differences are significant"
 
 
-def _usable(path: Path, digest: str) -> tuple[Record | None, str]:
+def _usable(settings: Config, layout: Layout, cell: Cell) -> tuple[Record | None, str]:
     """The record, or why it does not count."""
-    if not path.is_file():
-        return None, "no record yet"
+    from reports.results import usable_record
+
     try:
-        record = read_sealed(path)
+        return usable_record(settings, layout, cell)
     except UserError:
         return None, "the record is not what was written"
-    if record["config_digest"] != digest:
-        return None, "made with another config than the present one"
-    return record, ""
 
 
 def _label(cell: Cell) -> str:
