@@ -315,10 +315,11 @@ def ablation(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
 
 def comparison(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
     paired, gaps = runs.differences(keys, metric_of(row))
-    gap, n = np.array(gaps), len(gaps)
+    gap, n = np.round(gaps, 12), len(gaps)  # subtraction's rounding is no difference
+    constant = np.nan if gap.any() else 0.0
     return {
         **runs.spread("difference_points", paired, gaps, 100),
-        "effect_size_d": gap.mean() / gap.std(ddof=1) if np.ptp(gap) else np.nan,
+        "effect_size_d": gap.mean() / gap.std(ddof=1) if np.ptp(gap) else constant,
         "p": sign_flip(gaps),
         "p_wilcoxon": stats.wilcoxon(gap).pvalue,
         "smallest_p": 2 / 2**n,

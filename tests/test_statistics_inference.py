@@ -148,8 +148,17 @@ def test_holm_keeps_the_chance_of_any_false_rejection():
 def test_effect_size_by_hand():
     assert cohens_d([1.0, 2.0, 3.0]) == 2
     assert cohens_d([1.0, 1.0]) == np.inf
+    assert cohens_d([-0.05, -0.05, -0.05]) == -np.inf  # their mean is not -0.05 in binary
     assert cohens_d([0.0, 0.0]) == 0
     assert np.isnan(cohens_d([1.0]))
+
+
+def test_equal_gains_stay_equal_whatever_subtraction_rounds():
+    first, second = [0.5, 0.35, 0.2, 0.85], [0.45, 0.3, 0.15, 0.8]
+    assert len({a - b for a, b in zip(first, second, strict=True)}) > 1
+    same = compare(first, second)
+    assert same.cohens_d == np.inf
+    assert same.wilcoxon_p == same.sign_flip_p == same.smallest_p == 0.125
 
 
 def test_equivalence_equals_two_one_sided_tests():
