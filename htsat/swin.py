@@ -163,8 +163,8 @@ class Block(nn.Module):
     Attributes:
         window_size: (height, width) in tokens, no larger than the grid.
         order: (L,) int64, the tokens of the grid, row by row, in the order of the windows.
-        attn_mask: (windows, N, N), -100 between tokens that the cyclic shift has brought together;
-            None without a shift.
+        attn_mask: (windows, N, N), -inf between tokens that the cyclic shift has brought together,
+            0 elsewhere; None without a shift.
     """
 
     def __init__(
@@ -338,15 +338,16 @@ def fused_attention(qkv: Tensor, bias: Tensor) -> Tensor:
 def _windows(grid: Pair, window: Pair, shift: Pair) -> tuple[Tensor, Tensor]:
     """Tokens in the order of cyclically shifted windows (L,), and their mask (windows, N, N).
 
-    Tokens of one window that were no neighbours before the shift are kept apart by -100, as in the
-    released code.
+    Tokens of one window that were no neighbours before the shift are kept apart by -inf. The
+    released code has -100 there, which leaves a weight of exp(-100): nothing beside the others,
+    but a subnormal number, and Intel's cores take many times longer to multiply one.
     """
     tokens = torch.arange(grid[0] * grid[1]).view(grid)
     order = _cut(tokens.roll((-shift[0], -shift[1]), (0, 1)), window)
     row, column = (_region(size, w, s) for size, w, s in zip(grid, window, shift, strict=True))
     region = _cut(row[:, None] * 3 + column, window)
     apart = region[:, :, None] != region[:, None, :]
-    return order.flatten(), apart * -100.0
+    return order.flatten(), torch.zeros(apart.shape).masked_fill_(apart, -torch.inf)
 
 
 def _region(size: int, window: int, shift: int) -> Tensor:

@@ -68,6 +68,23 @@ def test_outputs_and_gradients_equal_timms(
         torch.testing.assert_close(ours(x), found, rtol=0, atol=1e-6 * rounding)
 
 
+def test_windows_are_kept_apart_without_subnormal_weights() -> None:
+    """As the released -100 does, whose exp(-100) slows Intel's multiplications down."""
+    model, x = trunk(window=4), image(2, 1, 64, 64)
+    found = model(x)
+    wanted = gradients(model, found)
+    masks = [mask for name, mask in model.named_buffers() if name.endswith("attn_mask")]
+    for mask in masks:
+        assert set(mask.exp().unique().tolist()) == {0.0, 1.0}
+        mask.nan_to_num_(neginf=-100.0)
+        assert 0 < mask.exp().min() < torch.finfo(mask.dtype).tiny
+    assert len(masks) == 2
+    released = model(x)
+    torch.testing.assert_close(released, found, rtol=0, atol=1e-6)
+    for name, have in gradients(model, released).items():
+        torch.testing.assert_close(have, wanted[name], rtol=1e-5, atol=1e-7, msg=name)
+
+
 def test_kept_biases_follow_the_weights() -> None:
     model, x = trunk(), image(1, 1, 64, 64)
     with torch.no_grad():
