@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bench.experiment.ablations import BASE
 from bench.experiment.config import Config
 from reports import published, rescored
 from reports.ablations import paired
@@ -27,7 +26,14 @@ from reports.claim import (
 )
 from reports.cost_claims import cost_claims
 from reports.hand_set import at_hand_set
-from reports.names import ARCHITECTURES, DATASETS, METRICS, model_name, short_dataset_name
+from reports.names import (
+    ARCHITECTURES,
+    DATASETS,
+    METRICS,
+    model_name,
+    short_dataset_name,
+    variant_words,
+)
 from reports.published import Kind, Verdict
 from reports.rescored import off_by
 from reports.results import Group, Results
@@ -186,8 +192,7 @@ def _gap(
 
 def _named(config: Config, group: Group) -> str:
     """HTS-AT (no pretraining), or HTS-AT (unchanged)."""
-    changed = "unchanged" if group.variant == BASE else group.variant.replace("_", " ")
-    return f"{model_name(config, group.model)} ({changed})"
+    return f"{model_name(config, group.model)} ({variant_words(group.variant)})"
 
 
 def _from_variants(

@@ -17,7 +17,7 @@ from bench.metrics.statistics import (
 from reports import context
 from reports.ablations import DIFFERENCE, Effect, paired
 from reports.leaders import ALPHA
-from reports.names import METRICS, model_name, short_dataset_name
+from reports.names import METRICS, model_name, short_dataset_name, variant_words
 from reports.published import MARGINS
 from reports.results import Group, Results, is_baseline, why_not_comparable
 from reports.summary import Summary
@@ -52,7 +52,7 @@ def comparisons(results: Results, effects: Sequence[Effect]) -> list[Paired]:
             model = model_name(results.config, effect.model)
             place = short_dataset_name(results.config, effect.dataset)
             family = f"Ablations of {model} on {place} ({effect.study})"
-            label = f"{effect.variant} minus {effect.against}"
+            label = " minus ".join(map(variant_words, (effect.variant, effect.against)))
             found += _paired(family, label, effect.metric, effect.group, effect.reference)
     return found
 

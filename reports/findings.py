@@ -13,7 +13,7 @@ from reports.checks import TRIVIAL, ChanceCheck, TrivialCheck, chance_sentence
 from reports.context import incomplete
 from reports.cost_table import cost_name, is_full_size
 from reports.leaders import ALPHA, Standing, standing
-from reports.names import METRICS, model_name, short_dataset_name
+from reports.names import METRICS, model_name, short_dataset_name, variant_words
 from reports.results import Results, is_baseline
 from reports.summary import Summary
 from reports.tables import significant
@@ -194,18 +194,14 @@ def _ablations(results: Results, effects: Sequence[Effect]) -> Finding | None:
     for effect, gap in known:
         place = short_dataset_name(config, effect.dataset)
         where = f"{model_name(config, effect.model)} on {place}"
-        against = "" if effect.against == BASE else f" (against {effect.against.replace('_', ' ')})"
+        against = "" if effect.against == BASE else f" (against {variant_words(effect.against)})"
         line = (f"{effect.why}{against}", _pairs(effect, gap), f"{effect.p_holm:.2g}")
         rows.setdefault(where, []).append(line)
     told = sum(effect.p_holm is not None and effect.p_holm <= ALPHA for effect, _ in known)
     title = f"Ablations: {told} of {len(known)} changes differ from their reference"
     if all(effect.limit for effect, _ in known):
         title = f"Ablations: too few seeds to tell any of {len(known)} changes from its reference"
-    lacking = [
-        f"{effect.variant.replace('_', ' ')}: {effect.problem}"
-        for effect in leading
-        if effect.problem
-    ]
+    lacking = [f"{variant_words(e.variant)}: {e.problem}" for e in leading if e.problem]
     return Finding(
         title + (f" ({len(lacking)} not compared)" if lacking else ""),
         "Differences in the leading metric, paired by seed, from the unchanged model unless said "

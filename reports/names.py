@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.experiment.ablations import BASE
 from bench.experiment.config import Config
 
 DATASETS = {
@@ -59,9 +60,14 @@ def model_name(config: Config, model: str) -> str:
     return chosen.title or (ARCHITECTURES[model] if model == chosen.architecture else model)
 
 
+def variant_words(variant: str) -> str:
+    """no_pretraining+window_8 -> no pretraining + window 8; base -> unchanged."""
+    return "unchanged" if variant == BASE else variant.replace("_", " ").replace("+", " + ")
+
+
 def variant_name(config: Config, model: str, variant: str) -> str:
     """HTS-AT, window 8: a variant of an ablation as a row."""
-    return f"{model_name(config, model)}, {variant.replace('_', ' ').replace('+', ' + ')}"
+    return f"{model_name(config, model)}, {variant_words(variant)}"
 
 
 def class_name(name: str) -> str:

@@ -184,14 +184,12 @@ def _number(value: float | None, scale: float) -> str:
 
 def to_markdown(table: Table) -> str:
     """A pipe table with its caption; sections are bold lines."""
-    titles = [table.head, *(column.title for column in table.shown)]
     lines = [f"# {table.title}", "", table.caption, ""]
-    lines += ["| " + " | ".join(map(_pipe, titles)) + " |"]
-    lines += [
-        "|"
-        + "|".join([" --- "] + [" ---: " if not c.words else " --- " for c in table.shown])
-        + "|"
-    ]
+    if table.rows:
+        titles = [table.head, *(column.title for column in table.shown)]
+        lines += ["| " + " | ".join(map(_pipe, titles)) + " |"]
+        rule = (" --- " if column.words else " ---: " for column in table.shown)
+        lines += ["|" + "|".join([" --- ", *rule]) + "|"]
     for section, rows in table.sections():
         if section:
             lines.append(f"| **{_pipe(section)}** |" + " |" * len(table.shown))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -91,6 +92,15 @@ def test_two_commits_are_compared(repository: Config, capsys: pytest.CaptureFixt
     moved = json.loads(dvc)[str(METRICS)]
     assert moved["speechcommands/htsat/base.accuracy.mean"]["new"] == pytest.approx(0.991)
     assert not [name for name in moved if name.startswith("speechcommands/linear")]
+
+
+def test_equal_reports_are_one_sentence(
+    repository: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["compare", "HEAD", "HEAD", "--config", "profile.json"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"0 of [1-9]\d* figures changed", said)
+    assert "|" not in said
 
 
 def test_figures_that_come_and_go_are_named(repository: Config) -> None:
