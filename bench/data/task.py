@@ -21,7 +21,7 @@ from bench.files import UserError
 class Task:
     """Clips of one corpus under one front end, in the corpus table's order.
 
-    `targets` (N, C) float32 are 0/1; `rows` maps a split to indices of usable clips; `position`
+    `targets` (N, C) uint8 are 0/1; `rows` maps a split to indices of usable clips; `position`
     maps a clip to its place in the feature store; `scale` is the (mean, standard deviation) of the
     training split's frames where the front end normalises.
     """
@@ -116,12 +116,12 @@ def split_corpus(plan: Plan, corpus_folder: Path) -> Corpus:
 
 
 def multi_hot(corpus: Corpus) -> np.ndarray:
-    """Targets (N, C) float32 of a corpus, in its class order."""
+    """Targets (N, C) uint8 of a corpus, in its class order."""
     position = {name: index for index, name in enumerate(corpus.classes)}
-    targets = np.zeros((len(corpus.clips), len(position)), np.float32)
+    targets = np.zeros((len(corpus.clips), len(position)), np.uint8)
     for row, labels in enumerate(corpus.clips["labels"]):
         for label in labels:
-            targets[row, position[label]] = 1.0
+            targets[row, position[label]] = 1
     return targets
 
 

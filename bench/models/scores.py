@@ -32,7 +32,7 @@ def write_scores(path: Path, task: Task, splits: dict[str, Scores]) -> None:
         "classes": np.array(task.corpus.classes, dtype=str),
         "split": np.concatenate([[name] * len(task.rows[name]) for name in splits]).astype(str),
         "clip_scores": np.concatenate([scores.clip_scores for scores in splits.values()]),
-        "targets": task.targets[rows].astype(np.uint8),
+        "targets": task.targets[rows],
         "seconds_per_frame": np.float64(next(iter(splits.values())).seconds_per_frame),
     }
     frames = [scores.frame_scores for scores in splits.values()]

@@ -46,6 +46,7 @@ class Objective:
         parts = []
         if self.weak:
             targets = torch.from_numpy(self.task.targets[rows]).to(output.clip_logits.device)
+            targets = targets.float()
             if augment is not None:
                 targets = augment.targets(targets)
             parts.append(clip_loss(output.clip_logits.float(), targets, self.loss) * weight)
