@@ -19,6 +19,7 @@ from bench.speed.models import DTYPES, training_step
 from bench.speed.pairs import Side
 
 SHAPES = {"htsat": (1001, 64), "ast": (1024, 128), "pann": (1001, 64)}  # of 10 s
+WARM_UP = 4  # steps until the process holds all memory that a step takes
 BATCHES, GPU_BATCH = {"htsat": 4, "ast": 1, "pann": 4}, 128
 PRODUCTS = "matrix products"  # of linear layers, and where attention is not batched
 CONVOLUTIONS = "convolutions"
@@ -62,7 +63,9 @@ def _profile(
     side = Side(model, SHAPES[name], lambda x: model(x).clip_logits.sigmoid())
     batch = GPU_BATCH if device.type == "cuda" else BATCHES[name]
     step, x = training_step(side, precision), torch.randn(batch, *SHAPES[name], device=device)
-    with FlopCounterMode(display=False) as counter:  # a first step, which also warms up
+    with FlopCounterMode(display=False) as counter:
+        step(x)
+    for _ in range(WARM_UP):
         step(x)
     work = {str(kind): flops for kind, flops in counter.get_flop_counts()["Global"].items()}
     rounds = [_seconds_by_kind(step, x) for _ in range(steps)]
