@@ -33,6 +33,7 @@ from workflow_copy import CODE, ROOT, WORKFLOW, copy_parts
 
 sys.path.insert(0, str(ROOT))
 STAGES = ("cost", "embed", "corpus", "featurize", "train", "evaluate", "track", "report")
+AIMED_LONGEST = 0.8  # seconds: short stages are over soon
 SAME = ("metrics", "chance", "trivial", "localization", "digests", "identity", "splits", "parent")
 
 
@@ -198,9 +199,10 @@ def main() -> int:
     while kills < arguments.kills:
         rng = random.Random(f"{arguments.seed}:{len(done)}")
         aim: dict[str, Any] = {"jobs_before": rng.randint(0, arguments.jobs)}
+        longest = arguments.longest
         if rng.random() < 0.25:
-            aim = {"stage": least_hit(done)}
-        wait = rng.uniform(0.0, arguments.longest)
+            aim, longest = {"stage": least_hit(done)}, AIMED_LONGEST
+        wait = rng.uniform(0.0, longest)
         what, stages = kill_once(killed, command(config=arguments.config), wait, rng, **aim)
         count = len(records(killed, profile))
         entry = {**aim, "after_s": round(wait, 1), "what": what, "stages": stages, "records": count}
