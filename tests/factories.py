@@ -226,7 +226,7 @@ def make_run(config: Config, cell: Cell, salt: str = "", **digests: str) -> None
 
 def _scores(task: Task, split: str, cell: Cell, skill: float, rng: np.random.Generator) -> Scores:
     rows = task.rows[split]
-    targets = task.targets[rows]
+    targets = task.targets[rows].astype(np.float64)
     logits = rng.normal(0, 1, targets.shape) + skill * (2 * targets - 1)
     clips = 1 / (1 + np.exp(-logits))
     if not task.corpus.multilabel:

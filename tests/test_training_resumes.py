@@ -71,7 +71,9 @@ def test_a_run_told_to_end_saves_and_goes_on_bit_for_bit(
     """At an epoch's first read, between batches, and (the fifth time) during validation."""
     recipe = make_recipe(**changes)
     straight = train(task, tmp_path / "straight", recipe)
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    ends = {signal.SIGTERM: lambda *_: sys.exit(143), signal.SIGINT: signal.default_int_handler}
+    # A background job begins with SIGINT ignored.
+    before = {each: signal.signal(each, end) for each, end in ends.items()}
     try:
         for at in (0, 3, 5, 2, 1, 4):
             with pytest.MonkeyPatch.context() as patch:
@@ -79,7 +81,8 @@ def test_a_run_told_to_end_saves_and_goes_on_bit_for_bit(
                 with pytest.raises((SystemExit, KeyboardInterrupt)):
                     train(task, tmp_path / "resumed", recipe)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
     saved = StateFolder(tmp_path / "resumed", "a").load()
     assert saved is not None
     assert (saved["progress"]["epoch"], saved["progress"]["step"]) == (2, 3)
