@@ -65,9 +65,9 @@ def _profile(
     step, x = training_step(side, precision), torch.randn(batch, *SHAPES[name], device=device)
     with FlopCounterMode(display=False) as counter:
         step(x)
+    work = {str(kind): flops for kind, flops in counter.get_flop_counts()["Global"].items()}
     for _ in range(WARM_UP):
         step(x)
-    work = {str(kind): flops for kind, flops in counter.get_flop_counts()["Global"].items()}
     rounds = [_seconds_by_kind(step, x) for _ in range(steps)]
     seconds = {kind: statistics.median(found[kind] for found in rounds) for kind in rounds[0]}
     total = sum(seconds.values())
