@@ -16,10 +16,10 @@ from pathlib import Path
 from bench.registry import ARCHITECTURES, LOADERS, module_of
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("modelkit", "htsat", "baselines", "bench", "reports")
+PACKAGES = ("modelkit", "htsat", "baselines", "bench", "synth")
 
 STAGES: dict[str, tuple[str, ...]] = {
-    "embed": ("bench.corpora.embedded",),
+    "embed": ("synth",),
     "corpus": ("bench.corpora",),
     "featurize": ("bench.data.features",),
     "train": ("bench.training.train",),
@@ -29,7 +29,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "cost": ("bench.speed.cost",),
     "rescore": ("bench.evaluation.rescore",),
     "track": ("bench.tracking.sync",),
-    "report": ("reports.build",),
+    "report": ("bench.reporting.build",),
 }
 # Not counted: they decide what is asked, when and where it runs, and what is noted about it. What
 # they hand to a stage is a value, and values have a digest of their own (`Plan.resolved`).
@@ -49,7 +49,7 @@ INERT = {
     "bench.process.slots",
     "bench.provenance",
     "bench.registry",
-    "bench.running.status",
+    "bench.ops.status",
     "bench.strict",
     "bench.tracking.live",
     "bench.training.loading",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bench.experiment import cells, config
 from bench.experiment.ablations import AblationStudy
 from bench.files import UserError
-from bench.running.plan import table
+from bench.ops.plan import table
 
 ROOT = Path(__file__).resolve().parent.parent
 FACTORS = {

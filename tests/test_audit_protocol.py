@@ -16,10 +16,10 @@ from bench.evaluation import evaluate
 from bench.experiment.cells import Layout, find_cell, list_cells
 from bench.experiment.config import Config
 from bench.files import write_json
-from reports import audit
-from reports.build import build
-from reports.names import DIGESTS
-from reports.results import load_results
+from bench.reporting import audit
+from bench.reporting.build import build
+from bench.reporting.names import DIGESTS
+from bench.reporting.results import load_results
 
 
 @pytest.fixture(scope="module")

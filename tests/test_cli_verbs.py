@@ -26,14 +26,14 @@ from bench.experiment.cells import plan as cell_plan
 from bench.experiment.config import config_digest
 from bench.experiment.jobs import list_jobs
 from bench.files import UserError, read_json, write_json, write_sealed
+from bench.ops import plan, status
+from bench.ops.explain import explain
+from bench.ops.supervise import Watcher, progress_line
 from bench.process import locks
 from bench.process.locks import hold
-from bench.running import plan, status
-from bench.running.explain import explain
-from bench.running.supervise import Watcher, progress_line
+from bench.reporting.figure_origin import _origins
+from bench.reporting.released import _record
 from bench.training.running import Running
-from reports.figure_origin import _origins
-from reports.released import _record
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("copy")
-    for package in ("modelkit", "htsat", "baselines", "bench", "reports"):
+    for package in ("modelkit", "htsat", "baselines", "bench", "synth"):
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / package, folder / package, ignore=ignore)
     return folder

@@ -17,12 +17,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.corpora import audioset, desed, esc50, speechcommands
-from bench.corpora.embedded import EmbeddedSizes, SyntheticBank, build, write_audioset
-from bench.corpora.embedded.builder import data_digest
-from bench.corpora.embedded.pools import share_out
-from bench.corpora.embedded.scenes import Event
-from bench.corpora.embedded.taxonomy import AUDIOSET, DESED, ESC50, shared_parents
 from bench.files import UserError, digest_file
+from synth import EmbeddedSizes, SyntheticBank, build, write_audioset
+from synth.builder import data_digest
+from synth.pools import share_out
+from synth.scenes import Event
+from synth.taxonomy import AUDIOSET, DESED, ESC50, shared_parents
 
 TINY = EmbeddedSizes(
     sources=10,

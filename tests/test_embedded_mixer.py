@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import resample_poly
 
-from bench.corpora.embedded import mixer
-from bench.corpora.embedded.scenes import (
+from synth import mixer
+from synth.scenes import (
     Acoustics,
     Event,
     SingleSound,
@@ -18,7 +18,7 @@ from bench.corpora.embedded.scenes import (
     Source,
     merged,
 )
-from bench.corpora.embedded.synth import RATE, stream
+from synth.synth import RATE, stream
 
 SILENT_ROOM = Acoustics(snr_db=(30.0, 30.0), room=0.0, hiss_db=(-60.0, -60.0))
 

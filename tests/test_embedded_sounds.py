@@ -10,9 +10,9 @@ import sys
 import numpy as np
 import pytest
 
-from bench.corpora.embedded import SyntheticBank
-from bench.corpora.embedded.draw import Draw
-from bench.corpora.embedded.synth import (
+from synth import SyntheticBank
+from synth.draw import Draw
+from synth.synth import (
     RATE,
     curve,
     exp2,
@@ -24,7 +24,7 @@ from bench.corpora.embedded.synth import (
     stream,
     wander,
 )
-from bench.corpora.embedded.synthetic import SPEECH
+from synth.synthetic import SPEECH
 
 BANK = SyntheticBank(sources=12)
 NAMES = [name for name in (*BANK.classes(), *BANK.backgrounds()) if name != SPEECH]
@@ -124,8 +124,8 @@ def test_the_bank_is_large_enough_for_its_corpora():
 
 _RENDER_ALL = """
 import hashlib, numpy as np
-from bench.corpora.embedded import SyntheticBank
-from bench.corpora.embedded.synth import stream
+from synth import SyntheticBank
+from synth.synth import stream
 bank = SyntheticBank(sources=12)
 for name in (*bank.classes(), *bank.backgrounds()):
     x, _ = bank.render(name, bank.groups(name)[2], 5, stream("machine", name))

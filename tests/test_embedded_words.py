@@ -8,9 +8,9 @@ import multiprocessing
 import numpy as np
 import pytest
 
-from bench.corpora.embedded import words
-from bench.corpora.embedded.synth import stream
-from bench.corpora.embedded.write_speechcommands import side
+from synth import words
+from synth.synth import stream
+from synth.write_speechcommands import side
 
 SPEAKERS = words.speakers()
 

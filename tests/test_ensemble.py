@@ -18,7 +18,7 @@ from bench.experiment.cells import Cell, Layout, ensemble_cells, plan
 from bench.experiment.config import Config
 from bench.files import UserError, read_json
 from bench.models.scores import read_scores
-from reports.released import ensemble_table
+from bench.reporting.released import ensemble_table
 
 
 @pytest.fixture

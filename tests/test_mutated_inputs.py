@@ -28,9 +28,9 @@ from bench.experiment.cells import Layout, find_cell
 from bench.files import UserError, write_tensors
 from bench.models.networks import start_from_run
 from bench.models.scores import read_scores
+from bench.reporting.results import load_results
 from bench.training.state import StateFolder
 from modelkit.checkpoint import CheckpointError, read_state_dict
-from reports.results import load_results
 
 ROOT = Path(__file__).resolve().parent.parent
 CELL = "desed/htsat/base/seed0"

@@ -12,7 +12,7 @@ import pytest
 from bench.experiment import config
 from bench.experiment.cells import list_cells
 from bench.experiment.jobs import list_jobs
-from bench.running.plan import table
+from bench.ops.plan import table
 
 ROOT = Path(__file__).resolve().parent.parent
 PAPER = ROOT / "config" / "paper.yaml"

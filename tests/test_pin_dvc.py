@@ -13,9 +13,9 @@ import yaml
 
 from bench.__main__ import main
 from bench.corpora import build_corpus
-from bench.corpora.embedded import builder
 from bench.data import pin
 from bench.files import UserError
+from synth import builder
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -11,9 +11,6 @@ import numpy as np
 import pytest
 import soundfile
 
-from bench.corpora.embedded import SyntheticBank
-from bench.corpora.embedded.pools import share_out
-from bench.corpora.embedded.taxonomy import AUDIOSET
 from bench.corpora.recordings.bank import BED, BED_LABELS, LEAST_GROUPS, RecordingsBank
 from bench.corpora.recordings.clips import RATE, ClipError, clean, load_clip
 from bench.corpora.recordings.fetch import clip_path
@@ -21,6 +18,9 @@ from bench.corpora.recordings.manifest import Recording, read_manifest
 from bench.data.corpus import is_synthetic
 from bench.data.embed import group_lines
 from bench.experiment import config
+from synth import SyntheticBank
+from synth.pools import share_out
+from synth.taxonomy import AUDIOSET
 
 LISTED = read_manifest()
 

@@ -17,8 +17,8 @@ from bench import __main__ as cli
 from bench.experiment.cells import list_cells
 from bench.experiment.config import Config
 from bench.files import UserError, read_json, write_json
-from reports.changes import changes, read_version, write_metrics
-from reports.results import load_results
+from bench.reporting.changes import changes, read_version, write_metrics
+from bench.reporting.results import load_results
 
 METRICS = Path("reports/out/default/metrics.json")
 

@@ -17,7 +17,7 @@ from bench import __main__ as cli
 from bench.experiment.cells import Layout, find_cell
 from bench.experiment.config import Config
 from bench.files import write_json
-from reports.build import build
+from bench.reporting.build import build
 
 SPITE = '<img src="https://example.org/x" onerror="alert(1)">'
 MISSING = "speechcommands/ast/base/seed1"

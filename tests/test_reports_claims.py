@@ -13,13 +13,13 @@ from bench.evaluation.rescore import output
 from bench.experiment.cells import Layout, find_cell, list_cells
 from bench.experiment.config import Config
 from bench.files import write_json
-from reports import provenance, published
-from reports.claim import CLAIMS, FIGURES
-from reports.claims import claims
-from reports.claims_page import claims_table, render_claims
-from reports.cost_table import cost_table
-from reports.results import load_results
-from reports.tables import to_csv
+from bench.reporting import provenance, published
+from bench.reporting.claim import CLAIMS, FIGURES
+from bench.reporting.claims import claims
+from bench.reporting.claims_page import claims_table, render_claims
+from bench.reporting.cost_table import cost_table
+from bench.reporting.results import load_results
+from bench.reporting.tables import to_csv
 
 KINDS = {"reproduced", "better", "below", "inconclusive", "not comparable"}
 SEEDS = (0, 1, 2, 3)

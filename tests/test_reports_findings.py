@@ -12,11 +12,11 @@ import pytest
 
 from bench.experiment.cells import Layout, list_cells
 from bench.experiment.config import Config
-from reports.ablations import effects
-from reports.build import build
-from reports.checks import chance_checks, trivial_checks
-from reports.findings import Finding, findings
-from reports.results import load_results
+from bench.reporting.ablations import effects
+from bench.reporting.build import build
+from bench.reporting.checks import chance_checks, trivial_checks
+from bench.reporting.findings import Finding, findings
+from bench.reporting.results import load_results
 
 PLUGINS = Path(__file__).resolve().parent / "plugins"
 SEEDS = tuple(range(8))  # enough for six comparisons
@@ -109,7 +109,7 @@ def test_headline_bold_and_tests_agree_and_a_plug_in_is_one_of_the_models(config
 
 
 def test_every_model_has_a_colour_of_its_own(config: Config) -> None:
-    from reports.charts import colour
+    from bench.reporting.charts import colour
 
     results = load_results(config)
     assert len({colour(results, model) for model in config.models}) == len(config.models)

@@ -14,11 +14,11 @@ from scipy import stats
 from bench.experiment.cells import list_cells
 from bench.experiment.config import Config
 from bench.metrics.statistics import holm, sign_flip_p
-from reports.ablations import effects
-from reports.comparisons import comparison_table, comparisons
-from reports.intervals import Outcomes, bootstrap, interval_table
-from reports.results import Results, load_results
-from reports.tables import to_csv, to_markdown
+from bench.reporting.ablations import effects
+from bench.reporting.comparisons import comparison_table, comparisons
+from bench.reporting.intervals import Outcomes, bootstrap, interval_table
+from bench.reporting.results import Results, load_results
+from bench.reporting.tables import to_csv, to_markdown
 
 
 @pytest.fixture(scope="module")

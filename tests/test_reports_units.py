@@ -20,16 +20,16 @@ from hypothesis import strategies as st
 from bench.corpora.base import Corpus
 from bench.files import UserError, digest_of
 from bench.metrics.statistics import fold_interval, t_interval
-from reports import names, published, token_orders
-from reports.build import build
-from reports.charts import mean_curve
-from reports.checks import ChanceCheck
-from reports.latex import FONTS, LATEX, ROWS_HEIGHT, latex, to_latex
-from reports.leaders import bold, standing
-from reports.results import Group, MixedRecords, Run, group_runs, why_not_comparable
-from reports.soundscapes import choose_clips
-from reports.summary import summarise
-from reports.tables import Column, Entry, Row, Table, significant, to_csv, to_markdown
+from bench.reporting import names, published, token_orders
+from bench.reporting.build import build
+from bench.reporting.charts import mean_curve
+from bench.reporting.checks import ChanceCheck
+from bench.reporting.latex import FONTS, LATEX, ROWS_HEIGHT, latex, to_latex
+from bench.reporting.leaders import bold, standing
+from bench.reporting.results import Group, MixedRecords, Run, group_runs, why_not_comparable
+from bench.reporting.soundscapes import choose_clips
+from bench.reporting.summary import summarise
+from bench.reporting.tables import Column, Entry, Row, Table, significant, to_csv, to_markdown
 
 DIGESTS = {
     name: digest_of(name) for name in ("code_train", "code_evaluate", "data", "features", "pins")
@@ -372,7 +372,7 @@ def test_a_profile_without_any_record_is_refused_in_one_line(tmp_path: Path) -> 
 
 def test_the_report_starts_without_torch_or_plotting() -> None:
     code = (
-        "import sys, reports.build\n"
+        "import sys, bench.reporting.build\n"
         "print('HEAVY', sorted({'torch', 'timm', 'matplotlib', 'mlflow'} & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -17,10 +17,10 @@ from bench.evaluation.rescore import output, rescore
 from bench.experiment import config
 from bench.experiment.config import Rescore
 from bench.files import UserError, read_json, write_json
+from bench.reporting import published, rescored
+from bench.reporting.build import build
 from bench.sources import fetch
 from bench.sources.source import Source
-from reports import published, rescored
-from reports.build import build
 
 ROOT = Path(__file__).resolve().parent.parent
 HEADER = "filename\tonset\toffset\tevent_label\n"
@@ -117,7 +117,7 @@ def test_the_full_size_profile_rescores_with_what_was_released(
     write_json(path, values)
     assert config.load(path).rescore == Rescore()
     assert cli.main(["rescore", "--config", str(path), "--folder", str(folder)]) == 0
-    assert cli.main(["released", "--config", str(path)]) == 0
+    assert cli.main(["report", "--released", "--config", str(path)]) == 0
     assert "scored again (published files)" in capsys.readouterr().out
     assert (tmp_path / "report" / "tables" / "rescore.tex").is_file()
     command = [sys.executable, "-m", "snakemake", "-s", str(ROOT / "Snakefile"), "-n", "released"]

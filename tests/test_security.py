@@ -15,10 +15,10 @@ import yaml
 from bench.experiment.cells import Layout, list_cells
 from bench.experiment.config import load
 from bench.files import UserError
-from reports.build import build
+from bench.reporting.build import build
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("modelkit", "htsat", "baselines", "bench", "reports")
+PACKAGES = ("modelkit", "htsat", "baselines", "bench", "synth")
 SOURCES = [path for name in PACKAGES for path in sorted((ROOT / name).rglob("*.py"))]
 FORBIDDEN = {
     "pickle",

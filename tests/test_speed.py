@@ -13,10 +13,10 @@ from torch import nn
 
 from bench.__main__ import main
 from bench.code_digest import ROOT
+from bench.reporting.speed import speed_chart, speed_table
 from bench.speed import breakdown, feeding, measure, models, pairs, tables, timing
 from bench.speed.pairs import Pair, Side, check_equal
 from modelkit.output import ModelOutput
-from reports.speed import speed_chart, speed_table
 
 
 def pair(scale: float = 1.0) -> Pair:

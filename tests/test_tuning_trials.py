@@ -16,12 +16,12 @@ from bench.experiment.cells import Cell, Layout, list_cells, plan
 from bench.experiment.config import Config
 from bench.experiment.trials import path_of, points
 from bench.files import UserError, read_json, write_json
-from bench.running.status import overview
+from bench.ops.status import overview
+from bench.reporting import audit, tuning
+from bench.reporting.provenance import sources
+from bench.reporting.results import load_results
 from bench.training import train
 from bench.training.tune import tune
-from reports import audit, tuning
-from reports.provenance import sources
-from reports.results import load_results
 
 RATES = [5e-4, 1e-3, 2e-3, 4e-3]
 

@@ -19,11 +19,11 @@ from workflow_copy import PROFILE, ROOT, due, make_copy, snakemake
 from bench.experiment import config
 from bench.experiment.jobs import list_jobs
 from bench.files import UserError
+from bench.ops import preflight
+from bench.ops.plan import table
+from bench.ops.preflight import check
+from bench.ops.status import snakemake_lock
 from bench.process.locks import hold
-from bench.running import preflight
-from bench.running.plan import table
-from bench.running.preflight import check
-from bench.running.status import snakemake_lock
 
 
 def settings_in(folder: Path, **changes: object) -> config.Config:

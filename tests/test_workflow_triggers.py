@@ -56,7 +56,7 @@ def configured(folder: Path, *place: str, value: object) -> Iterator[None]:
 
 
 def test_comments_touched_files_and_code_without_results_run_nothing(finished: Path) -> None:
-    for path in ("bench/experiment/config.py", "bench/process/locks.py", "bench/running/status.py"):
+    for path in ("bench/experiment/config.py", "bench/process/locks.py", "bench/ops/status.py"):
         with open(finished / path, "a") as source:
             source.write("\n\nUNUSED = 1\n")
     future = "from __future__ import annotations"

@@ -17,7 +17,7 @@ from subprocess import PIPE, STDOUT
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-CODE = ("modelkit", "htsat", "baselines", "bench", "reports")
+CODE = ("modelkit", "htsat", "baselines", "bench", "synth")
 WORKFLOW = ("Snakefile", "workflow", "profiles", "environment.yml", "requirements.txt")
 
 STAND_IN = """

@@ -12,7 +12,7 @@ from bench.experiment import config
 from bench.files import UserError
 
 if TYPE_CHECKING:
-    from bench.corpora.embedded import EmbeddedSizes
+    from synth import EmbeddedSizes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(
             f"profile '{settings.profile}' embeds no corpora; there is nothing to build"
         )
-    from bench.corpora.embedded import EmbeddedSizes, adopt, is_ours
+    from synth import EmbeddedSizes, adopt, is_ours
 
     embedded = settings.embedded
     sizes = config.parse(EmbeddedSizes, embedded.sizes, "embedded.sizes")
@@ -43,8 +43,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _build(embedded: config.Embedded, sizes: EmbeddedSizes, workers: int) -> dict[str, Any]:
     """Build the corpora, and compare them with their pin; their manifest."""
-    from bench.corpora.embedded import build
     from bench.process.meter import Meter
+    from synth import build
 
     bank = None
     if embedded.bank == "recordings":

@@ -57,9 +57,7 @@ DESED_CLASSES = {"published": DESED_FROM_AUDIOSET, "corrected": DESED_CORRECTED}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument(
-        "cell",
-        nargs="?",
-        help="DATASET/MODEL/released-NAME/[foldF-]seedS; without it, write the table of all",
+        "cell", help="DATASET/MODEL/released-NAME/[foldF-]seedS, as `plan` lists them"
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
 
@@ -71,11 +69,6 @@ def run(args: argparse.Namespace) -> int:
         UserError: no such evaluation, no file, or one that does not fit.
     """
     settings = config.load(args.config)
-    if args.cell is None:
-        from reports.released import write_tables
-
-        print(write_tables(settings), flush=True)
-        return 0
     found = {str(cell): cell for cell in cells.released_cells(settings)}
     known(args.cell, found, f"`released` of profile '{settings.profile}'")
     evaluate_released(settings, found[args.cell], args.threads)

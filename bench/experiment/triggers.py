@@ -28,7 +28,7 @@ from bench.files import digest_file, digest_of
 from bench.provenance import environment
 from bench.sources.registry import find_entry
 
-DATA_FILES = {"embed": "bench/corpora", "report": "reports"}
+DATA_FILES = {"embed": "bench/corpora", "report": "bench/reporting"}
 
 
 class Triggers:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.reporting.drawing import FAINT, new_figure
 from bench.tagging.tag import Tagged, best
-from reports.drawing import FAINT, new_figure
 
 ROWS = 12  # classes that stay legible
 COLUMNS = 2400  # more than the picture has pixels: longer recordings are reduced to so many

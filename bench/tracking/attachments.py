@@ -13,14 +13,14 @@ from bench.tracking.views import TrackedRecord
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from reports.drawing import Picture
-    from reports.results import Results
+    from bench.reporting.drawing import Picture
+    from bench.reporting.results import Results
 
 
 def pictures(results: Results, dataset: str) -> dict[str, list[tuple[str, Picture]]]:
     """Learning curves of a data set, and event maps of each of its models, by parent run."""
-    from reports.charts import learning_curves
-    from reports.soundscapes import gallery
+    from bench.reporting.charts import learning_curves
+    from bench.reporting.soundscapes import gallery
 
     found: dict[str, list[tuple[str, Picture]]] = defaultdict(list)
     curves = learning_curves(results, dataset)

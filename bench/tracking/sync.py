@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
-    from reports.results import Results
+    from bench.reporting.results import Results
 
 KEY, DIGEST = "key", "record_sha256"
 SERVER = "MLFLOW_TRACKING_URI"
@@ -232,7 +232,7 @@ def sync(settings: config.Config) -> dict[str, int]:
     Raises:
         UserError: a record is missing.
     """
-    from reports.results import load_results
+    from bench.reporting.results import load_results
 
     store, layout, code = Store(settings), Layout.of(settings), stage_digest("track")
     counts = {"written": 0, "kept": 0}

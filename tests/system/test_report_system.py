@@ -10,7 +10,7 @@ import factories
 import pytest
 from browser import answer
 
-from reports.build import build
+from bench.reporting.build import build
 
 pytestmark = pytest.mark.system
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import factories
 import pytest
 
-from reports.build import build
+from bench.reporting.build import build
 
 pytestmark = pytest.mark.system
 

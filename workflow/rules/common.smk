@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.experiment import cells
 from bench.process import slots
-from bench.running import preflight, supervise
+from bench.ops import preflight, supervise
 from bench.experiment.cells import Layout, feature_sets, target_cells
 from bench.code_digest import ROOT
 from bench.experiment.config import load
@@ -15,7 +15,7 @@ from bench.experiment.estimate import Estimate
 from bench.files import UserError
 from bench.process.locks import SUPERVISOR
 from bench.experiment.wanted import RECORDINGS, fetched_here
-from bench.running.status import resolved_path
+from bench.ops.status import resolved_path
 from bench.experiment.triggers import Triggers
 from bench.experiment.trials import first_cell, pairs, path_of
 from snakemake.exceptions import WorkflowError

@@ -47,4 +47,4 @@ rule released:
     message:
         "the table of released checkpoints"
     shell:
-        "python -m bench released --config {params.config} 2> {log}"
+        "python -m bench report --released --config {params.config} 2> {log}"

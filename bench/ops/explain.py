@@ -1,0 +1,114 @@
+"""`python -m bench explain WHAT`: where a number came from, and the command that makes it again."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.experiment import config
+from bench.experiment.cells import Layout, find_cell
+from bench.files import digest_file, read_sealed
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument(
+        "what",
+        help="a run (DATASET/MODEL/VARIANT/[foldF-]seedS), the path of a record.json, all runs of "
+        "DATASET/MODEL/VARIANT, a measurement (cost/MODEL, rescore.json), or a figure of a table "
+        "(TABLE:ROW[:COLUMN], as in its CSV)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Entry of the verb."""
+    path = Path(args.what)
+    group = path.suffix != ".json" and args.what.count("/") == 2
+    measured = args.what.startswith("cost/") or args.what == "rescore.json"
+    if group or measured or ":" in args.what:
+        from bench.reporting.figure_origin import of_group, of_measurement, of_table
+
+        told_by = of_group if group else of_measurement if measured else of_table
+        print(told_by(config.load(args.config), args.what))
+        return 0
+    if path.suffix != ".json":
+        settings = config.load(args.config)
+        path = Layout.of(settings).run(find_cell(settings, args.what)) / "record.json"
+    print(explain(read_sealed(path), path))
+    return 0
+
+
+def explain(record: dict[str, Any], path: Path) -> str:
+    """What a record says of its own origin, as text."""
+    made, digests = record["provenance"], record["digests"]
+    evaluation = made["command"].replace(" train ", " evaluate ").split(" --threads ")[0]
+    splits = ", ".join(f"{count} {name}" for name, count in record["splits"].items())
+    lines = [
+        f"{record['key']}  ({record['data_kind']} data, profile {record['profile']})",
+        f"record {path}",
+        "",
+        *_figures(record["metrics"]),
+        "",
+        *_section(
+            "made by",
+            {
+                "commit": _commit(made),
+                "command": made["command"],
+                "machine": f"{made['cpu']}, {made['threads']} threads, {made['device']}",
+                "python": f"{made['python']} on {made['platform']}",
+                "started": made["started"],
+                "finished": made["finished"],
+            },
+        ),
+        *_section(
+            "made from",
+            {
+                "clips": f"{splits}; {record['coverage']['found']} of "
+                f"{record['coverage']['listed']} listed are on disk",
+                "starts from": record["parent"]["key"] if record["parent"] else "random weights",
+                "seeds": ", ".join(f"{name} {seed}" for name, seed in record["seeds"].items()),
+                "identity": record["identity"],
+                **{f"{name} digest": value for name, value in digests.items()},
+            },
+        ),
+        *_section("files", dict(_files(record, path.parent))),
+        *_section("recipe", record["resolved"]["recipe"]),
+        "to make it again, from the same features",
+        f"  {made['command']}",
+        *([f"  {evaluation}"] if " train " in made["command"] else []),
+        *(["", "uncommitted changes, for `git apply`", made["diff"]] if made.get("diff") else []),
+    ]
+    return "\n".join(lines)
+
+
+def _files(record: dict[str, Any], folder: Path) -> Iterator[tuple[str, str]]:
+    """Each file that the record describes, and whether it still is that file."""
+    for name, expected in record["files"].items():
+        if not (folder / name).is_file():
+            yield name, f"absent; it had sha256 {expected}"
+        else:
+            same = digest_file(folder / name) == expected
+            yield name, "as recorded" if same else f"CHANGED: it had sha256 {expected}"
+
+
+def _figures(metrics: dict[str, Any]) -> list[str]:
+    lines = []
+    for split, by_name in metrics.items():
+        for name, metric in by_name.items():
+            maker = f"{metric['implementation']} {metric.get('version') or ''}".strip()
+            value = "undefined" if metric["value"] is None else f"{metric['value']:.4f}"
+            lines.append(f"  {split:<11}{name:<18}{value:>10}  n = {metric['n']}, {maker}")
+    return lines
+
+
+def _section(title: str, values: dict[str, Any]) -> list[str]:
+    return [title, *(f"  {name:<22}{value}" for name, value in values.items()), ""]
+
+
+def _commit(made: dict[str, Any]) -> str:
+    if made["git_sha"] is None:
+        return "unknown: not run from a git checkout"
+    changed = f", with uncommitted changes {made['diff_sha256'][:12]}" if made["dirty"] else ""
+    return f"{made['git_sha']}{changed}"

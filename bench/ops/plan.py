@@ -1,0 +1,91 @@
+"""`python -m bench plan`: the jobs of a profile, and the hours and disk that lie ahead."""
+
+from __future__ import annotations
+
+import argparse
+
+from bench.experiment import config
+from bench.experiment.config import Config
+from bench.experiment.estimate import Estimate, wall_seconds, workers
+from bench.experiment.jobs import STAGES, list_jobs
+from bench.files import UserError
+from bench.ops import preflight
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    parser.add_argument("--jobs", action="store_true", help="list every job as a command")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Entry of the verb."""
+    settings = config.load(args.config)
+    if args.jobs:
+        for job in list_jobs(settings):
+            print(f"python -m bench {job.stage} {job.name}".rstrip(), f"--config {args.config}")
+        return 0
+    print(table(settings))
+    try:
+        preflight.check(settings)
+        preflight.check_space(settings, list_jobs(settings))
+    except UserError as obstacles:
+        print("\nIn the way:")
+        print("\n".join(f"  {line}" for line in str(obstacles).splitlines()))
+        return 2
+    return 0
+
+
+def table(settings: Config) -> str:
+    """Jobs and hours by stage, the time on this machine, and the disk ahead."""
+    estimate = Estimate.of(settings)
+    lines = [f"{settings.title}", "", f"{'stage':<12}{'jobs':>6}{'done':>6}{'hours ahead':>14}"]
+    ahead, unknown = [], 0
+    jobs = list_jobs(settings)
+    for stage in STAGES:
+        mine = [job for job in jobs if job.stage == stage]
+        if not mine:
+            continue
+        todo = [(job, estimate.seconds(job)) for job in mine if not job.done]
+        ahead += todo
+        unknown += sum(seconds is None for _, seconds in todo)
+        hours = sum(seconds or 0.0 for _, seconds in todo) / 3600
+        lines.append(f"{stage:<12}{len(mine):>6}{len(mine) - len(todo):>6}{hours:>14.2f}")
+    total = sum(seconds or 0.0 for _, seconds in ahead) / 3600
+    lines.append(f"{'together':<12}{len(jobs):>6}{len(jobs) - len(ahead):>6}{total:>14.2f}")
+    for name, runs, seconds in estimate.studies():
+        lines.append(f"  of these, ablation '{name}': {runs} runs, {seconds / 3600:.2f} hours")
+    time = duration(wall_seconds(ahead))
+    lines += ["", f"time on this machine: about {time} ({_side_by_side()})"]
+    if estimate.full_size:
+        training = sum(seconds or 0.0 for job, seconds in ahead if job.stage == "train") / 3600
+        lines.append(f"training: about {training:,.0f} GPU-hours (one V100 each)")
+    if not estimate.finished:
+        lines.append("no run has finished here yet: hours are from rough rates, right to a factor")
+    if unknown:
+        lines.append(f"{unknown} jobs are not counted: their corpora have not been read yet")
+    disk = estimate.disk_ahead(jobs)
+    lines.append(
+        f"disk ahead: about {sum(disk.values()) / 1e9:.1f} GB ("
+        + ", ".join(f"{name} {size / 1e9:.1f}" for name, size in disk.items() if size)
+        + ")"
+    )
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """A time span as a person says it: 40 s, 12 min, 3 h 05 min, 4 d 2 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes:02d} min"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h"
+
+
+def _side_by_side() -> str:
+    count = workers()
+    return f"{count} runs side by side" if count > 1 else "one run at a time"

@@ -1,0 +1,154 @@
+"""`python -m bench check`: whatever can be known to fail is said before any work starts."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from bench.experiment import config
+from bench.experiment.cells import Layout, Plan, list_cells, plan
+from bench.experiment.config import Config
+from bench.experiment.estimate import Estimate
+from bench.experiment.jobs import Job
+from bench.experiment.wanted import fetched_here
+from bench.files import UserError, digest_of
+
+SPARE = 200e6  # bytes kept free beside what is estimated
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb: none of its own."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Entry of the verb."""
+    settings = config.load(args.config)
+    check(settings)
+    check_parts(settings)
+    print(f"{settings.profile}: nothing stands in the way of its {len(list_cells(settings))} runs")
+    return 0
+
+
+def check(settings: Config) -> None:
+    """Hold a profile against this machine: cells, data folders, output folders.
+
+    Raises:
+        UserError: one line per obstacle, each with its remedy.
+    """
+    for cell in list_cells(settings):
+        plan(settings, cell)
+    obstacles = [*_missing_data(settings), *_unwritable(settings)]
+    if obstacles:
+        raise UserError("\n".join(obstacles))
+
+
+def check_space(settings: Config, jobs: Iterable[Job]) -> None:
+    """Whether there is room for what these jobs will write.
+
+    Raises:
+        UserError: one line per file system that is too full.
+    """
+    obstacles = list(_too_little_space(settings, jobs))
+    if obstacles:
+        raise UserError("\n".join(obstacles))
+
+
+def check_parts(settings: Config) -> None:
+    """Read the builder's sizes and build every network of the profile once (imports torch); each
+    model takes one forward pass at every size of its features.
+
+    Raises:
+        UserError: an argument or size is unknown, has the wrong type, or does not fit; or a network
+            does not take its front end's features, or returns something else than it should.
+    """
+    from bench.models.networks import build
+    from bench.ops.trial_pass import CLASSES, try_network
+
+    if settings.embedded is not None:
+        from synth import EmbeddedSizes
+
+        config.parse(EmbeddedSizes, settings.embedded.sizes, "embedded.sizes")
+    shapes: dict[str, Plan] = {}
+    for cell in list_cells(settings):
+        resolved = plan(settings, cell)
+        if resolved.model.architecture != "linear":
+            key = digest_of([resolved.resolved[part] for part in ("model", "front_end")])
+            shapes.setdefault(key, resolved)
+    tried = set()
+    for resolved in shapes.values():
+        network, front_end = build(resolved, CLASSES), resolved.front_end
+        size = (resolved.cell.model, front_end.frames, front_end.mels)
+        if size not in tried:
+            try_network(network, resolved)
+            tried.add(size)
+
+
+def built_here(settings: Config, dataset: str) -> bool:
+    """Whether the embedded builder makes this data set."""
+    if settings.embedded is None:
+        return False
+    return Path(settings.datasets[dataset].root).is_relative_to(settings.embedded.root)
+
+
+def _missing_data(settings: Config) -> Iterator[str]:
+    for name, dataset in settings.datasets.items():
+        here = built_here(settings, name) or dataset.source is not None
+        if not here and not Path(dataset.root).is_dir():
+            yield (
+                f"datasets.{name}.root: no such folder: {dataset.root}; put {name} there, name the "
+                f"folder that holds it, or let datasets.{name}.source fetch it"
+            )
+
+
+def _unwritable(settings: Config) -> Iterator[str]:
+    for name, folder in _outputs(settings).items():
+        existing = _existing(folder)
+        try:
+            with tempfile.TemporaryFile(dir=existing):
+                pass
+        except OSError as error:
+            yield f"{name}: {folder} cannot be written ({error.strerror} in {existing})"
+
+
+def _too_little_space(settings: Config, jobs: Iterable[Job]) -> Iterator[str]:
+    """Per file system: what the folders on it will still grow by against what is free."""
+    ahead = Estimate.of(settings).disk_ahead(jobs)
+    needed: dict[int, float] = {}
+    places: dict[int, Path] = {}
+    for name, folder in _outputs(settings).items():
+        place = _existing(folder)
+        device = place.stat().st_dev
+        places.setdefault(device, place)
+        needed[device] = needed.get(device, SPARE) + ahead.get(name, 0.0)
+    for device, amount in needed.items():
+        free = shutil.disk_usage(places[device]).free
+        if free < amount:
+            yield (
+                f"{places[device].absolute()}: {free / 1e9:.1f} GB free, about "
+                f"{amount / 1e9:.1f} GB needed; free some or set `paths` to a larger disk"
+            )
+
+
+def _outputs(settings: Config) -> dict[str, Path]:
+    layout = Layout.of(settings)
+    folders = {
+        "paths.work": layout.work,
+        "paths.results": layout.results,
+        "paths.report": layout.report,
+    }
+    if settings.embedded is not None:
+        folders["embedded.root"] = Path(settings.embedded.root)
+    for name, wanted in fetched_here(settings).items():
+        folders[f"fetched {name}"] = wanted.folder
+    return folders
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    folder = folder.absolute()
+    while not folder.exists():
+        folder = folder.parent
+    return folder

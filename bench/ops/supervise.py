@@ -1,0 +1,140 @@
+"""What a Snakemake call does beside its jobs: a lock on the profile, checks, a progress line."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+from typing import TextIO
+
+from bench.experiment.config import Config
+from bench.experiment.jobs import Job, list_jobs
+from bench.files import UserError, write_text
+from bench.ops import preflight
+from bench.ops.plan import duration
+from bench.ops.status import resolved_path, seconds_left, snakemake_lock
+from bench.process.locks import Lock
+from bench.tracking.sync import server
+from bench.training.running import Running, running_trainings
+
+LOG_EVERY_S = 15.0
+TERMINAL_EVERY_S = 2.0
+BAR = 24  # characters
+SCHEDULING = ("Select jobs to execute", "Execute ")
+
+
+def begin(settings: Config, outputs: Iterable[str]) -> Lock:
+    """Take the profile, write its resolved config, check its parts, start the progress line.
+
+    Args:
+        outputs: outputs of the jobs that are about to run.
+
+    Returns:
+        The lock, which the caller keeps as long as it lives.
+
+    Raises:
+        UserError: another live call works on this profile, a part of it cannot be built, or the
+            disk has no room for what the jobs write.
+    """
+    lock = Lock(snakemake_lock(settings), f"snakemake on profile '{settings.profile}'").acquire()
+    _write_resolved(settings)
+    jobs = {str(job.output): job for job in list_jobs(settings)}
+    todo = [jobs[name] for name in outputs if name in jobs]
+    preflight.check_space(settings, todo)
+    if any(job.stage in ("embed", "train") for job in todo):
+        _check_parts(settings)
+    if server() is not None and any(job.stage == "train" for job in todo):
+        _show_live(settings)
+    if todo:
+        Watcher(settings, todo, sys.stderr).start()
+    return lock
+
+
+def _write_resolved(settings: Config) -> None:
+    """Write the config that the commands read, where it differs: overrides are in it.
+
+    Its keys keep their order, which is that of tables and figures.
+    """
+    path = resolved_path(settings)
+    text = json.dumps(settings.model_dump(mode="json"), indent=1) + "\n"
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
+
+
+def _show_live(settings: Config) -> None:
+    """Show running trainings on the tracking server, from a process that ends with this one."""
+    command = [sys.executable, "-m", "bench", "track", "--live"]
+    subprocess.Popen([*command, "--config", str(resolved_path(settings))], stdin=subprocess.DEVNULL)
+
+
+def _check_parts(settings: Config) -> None:
+    """`python -m bench check` in a process of its own: this one shall not carry torch for days."""
+    command = [sys.executable, "-m", "bench", "check", "--config", str(resolved_path(settings))]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        message = done.stderr.strip() or f"{' '.join(command)} failed"
+        raise UserError(message.removeprefix("error: "))
+
+
+class Watcher:
+    """Shows now and then how far the jobs `todo` are, from what lies on disk alone.
+
+    A job is done when its output is there and is another than at the start. On a terminal one live
+    line stands below Snakemake's own, which erase it first.
+    """
+
+    def __init__(self, settings: Config, todo: Sequence[Job], stream: TextIO) -> None:
+        self.settings = settings
+        self.stream = stream
+        self.live = stream.isatty()
+        self.before = {job: _stamp(job) for job in todo}
+
+    def start(self) -> None:
+        """Show progress from a thread that ends with the process."""
+        logging.getLogger("snakemake.logging").addFilter(self._beside_snakemake)
+        threading.Thread(target=self._run, name="progress", daemon=True).start()
+
+    def line(self) -> str:
+        """The line as it is now."""
+        todo = [job for job, stamp in self.before.items() if _stamp(job) in (None, stamp)]
+        running = running_trainings(self.settings)
+        left = seconds_left(self.settings, todo, running)
+        return progress_line(len(self.before) - len(todo), len(self.before), running, left)
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(TERMINAL_EVERY_S if self.live else LOG_EVERY_S):
+            line = self.line()
+            if self.live:
+                line = f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}"
+            self.stream.write(line if self.live else f"{line}\n")
+            self.stream.flush()
+
+    def _beside_snakemake(self, record: logging.LogRecord) -> bool:
+        """Make room for one of Snakemake's lines; leave out its two per scheduling round."""
+        if str(record.msg).startswith(SCHEDULING):
+            return False
+        if self.live:
+            self.stream.write("\r\x1b[K")
+        return True
+
+
+def progress_line(done: int, total: int, running: Sequence[Running], left: float) -> str:
+    """A bar, the jobs done of all, the trainings at work with their epochs, the time left."""
+    full = BAR * done // total
+    parts = [f"[{'#' * full}{'.' * (BAR - full)}] {done} of {total} jobs"]
+    parts += [f"{item.cell} {item.epoch}/{item.epochs}" for item in running]
+    if done < total:
+        parts.append(f"about {duration(left)} left")
+    return ", ".join(parts)
+
+
+def _stamp(job: Job) -> int | None:
+    try:
+        return job.output.stat().st_mtime_ns
+    except OSError:
+        return None

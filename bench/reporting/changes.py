@@ -1,0 +1,188 @@
+"""The report's figures as plain JSON, and what changed between two of them.
+
+`metrics.json` lies beside the report. Committed, it gives `dvc metrics diff` (dvc.yaml names it)
+and `python -m bench compare`, which also says which digests moved, and whether a figure left the
+interval that it had.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.code_digest import ROOT
+from bench.experiment import config
+from bench.files import UserError, read_json, write_json, write_text
+from bench.reporting.intervals import metrics_of
+from bench.reporting.names import DIGESTS, METRICS
+from bench.reporting.results import STAGE_DIGESTS, Results, digest_shared
+from bench.reporting.score_tables import metric_column
+from bench.reporting.tables import Column, Entry, Row, Table, to_markdown
+
+NAME = "metrics.json"
+MADE_FROM = ("config", *STAGE_DIGESTS)
+SHOWN = 12  # characters of a digest
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the verb."""
+    what = "a git commit whose metrics.json was committed, or the path of one"
+    parser.add_argument("old", help=what)
+    parser.add_argument("new", nargs="?", help=f"{what} (default: the present one)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Entry of the verb: prints the comparison and writes it beside the report."""
+    settings = config.load(args.config)
+    folder = Path(settings.paths.report)
+    old = read_version(args.old, folder / NAME)
+    new = read_version(args.new, folder / NAME) if args.new else read_json(folder / NAME)
+    table = change_table(old, new, (args.old, args.new or "the present report"))
+    text = to_markdown(table)
+    write_text(folder / "changes.md", text)
+    print(text, end="", flush=True)
+    return 0
+
+
+def write_metrics(results: Results) -> dict[str, Any]:
+    """Write <report>/metrics.json: every figure with its interval, and the digests behind it."""
+    figures: dict[str, Any] = {}
+    for group in results.groups.values():
+        own: dict[str, Any] = {}
+        for metric in metrics_of(results, group.dataset):
+            summary = group.summary(metric)
+            if summary is not None:
+                own[metric] = {
+                    "mean": summary.mean,
+                    "low": summary.low,
+                    "high": summary.high,
+                    "runs": summary.n,
+                }
+        digests = {name: digest_shared(group.runs[0], name)[:SHOWN] for name in MADE_FROM}
+        commits = {str(run.values["provenance"]["git_sha"])[:SHOWN] for run in group.runs}
+        own["made_by"] = {**digests, "commit": " ".join(sorted(commits))}
+        figures[group.name] = own
+    write_json(results.layout.report / NAME, figures)
+    return figures
+
+
+def read_version(name: str, path: Path) -> dict[str, Any]:
+    """The metrics of a commit, or of a file.
+
+    Raises:
+        UserError: neither a file nor a commit that holds one.
+    """
+    if Path(name).is_file():
+        return read_json(name)
+    relative = path.resolve().relative_to(ROOT) if path.is_absolute() else path
+    done = subprocess.run(
+        ["git", "show", f"{name}:./{relative.as_posix()}"], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise UserError(
+            f"{name}: neither a file nor a commit that holds {relative} "
+            f"({done.stderr.strip().splitlines()[-1]}); commit {relative} with each report"
+        )
+    return json.loads(done.stdout)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One figure in two reports; None where a report lacks it."""
+
+    group: str
+    metric: str
+    old: Mapping[str, Any] | None
+    new: Mapping[str, Any] | None
+    moved: tuple[str, ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether both reports have the figure, with one value."""
+        if self.old is None or self.new is None:
+            return False
+        return bool(self.old["mean"] == self.new["mean"])
+
+    @property
+    def answer(self) -> str:
+        """What happened to the figure, and what may have done it."""
+        if self.old is None:
+            return "new"
+        if self.new is None:
+            return "gone"
+        moved = ", ".join(DIGESTS[name] for name in self.moved)
+        if self.same:
+            return "same" if not moved else f"same, though {moved} changed"
+        by = f": {moved} changed" if moved else ": nothing recorded changed"
+        low, high = self.old["low"], self.old["high"]
+        if low is None:
+            return f"changed{by}"
+        inside = low <= self.new["mean"] <= high
+        return f"{'within' if inside else 'outside'} its old 95 % interval{by}"
+
+
+def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+    """Every figure of either report, in the order of the new one."""
+    for group in dict.fromkeys([*new, *old]):
+        before, after = old.get(group, {}), new.get(group, {})
+        made, making = before.get("made_by", {}), after.get("made_by", {})
+        known = [name for name in MADE_FROM if name in made and name in making]
+        moved = tuple(name for name in known if made[name] != making[name])
+        for metric in dict.fromkeys([*after, *before]):
+            if metric != "made_by":
+                yield Change(group, metric, before.get(metric), after.get(metric), moved)
+
+
+def change_table(old: Mapping[str, Any], new: Mapping[str, Any], names: tuple[str, str]) -> Table:
+    """A row per figure that is another, a section per metric; the others are counted."""
+    rows, same = [], Counter[str]()
+    for change in changes(old, new):
+        if change.same:
+            same[change.answer] += 1
+            continue
+        column = metric_column(change.metric)
+        before, after = (_mean(value) for value in (change.old, change.new))
+        entries = {
+            "old": Entry(words=column.text(before) if before is not None else ""),
+            "new": Entry(words=column.text(after) if after is not None else ""),
+            "difference": Entry(words=_difference(column, before, after)),
+            "answer": Entry(words=change.answer),
+        }
+        rows.append(Row(change.group, entries, section=METRICS[change.metric]))
+    order = list(METRICS.values())
+    rows.sort(key=lambda row: order.index(row.section))
+    return Table(
+        name="changes",
+        title=f"What changed from {names[0]} to {names[1]}",
+        caption="Figures of two reports; percent where the metric is a percentage. "
+        "A change inside the old interval is what new seeds could give. "
+        f"{len(rows)} of {len(rows) + same.total()} figures changed.",
+        columns=[
+            Column(key, title, words=True)
+            for key, title in (
+                ("old", names[0]),
+                ("new", names[1]),
+                ("difference", "difference"),
+                ("answer", "answer"),
+            )
+        ],
+        rows=rows,
+        head="Runs",
+        notes=[f"{count} figures: {answer}." for answer, count in same.most_common()],
+    )
+
+
+def _mean(value: Mapping[str, Any] | None) -> float | None:
+    return None if value is None else float(value["mean"])
+
+
+def _difference(column: Column, before: float | None, after: float | None) -> str:
+    if before is None or after is None:
+        return ""
+    return f"{'+' if after >= before else ''}{column.text(after - before)}"

@@ -1,0 +1,82 @@
+"""What a claim is, and what the checks of all claims share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bench.reporting import audit, published
+from bench.reporting.published import Published, Verdict
+from bench.reporting.results import Group, Results
+
+CLAIMS, FIGURES = "Claims of the paper", "Published figures beside measured ones"
+NOT_MEASURED = Verdict("inconclusive", "not measured in this profile")
+PAPER = "HTS-AT (arXiv 2202.00874)"
+AUDIOSET = "AudioSet-2M"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim; `groups` are the places of the records behind what was measured."""
+
+    key: str
+    section: str
+    text: str
+    published: str
+    measured: str
+    verdict: Verdict
+    groups: tuple[str, ...] = ()
+    records: tuple[str, ...] = ()
+
+
+def make_claim(
+    key: str,
+    text: str,
+    printed: str,
+    measured: str,
+    verdict: Verdict,
+    groups: Sequence[Group | None] = (),
+) -> Claim:
+    """A claim of the paper with the places and keys of the records behind it."""
+    known = [group for group in groups if group is not None]
+    return Claim(
+        key,
+        CLAIMS,
+        text,
+        printed,
+        measured,
+        verdict,
+        tuple(group.name for group in known),
+        tuple(dict.fromkeys(run for group in known for run in group.record_keys)),
+    )
+
+
+def groups_of(
+    results: Results, architecture: str, loader: str
+) -> Iterator[tuple[str, Group | None]]:
+    """(data set, group) of every model of an architecture on every data set of a loader."""
+    for dataset, settings in results.config.datasets.items():
+        for model, chosen in results.config.models.items():
+            if settings.loader == loader and chosen.architecture == architecture:
+                yield dataset, results.group(dataset, model)
+
+
+def entry_beside(architecture: str, loader: str) -> Published:
+    """The published row of an architecture on a data set."""
+    return next(e for e in published.load() if e.beside == f"{architecture}/{loader}")
+
+
+def printed(system: str, variant: str, figure: str) -> float:
+    """A figure of the paper about a system on AudioSet, from published.yaml."""
+    return next(
+        entry.figures[figure]
+        for entry in published.load()
+        if (entry.system, entry.variant, entry.dataset) == (system, variant, AUDIOSET)
+        and figure in entry.figures
+        and entry.source.startswith(PAPER)
+    )
+
+
+def why_unlike(results: Results, group: Group, entry: Published) -> list[str]:
+    """What keeps a group from being compared with an entry: protocol, data, size, coverage."""
+    return published.differences(results.config, group, entry, audit.broken(results, group))

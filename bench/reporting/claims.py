@@ -1,0 +1,306 @@
+"""The claims of the HTS-AT paper, one by one: what was published, what was measured, a verdict.
+
+Every claim is listed in every profile. Where a profile cannot speak to one, its verdict says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from bench.experiment.config import Config
+from bench.reporting import published, rescored
+from bench.reporting.ablations import paired
+from bench.reporting.claim import (
+    CLAIMS,
+    FIGURES,
+    NOT_MEASURED,
+    PAPER,
+    Claim,
+    entry_beside,
+    groups_of,
+    make_claim,
+    printed,
+    why_unlike,
+)
+from bench.reporting.cost_claims import cost_claims
+from bench.reporting.hand_set import at_hand_set
+from bench.reporting.names import (
+    ARCHITECTURES,
+    DATASETS,
+    METRICS,
+    model_name,
+    short_dataset_name,
+    variant_words,
+)
+from bench.reporting.published import Kind, Verdict
+from bench.reporting.rescored import off_by
+from bench.reporting.results import Group, Results
+from bench.reporting.words import counted, figure_words, gap_words, points, value_words
+
+LEADING = {
+    "audioset": "mAP",
+    "esc50": "accuracy",
+    "speechcommands": "accuracy",
+    "desed": "intersection_f1",
+}
+RIVALS = (
+    ("audioset", "ast"),
+    ("audioset", "pann"),
+    ("esc50", "ast"),
+    ("esc50", "pann"),
+    ("speechcommands", "ast"),
+    ("desed", "pann"),
+)
+"""Data sets and models that the paper sets HTS-AT beside, with a figure for both."""
+GAP_MARGIN = 0.01
+"""mAP by which a difference may miss the published one."""
+Change = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
+"""Whether two runs' resolved values differ in one thing and no other."""
+
+
+def claims(results: Results) -> list[Claim]:
+    """Every claim of the paper, then every published figure that a model stands beside."""
+    found = [
+        *_ranks(results),
+        _ast_cannot_localize(results),
+        _no_pretraining(results),
+        _token_semantic(results),
+        *cost_claims(results),
+        *_rescored(results),
+    ]
+    return [*found, *_figures(results)]
+
+
+def _words(group: Group | None, metric: str) -> str:
+    summary = group.summary(metric) if group else None
+    if summary is None:
+        return ""
+    return f"{figure_words(summary, metric)} ({counted(summary.n, 'run')})"
+
+
+def _measured(group: Group | None, metric: str, name: str) -> str:
+    words = _words(group, metric)
+    return f"{name} {words}" if words else f"{name}: no figure"
+
+
+def _ranks(results: Results) -> Iterator[Claim]:
+    for loader, rival in RIVALS:
+        metric, name = LEADING[loader], ARCHITECTURES[rival]
+        own, other = entry_beside("htsat", loader), entry_beside(rival, loader)
+        ours, theirs = own.figure(metric), other.figure(metric)
+        assert ours is not None
+        assert theirs is not None
+        text = f"On {DATASETS[loader]}, HTS-AT is as good as {name} or better ({METRICS[metric]})"
+        said = (
+            f"HTS-AT {value_words(ours, metric)}, by {own.source}; {name} "
+            f"{value_words(theirs, metric)}, by {other.source}; HTS-AT minus {name} "
+            f"{points(ours - theirs, metric)}"
+        )
+        key = f"rank-{loader}-{rival}"
+        mine, beside = (
+            dict(groups_of(results, "htsat", loader)),
+            dict(groups_of(results, rival, loader)),
+        )
+        places = [place for place in mine if place in beside]
+        if not places:
+            yield make_claim(key, text, said, "no such models in this profile", NOT_MEASURED)
+        for place in places:
+            first, second = mine[place], beside[place]
+            measured = f"{_measured(first, metric, 'HTS-AT')}, {_measured(second, metric, name)}"
+            gap = paired(first, second, metric) if first and second else None
+            verdict = NOT_MEASURED
+            if first and second and gap:
+                measured += f"; HTS-AT minus {name}, paired by seed: {gap_words(gap, metric)}"
+                verdict = published.compare(
+                    gap.values,
+                    ours - theirs,
+                    published.MARGINS[metric],
+                    [
+                        *why_unlike(results, first, own),
+                        *why_unlike(results, second, other),
+                    ],
+                )
+            where = "" if len(places) == 1 else f" [{place}]"
+            yield make_claim(
+                f"{key}{where}", text + where, said, measured, verdict, [first, second]
+            )
+
+
+def _ast_cannot_localize(results: Results) -> Claim:
+    groups = [group for _, group in groups_of(results, "ast", "desed") if group is not None]
+    verdict, measured = NOT_MEASURED, "no AST on DESED in this profile"
+    if groups:
+        located = [group.name for group in groups if group.can_localize]
+        measured = "AST gives clip scores alone: no frame output to score"
+        verdict = Verdict("reproduced", "a property of the architecture, whatever the data")
+        if located:
+            measured = f"{', '.join(located)} gave frame scores"
+            verdict = Verdict("below", "a frame output was found")
+    return make_claim(
+        "ast-cannot-localize",
+        "AST with its class token cannot locate events in time",
+        f"no localization figure for AST, by {PAPER} section 3.3",
+        measured,
+        verdict,
+        groups,
+    )
+
+
+def _variants(results: Results, changed: Change) -> Iterator[tuple[Group, Group]]:
+    """(variant, reference) groups of HTS-AT on one data set that differ as `changed` says."""
+    for (dataset, model, _), group in results.groups.items():
+        if results.config.models[model].architecture != "htsat":
+            continue
+        for (other_dataset, other_model, _), other in results.groups.items():
+            if (other_dataset, other_model) == (dataset, model) and changed(
+                group.first["resolved"], other.first["resolved"]
+            ):
+                yield group, other
+
+
+def _gap(
+    results: Results, pairs: Sequence[tuple[Group, Group]], expected: float
+) -> tuple[str, Verdict]:
+    """What the first pair measured, preferring AudioSet, as words and verdict.
+
+    `expected` is the published variant less its reference; only AudioSet's can be compared.
+    """
+    if not pairs:
+        return "no such variant in this profile", NOT_MEASURED
+    config = results.config
+    ranked = sorted(pairs, key=lambda pair: config.datasets[pair[0].dataset].loader != "audioset")
+    said, verdict = [], NOT_MEASURED
+    for group, base in ranked:
+        metric = config.datasets[group.dataset].metric
+        gap = paired(group, base, metric)
+        if gap is None:
+            continue
+        place = short_dataset_name(config, group.dataset)
+        said.append(
+            f"{place}, {METRICS[metric]}: {_named(config, group)} minus {_named(config, base)}, "
+            f"paired by seed: {gap_words(gap, metric)}"
+        )
+        if verdict is NOT_MEASURED:
+            reasons = why_unlike(results, base, entry_beside("htsat", "audioset"))
+            if config.datasets[group.dataset].loader != "audioset":
+                reasons = [*reasons, f"measured on {place}, published on AudioSet"]
+            verdict = published.compare(gap.values, expected, GAP_MARGIN, reasons)
+    return "; ".join(said) or "no common seeds", verdict
+
+
+def _named(config: Config, group: Group) -> str:
+    """HTS-AT (no pretraining), or HTS-AT (unchanged)."""
+    return f"{model_name(config, group.model)} ({variant_words(group.variant)})"
+
+
+def _from_variants(
+    results: Results, changed: Change, expected: float, name: str, text: str, published_text: str
+) -> Claim:
+    """The claim that a published change of HTS-AT moves a figure by `expected`."""
+    pairs = list(_variants(results, changed))
+    measured, verdict = _gap(results, pairs, expected)
+    groups = [group for pair in pairs for group in pair]
+    return make_claim(name, text, published_text, measured, verdict, groups)
+
+
+def _no_pretraining(results: Results) -> Claim:
+    def changed(variant: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
+        start = {name: variant["recipe"][name] for name in ("init", "learning_rate")}
+        return (
+            variant["recipe"]["init"] == "random" != base["recipe"]["init"]
+            and variant["recipe"] == base["recipe"] | start
+            and variant["model"] == base["model"]
+        )
+
+    with_it = printed("HTS-AT", "HCP (+ Swin-T/C24 pretraining)", "mAP")
+    without = printed("HTS-AT", "HC (+ token-semantic module)", "mAP")
+    return _from_variants(
+        results,
+        changed,
+        without - with_it,
+        "no-pretraining",
+        "Without pretraining HTS-AT is only 1 to 2 % lower",
+        f"AudioSet mAP {without:.3f} without and {with_it:.3f} with a pretrained vision model: "
+        f"{points(without - with_it, 'mAP')}, by {PAPER} Table 1",
+    )
+
+
+def _token_semantic(results: Results) -> Claim:
+    def changed(variant: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
+        default = {"token_semantic": True}
+        own, other = (default | v["model"]["arguments"] for v in (variant, base))
+        return (
+            own["token_semantic"] is False
+            and other == own | default
+            and variant["recipe"] == base["recipe"]
+        )
+
+    with_it = printed("HTS-AT", "HC (+ token-semantic module)", "mAP")
+    without = printed("HTS-AT", "H (hierarchy only)", "mAP")
+    return _from_variants(
+        results,
+        changed,
+        without - with_it,
+        "token-semantic",
+        "The token-semantic module raises mAP",
+        f"AudioSet mAP {without:.3f} without and {with_it:.3f} with it, by {PAPER} Table 1",
+    )
+
+
+def _rescored(results: Results) -> Iterator[Claim]:
+    scored = rescored.load(results.config)
+    for system in ("single", "ensemble"):
+        entry = rescored.paper(system)
+        assert entry is not None
+        value = entry.figure("intersection_f1")
+        assert value is not None
+        text = f"Table 3 follows from the authors' own predictions ({entry.label})"
+        said = f"event-based F1 {100 * value:.1f} %, by {entry.source}"
+        if scored is None or system not in scored["systems"]:
+            measured = "not scored here; `python -m bench rescore` does it"
+            yield make_claim(f"rescored-{system}", text, said, measured, NOT_MEASURED)
+            continue
+        scores = scored["systems"][system]
+        macro = scores["intersection"]["macro_f1"]
+        measured = (
+            f"{100 * macro:.2f} % by intersection, "
+            f"{100 * scores['event_based']['macro_f1']:.2f} % by collars of 200 ms"
+        )
+        verdict = Verdict("reproduced", "equal to the printed digit, by the intersection rule")
+        if not rescored.agrees(macro, value):
+            kind: Kind = "better" if macro > value else "below"
+            verdict = Verdict(kind, f"{off_by(macro, value)} off the printed figure")
+        files = (rescored.FILE,)
+        yield Claim(f"rescored-{system}", CLAIMS, text, said, measured, verdict, files, files)
+
+
+def _figures(results: Results) -> Iterator[Claim]:
+    """The leading figure of every model that has a published one on its data set."""
+    for dataset, settings in results.config.datasets.items():
+        for model in results.config.models:
+            entry = published.beside(results.config, model, dataset)
+            value = entry.figure(settings.metric) if entry else None
+            if entry is None or value is None:
+                continue
+            name = model_name(results.config, model)
+            place = short_dataset_name(results.config, dataset)
+            text = f"{name} on {place}, {METRICS[settings.metric]}"
+            shown = value_words(value, settings.metric)
+            said = f"{shown}: {entry.label}, by {entry.source}; {entry.protocol}"
+            group = results.group(dataset, model)
+            listed = at_hand_set(group) if group else None
+            for chosen, how in ((group, ""), (listed, ", hand-set thresholds")):
+                if chosen is None and how:
+                    continue
+                compared = published.against(results, chosen, settings.metric) if chosen else None
+                claim = make_claim(
+                    f"figure-{dataset}-{model}{how}",
+                    text + how,
+                    said,
+                    _words(chosen, settings.metric) or "no figure",
+                    compared[2] if compared else NOT_MEASURED,
+                    [chosen],
+                )
+                yield replace(claim, section=FIGURES)

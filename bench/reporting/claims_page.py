@@ -1,0 +1,67 @@
+"""The claims as a page of their own, and as a table for papers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from bench.reporting import context
+from bench.reporting.claim import Claim
+from bench.reporting.page import BANNERS, downloads, environment, style
+from bench.reporting.results import Results
+from bench.reporting.tables import Column, Entry, Row, Table
+
+
+def render_claims(results: Results, table: Table, found: Sequence[Claim]) -> str:
+    """The page's HTML; its origins lead to the report, which lies beside it."""
+    by_section = groupby(found, key=lambda claim: claim.section)
+    return (
+        environment()
+        .get_template("claims.html")
+        .render(
+            table=table,
+            banner=BANNERS[results.config.data_kind],
+            style=style(),
+            sections=[(section, list(members)) for section, members in by_section],
+            downloads=downloads,
+        )
+    )
+
+
+def claims_table(results: Results, found: Sequence[Claim]) -> Table:
+    """A row per claim."""
+    words = context.data_words(results)
+    return Table(
+        name="claims",
+        title=f"Claims of the HTS-AT paper, checked ({words})",
+        caption=(
+            "Each claim with what was published, what was measured here and a verdict. Reproduced: "
+            "the 90 % interval of the difference lies within a margin that was fixed beforehand. "
+            "Better or below: it does not, and the 95 % interval lies on one side. Inconclusive: "
+            "too few seeds, or not measured. Not comparable: data, size, protocol or coverage "
+            f"differ. ± is the standard deviation between runs, brackets are 95 % t-intervals of "
+            f"paired differences. Measured on {words}."
+        ),
+        columns=[
+            Column("published", "published", words=True),
+            Column("measured", "measured", words=True),
+            Column("verdict", "verdict", words=True),
+            Column("reason", "reason", words=True),
+        ],
+        rows=[
+            Row(
+                claim.text,
+                {
+                    "published": Entry(words=claim.published),
+                    "measured": Entry(words=claim.measured),
+                    "verdict": Entry(words=claim.verdict.kind),
+                    "reason": Entry(words=claim.verdict.reason),
+                },
+                claim.records,
+                claim.groups[0] if claim.groups else "",
+                claim.section,
+            )
+            for claim in found
+        ],
+        head="Claim",
+    )

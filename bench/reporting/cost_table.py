@@ -1,0 +1,167 @@
+"""What the models cost: as trained in this profile, and at full size, measured on a few steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.reporting import context
+from bench.reporting.names import model_name, short_dataset_name
+from bench.reporting.results import Results
+from bench.reporting.tables import Column, Entry, Row, Table
+from bench.reporting.words import counted
+
+MEGA = 1e-6
+COLUMNS = tuple(
+    Column(key, title, 3, scale, significant=True, spread=spread, short=short)
+    for key, title, scale, spread, short in (
+        ("parameters_M", "params (M)", MEGA, False, "par. (M)"),
+        ("published_parameters_M", "published (M)", MEGA, False, "publ. (M)"),
+        ("multiply_adds_G", "GMAC per clip", 1e-9, False, "GMAC"),
+        ("activations_MB_per_clip", "activations (MB per clip)", MEGA, False, "act. (MB)"),
+        ("peak_memory_MB", "peak memory (MB)", 1.0, True, "peak (MB)"),
+        ("train_clips_per_s", "training (clips/s)", 1.0, True, "train (/s)"),
+        ("inference_clips_per_s", "inference (clips/s)", 1.0, False, "infer (/s)"),
+        ("training_hours", "training hours", 1.0, True, "hours"),
+        ("energy_J_per_clip", "energy (J per clip)", 1.0, False, "J/clip"),
+        ("projected_hours", "projected hours", 1.0, False, "proj. h"),
+    )
+)
+CARDS_GIB = (12, 24, 32, 80)
+BATCHES = tuple(
+    Column(f"largest_batch_{size}GB", f"batch in {size} GB", 0, spread=False, short=f"{size} GB")
+    for size in CARDS_GIB
+)
+USABLE = 0.9
+"""Share of a card's memory that a training may fill; the rest is for buffers and the driver."""
+BYTES_PER_PARAMETER = 16
+"""Weight, gradient and Adam's two moments in fp32."""
+
+
+def largest_batch(parameters: float, activation_bytes: float, gib: float) -> int:
+    """Clips of which weights, optimizer and kept activations fill USABLE of a card; 0 = none."""
+    room = USABLE * gib * 2**30 - BYTES_PER_PARAMETER * parameters
+    return max(int(room // activation_bytes), 0)
+
+
+def projected_hours(clips: float, clips_per_second: float) -> float:
+    """Hours of a training that sees so many clips at the measured rate, on that one device."""
+    return clips / clips_per_second / 3600
+
+
+def cost_table(results: Results) -> Table:
+    """Models measured on a few steps first, then the models of this profile by data set."""
+    data, seeds = context.data_words(results), len(results.config.seeds)
+    return Table(
+        name="cost",
+        title=f"Cost: models measured on a few steps, and the runs of this profile ({data})",
+        caption=(
+            "Cost. Measured on a few steps: one training step of a batch of random features. "
+            f"Runs of this profile: mean ± standard deviation over {seeds} seeds, on {data}. "
+            "Parameters: those that take part in the output. "
+            "Activations: bytes that the backward pass keeps for one clip. "
+            "Peak memory: of the process on a CPU (libraries included), of the device otherwise. "
+            "Training hours: of one run, its parent's not included. "
+            f"Batch in n GB: the largest for which fp32 weights, gradients, two Adam moments "
+            f"({BYTES_PER_PARAMETER} bytes a parameter) and the measured activations fill "
+            f"{100 * USABLE:.0f} % of n GiB. Energy: of the device or the CPU packages while "
+            "training, where the hardware reports it. Projected hours: full AudioSet on one such "
+            f"device at the measured rate, for the clips that the published training sees "
+            f"({_training_clips(results)})."
+        ),
+        columns=[*COLUMNS[:5], *BATCHES, *COLUMNS[5:]],
+        rows=[*_measured_rows(results), *_trained_rows(results)],
+        notes=[*_measured_notes(results), f"Runs trained on: {_run_hardware(results)}."],
+    )
+
+
+def is_full_size(results: Results, model: str) -> bool:
+    """Whether a model of `cost.models` is the published architecture, not a small preset."""
+    return "preset" not in results.config.cost.models[model]
+
+
+def _measured_rows(results: Results) -> list[Row]:
+    rows = []
+    for model in results.config.cost.models:
+        cost = results.costs.get(model)
+        label = cost_name(results, model)
+        size = "Full size" if is_full_size(results, model) else "Small preset"
+        section = f"{size}, measured on a few steps ({results.config.cost.classes} classes)"
+        if cost is None:
+            rows.append(Row(label, {"parameters_M": Entry(words="not measured")}, section=section))
+            continue
+        entries = {
+            "parameters_M": Entry(cost["parameters"]),
+            "published_parameters_M": Entry(cost["published_parameters"]),
+            "multiply_adds_G": Entry(cost["macs_per_clip"]),
+            "activations_MB_per_clip": Entry(cost["activation_bytes_per_clip"]),
+            "peak_memory_MB": Entry(cost["peak_memory_mb"]),
+            "train_clips_per_s": Entry(cost["train_clips_per_second"]),
+            "inference_clips_per_s": Entry(cost["inference_clips_per_second"]),
+            "energy_J_per_clip": Entry(cost.get("train_joules_per_clip")),
+        }
+        entries |= {
+            column.key: Entry(
+                float(largest_batch(cost["parameters"], cost["activation_bytes_per_clip"], size))
+            )
+            for column, size in zip(BATCHES, CARDS_GIB, strict=True)
+        }
+        clips = results.config.cost.models[model].get("published_training_clips")
+        if clips:
+            hours = projected_hours(clips, cost["train_clips_per_second"])
+            entries["projected_hours"] = Entry(hours)
+        rows.append(Row(label, entries, (f"cost/{model}",), f"cost/{model}", section))
+    return rows
+
+
+def _training_clips(results: Results) -> str:
+    known = (
+        (cost_name(results, model), values.get("published_training_clips"))
+        for model, values in results.config.cost.models.items()
+    )
+    listed = [f"{name} {clips / 1e6:.1f} million" for name, clips in known if clips]
+    return ", ".join(listed) or "none stated"
+
+
+def cost_name(results: Results, model: str) -> str:
+    """The name of a key of `cost.models`, which need not be a model of the profile."""
+    return model_name(results.config, model) if model in results.config.models else model
+
+
+def _trained_rows(results: Results) -> list[Row]:
+    rows = []
+    for dataset in results.config.datasets:
+        section = f"Runs of this profile: {short_dataset_name(results.config, dataset)}"
+        for group in results.base_groups(dataset):
+            entries = {
+                "parameters_M": Entry(float(group.first["parameters"])),
+                "activations_MB_per_clip": Entry.of(group.cost("activation_bytes_per_clip")),
+                "peak_memory_MB": Entry.of(group.cost("peak_memory_mb")),
+                "train_clips_per_s": Entry.of(group.cost("clips_per_second")),
+                "training_hours": Entry.of(group.cost("train_hours")),
+            }
+            label = model_name(results.config, group.model)
+            rows.append(Row(label, entries, group.record_keys, group.name, section))
+    return rows
+
+
+def _measured_notes(results: Results) -> list[str]:
+    facts: dict[str, list[str]] = {}
+    for model, cost in results.costs.items():
+        hardware = _hardware(cost.get("device"), cost["provenance"], cost["threads"])
+        steps = counted(cost["steps"], "step")
+        how = f"batch of {cost['batch_size']}, {steps} after a warm-up, "
+        how += f"{cost['precision']}, {hardware}"
+        facts.setdefault(how, []).append(cost_name(results, model))
+    return [f"{', '.join(models)}: {how}." for how, models in facts.items()]
+
+
+def _run_hardware(results: Results) -> str:
+    found = (run.values["provenance"] for group in results.groups.values() for run in group.runs)
+    return "; ".join(dict.fromkeys(_hardware(p["device"], p, p["threads"]) for p in found))
+
+
+def _hardware(device: str | None, provenance: Mapping[str, Any], threads: int) -> str:
+    if device and device != "cpu":
+        return device
+    return f"{provenance['cpu']}, {counted(threads, 'thread')}"

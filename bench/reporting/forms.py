@@ -1,0 +1,22 @@
+"""A table in the three forms that people paste: CSV, LaTeX, Markdown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.files import write_text
+from bench.reporting.latex import to_latex
+from bench.reporting.tables import Table, to_csv, to_markdown
+
+
+def forms(table: Table) -> dict[str, str]:
+    """Text by file suffix."""
+    return {"csv": to_csv(table), "tex": to_latex(table), "md": to_markdown(table)}
+
+
+def write_forms(table: Table, folder: Path) -> dict[str, str]:
+    """Write <folder>/<name of the table>.{csv,tex,md}, and return the texts."""
+    texts = forms(table)
+    for suffix, text in texts.items():
+        write_text(folder / f"{table.name}.{suffix}", text)
+    return texts

@@ -1,0 +1,202 @@
+"""Tables as LaTeX that compiles as it is: booktabs only, sized to fit a two-column page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import ceil
+from typing import NamedTuple
+
+from bench.reporting.tables import DASH, Column, Entry, Row, Table
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "−": r"$-$",
+    "–": "--",
+    "…": r"\dots{}",
+}
+
+
+class Font(NamedTuple):
+    """A size; in points, a character's mean width, a line's height, the gap beside a column."""
+
+    command: str
+    character: float
+    line: float
+    gap: int
+
+
+FONTS = (
+    Font(r"\small", 4.5, 13.5, 3),
+    Font(r"\footnotesize", 4.0, 12.0, 3),
+    Font(r"\scriptsize", 3.6, 10.0, 3),
+    Font(r"\tiny", 2.7, 7.5, 2),
+)
+PROSE_FONTS = FONTS[2:]
+"""For tables with sentences in their cells."""
+TEXT_WIDTH = 465.0
+"""Points across both columns of common paper styles, rounded down."""
+ROWS_HEIGHT = 460.0
+"""Points that the rows of one float may take, so that caption and notes fit the page too."""
+FILLED = 0.85
+"""Share of the width up to which text columns grow: figures are wider than the mean character."""
+LABEL_WRAP, WORDS_WRAP, WIDEST_WORDS = 26, 20, 80
+"""Characters after which labels and text columns are broken into lines; text takes what is free."""
+
+
+def latex(text: str) -> str:
+    """`text` with every character that LaTeX would interpret escaped."""
+    return "".join(LATEX.get(character, character) for character in text)
+
+
+def to_latex(table: Table) -> str:
+    r"""A floating table over both columns of a paper; needs \usepackage{booktabs}.
+
+    What is taller than a page becomes several floats, in parts. Every row is followed by a comment
+    with the keys of its records.
+    """
+    columns = [c for c in table.shown if c.in_latex and not _is_empty(table, c)]
+    wraps, widths, font = _fit(table, columns)
+    layout = "".join(
+        ("l" if width < wrap else f"p{{{width * font.character:.0f}pt}}") if wrap else "r"
+        for width, wrap in zip(widths, wraps, strict=True)
+    )
+    titles = [table.head, *(_heading(column) for column in columns)]
+    head = [
+        r"\centering",
+        font.command,
+        rf"\setlength{{\tabcolsep}}{{{font.gap}pt}}",
+    ]
+    top = [
+        rf"\begin{{tabular}}{{@{{}}{layout}@{{}}}}",
+        r"\toprule",
+        " & ".join(map(latex, titles)) + r" \\",
+    ]
+    lines = ["% needs \\usepackage{booktabs}"]
+    parts = _parts(table, columns, wraps, widths, font.line)
+    for number, part in enumerate(parts, 1):
+        caption = table.caption if number == 1 else f"{table.title}, continued."
+        if len(parts) > 1:
+            caption = f"{caption} Part {number} of {len(parts)}."
+        lines += [r"\begin{table*}[t]", *head, rf"\caption{{{latex(caption)}}}"]
+        lines += [rf"\label{{tab:{table.name}}}"] if number == 1 else []
+        lines += [*top, *_body(part, columns, wraps), r"\bottomrule", r"\end{tabular}"]
+        if table.notes and number == len(parts):
+            notes = r"\newline ".join(latex(note) for note in table.notes)
+            lines += [r"\par\smallskip", rf"\parbox{{\textwidth}}{{\raggedright {notes}}}"]
+        lines.append(r"\end{table*}")
+    return "\n".join(lines) + "\n"
+
+
+def _body(table: Table, columns: Sequence[Column], wraps: Sequence[int]) -> list[str]:
+    """The lines of all rows, under the names of their sections."""
+    lines = []
+    for section, rows in table.sections():
+        lines.append(r"\midrule")
+        if section:
+            span = len(columns) + 1
+            lines.append(rf"\multicolumn{{{span}}}{{@{{}}l}}{{\textit{{{latex(section)}}}}} \\")
+        for row in rows:
+            lines += [_row(row, columns, wraps), f"% records: {' '.join(row.records) or 'none'}"]
+    return lines
+
+
+def _parts(
+    table: Table,
+    columns: Sequence[Column],
+    wraps: Sequence[int],
+    widths: Sequence[int],
+    line: float,
+) -> list[Table]:
+    """The table in parts that fit a page; one, maybe without rows, where all of it does."""
+    parts: list[list[Row]] = [[]]
+    height = 0.0
+    for row in table.rows:
+        opens = not parts[-1] or parts[-1][-1].section != row.section
+        cells = zip(_texts(row, columns), wraps, widths, strict=True)
+        # A fifth more than the characters: lines break between words.
+        deep = max(
+            ceil(1.2 * len(text) / width) if wrap and len(text) >= wrap else 1
+            for text, wrap, width in cells
+        )
+        heading = 2 if row.section else 0
+        needed = (deep + (heading if opens else 0)) * line
+        if height + needed > ROWS_HEIGHT and parts[-1]:
+            parts.append([])
+            height, needed = 0.0, (deep + heading) * line  # a part repeats its section's name
+        parts[-1].append(row)
+        height += needed
+    return [replace(table, rows=part) for part in parts]
+
+
+def _is_empty(table: Table, column: Column) -> bool:
+    """Whether no row has anything in a column: energy on hardware that does not report it."""
+    entries = (row.entries.get(column.key, Entry()) for row in table.rows)
+    return bool(table.rows) and all(entry.shown(column) == DASH for entry in entries)
+
+
+def _heading(column: Column) -> str:
+    return column.short or column.title
+
+
+def _texts(row: Row, columns: Sequence[Column]) -> list[str]:
+    """What stands in a row's cells, the label first."""
+    entries = (row.entries.get(column.key, Entry()).shown(column) for column in columns)
+    return [row.label, *entries]
+
+
+def _fit(table: Table, columns: Sequence[Column]) -> tuple[list[int], list[int], Font]:
+    """Where the text of each column breaks (0: never), its characters, and the font.
+
+    The font is the largest in which the narrowest layout fits; text then takes what is free.
+    """
+    titles = [table.head, *(_heading(column) for column in columns)]
+    texts = zip(titles, *(_texts(row, columns) for row in table.rows), strict=True)
+    longest = [max(map(len, column)) for column in texts]
+
+    def layout(words: int) -> tuple[list[int], list[int]]:
+        wraps = [LABEL_WRAP, *(words if column.words else 0 for column in columns)]
+        pairs = zip(longest, wraps, strict=True)
+        return wraps, [min(width, wrap) if wrap else width for width, wrap in pairs]
+
+    def width(words: int, font: Font) -> float:
+        return sum(layout(words)[1]) * font.character + 2 * font.gap * (len(titles) - 1)
+
+    prose = any(n > WORDS_WRAP for n, c in zip(longest[1:], columns, strict=True) if c.words)
+    fonts = PROSE_FONTS if prose else FONTS
+    font = next((f for f in fonts if width(WORDS_WRAP, f) <= TEXT_WIDTH), FONTS[-1])
+    wider = range(WIDEST_WORDS, WORDS_WRAP, -1)
+    room = (words for words in wider if width(words, font) <= FILLED * TEXT_WIDTH)
+    wraps, widths = layout(next(room, WORDS_WRAP))
+    return wraps, widths, font
+
+
+def _row(row: Row, columns: Sequence[Column], wraps: Sequence[int]) -> str:
+    cells = [_cell(row.label, wraps[0])]
+    for column, wrap in zip(columns, wraps[1:], strict=True):
+        entry = row.entries.get(column.key, Entry())
+        text = _cell(entry.shown(column), wrap)
+        cells.append(rf"\textbf{{{text}}}" if entry.best else text)
+    return " & ".join(cells) + r" \tabularnewline"
+
+
+def _cell(text: str, wrap: int) -> str:
+    """Escaped text; ragged where its column breaks it (so rows end in \\tabularnewline)."""
+    if wrap and len(text) >= wrap:
+        return rf"\raggedright {latex(text)}".replace(r"\_", r"\_\allowbreak{}")
+    return latex(text)

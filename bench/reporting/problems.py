@@ -1,0 +1,88 @@
+"""What a reader must know before the figures: what is left out, and what is shown all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.experiment.config import Config
+from bench.reporting import audit
+from bench.reporting.results import Results
+from bench.reporting.words import sentence
+
+FEW = 3
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One kind of fault, the runs, groups or data sets that have it, and what mends it."""
+
+    text: str
+    where: tuple[str, ...]
+    remedy: str
+    left_out: bool
+
+    @property
+    def folded(self) -> bool:
+        """Whether there are too many places to name them in one line."""
+        return len(self.where) > FEW
+
+    @property
+    def title(self) -> str:
+        """The text with the places, or with how many there are."""
+        many = f"{len(self.where)} {'runs' if self.left_out else 'results'}"
+        return f"{sentence(self.text)}: {many if self.folded else ', '.join(self.where)}"
+
+    def __str__(self) -> str:
+        kind = "left out" if self.left_out else "shown all the same"
+        return f"{kind}: {self.title}; {self.remedy}"
+
+
+def problems(results: Results) -> list[Problem]:
+    """Everything that the report leaves out, then all that it shows with a fault."""
+    places: dict[tuple[str, str, bool], list[str]] = {}
+    for where, text, remedy in _left_out(results):
+        places.setdefault((text, remedy, True), []).append(where)
+    for where, text, remedy in _shown(results):
+        places.setdefault((text, remedy, False), []).append(where)
+    return [
+        Problem(text, tuple(dict.fromkeys(where)), remedy, left_out)
+        for (text, remedy, left_out), where in places.items()
+    ]
+
+
+def _command(config: Config, target: str = "") -> str:
+    """The Snakemake call that makes whatever is absent or out of date."""
+    chosen = "" if config.profile == "default" else f" --configfile {_file(config)}"
+    return f"`snakemake{target} --cores all{chosen}`"
+
+
+def _file(config: Config) -> str:
+    """Where the profile is likely to lie; only its name where it does not."""
+    path = Path("config", f"{config.profile}.yaml")
+    return str(path) if path.is_file() else f"{config.profile.upper()}.yaml"
+
+
+def _left_out(results: Results) -> Iterator[tuple[str, str, str]]:
+    remedy = f"run {_command(results.config)}"
+    for where, reason in results.missing.items():
+        yield where, reason, remedy
+    for key, reason in results.refused.items():
+        yield "/".join(key), f"not averaged, because {reason}", remedy
+
+
+def _shown(results: Results) -> Iterator[tuple[str, str, str]]:
+    call = _command(results.config)
+    remedies = {
+        "selection": f"delete the folders of these runs, then run {call}",
+        "groups": f"mend the lists of the data set, then run {call}",
+        "fresh": f"run {call}",
+        "coverage": f"get the absent clips (docs/data.md), then run {call}",
+        "budget": f"run {_command(results.config, ' tune')}",
+    }
+    for breach in audit.violations(results):
+        yield breach.where, breach.text, remedies[breach.rule]
+    for dataset, reason in results.mixed.items():
+        text = f"its models cannot be compared, because {reason}"
+        yield dataset, text, remedies["fresh"]

@@ -1,0 +1,178 @@
+"""Tables of clip-level tasks: mAP, mAUC and d', or accuracy, by fold where there are folds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bench.reporting import context, published
+from bench.reporting.leaders import RULE, bold
+from bench.reporting.names import METRICS, dataset_name, model_name, variant_name
+from bench.reporting.results import Group, Results, is_baseline
+from bench.reporting.summary import summarise
+from bench.reporting.tables import DASH, Column, Entry, Row, Table
+
+BASELINES = "Baselines"
+VARIANTS = "Variants (see the ablations)"
+CHANCE_BY_DEFINITION = {"mAUC": 0.5, "d_prime": 0.0}
+PARAMETERS = Column(
+    "parameters_M", "params (M)", digits=3, scale=1e-6, significant=True, spread=False
+)
+
+
+def metric_column(metric: str, key: str = "", title: str = "") -> Column:
+    """The column of a metric: percent for accuracy and F1, a fraction for mAP and mAUC."""
+    if metric in ("accuracy",) or metric.endswith("_f1"):
+        return Column(key or f"{metric}_percent", title or f"{METRICS[metric]} (%)", 1, 100.0)
+    return Column(key or metric, title or METRICS[metric], 3)
+
+
+def published_columns(metric: str) -> list[Column]:
+    """The published figure and what it means beside the measured one."""
+    figure = metric_column(metric)
+    return [
+        Column(
+            f"published_{figure.key}",
+            f"published {figure.title}",
+            figure.digits,
+            figure.scale,
+            short="publ.",
+        ),
+        Column("comparison", "comparison", words=True, in_latex=False),
+    ]
+
+
+def classification_table(results: Results, dataset: str) -> Table:
+    """The table of a data set without events."""
+    settings = results.config.datasets[dataset]
+    metrics = ["mAP", "mAUC", "d_prime"] if settings.loss == "bce" else ["accuracy", "mAP"]
+    folds = _folds(results, dataset)
+    columns = [Column(f"fold_{f}_percent", f"fold {f + 1}", 1, 100.0, spread=False) for f in folds]
+    leading, *others = map(metric_column, metrics)
+    beside, comparison = published_columns(metrics[0])
+    columns = [PARAMETERS, leading, beside, *others, *columns, comparison]
+    best = {metric: bold(results, dataset, metric) for metric in metrics}
+    rows = [
+        _model_row(results, dataset, model, metrics, folds, best) for model in results.config.models
+    ]
+    rows.sort(key=lambda row: row.section == BASELINES)
+    rows += _variant_rows(results, dataset, metrics, folds)
+    rows += _chance_row(results, dataset, metrics)
+    name = dataset_name(results.config, dataset)
+    what = "mAP, mAUC and d'" if settings.loss == "bce" else "Accuracy"
+    what += " by fold and over all runs" if folds else ""
+    return Table(
+        name=dataset,
+        title=f"{name}: {what}",
+        caption=f"{context.caption(results, dataset, what)} {RULE}",
+        columns=columns,
+        rows=rows,
+        notes=[
+            *context.notes(results, dataset),
+            *_undefined_notes(results, dataset, metrics),
+            *source_notes(results, dataset, metrics[0]),
+        ],
+    )
+
+
+def _folds(results: Results, dataset: str) -> list[int]:
+    """The folds that some run tested."""
+    groups = results.base_groups(dataset)
+    return sorted({run.fold for group in groups for run in group.runs if run.fold >= 0})
+
+
+def _model_row(
+    results: Results,
+    dataset: str,
+    model: str,
+    metrics: Sequence[str],
+    folds: Sequence[int],
+    best: Mapping[str, str | None],
+) -> Row:
+    group = results.group(dataset, model)
+    section = BASELINES if is_baseline(results, model) else ""
+    label = model_name(results.config, model)
+    if group is None:
+        words = Entry(words=context.absent(results, dataset, model))
+        return Row(label, {metric_column(metrics[0]).key: words}, section=section)
+    entries = _figures(group, metrics, folds) | {
+        metric_column(m).key: Entry.of(group.summary(m), best=best.get(m) == group.name)
+        for m in metrics
+    }
+    entries |= published_entries(results, group, metrics[0])
+    return Row(label, entries, group.record_keys, group.name, section)
+
+
+def _variant_rows(
+    results: Results, dataset: str, metrics: Sequence[str], folds: Sequence[int]
+) -> list[Row]:
+    return [
+        Row(
+            variant_name(results.config, group.model, group.variant),
+            _figures(group, metrics, folds),
+            group.record_keys,
+            group.name,
+            VARIANTS,
+        )
+        for group in results.variant_groups(dataset)
+    ]
+
+
+def _figures(group: Group, metrics: Sequence[str], folds: Sequence[int]) -> dict[str, Entry]:
+    """Parameters, and each metric over all runs, the first also by fold."""
+    entries = {metric_column(m).key: Entry.of(group.summary(m)) for m in metrics}
+    for fold in folds:
+        tested = [r.figure(metrics[0]) for r in group.runs if r.fold == fold]
+        known = [value for value in tested if value is not None]
+        entries[f"fold_{fold}_percent"] = Entry.of(summarise(known))
+    return entries | {PARAMETERS.key: Entry(float(group.first["parameters"]))}
+
+
+def published_entries(results: Results, group: Group, metric: str) -> dict[str, Entry]:
+    """The published figure beside a group's, and the verdict on the two."""
+    figure, comparison = published_columns(metric)
+    found = published.against(results, group, metric)
+    if found is None:
+        return {figure.key: Entry(), comparison.key: Entry(words=DASH)}
+    _, value, verdict = found
+    return {figure.key: Entry(value), comparison.key: Entry(words=str(verdict))}
+
+
+def source_notes(results: Results, dataset: str, metric: str) -> list[str]:
+    """Each published figure of the table: its verdict, its source and its protocol."""
+    said = []
+    for group in results.base_groups(dataset):
+        entry = published.beside(results.config, group.model, dataset)
+        if entry is not None:
+            verdict = published_entries(results, group, metric)["comparison"].words
+            name = model_name(results.config, group.model)
+            said.append(
+                f"Published beside {name} ({verdict}): {entry.label}, {entry.source}; "
+                f"{entry.protocol}."
+            )
+    return said
+
+
+def _undefined_notes(results: Results, dataset: str, metrics: Sequence[str]) -> list[str]:
+    """Runs that a mean leaves out because they have no finite value (d' at an AUC of 1)."""
+    said = []
+    for group in results.base_groups(dataset):
+        for metric in metrics:
+            lacking = len(group.runs) - len(group.figures(metric))
+            if lacking:
+                name = model_name(results.config, group.model)
+                said.append(
+                    f"{name}: {METRICS[metric]} has no finite value in {lacking} of "
+                    f"{len(group.runs)} runs, which its mean leaves out."
+                )
+    return said
+
+
+def _chance_row(results: Results, dataset: str, metrics: Sequence[str]) -> list[Row]:
+    group = results.any_group(dataset)
+    if group is None:
+        return []
+    entries = {}
+    for metric in metrics:
+        value = CHANCE_BY_DEFINITION.get(metric, group.chance(metric))
+        entries[metric_column(metric).key] = Entry(value)
+    return [Row("Chance", entries, group.record_keys, group.name, BASELINES)]

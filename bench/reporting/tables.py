@@ -1,0 +1,211 @@
+"""Tables as data, and their Markdown and CSV; `reports.latex` writes the third form.
+
+A cell is a number with its spread, or words. The CSV carries full precision, the spread and the
+record keys behind each row.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from bench.reporting.summary import Summary
+
+DASH = "–"
+MINUS = "−"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes:
+        key: name in the CSV, with the unit.
+        title: heading, with the unit.
+        digits: decimals shown; for `significant` columns, significant digits.
+        scale: what a stored value is multiplied by (100 for percent).
+        signed: whether positive values get a plus sign.
+        spread: whether "± sd" is shown; the CSV always has it where it exists.
+        words: a text column.
+        short: LaTeX heading where the title is too long for a paper.
+        in_latex: whether the LaTeX table has the column; a note carries what it leaves out.
+        csv_only: for programs; readers see the same in another column.
+    """
+
+    key: str
+    title: str
+    digits: int = 1
+    scale: float = 1.0
+    significant: bool = False
+    signed: bool = False
+    spread: bool = True
+    words: bool = False
+    short: str = ""
+    in_latex: bool = True
+    csv_only: bool = False
+
+    def text(self, value: float) -> str:
+        """A stored value as shown; what rounds to zero has no sign."""
+        if self.significant:
+            return significant(value * self.scale, self.digits)
+        text = f"{value * self.scale:{'+' if self.signed else ''}.{self.digits}f}"
+        return text.replace("-", MINUS) if float(text) else text.lstrip("+-")
+
+    def interval(self, summary: Summary) -> str:
+        """The interval of a mean as the column shows numbers, or why there is none."""
+        if summary.low is None or summary.high is None:
+            return "one run: none"
+        low, high = (self.text(bound).removeprefix("+") for bound in (summary.low, summary.high))
+        return f"[{low}, {high}]"
+
+    def spread_text(self, mean: float, sd: float) -> str:
+        """A standard deviation with the decimals of its mean."""
+        decimals = len(self.text(mean).partition(".")[2])
+        return f"{sd * self.scale:.{decimals}f}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A number (`value`, with its spread over runs where it is a mean) or words."""
+
+    value: float | None = None
+    summary: Summary | None = None
+    words: str = ""
+    best: bool = False
+
+    @classmethod
+    def of(cls, summary: Summary | None, *, best: bool = False) -> Entry:
+        """The mean of a summary; a dash where there is none."""
+        return cls() if summary is None else cls(summary.mean, summary, best=best)
+
+    def spread(self, column: Column) -> str:
+        """The standard deviation as shown; empty where there is none."""
+        if not column.spread or self.summary is None or self.summary.sd is None:
+            return ""
+        return column.spread_text(self.summary.mean, self.summary.sd)
+
+    def shown(self, column: Column) -> str:
+        """The cell's text."""
+        if self.value is None:
+            return self.words or DASH
+        spread = self.spread(column)
+        return f"{column.text(self.value)} ± {spread}" if spread else column.text(self.value)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table; `group` names the run group that its numbers come from."""
+
+    label: str
+    entries: Mapping[str, Entry]
+    records: tuple[str, ...] = ()
+    group: str = ""
+    section: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with what a reader needs to understand it alone."""
+
+    name: str
+    title: str
+    caption: str
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    head: str = "Model"
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def shown(self) -> list[Column]:
+        """The columns that readers see."""
+        return [column for column in self.columns if not column.csv_only]
+
+    def sections(self) -> Iterator[tuple[str, list[Row]]]:
+        """Consecutive rows of one section."""
+        for section, rows in groupby(self.rows, key=lambda row: row.section):
+            yield section, list(rows)
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """`value` with this many significant digits, without an exponent: 0.00123, 12.3, 1230."""
+    if value == 0:
+        return "0"
+    rounded = float(f"{value:.{digits}g}")
+    exponent = int(f"{abs(rounded):e}".split("e")[1])
+    return f"{rounded:.{max(digits - 1 - exponent, 0)}f}"
+
+
+def to_csv(table: Table) -> str:
+    """One line per row: section, label, numbers in the shown unit at full precision, records.
+
+    Number columns hold numbers only; words in place of one ("cannot localize") are the `remark`.
+    """
+    header = ["section", table.head.lower()]
+    spread = [column.key for column in table.columns if _has_spread(table, column)]
+    for column in table.columns:
+        header.append(column.key)
+        if column.key in spread:
+            header += [f"{column.key}_{part}" for part in ("sd", "ci95_low", "ci95_high", "n")]
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*header, "remark", "records"])
+    for row in table.rows:
+        line, remarks = [row.section, row.label], []
+        for column in table.columns:
+            entry = row.entries.get(column.key, Entry())
+            words = "" if entry.value is not None or entry.words == DASH else entry.words
+            line.append(words if column.words else _number(entry.value, column.scale))
+            if words and not column.words:
+                remarks.append(words)
+            if column.key in spread:
+                line += _spread(entry.summary, column.scale)
+        writer.writerow([*line, "; ".join(remarks), " ".join(row.records)])
+    return out.getvalue()
+
+
+def _has_spread(table: Table, column: Column) -> bool:
+    entries = (row.entries.get(column.key) for row in table.rows)
+    return any(entry is not None and entry.summary is not None for entry in entries)
+
+
+def _spread(summary: Summary | None, scale: float) -> list[str]:
+    if summary is None:
+        return [""] * 4
+    bounds = (summary.sd, summary.low, summary.high)
+    return [*(_number(bound, scale) for bound in bounds), str(summary.n)]
+
+
+def _number(value: float | None, scale: float) -> str:
+    return "" if value is None else repr(float(value * scale))
+
+
+def to_markdown(table: Table) -> str:
+    """A pipe table with its caption; sections are bold lines."""
+    lines = [f"# {table.title}", "", table.caption, ""]
+    if table.rows:
+        titles = [table.head, *(column.title for column in table.shown)]
+        lines += ["| " + " | ".join(map(_pipe, titles)) + " |"]
+        rule = (" --- " if column.words else " ---: " for column in table.shown)
+        lines += ["|" + "|".join([" --- ", *rule]) + "|"]
+    for section, rows in table.sections():
+        if section:
+            lines.append(f"| **{_pipe(section)}** |" + " |" * len(table.shown))
+        for row in rows:
+            cells = [row.label]
+            for column in table.shown:
+                entry = row.entries.get(column.key, Entry())
+                text = entry.shown(column)
+                cells.append(f"**{text}**" if entry.best else text)
+            lines.append("| " + " | ".join(map(_pipe, cells)) + " |")
+    lines += ["", *(f"- {note}" for note in table.notes)]
+    keyed = dict.fromkeys((row.label, row.records) for row in table.rows if row.records)
+    lines += ["", "Records behind the rows:", ""] if keyed else []
+    lines += [f"- {label}: {', '.join(f'`{key}`' for key in records)}" for label, records in keyed]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _pipe(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

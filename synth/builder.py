@@ -1,0 +1,310 @@
+"""Build the four embedded corpora and their manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import multiprocessing
+import shutil
+import wave
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from bench.code_digest import stage_digest
+from bench.files import UserError, digest_file, digest_of, read_json, write_json, write_text
+from bench.process.locks import Lock
+from bench.process.memory import keep_freed_memory
+from bench.process.parallel import ordered_map
+from synth import write_audioset, write_desed, write_esc50, write_speechcommands
+from synth.bank import Bank
+from synth.layout import Layout, Planned
+from synth.pools import Pools, share_out
+from synth.scenes import Clip, Event, Spec
+from synth.sizes import EmbeddedSizes
+from synth.synthetic import SyntheticBank
+
+MANIFEST = "manifest.json"
+LICENCE = "LICENCE.txt"
+CORPORA = ("audioset", "esc50", "speechcommands", "desed")
+BATCH = 8  # specs per task
+_MARK = ".embedded-corpora"  # stands in folders that may be written over
+_LOCK = ".embedded-lock"
+_STAGE = ".unfinished"
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) in specifications."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that a worker wrote."""
+
+    path: str
+    size: int
+    sha256: str
+    events: tuple[Event, ...]
+
+
+def build(
+    root: str | Path,
+    sizes: EmbeddedSizes,
+    bank: Bank | None = None,
+    *,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Write `root`/{audioset,esc50,speechcommands,desed}, a licence text and manifest.json.
+
+    Nothing happens where an intact corpus of the same bank, sizes and code lies. Else everything
+    is made in a hidden folder, moved into place, and the manifest is written last, so whoever
+    finds a manifest finds everything that it names. Any number of workers gives the same bytes.
+
+    Args:
+        root: an empty or absent folder, or one that an earlier call wrote.
+        sizes: numbers of clips and difficulty.
+        bank: sounds; the synthetic bank where it is None. Command words, and what the bank lacks
+            of DESED's classes and of backgrounds, are synthetic in any case.
+        workers: processes.
+        progress: see `Progress`.
+
+    Returns:
+        The manifest: `files` (path -> size and sha256), `digest` over them, `parameters`,
+        `groups` (corpus -> class -> split -> sources), `synthetic`, and notes on the classes.
+
+    Raises:
+        UserError: `root` holds files of others, cannot be written, or is being built already.
+    """
+    root = Path(root)
+    synthetic = SyntheticBank(sizes.sources, sizes.variation)
+    chosen = bank or synthetic
+    parameters = _parameters(chosen, synthetic, sizes)
+    _claim(root)
+    lock = Lock(root / _LOCK, f"building {root}").acquire(math.inf)
+    try:
+        found = _intact(root, parameters)
+        return found or _build(root, sizes, chosen, synthetic, parameters, workers, progress)
+    finally:
+        lock.release()
+
+
+def _build(
+    root: Path,
+    sizes: EmbeddedSizes,
+    bank: Bank,
+    synthetic: SyntheticBank,
+    parameters: dict[str, Any],
+    workers: int,
+    progress: Progress | None,
+) -> dict[str, Any]:
+    pools, layouts = _plan(sizes, bank, synthetic)
+    stage = root / _STAGE
+    shutil.rmtree(stage, ignore_errors=True)
+    banks = {bank.name: bank, synthetic.name: synthetic}
+    files: dict[str, dict[str, Any]] = {}
+    events: dict[str, tuple[Event, ...]] = {}
+    specs = [planned.spec for layout in layouts for planned in layout.clips]
+    for written in _render(stage, banks, specs, workers, progress):
+        files[written.path] = {"bytes": written.size, "sha256": written.sha256}
+        events[written.path] = written.events
+    notices = dict.fromkeys(of.notice() for of in (bank, synthetic))
+    texts = {LICENCE: "\n".join(notices)}
+    for layout in layouts:
+        texts |= layout.tables(events)
+    for path, text in texts.items():
+        write_text(stage / path, text)
+        data = text.encode()
+        files[path] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    manifest = _manifest(bank, pools, layouts, parameters, files)
+    (root / MANIFEST).unlink(missing_ok=True)
+    for name in (*CORPORA, LICENCE):
+        _remove(root / name)
+        (stage / name).rename(root / name)
+    stage.rmdir()
+    write_json(root / MANIFEST, manifest)
+    return manifest
+
+
+def adopt(root: str | Path, sizes: EmbeddedSizes) -> dict[str, Any]:
+    """Take over synthetic corpora that came from elsewhere; the manifest.
+
+    The caller has compared them with their pin: nothing is rendered again.
+    """
+    root = Path(root)
+    bank = SyntheticBank(sizes.sources, sizes.variation)
+    pools, layouts = _plan(sizes, bank, bank)
+    write_text(root / LICENCE, bank.notice())
+    paths = [root / LICENCE, *(p for name in CORPORA for p in (root / name).rglob("*"))]
+    files = {
+        path.relative_to(root).as_posix(): {
+            "bytes": path.stat().st_size,
+            "sha256": digest_file(path),
+        }
+        for path in paths
+        if path.is_file()
+    }
+    manifest = _manifest(bank, pools, layouts, _parameters(bank, bank, sizes), files)
+    _mark(root)
+    write_json(root / MANIFEST, manifest)
+    return manifest
+
+
+def is_ours(root: str | Path) -> bool:
+    """Whether the builder wrote, or took over, what lies in `root`."""
+    return (Path(root) / _MARK).exists()
+
+
+def _plan(
+    sizes: EmbeddedSizes, bank: Bank, synthetic: SyntheticBank
+) -> tuple[Pools, tuple[Layout, ...]]:
+    pools = share_out(bank, synthetic, sizes.esc_classes)
+    return pools, (
+        write_audioset.plan(sizes, pools),
+        write_esc50.plan(sizes, pools),
+        write_speechcommands.plan(sizes, synthetic),
+        write_desed.plan(sizes, pools),
+    )
+
+
+def _manifest(
+    bank: Bank,
+    pools: Pools,
+    layouts: Sequence[Layout],
+    parameters: dict[str, Any],
+    files: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
+    return {
+        "format": 1,
+        "synthetic": all(bank.is_synthetic(name) for name in bank.classes()),
+        "bank": bank.name,
+        "parameters": parameters,
+        "digest": data_digest(files),
+        "total_bytes": sum(entry["bytes"] for entry in files.values()),
+        "synthesised": _synthesised(bank, pools),
+        "shared_between_esc50_and_soundscapes": list(pools.shared),
+        "groups": {layout.name: _groups(layout.clips) for layout in layouts},
+        "files": dict(sorted(files.items())),
+    }
+
+
+def data_digest(files: dict[str, dict[str, Any]]) -> str:
+    """sha256 over (path, size, sha256) of all files, by path."""
+    return digest_of([[p, f["bytes"], f["sha256"]] for p, f in sorted(files.items())])
+
+
+def _parameters(bank: Bank, synthetic: Bank, sizes: EmbeddedSizes) -> dict[str, Any]:
+    """All that the bytes depend on."""
+    return {
+        "bank": bank.describe(),
+        "synthetic": synthetic.describe(),
+        "sizes": sizes.model_dump(mode="json"),
+        "code": stage_digest("embed"),
+        "versions": {name: version(name) for name in ("espeakng-loader", "numpy", "scipy")},
+    }
+
+
+def _claim(root: Path) -> None:
+    """Make the folder ours, if it is empty or was so before."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if is_ours(root):
+            return
+        if any(root.iterdir()):
+            raise UserError(
+                f"{root}: holds files that the embedded builder did not write; "
+                "set embedded.root to an empty folder"
+            )
+        _mark(root)
+    except OSError as error:
+        raise UserError(f"{root}: cannot be used as a folder ({error.strerror})") from error
+
+
+def _mark(root: Path) -> None:
+    write_text(root / _MARK, "Written by `python -m bench embed`, which may overwrite it.\n")
+
+
+def _intact(root: Path, parameters: dict[str, Any]) -> dict[str, Any] | None:
+    """The manifest, if it is of these parameters and every file is as it says."""
+    if not (root / MANIFEST).exists():
+        return None
+    try:
+        manifest = read_json(root / MANIFEST)
+        if manifest["parameters"] != parameters:
+            return None
+        whole = all(
+            digest_file(root / path) == entry["sha256"] for path, entry in manifest["files"].items()
+        )
+    except (UserError, OSError, KeyError, TypeError, AttributeError):
+        return None
+    return manifest if whole else None
+
+
+def _render(
+    stage: Path,
+    banks: dict[str, Bank],
+    specs: Sequence[Spec],
+    workers: int,
+    progress: Progress | None,
+) -> Iterator[Written]:
+    batches = [specs[start : start + BATCH] for start in range(0, len(specs), BATCH)]
+    work = partial(_render_batch, stage, banks)
+    done = 0
+    for batch, written in zip(batches, ordered_map(work, batches, workers, work), strict=True):
+        yield from written
+        done += len(batch)
+        if progress:
+            progress(done, len(specs))
+
+
+def _render_batch(stage: Path, banks: dict[str, Bank], specs: Sequence[Spec]) -> list[Written]:
+    if multiprocessing.parent_process() is not None:
+        keep_freed_memory()
+    return [_write(stage, clip) for spec in specs for clip in spec.make(banks)]
+
+
+def _write(stage: Path, clip: Clip) -> Written:
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(clip.rate)
+        file.writeframes(clip.samples.astype("<i2").tobytes())
+    data = buffer.getvalue()
+    path = stage / clip.path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return Written(clip.path, len(data), hashlib.sha256(data).hexdigest(), clip.events)
+
+
+@cache
+def _groups(clips: Sequence[Planned]) -> dict[str, dict[str, list[str]]]:
+    """Class -> split -> groups in use."""
+    used: dict[str, dict[str, set[str]]] = {}
+    for planned in clips:
+        for name, group in planned.spec.sources():
+            used.setdefault(name, {}).setdefault(planned.split, set()).add(group)
+    return {
+        name: {split: sorted(groups) for split, groups in sorted(splits.items())}
+        for name, splits in sorted(used.items())
+    }
+
+
+def _synthesised(bank: Bank, pools: Pools) -> dict[str, Any]:
+    """What is not recorded, for whoever reads the scores."""
+    return {
+        "classes": [name for name in bank.classes() if bank.is_synthetic(name)],
+        "desed": list(pools.borrowed),
+        "speechcommands": True,
+        "backgrounds": sorted({bed.name for of in pools.beds.values() for bed in of}),
+    }
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
