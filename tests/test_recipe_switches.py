@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from small_training import make_recipe, make_task, train
@@ -16,7 +15,6 @@ from torch import Tensor, nn
 
 from baselines.ast import AST
 from baselines.pann import PANN
-from bench.data.task import epoch_order
 from bench.experiment.config import Recipe
 from bench.files import UserError
 from bench.models import networks
@@ -124,15 +122,3 @@ def test_averaged_weights_are_the_mean_of_the_last_epochs(tmp_path: Path) -> Non
             assert not torch.equal(third, fourth)
         else:
             assert torch.equal(value, fourth)  # a count of batches is no mean of counts
-
-
-def test_balanced_sampling_draws_all_classes_alike_from_training_clips_alone() -> None:
-    task = make_task()
-    task.targets[:30] = [1.0, 0.0, 0.0]
-    plain = epoch_order(task, "shuffle", np.random.default_rng(0))
-    balanced = epoch_order(task, "balanced", np.random.default_rng(0))
-    assert len(plain) == len(balanced) == 40
-    assert set(balanced) <= set(task.rows["train"])
-    counts = task.targets[balanced].sum(axis=0)
-    assert counts.max() - counts.min() <= 1
-    assert task.targets[plain].sum(axis=0).max() >= 30

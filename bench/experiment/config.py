@@ -155,6 +155,11 @@ class Recipe(Strict):
     )
     precision: Literal["fp32", "bf16"] = "fp32"
 
+    def steps(self, clips: int) -> int:
+        """Optimisation steps of an epoch over a training split of `clips`: full batches, as many
+        as it takes to hold them all."""
+        return -(-clips // self.batch_size)
+
     @property
     def start_file(self) -> str | None:
         """The checkpoint file that `init` names, if it names one."""
@@ -390,7 +395,17 @@ class Config(Strict):
             overrides,
         ):
             merged.update(layer)
-        return parse(Recipe, merged, where)
+        recipe: Recipe = parse(Recipe, merged, where)
+        if recipe.batch_size % 2 and recipe.mixup and recipe.mixup.pairing == "pairs":
+            raise UserError(
+                f"{where}: batch_size {recipe.batch_size} cannot be mixed in pairs; make it even"
+            )
+        if recipe.average_epochs > recipe.epochs:
+            raise UserError(
+                f"{where}: average_epochs {recipe.average_epochs} of {recipe.epochs} epochs; "
+                "lower it, or raise epochs"
+            )
+        return recipe
 
 
 def load(source: str | Path | Mapping[str, Any]) -> Config:
