@@ -11,7 +11,7 @@ from typing import Any
 
 from bench.experiment.ablations import BASE
 from bench.experiment.config import Config, Dataset, FrontEnd, Model, Recipe
-from bench.experiment.released import Released
+from bench.experiment.released import Checkpoint, Released, find_file
 from bench.experiment.released import find as find_released
 from bench.files import UserError, digest_of
 from bench.strict import known
@@ -47,6 +47,7 @@ class Plan:
     front_end: FrontEnd
     recipe: Recipe
     parent: Cell | None
+    start: Checkpoint | None = None
     released: Released | None = None
     members: tuple[Cell, ...] = ()
 
@@ -220,7 +221,22 @@ def plan(config: Config, cell: Cell) -> Plan:
         front_end=dataset.front_ends[model.front_end],
         recipe=recipe,
         parent=_parent(config, cell, recipe),
+        start=_start(cell, model, recipe),
     )
+
+
+def _start(cell: Cell, model: Model, recipe: Recipe) -> Checkpoint | None:
+    """The file whose weights a run starts from."""
+    if recipe.start is None:
+        return None
+    where = f"{cell}: recipe init '{recipe.init}'"
+    entry = find_file(recipe.start, where)
+    if not recipe.init.startswith(entry.kind) or entry.architecture != model.architecture:
+        raise UserError(
+            f"{where}: {recipe.start} is a start of {entry.architecture} by {entry.kind}:, not "
+            f"of {model.architecture}"
+        )
+    return entry
 
 
 def _parent(config: Config, cell: Cell, recipe: Recipe) -> Cell | None:
@@ -250,12 +266,14 @@ class Layout:
     work: Path
     results: Path
     report: Path
+    checkpoints: Path
 
     @classmethod
     def of(cls, config: Config) -> Layout:
         """The layout of a profile."""
         paths = config.paths
-        return cls(Path(paths.work), Path(paths.results), Path(paths.report))
+        folders = (paths.work, paths.results, paths.report, paths.checkpoints)
+        return cls(*map(Path, folders))
 
     def fetched(self, name: str) -> Path:
         """File that says what was fetched of a data set."""

@@ -150,8 +150,9 @@ class Recipe(Strict):
     init: str = Field(
         "random",
         pattern=r"^(random|run:[^/]+(/[^/]+)?|(official|imagenet):.+)$",
-        description="random; the weights of the same model and seed, run:DATASET[/VARIANT]; or a "
-        "file: official:FILE of the model's authors, imagenet:FILE of its image backbone",
+        description="random; the weights of the same model and seed, run:DATASET[/VARIANT]; or an "
+        "entry of config/registry/checkpoints.yaml: official:NAME of the model's authors, "
+        "imagenet:NAME of its image backbone",
     )
     precision: Literal["fp32", "bf16"] = "fp32"
 
@@ -161,10 +162,10 @@ class Recipe(Strict):
         return -(-clips // self.batch_size)
 
     @property
-    def start_file(self) -> str | None:
-        """The checkpoint file that `init` names, if it names one."""
-        kind, _, path = self.init.partition(":")
-        return path if kind in ("official", "imagenet") else None
+    def start(self) -> str | None:
+        """The entry of the registry of checkpoints that `init` names, if it names one."""
+        kind, _, name = self.init.partition(":")
+        return name if kind in ("official", "imagenet") else None
 
 
 class Localization(Strict):

@@ -268,10 +268,14 @@ def _listed_for_training(settings: Config, dataset: str) -> int | None:
 
 
 def _source_parts(settings: Config, name: str) -> dict[str, float]:
-    """Bytes on disk by part of what is fetched under this name."""
+    """Bytes on disk by part of what is fetched under this name; of a file, unless it is here."""
     wanted = fetched_here(settings)[name]
-    parts = find_entry(wanted.entry).wanted(wanted.options)
-    return {part: 1e9 * facts.gigabytes for part, facts in parts.items()}
+    parts = wanted.entry.wanted(wanted.options)
+    return {
+        part: 1e9 * facts.gigabytes
+        for part, facts in parts.items()
+        if not (wanted.folder / part).is_file()
+    }
 
 
 def _values(front_end: FrontEnd) -> int:
