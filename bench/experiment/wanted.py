@@ -10,8 +10,6 @@ from bench.experiment.config import Config
 from bench.experiment.released import find_file
 from bench.sources.registry import CHECKPOINTS, Entry, find_entry
 
-RECORDINGS = "recordings"
-
 
 class Wanted(NamedTuple):
     """What one call fetches: an entry of a registry, into a folder, for a loader's options."""
@@ -25,8 +23,8 @@ class Wanted(NamedTuple):
 
 
 def fetched_here(settings: Config) -> dict[str, Wanted]:
-    """What the profile fetches, by name: data sets with a source, the bank of recordings, and
-    checkpoints that runs start from."""
+    """What the profile fetches, by name: data sets with a source, and checkpoints that runs start
+    from."""
     wanted = {
         name: Wanted(
             dataset.source,
@@ -39,9 +37,6 @@ def fetched_here(settings: Config) -> dict[str, Wanted]:
         for name, dataset in settings.datasets.items()
         if dataset.source is not None
     }
-    embedded = settings.embedded
-    if embedded is not None and embedded.bank == RECORDINGS:
-        wanted[RECORDINGS] = Wanted(RECORDINGS, find_entry(RECORDINGS), Path(embedded.cache))
     folder = Path(settings.paths.checkpoints)
     for name in starts(settings):
         entry = find_file(name, "recipes: init").entry(folder)
