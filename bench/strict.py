@@ -117,7 +117,7 @@ def merge(base: Any, change: Any) -> Any:
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a profile and what it `extends` (a file beside it); later values win.
+    """Read an experiment and what it `extends` (a file beside it); later values win.
 
     Raises:
         UserError: the file is missing, is not YAML, or is not a mapping.

@@ -192,7 +192,7 @@ def test_the_builder_shares_the_originals_out_without_straddling(tmp_path):
     assert not of_split["validation"] & of_split["test"]
 
 
-def test_the_profile_marks_what_is_spoken_by_the_builder():
+def test_the_experiment_marks_what_is_spoken_by_the_builder():
     settings = config.load("config/recordings.yaml")
     marked = {name: is_synthetic(settings, of) for name, of in settings.datasets.items()}
     assert marked == {

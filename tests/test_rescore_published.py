@@ -108,7 +108,7 @@ def test_without_network_the_remedy_is_named(
         rescore(Rescore(folder=str(tmp_path / "cache")))
 
 
-def test_the_full_size_profile_rescores_with_what_was_released(
+def test_the_full_size_experiment_rescores_with_what_was_released(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     values = config.read_yaml(ROOT / "config" / "paper.yaml")
@@ -133,8 +133,8 @@ def test_the_full_size_profile_rescores_with_what_was_released(
 def test_the_verb_writes_what_the_report_shows(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = factories.make_config(tmp_path / "profile", seeds=(0,))
-    path = tmp_path / "profile.json"
+    config = factories.make_config(tmp_path / "experiment", seeds=(0,))
+    path = tmp_path / "experiment.json"
     write_json(path, config.model_dump(mode="json"))
     assert cli.main(["rescore", "--config", str(path), "--folder", str(folder)]) == 0
     assert "single: macro F1 in %: intersection 58.33, event_based 25.00" in capsys.readouterr().out

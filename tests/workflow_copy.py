@@ -1,6 +1,6 @@
 """A copy of the pipeline whose stages only write their outputs: a whole DAG runs in seconds.
 
-The Snakefile, the rules, the profile, the digests and Snakemake are the real ones.
+The Snakefile, the rules, the experiment, the digests and Snakemake are the real ones.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ outputs = {
     "evaluate": [run / "record.json"],
     "cost": [results / "cost" / f"{run.name}.json"],
     "rescore": [results / "rescore.json"],
-    "tune": [Path(config["paths"]["tuning"], config["profile"], *names).with_suffix(".json")],
+    "tune": [Path(config["paths"]["tuning"], config["experiment"], *names).with_suffix(".json")],
     "track": [results / "mlflow.json"],
     "report": [
         report / name
@@ -51,8 +51,8 @@ for path in outputs[verb]:
     path.write_text(json.dumps([verb, time.time_ns() if verb == "train" else 0]))
 """
 
-PROFILE = {
-    "profile": "small",
+EXPERIMENT = {
+    "experiment": "small",
     "title": "Small",
     "data_kind": "synthetic",
     "seeds": [0],
@@ -118,16 +118,16 @@ def copy_parts(folder: Path, parts: Iterable[str]) -> None:
 
 
 def make_copy(folder: Path) -> Path:
-    """The pipeline below `folder`, its stages replaced, with PROFILE as config/default.yaml."""
+    """The pipeline below `folder`, its stages replaced, with EXPERIMENT as config/default.yaml."""
     folder.mkdir(exist_ok=True)
     copy_parts(folder, (*CODE, *WORKFLOW))
     (folder / "bench" / "__main__.py").write_text(STAND_IN)
-    write_profile(folder, PROFILE)
+    write_experiment(folder, EXPERIMENT)
     return folder
 
 
-def write_profile(folder: Path, values: dict) -> None:
-    """Make `values` the default profile of a copy."""
+def write_experiment(folder: Path, values: dict) -> None:
+    """Make `values` the default experiment of a copy."""
     (folder / "config").mkdir(exist_ok=True)
     (folder / "config" / "default.yaml").write_text(yaml.safe_dump(values))
 

@@ -50,7 +50,7 @@ def find_dataset(settings: config.Config, name: str) -> config.Dataset:
     """The data set of this name.
 
     Raises:
-        UserError: the profile has none of this name.
+        UserError: the experiment has none of this name.
     """
-    known(name, settings.datasets, f"datasets of profile '{settings.profile}'")
+    known(name, settings.datasets, f"datasets of experiment '{settings.experiment}'")
     return settings.datasets[name]

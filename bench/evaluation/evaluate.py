@@ -58,7 +58,7 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> dict[str, Any]:
         "schema": SCHEMA,
         "key": str(cell),
         "cell": vars(cell),
-        "profile": settings.profile,
+        "experiment": settings.experiment,
         "data_kind": settings.data_kind,
         **{
             name: training[name]

@@ -19,7 +19,7 @@ from bench.files import UserError, digest_file, write_json
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument(
-        "--folder", help="folder that holds the files (default: the profile's rescore.folder)"
+        "--folder", help="folder that holds the files (default: the experiment's rescore.folder)"
     )
 
 
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def output(settings: config.Config) -> Path:
-    """Where the scores of a profile lie."""
+    """Where the scores of an experiment lie."""
     return Layout.of(settings).results / "rescore.json"
 
 

@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     """
     settings = config.load(args.config)
     found = {str(cell): cell for cell in cells.released_cells(settings)}
-    known(args.cell, found, f"`released` of profile '{settings.profile}'")
+    known(args.cell, found, f"`released` of experiment '{settings.experiment}'")
     evaluate_released(settings, found[args.cell], args.threads)
     return 0
 

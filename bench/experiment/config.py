@@ -61,7 +61,7 @@ class Dataset(Strict):
         (), description="how clips without a file are fetched, in this order"
     )
     seeds: tuple[int, ...] | None = Field(
-        None, min_length=1, description="seeds on this data set, where not the profile's"
+        None, min_length=1, description="seeds on this data set, where not the experiment's"
     )
     options: Values = Field(default_factory=dict, description="loader options")
     folds: int = Field(
@@ -228,7 +228,7 @@ class Cost(Strict):
 
 
 class Target(Strict):
-    """A part of a profile that can be asked for by name: `snakemake NAME`."""
+    """A part of an experiment that can be asked for by name: `snakemake NAME`."""
 
     about: str
     datasets: tuple[str, ...] = Field(min_length=1, description="whose runs belong to it")
@@ -257,9 +257,9 @@ class Paths(Strict):
 
 
 class Config(Strict):
-    """One profile: everything that its runs depend on."""
+    """One experiment: everything that its runs depend on."""
 
-    profile: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    experiment: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     title: str
     data_kind: Literal["synthetic", "recordings", "real"]
     seeds: tuple[int, ...] = Field(min_length=1)
@@ -338,7 +338,7 @@ class Config(Strict):
         return self
 
     def _check_study(self, study: AblationStudy, where: str) -> None:
-        """Refuse a study that names what the profile lacks, or a variant that two studies mean."""
+        """Refuse a study that names what the config lacks, or a variant that two studies mean."""
         study.check(where)
         for model in study.models:
             known(model, self.models, f"{where}.models")
@@ -394,7 +394,7 @@ class Config(Strict):
 
 
 def load(source: str | Path | Mapping[str, Any]) -> Config:
-    """The checked config of a profile, from a file or an already merged mapping.
+    """The checked config of an experiment, from a file or an already merged mapping.
 
     Raises:
         UserError: naming the file, every wrong key or value, and the nearest valid key.

@@ -1,4 +1,4 @@
-"""What a profile fetches before anything else can run."""
+"""What an experiment fetches before anything else can run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Wanted(NamedTuple):
 
 
 def fetched_here(settings: Config) -> dict[str, Wanted]:
-    """What the profile fetches, by name: data sets with a source, and the bank of recordings."""
+    """What the experiment fetches, by name: data sets with a source, and the bank of recordings."""
     wanted = {
         name: Wanted(
             dataset.source, dataset.loader, Path(dataset.root), dataset.options, dataset.fetch

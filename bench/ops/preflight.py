@@ -28,12 +28,14 @@ def run(args: argparse.Namespace) -> int:
     settings = config.load(args.config)
     check(settings)
     check_parts(settings)
-    print(f"{settings.profile}: nothing stands in the way of its {len(list_cells(settings))} runs")
+    print(
+        f"{settings.experiment}: nothing stands in the way of its {len(list_cells(settings))} runs"
+    )
     return 0
 
 
 def check(settings: Config) -> None:
-    """Hold a profile against this machine: cells, data folders, output folders.
+    """Hold an experiment against this machine: cells, data folders, output folders.
 
     Raises:
         UserError: one line per obstacle, each with its remedy.
@@ -57,7 +59,7 @@ def check_space(settings: Config, jobs: Iterable[Job]) -> None:
 
 
 def check_parts(settings: Config) -> None:
-    """Read the builder's sizes and build every network of the profile once (imports torch); each
+    """Read the builder's sizes and build every network of the experiment once (imports torch); each
     model takes one forward pass at every size of its features.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`python -m bench report`: write the report and the tables of a profile."""
+"""`python -m bench report`: write the report and the tables of an experiment."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def build(settings: config.Config) -> Path:
     Absent, stale or unlike records do not stop the report: it names each and why.
 
     Raises:
-        UserError: the profile has no record at all.
+        UserError: the experiment has no record at all.
     """
     results = load_results(settings)
     if not results.groups and not results.refused:
         raise UserError(
-            f"{results.layout.results}: no record of profile '{settings.profile}'; run "
+            f"{results.layout.results}: no record of experiment '{settings.experiment}'; run "
             "`snakemake --cores all` with its config first"
         )
     found = effects(results)

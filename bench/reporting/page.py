@@ -85,7 +85,7 @@ def render(
         .get_template("index.html")
         .render(
             title=results.config.title,
-            profile=results.config.profile,
+            experiment=results.config.experiment,
             banner=BANNERS[results.config.data_kind],
             models=context.models_sentence(results),
             seeds=context.seeds_sentence(results),

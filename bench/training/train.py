@@ -89,7 +89,7 @@ def train_cell(
     training.json is written last: where it stands, the others are whole.
 
     Args:
-        layout: other folders than the profile's.
+        layout: other folders than the experiment's.
 
     Raises:
         UserError: a stage before is missing, or another process trains this run.

@@ -1,4 +1,4 @@
-# What the rules share: the checked profile, its folders and runs, and what triggers a job again.
+# What the rules share: the checked experiment, its folders and runs, and what triggers a job again.
 
 import os
 import re

@@ -30,7 +30,7 @@ rule evaluate_released:
 
 rule released:
     """The table of released checkpoints, over those whose files are here or can be fetched,
-    and that of released predictions where the profile has them."""
+    and that of released predictions where the experiment has them."""
     input:
         [
             layout.results / "runs" / name / "record.json"

@@ -1,4 +1,4 @@
-# Parts of a profile that can be asked for by name: their runs, then the report on what is there.
+# Parts of an experiment that can be asked for by name: their runs, then the report on what is there.
 
 for target in settings.targets:
 

@@ -10,7 +10,7 @@ rule tune_pair:
         features=features_of_pair,
         parent=tuned_parent_of,
     output:
-        record=update(Path(settings.paths.tuning) / settings.profile / "{pair}.json"),
+        record=update(Path(settings.paths.tuning) / settings.experiment / "{pair}.json"),
     log:
         LOGS / "tune" / "{pair}.log",
     conda:
