@@ -94,5 +94,7 @@ $(TEST_STAMP): $(RUNTIME_STAMP) requirements-test.txt requirements-oracles.txt
 	@touch $@
 
 clean:  ## delete what runs have made (not the environment, not downloads)
-	rm -rf work results .snakemake data/default data/smoke data/recordings
-	find reports/out -mindepth 2 ! -name metrics.json -delete
+	rm -rf .snakemake
+	find work results data -mindepth 2 -maxdepth 2 -name .owner -printf '%h\0' | xargs -0 rm -rf
+	find reports -mindepth 2 -maxdepth 2 -name .owner -printf '%h\0' \
+	    | xargs -0 -I @ find @ -mindepth 1 ! -name metrics.json ! -name .owner -delete

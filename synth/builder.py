@@ -16,7 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from bench.code_digest import stage_digest
-from bench.files import UserError, digest_file, digest_of, read_json, write_json, write_text
+from bench.files import (
+    OWNER,
+    UserError,
+    claim,
+    digest_file,
+    digest_of,
+    owner_of,
+    read_json,
+    write_json,
+    write_text,
+)
 from bench.process.locks import Lock
 from bench.process.memory import keep_freed_memory
 from bench.process.parallel import ordered_map
@@ -32,7 +42,7 @@ MANIFEST = "manifest.json"
 LICENCE = "LICENCE.txt"
 CORPORA = ("audioset", "esc50", "speechcommands", "desed")
 BATCH = 8  # specs per task
-_MARK = ".embedded-corpora"  # stands in folders that may be written over
+_BUILDER = "the embedded builder"  # owns the folders that it may write over
 _LOCK = ".embedded-lock"
 _STAGE = ".unfinished"
 
@@ -83,7 +93,7 @@ def build(
     synthetic = SyntheticBank(sizes.sources, sizes.variation)
     chosen = bank or synthetic
     parameters = _parameters(chosen, synthetic, sizes)
-    _claim(root)
+    claim(root, _BUILDER, "set embedded.root to an empty folder")
     lock = Lock(root / _LOCK, f"building {root}").acquire(math.inf)
     try:
         found = _intact(root, parameters)
@@ -148,14 +158,14 @@ def adopt(root: str | Path, sizes: EmbeddedSizes) -> dict[str, Any]:
         if path.is_file()
     }
     manifest = _manifest(bank, pools, layouts, _parameters(bank, bank, sizes), files)
-    _mark(root)
+    write_text(root / OWNER, f"{_BUILDER}\n")
     write_json(root / MANIFEST, manifest)
     return manifest
 
 
 def is_ours(root: str | Path) -> bool:
     """Whether the builder wrote, or took over, what lies in `root`."""
-    return (Path(root) / _MARK).exists()
+    return owner_of(Path(root)) == _BUILDER
 
 
 def _plan(
@@ -205,26 +215,6 @@ def _parameters(bank: Bank, synthetic: Bank, sizes: EmbeddedSizes) -> dict[str, 
         "code": stage_digest("embed"),
         "versions": {name: version(name) for name in ("espeakng-loader", "numpy", "scipy")},
     }
-
-
-def _claim(root: Path) -> None:
-    """Make the folder ours, if it is empty or was so before."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        if is_ours(root):
-            return
-        if any(root.iterdir()):
-            raise UserError(
-                f"{root}: holds files that the embedded builder did not write; "
-                "set embedded.root to an empty folder"
-            )
-        _mark(root)
-    except OSError as error:
-        raise UserError(f"{root}: cannot be used as a folder ({error.strerror})") from error
-
-
-def _mark(root: Path) -> None:
-    write_text(root / _MARK, "Written by `python -m bench embed`, which may overwrite it.\n")
 
 
 def _intact(root: Path, parameters: dict[str, Any]) -> dict[str, Any] | None:

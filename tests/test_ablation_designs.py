@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bench.experiment import cells, config
 from bench.experiment.ablations import AblationStudy
+from bench.experiment.extends import read
 from bench.files import UserError
 from bench.ops.plan import table
 
@@ -28,7 +29,7 @@ def study(**values: Any) -> dict[str, Any]:
 
 
 def experiment(**studies: dict[str, Any]) -> config.Config:
-    values = config.read_yaml(ROOT / "config" / "default.yaml")
+    values = read(ROOT / "config" / "default.yaml")
     return config.load({**values, "ablations": studies})
 
 

@@ -8,13 +8,14 @@ import pytest
 import yaml
 
 from bench.experiment import cells, config
+from bench.experiment.extends import read
 from bench.files import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def _default() -> dict:
-    return config.read_yaml(ROOT / "config" / "default.yaml")
+    return read(ROOT / "config" / "default.yaml")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.stem)

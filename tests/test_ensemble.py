@@ -16,6 +16,7 @@ from bench.evaluation.evaluate import tagging
 from bench.experiment import config as experiments
 from bench.experiment.cells import Cell, Layout, ensemble_cells, plan
 from bench.experiment.config import Config
+from bench.experiment.extends import read
 from bench.files import UserError, read_json
 from bench.models.scores import read_scores
 from bench.reporting.released import ensemble_table
@@ -23,7 +24,7 @@ from bench.reporting.released import ensemble_table
 
 @pytest.fixture
 def experiment(tmp_path: Path) -> Config:
-    values = experiments.read_yaml(ROOT / "config" / "default.yaml")
+    values = read(ROOT / "config" / "default.yaml")
     values["paths"] = {name: str(tmp_path / name) for name in ("work", "results", "report")}
     values["ablations"] = {}
     values["ensembles"] = {

@@ -15,7 +15,6 @@ from bench.corpora.recordings.bank import BED, BED_LABELS, LEAST_GROUPS, Recordi
 from bench.corpora.recordings.clips import RATE, ClipError, clean, load_clip
 from bench.corpora.recordings.fetch import clip_path
 from bench.corpora.recordings.manifest import Recording, read_manifest
-from bench.data.corpus import is_synthetic
 from bench.data.embed import group_lines
 from bench.experiment import config
 from synth import SyntheticBank
@@ -194,12 +193,12 @@ def test_the_builder_shares_the_originals_out_without_straddling(tmp_path):
 
 def test_the_experiment_marks_what_is_spoken_by_the_builder():
     settings = config.load("config/recordings.yaml")
-    marked = {name: is_synthetic(settings, of) for name, of in settings.datasets.items()}
-    assert marked == {
-        "audioset": False, "esc50": False, "speechcommands": True, "desed": False
-    }  # fmt: skip
+    kinds = {name: settings.data_kind(name) for name in settings.datasets}
+    made = {name for name, kind in kinds.items() if kind == "synthetic"}
+    assert made == {"speechcommands"}
+    assert {kinds[name] for name in kinds if name not in made} == {"recordings"}
     settings = config.load("config/default.yaml")
-    assert all(is_synthetic(settings, of) for of in settings.datasets.values())
+    assert {settings.data_kind(name) for name in settings.datasets} == {"synthetic"}
 
 
 def test_the_verb_prints_originals_per_class_and_split():

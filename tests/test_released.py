@@ -30,6 +30,7 @@ from bench.experiment import config as experiments
 from bench.experiment import released
 from bench.experiment.cells import Layout, plan, released_cells
 from bench.experiment.config import Config
+from bench.experiment.extends import read
 from bench.experiment.released import Released, read_registry
 from bench.experiment.triggers import Triggers
 from bench.files import UserError, digest_file, read_json
@@ -89,7 +90,7 @@ def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     monkeypatch.setattr(score_released, "LockFile", lambda: record)
     esc50 = ("dog", "rain", "clock_tick", "hand_saw", "siren")
     monkeypatch.setitem(factories.CLASSES, "esc50", esc50)
-    values = experiments.read_yaml(factories.ROOT / "config" / "default.yaml")
+    values = read(factories.ROOT / "config" / "default.yaml")
     for dataset in values["datasets"].values():
         dataset["front_ends"] = {"logmel": LOGMEL | {"fill": "silence"}, "fbank": FBANK}
     values |= {"ablations": {}, "released": {name: list(own) for name, own in PAIRS.items()}}

@@ -20,7 +20,7 @@ from bench.files import UserError, read_json, write_json
 from bench.reporting.changes import changes, read_version, write_metrics
 from bench.reporting.results import load_results
 
-METRICS = Path("reports/out/default/metrics.json")
+METRICS = Path("reports/default/metrics.json")
 
 
 def run(*command: str) -> str:

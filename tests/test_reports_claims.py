@@ -43,7 +43,7 @@ def full_size(root: Path) -> Config:
     return factories.make_config(
         root,
         seeds=SEEDS,
-        data_kind="real",
+        embedded=None,
         datasets=values["datasets"],
         models={name: values["models"][name] for name in ("htsat", "ast", "pann")},
         recipes=recipes,

@@ -252,11 +252,11 @@ def test_published_figures_have_a_source_a_protocol_and_one_place() -> None:
 
 
 def test_a_real_experiment_is_compared_unless_the_protocol_differs(tmp_path: Path) -> None:
-    small = factories.make_config(tmp_path, data_kind="real")
+    small = factories.make_config(tmp_path, embedded=None)
     models = small.model_dump(mode="json")["models"]
     for model in models.values():
         model["arguments"].pop("preset", None)
-    config = factories.make_config(tmp_path, data_kind="real", models=models)
+    config = factories.make_config(tmp_path, embedded=None, models=models)
     coverage = {"found": 90, "listed": 100, "excluded": 0}
     entry = published.beside(config, "pann", "audioset")
     assert entry is not None

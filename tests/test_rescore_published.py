@@ -16,6 +16,7 @@ from bench import __main__ as cli
 from bench.evaluation.rescore import output, rescore
 from bench.experiment import config
 from bench.experiment.config import Rescore
+from bench.experiment.extends import read
 from bench.files import UserError, read_json, write_json
 from bench.reporting import published, rescored
 from bench.reporting.build import build
@@ -111,7 +112,7 @@ def test_without_network_the_remedy_is_named(
 def test_the_full_size_experiment_rescores_with_what_was_released(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    values = config.read_yaml(ROOT / "config" / "paper.yaml")
+    values = read(ROOT / "config" / "paper.yaml")
     values["paths"] = {name: str(tmp_path / name) for name in ("work", "results", "report")}
     path = tmp_path / "paper.json"
     write_json(path, values)

@@ -18,7 +18,7 @@ from workflow_copy import EXPERIMENT, ROOT, due, make_copy, snakemake
 
 from bench.experiment import config
 from bench.experiment.jobs import list_jobs
-from bench.files import UserError
+from bench.files import UserError, claim
 from bench.ops import preflight
 from bench.ops.plan import table
 from bench.ops.preflight import check
@@ -57,7 +57,7 @@ def test_an_unknown_key_is_named_before_any_job(pipeline: Path) -> None:
 
 def test_a_second_live_call_is_refused_but_not_after_a_dead_one(pipeline: Path) -> None:
     lock = pipeline / "results" / ".snakemake.lock"
-    lock.parent.mkdir(exist_ok=True)
+    claim(lock.parent, "experiment small", "")
     lock.write_text('{"purpose": "snakemake", "pid": 1}')  # left behind by a kill -9
     with hold(lock, "snakemake on experiment 'small'"):
         done = snakemake(pipeline)

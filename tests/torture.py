@@ -212,7 +212,7 @@ def main() -> int:
         print(f"{kills} kills, {entry}", flush=True)
         if what == "finished":
             compare(calm, killed, experiment)
-            for part in ("work", "results", "data", "reports/out"):
+            for part in ("work", "results", "data", "reports"):
                 shutil.rmtree(killed / part, ignore_errors=True)
         else:
             kills += 1

@@ -27,7 +27,10 @@ from pathlib import Path
 verb, *rest = sys.argv[1:]
 config = json.loads(Path(rest[rest.index("--config") + 1]).read_text())
 names = rest[: min(i for i, word in enumerate(rest) if word.startswith("--"))]
-work, results, report = (Path(config["paths"][key]) for key in ("work", "results", "report"))
+work, results, report = (
+    Path(config["paths"].get(key) or f"{parent}/{config['experiment']}")
+    for key, parent in (("work", "work"), ("results", "results"), ("report", "reports"))
+)
 run = results / "runs" / (names[0] if names else "")
 outputs = {
     "embed": [Path(config["embedded"]["root"]) / "manifest.json"],
@@ -39,12 +42,18 @@ outputs = {
     "rescore": [results / "rescore.json"],
     "tune": [Path(config["paths"]["tuning"], config["experiment"], *names).with_suffix(".json")],
     "track": [results / "mlflow.json"],
-    "report": [
-        report / name
-        for name in ("index.html", "claims.html", "metrics.json", "tables/cost.csv")
-    ],
+    "report": [report / name for name in ("index.html", "claims.html", "metrics.json")],
     "check": [],
 }
+if verb == "report":
+    from bench.experiment.config import load
+    from bench.reporting.listed import SUFFIXES, table_names
+
+    outputs["report"] += [
+        report / "tables" / f"{name}.{suffix}"
+        for name in table_names(load(config))
+        for suffix in SUFFIXES
+    ]
 for path in outputs[verb]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # A new training has new weights; the same data gives the same corpus and features.
@@ -54,7 +63,6 @@ for path in outputs[verb]:
 EXPERIMENT = {
     "experiment": "small",
     "title": "Small",
-    "data_kind": "synthetic",
     "seeds": [0],
     "paths": {"work": "work", "results": "results", "report": "out"},
     "embedded": {"root": "data"},

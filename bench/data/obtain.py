@@ -6,7 +6,7 @@ import argparse
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from bench.experiment import config
+from bench.experiment import folders
 from bench.experiment.cells import Layout
 from bench.experiment.wanted import Wanted, fetched_here
 from bench.files import UserError, write_json
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     wanted = fetched_here(settings)
     known(args.name, wanted, f"what experiment '{settings.experiment}' fetches")
     order = wanted[args.name]

@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from bench.experiment import config
+from bench.experiment import config, folders
 from bench.experiment.cells import Layout
 from bench.experiment.config import Rescore
 from bench.files import UserError, digest_file, write_json
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     from bench.metrics.event_scores import FAMILIES
 
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     wanted = settings.rescore or Rescore()
     if args.folder:
         wanted = wanted.model_copy(update={"folder": args.folder, "url": None})

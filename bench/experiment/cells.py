@@ -54,7 +54,7 @@ class Plan:
     def resolved(self) -> dict[str, Any]:
         """JSON-like form, hashed for the run's identity. Paths are left out: data has a digest."""
         model = self.model.model_dump(mode="json", exclude={"title", "arguments_on"})
-        elsewhere = {"title", "root", "source", "fetch", "seeds", "front_ends"}
+        elsewhere = {"title", "root", "data_kind", "source", "fetch", "seeds", "front_ends"}
         return {
             "cell": asdict(self.cell),
             "dataset": self.dataset.model_dump(mode="json", exclude=elsewhere),
@@ -245,7 +245,7 @@ def _parent(config: Config, cell: Cell, recipe: Recipe) -> Cell | None:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where an experiment keeps things: `work` may be deleted at any time, `results` is what counts."""
+    """Where an experiment keeps things: `work` may be deleted at any time, `results` may not."""
 
     work: Path
     results: Path
@@ -253,9 +253,13 @@ class Layout:
 
     @classmethod
     def of(cls, config: Config) -> Layout:
-        """The layout of an experiment."""
-        paths = config.paths
-        return cls(Path(paths.work), Path(paths.results), Path(paths.report))
+        """The layout of an experiment: folders of its name, where it gives no others."""
+        paths, name = config.paths, config.experiment
+        return cls(
+            Path(paths.work or f"work/{name}"),
+            Path(paths.results or f"results/{name}"),
+            Path(paths.report or f"reports/{name}"),
+        )
 
     def fetched(self, name: str) -> Path:
         """File that says what was fetched of a data set."""

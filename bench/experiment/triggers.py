@@ -61,7 +61,7 @@ class Triggers:
     def corpus(self, dataset: str) -> dict[str, str]:
         """Of one corpus table: what its loader is told."""
         chosen = self.settings.datasets[dataset]
-        values = [chosen.loader, chosen.root, chosen.options, self.settings.data_kind]
+        values = [chosen.loader, chosen.root, chosen.options, self.settings.data_kind(dataset)]
         return _digests("corpus", values, loader_stage_digest(chosen.loader))
 
     def featurize(self, dataset: str, front_end: str) -> dict[str, str]:
@@ -107,7 +107,7 @@ class Triggers:
         chosen = self.plans[cell]
         located = self.settings.localization if chosen.dataset.localize else None
         choice = located.model_dump(mode="json") if located else None
-        names = [self.settings.experiment, self.settings.data_kind]
+        names = [self.settings.experiment, self.settings.data_kind(chosen.cell.dataset)]
         return _digests("evaluate", [chosen.resolved, choice, names])
 
     def cost(self, model: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
+from bench.experiment import folders
 from bench.experiment.config import Config
 from bench.experiment.jobs import Job, list_jobs
 from bench.files import UserError, write_text
@@ -37,9 +38,10 @@ def begin(settings: Config, outputs: Iterable[str]) -> Lock:
         The lock, which the caller keeps as long as it lives.
 
     Raises:
-        UserError: another live call works on this experiment, a part of it cannot be built, or the
-            disk has no room for what the jobs write.
+        UserError: a folder is another experiment's, another live call works on this one, a
+            part of it cannot be built, or the disk has no room for what the jobs write.
     """
+    folders.take(settings)
     lock = Lock(
         snakemake_lock(settings), f"snakemake on experiment '{settings.experiment}'"
     ).acquire()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench.experiment import config
+from bench.experiment import config, folders
 from bench.files import UserError, write_text
 from bench.reporting import rescored
 from bench.reporting.ablations import ablation_table, effects
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     if args.released:
         print(write_tables(settings), flush=True)
         return 0

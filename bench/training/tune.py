@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from bench.experiment import config
+from bench.experiment import config, folders
 from bench.experiment.cells import Cell, Layout, Plan, plan
 from bench.experiment.trials import first_cell, pairs, path_of, points
 from bench.files import UserError, read_json, write_json
@@ -43,12 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    settings = config.load(args.config)
     if not args.pair:
-        print("\n".join(_overview(settings)))
+        print("\n".join(_overview(config.load(args.config))))
         return 0
     if len(args.pair) != 2:
         raise UserError(f"name a data set and a model, not '{' '.join(args.pair)}'")
+    settings = folders.load(args.config)
     dataset, model = args.pair
     found = tune(settings, dataset, model, args.threads)
     for number, trial in enumerate(found["trials"]):

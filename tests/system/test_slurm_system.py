@@ -46,7 +46,9 @@ def checkout(folder: Path) -> Path:
     """A copy with one run that takes long enough to be interrupted."""
     folder.mkdir()
     copy_checkout(folder)
-    (folder / CONFIG).write_text("extends: torture.yaml\nrecipes: {htsat/desed: {epochs: 30}}\n")
+    (folder / CONFIG).write_text(
+        "extends: torture.yaml\nexperiment: torture\nrecipes: {htsat/desed: {epochs: 30}}\n"
+    )
     return folder
 
 

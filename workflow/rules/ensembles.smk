@@ -30,7 +30,7 @@ for name, (_, members) in ensemble_cells_of.items():
         message:
             f"ensemble {name}"
         shell:
-            "python -m bench ensemble {params.ensemble} --config {params.config} &> {log}"
+            "python -m bench ensemble {params.ensemble:q} --config {params.config:q} &> {log:q}"
 
 
 rule ensembles:

@@ -16,4 +16,4 @@ rule rescore:
     message:
         "score the published predictions"
     shell:
-        "python -m bench rescore --config {params.config} &> {log}"
+        "python -m bench rescore --config {params.config:q} &> {log:q}"

@@ -25,4 +25,4 @@ for target in settings.targets:
         message:
             f"the report on {target}"
         shell:
-            "python -m bench report --config {params.config} &> {log}"
+            "python -m bench report --config {params.config:q} &> {log:q}"
