@@ -17,6 +17,7 @@ from bench.data import checkpoints
 from bench.experiment import config, released
 from bench.experiment.cells import Layout, find_cell, list_cells, plan
 from bench.experiment.config import Config
+from bench.experiment.extends import read
 from bench.experiment.jobs import list_jobs
 from bench.experiment.released import Backbone, Checkpoint, Released
 from bench.files import UserError, digest_file, read_json
@@ -35,7 +36,7 @@ HAND = f"{AUTHORS}: no such file; take it from https://drive, and put it there"
 
 
 @pytest.fixture
-def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Any) -> Config:
+def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Any) -> Config:
     """HTS-AT alone: on ESC-50 from a file that a person brings, on DESED from one that a server
     gives; features are there, no checkpoint is."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
@@ -51,7 +52,7 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Any) -> Con
     }
     monkeypatch.setattr(released, "read_registry", lambda: entries)
     monkeypatch.setattr(registry.LockFile.__init__, "__defaults__", (tmp_path / "lock.json",))
-    values = config.read_yaml(factories.ROOT / "config" / "default.yaml")
+    values = read(factories.ROOT / "config" / "default.yaml")
     values["datasets"] = {name: values["datasets"][name] for name in ("esc50", "desed")}
     for dataset in values["datasets"].values():
         dataset |= {"front_ends": {"logmel": LOGMEL}, "root": str(tmp_path)}
@@ -67,50 +68,52 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Any) -> Con
     values["paths"] = {
         name: str(tmp_path / name) for name in ("work", "results", "report", "checkpoints")
     }
-    (tmp_path / "profile.yaml").write_text(yaml.safe_dump(values))
-    settings = config.load(tmp_path / "profile.yaml")
+    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(values))
+    settings = config.load(tmp_path / "experiment.yaml")
     factories.make_inputs(settings)
     return settings
 
 
-def bench(profile: Config, *arguments: str) -> int:
-    where = Path(profile.paths.work).parent / "profile.yaml"
+def bench(experiment: Config, *arguments: str) -> int:
+    where = Path(experiment.paths.work).parent / "experiment.yaml"
     return main([*arguments, "--config", str(where)])
 
 
-def bring_by_hand(profile: Config) -> Path:
-    folder = Path(profile.paths.checkpoints)
+def bring_by_hand(experiment: Config) -> Path:
+    folder = Path(experiment.paths.checkpoints)
     folder.mkdir(exist_ok=True)
     torch.manual_seed(0)
     return save(lightning(authors_state(527)), folder / AUTHORS)
 
 
 def test_what_a_person_has_to_bring_is_said_before_the_first_job(
-    profile: Config, capsys: pytest.CaptureFixture[str]
+    experiment: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert bench(profile, "check") == 2
+    assert bench(experiment, "check") == 2
     assert HAND in capsys.readouterr().err
-    assert bench(profile, "plan") == 2
+    assert bench(experiment, "plan") == 2
     assert HAND in capsys.readouterr().out
-    training = Layout.of(profile).run(find_cell(profile, ON_ESC50)) / "training.json"
+    training = Layout.of(experiment).run(find_cell(experiment, ON_ESC50)) / "training.json"
     with pytest.raises(UserError, match=HAND):
-        supervise.begin(profile, [str(training)])
-    preflight.check_starts(profile, ["swin"])  # of runs that start from another file: no obstacle
-    bring_by_hand(profile)
-    assert bench(profile, "check") == 0
+        supervise.begin(experiment, [str(training)])
+    preflight.check_starts(
+        experiment, ["swin"]
+    )  # of runs that start from another file: no obstacle
+    bring_by_hand(experiment)
+    assert bench(experiment, "check") == 0
 
 
-def test_the_plan_lists_starts_with_their_bytes_until_they_are_here(profile: Config) -> None:
-    names = [job.name for job in list_jobs(profile) if job.stage == "fetch"]
+def test_the_plan_lists_starts_with_their_bytes_until_they_are_here(experiment: Config) -> None:
+    names = [job.name for job in list_jobs(experiment) if job.stage == "fetch"]
     assert sorted(names) == ["checkpoints/authors", "checkpoints/swin"]
-    assert "fetched checkpoints/authors 0.0" in table(profile)
-    bring_by_hand(profile)
-    assert "fetched checkpoints/authors" not in table(profile)
-    assert "fetched checkpoints/swin 0.0" in table(profile)
+    assert "fetched checkpoints/authors 0.0" in table(experiment)
+    bring_by_hand(experiment)
+    assert "fetched checkpoints/authors" not in table(experiment)
+    assert "fetched checkpoints/swin 0.0" in table(experiment)
 
 
 def test_runs_start_from_the_file_and_record_it_hashed_once(
-    profile: Config, server: Any, monkeypatch: pytest.MonkeyPatch
+    experiment: Config, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hashed: list[str] = []
 
@@ -119,46 +122,48 @@ def test_runs_start_from_the_file_and_record_it_hashed_once(
         return digest_file(path, *rest)
 
     monkeypatch.setattr(present, "digest_file", digest)
-    path = bring_by_hand(profile)
-    layout = Layout.of(profile)
-    assert bench(profile, "check") == 0
-    assert bench(profile, "fetch", "checkpoints/authors") == 0
-    assert bench(profile, "fetch", "checkpoints/swin") == 0
+    path = bring_by_hand(experiment)
+    layout = Layout.of(experiment)
+    assert bench(experiment, "check") == 0
+    assert bench(experiment, "fetch", "checkpoints/authors") == 0
+    assert bench(experiment, "fetch", "checkpoints/swin") == 0
     fetched = {
         name: read_json(layout.fetched(f"checkpoints/{name}"))["files"]
         for name in ("authors", "swin")
     }
     assert fetched["authors"] == {AUTHORS: digest_file(path)}
-    for cell in list_cells(profile):
-        assert bench(profile, "train", str(cell)) == 0
+    for cell in list_cells(experiment):
+        assert bench(experiment, "train", str(cell)) == 0
         recorded = read_json(layout.run(cell) / "training.json")["digests"]["start"]
-        (expected,) = fetched[str(plan(profile, cell).recipe.start)].values()
+        (expected,) = fetched[str(plan(experiment, cell).recipe.start)].values()
         assert recorded == expected
-    assert bench(profile, "check") == 0
+    assert bench(experiment, "check") == 0
     assert hashed == [AUTHORS]  # the other one as it arrived
     assert len(server.requests) == 1
-    weights = read_checkpoint(layout.run(find_cell(profile, ON_ESC50)) / "model.pt")["state_dict"]
+    weights = read_checkpoint(layout.run(find_cell(experiment, ON_ESC50)) / "model.pt")[
+        "state_dict"
+    ]
     theirs = read_checkpoint(path)["state_dict"]["sed_model.norm.weight"]
     torch.testing.assert_close(weights["trunk.norm.weight"], theirs, atol=1e-6, rtol=0)
 
 
 def test_another_file_is_refused_by_check_and_training(
-    profile: Config, capsys: pytest.CaptureFixture[str]
+    experiment: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = bring_by_hand(profile)
-    assert bench(profile, "train", ON_ESC50) == 0
+    path = bring_by_hand(experiment)
+    assert bench(experiment, "train", ON_ESC50) == 0
     save(lightning(authors_state(50)), path)
     capsys.readouterr()
     for verb in (["check"], ["train", ON_ESC50]):
-        assert bench(profile, *verb) == 2
+        assert bench(experiment, *verb) == 2
         assert f"{path}: is not the file that was used first (" in capsys.readouterr().err
     assert path.is_file()
 
 
 def test_a_start_that_is_not_fetched_yet_says_how(
-    profile: Config, capsys: pytest.CaptureFixture[str]
+    experiment: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert bench(profile, "train", "desed/htsat/base/seed0") == 2
+    assert bench(experiment, "train", "desed/htsat/base/seed0") == 2
     assert "run `python -m bench fetch checkpoints/swin` first" in capsys.readouterr().err
 
 
@@ -170,18 +175,18 @@ def test_a_start_that_is_not_fetched_yet_says_how(
     ],
 )
 def test_a_start_that_is_no_entry_or_does_not_fit_is_named(
-    profile: Config, init: str, said: str
+    experiment: Config, init: str, said: str
 ) -> None:
-    recipes = {**profile.recipes, "htsat/esc50": {"init": init}}
-    changed = profile.model_copy(update={"recipes": recipes})
+    recipes = {**experiment.recipes, "htsat/esc50": {"init": init}}
+    changed = experiment.model_copy(update={"recipes": recipes})
     with pytest.raises(UserError, match=said):
         plan(changed, find_cell(changed, ON_ESC50))
 
 
-def test_two_processes_may_ask_for_one_file(profile: Config, server: Any) -> None:
+def test_two_processes_may_ask_for_one_file(experiment: Config, server: Any) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
-    entry, folder = released.find_file("swin", "test"), Path(profile.paths.checkpoints)
+    entry, folder = released.find_file("swin", "test"), Path(experiment.paths.checkpoints)
     with ThreadPoolExecutor(4) as pool:
         found = set(pool.map(lambda _: checkpoints.obtain(entry, folder).sha256, range(4)))
     assert found == {digest_file(folder / SWIN)}

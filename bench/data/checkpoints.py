@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from bench.experiment.cells import Layout, Plan
+from bench.experiment.cells import Plan
 from bench.experiment.released import Checkpoint
 from bench.experiment.wanted import start_name
 from bench.files import UserError
@@ -16,7 +16,7 @@ from bench.sources.registry import CHECKPOINTS, LockFile
 from bench.sources.source import Fetched
 
 
-def start_of(plan: Plan, layout: Layout) -> Fetched | None:
+def start_of(plan: Plan) -> Fetched | None:
     """The file that a run starts from, recorded as the one in use; None: it starts from none.
 
     Raises:
@@ -24,15 +24,16 @@ def start_of(plan: Plan, layout: Layout) -> Fetched | None:
     """
     if plan.start is None:
         return None
-    (file,) = plan.start.entry(layout.checkpoints).files
+    name, entry, folder = plan.start
+    (file,) = entry.entry(folder).files
     lock = LockFile()
-    found = in_place(CHECKPOINTS, file, layout.checkpoints, lock)
+    found = in_place(CHECKPOINTS, file, folder, lock)
     if found is None and file.urls:
         raise UserError(
-            f"{plan.cell}: init '{plan.recipe.init}': {layout.checkpoints / file.name} is not "
-            f"there; run `python -m bench fetch {start_name(str(plan.recipe.start))}` first"
+            f"{plan.cell}: init '{plan.recipe.init}': {folder / file.name} is not there; run "
+            f"`python -m bench fetch {start_name(name)}` first"
         )
-    found = found or put_by_hand(CHECKPOINTS, file, layout.checkpoints, lock)
+    found = found or put_by_hand(CHECKPOINTS, file, folder, lock)
     record(CHECKPOINTS, file, found, lock)
     return found
 

@@ -1,5 +1,5 @@
-"""`python -m bench fetch NAME`: bring what a profile's data set is made from to its folder, or a
-checkpoint that its runs start from."""
+"""`python -m bench fetch NAME`: bring what an experiment's data set is made from to its folder, or
+a checkpoint that its runs start from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import importlib
 import math
 from typing import TYPE_CHECKING, Any
 
-from bench.experiment import config
+from bench.experiment import folders
 from bench.experiment.cells import Layout
 from bench.experiment.wanted import Wanted, fetched_here
 from bench.files import UserError, write_json
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument(
-        "name", help="a data set of the profile that has a source, or checkpoints/NAME"
+        "name", help="a data set of the experiment that has a source, or checkpoints/NAME"
     )
     parser.add_argument(
         "--from", dest="folders", action="append", default=[], metavar="FOLDER",
@@ -34,9 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     wanted = fetched_here(settings)
-    known(args.name, wanted, f"what profile '{settings.profile}' fetches")
+    known(args.name, wanted, f"what experiment '{settings.experiment}' fetches")
     order = wanted[args.name]
     with hold(order.folder / ".fetched.lock", f"fetch {args.name}", patience=math.inf):
         facts = _fetch(order, args)
@@ -60,7 +60,7 @@ def _fetch(order: Wanted, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _clips(order: Wanted) -> dict[str, int]:
-    """Fetch clips that have no file, as far as the profile says how; how many are still absent."""
+    """Fetch clips without a file, as far as the experiment says how; how many are still absent."""
     entry = order.entry
     module = importlib.import_module(f"bench.corpora.{order.loader}")
     if not hasattr(module, "absent"):

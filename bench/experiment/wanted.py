@@ -1,4 +1,4 @@
-"""What a profile fetches before anything else can run."""
+"""What an experiment fetches before anything else can run."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Wanted(NamedTuple):
 
 
 def fetched_here(settings: Config) -> dict[str, Wanted]:
-    """What the profile fetches, by name: data sets with a source, and checkpoints that runs start
-    from."""
+    """What the experiment fetches, by name: data sets with a source, and checkpoints that its runs
+    start from."""
     wanted = {
         name: Wanted(
             dataset.source,
@@ -45,7 +45,7 @@ def fetched_here(settings: Config) -> dict[str, Wanted]:
 
 
 def starts(settings: Config) -> list[str]:
-    """Entries of the registry of checkpoints that some run of the profile starts from."""
+    """Entries of the registry of checkpoints that some run of the experiment starts from."""
     recipes = (
         settings.recipe(model, dataset, variant.recipe)
         for model in settings.models

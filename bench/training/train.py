@@ -16,7 +16,7 @@ from typing import Any
 from bench.code_digest import model_stage_digest
 from bench.data.checkpoints import start_of
 from bench.data.task import Task, open_task
-from bench.experiment import cells, config
+from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout, Plan
 from bench.files import digest_of, read_json, write_json_lines
 from bench.models.card import Card
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     cell = cells.find_cell(settings, args.cell)
     network = settings.models[cell.model].architecture != "linear"
     if network and (args.gpus or 0) > 1 and not in_team():
@@ -84,7 +84,7 @@ def train_cell(
     training.json is written last: where it stands, the others are whole.
 
     Args:
-        layout: other folders than the profile's.
+        layout: other folders than the experiment's.
 
     Raises:
         UserError: a stage before is missing, or another process trains this run.
@@ -151,7 +151,7 @@ def input_digests(plan: Plan, layout: Layout) -> dict[str, str]:
     }
     if plan.parent is not None:
         digests["parent"] = read_json(layout.run(plan.parent) / "training.json")["identity"]
-    if (start := start_of(plan, layout)) is not None:
+    if (start := start_of(plan)) is not None:
         digests["start"] = start.sha256
     return digests
 
@@ -176,7 +176,7 @@ def _train_network(
         model = networks.build(plan, len(task.corpus.classes))
         if plan.parent is not None:
             networks.start_from_run(model, layout.run(plan.parent) / "model.pt")
-        elif (start := start_of(plan, layout)) is not None:
+        elif (start := start_of(plan)) is not None:
             print(networks.start_from_file(model, plan.recipe.init, start.path), flush=True)
         device = find_device(resources.gpus)
         model = synchronised(model.to(device), team)
