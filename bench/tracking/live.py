@@ -20,7 +20,7 @@ from typing import NoReturn
 from bench.experiment.config import Config
 from bench.files import UserError
 from bench.process.sampler import Sampler
-from bench.tracking.server import REMEDY, SERVER, first_line, server, silence
+from bench.tracking.server import ANSWER_S, REMEDY, SERVER, first_line, server, silence
 from bench.tracking.store import KEY, Store, log_metrics, one_writer
 from bench.training.running import Running, running_trainings
 
@@ -94,7 +94,7 @@ def follow(settings: Config) -> NoReturn:
         raise UserError(f"{SERVER} names no server; set it to http://HOST:PORT")
     # Instead of MLflow's minutes: what fails is sent again here.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "8")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", f"{ANSWER_S:.0f}")
 
     @cache
     def follower() -> Follower:

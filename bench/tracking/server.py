@@ -14,7 +14,7 @@ from bench.files import UserError
 
 SERVER = "MLFLOW_TRACKING_URI"
 REMEDY = f"start it, unset {SERVER}, or set tracking.unreachable to continue"
-ANSWER_S = 5.0
+ANSWER_S = 7.0
 """Seconds that a server has for an answer; whoever follows it knows within 15 that it is lost."""
 
 
