@@ -57,7 +57,7 @@ def running(folder: Path) -> Running:
     return Running(CELL, 1, 2, 1.0, folder, os.getpid(), socket.gethostname())
 
 
-def profile_of(folder: Path, unreachable: str) -> tuple[Config, Path]:
+def experiment_of(folder: Path, unreachable: str) -> tuple[Config, Path]:
     """A config with made-up results, and its file."""
     values = make_small_config(folder).model_dump(mode="json")
     values["tracking"] = {"unreachable": unreachable}
@@ -153,7 +153,7 @@ def test_an_outage_is_told_of_once_and_so_is_its_end(
     monkeypatch.setattr(live, "running_trainings", lambda settings: [])
     rounds(monkeypatch, 6)
     with pytest.raises(KeyboardInterrupt):
-        follow(profile_of(tmp_path, "continue")[0])
+        follow(experiment_of(tmp_path, "continue")[0])
     first, last = capsys.readouterr().err.splitlines()
     assert first == "gone"
     assert last.startswith(NOBODY)
@@ -166,7 +166,7 @@ def test_a_config_that_says_stop_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_pa
     monkeypatch.setattr(live, "running_trainings", lambda settings: [])
     rounds(monkeypatch, 6)
     with pytest.raises(UserError, match=r"^gone; .*tracking\.unreachable"):
-        follow(profile_of(tmp_path, "stop")[0])
+        follow(experiment_of(tmp_path, "stop")[0])
 
 
 def failing() -> None:
@@ -194,7 +194,7 @@ def test_a_fault_is_told_from_a_lost_server(
 
 
 def test_a_lost_server_is_said_within_15_seconds(tmp_path: Path) -> None:
-    path = profile_of(tmp_path, "continue")[1]
+    path = experiment_of(tmp_path, "continue")[1]
     command = [sys.executable, "-m", "bench", "track", "--live", "--config", str(path)]
     started = time.monotonic()
     process = subprocess.Popen(
@@ -213,7 +213,7 @@ def test_a_lost_server_is_said_within_15_seconds(tmp_path: Path) -> None:
 def test_records_wait_for_a_server_that_is_lost(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    config, path = profile_of(tmp_path, "continue")
+    config, path = experiment_of(tmp_path, "continue")
     make_results(config)
     capsys.readouterr()
     monkeypatch.setenv(SERVER, NOBODY)
@@ -222,7 +222,7 @@ def test_records_wait_for_a_server_that_is_lost(
     assert said.startswith(f"{NOBODY}: ")
     seal = Layout.of(config).results / "mlflow.json"
     assert read_json(seal)["store"] is None  # so that the next call is due
-    path = profile_of(tmp_path, "stop")[1]
+    path = experiment_of(tmp_path, "stop")[1]
     assert cli.main(["track", "--config", str(path)]) == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith(f"error: {NOBODY}: ")
@@ -231,7 +231,7 @@ def test_records_wait_for_a_server_that_is_lost(
 def test_nothing_begins_without_a_server_that_has_to_be_there(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    config, _ = profile_of(tmp_path, "stop")
+    config, _ = experiment_of(tmp_path, "stop")
     monkeypatch.setenv(SERVER, NOBODY)
     due = [str(Layout.of(config).results / "mlflow.json")]
     with pytest.raises(UserError, match=NOBODY):

@@ -52,7 +52,7 @@ class Store:
         self.files = self.folder / "mlartifacts"
         self.database = self.folder / "mlflow.db"
         self.uri, self.shared = address(settings), server() is not None
-        self.owner = self.name = settings.profile
+        self.owner = self.name = settings.experiment
         self.places: dict[str, list[str]] = defaultdict(list)
         if self.shared:
             self.owner += f" {_id_of(self.folder)}"
