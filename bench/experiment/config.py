@@ -202,6 +202,16 @@ class Tuning(Strict):
     )
 
 
+class Tracking(Strict):
+    """The MLflow server that MLFLOW_TRACKING_URI names, where it names one."""
+
+    unreachable: Literal["continue", "stop"] = Field(
+        default="continue",
+        description="what to do while it does not answer: continue = say so and go on without it, "
+        "stop = begin nothing, and end what has begun",
+    )
+
+
 class Rescore(Strict):
     """Prediction files that the HTS-AT authors published, scored again (`bench rescore`)."""
 
@@ -293,6 +303,7 @@ class Config(Strict):
     localization: Localization = Localization()
     cost: Cost = Cost()
     tuning: Tuning = Tuning()
+    tracking: Tracking = Tracking()
     rescore: Rescore | None = Field(
         None, description="give it (empty will do) to score the authors' predictions in the DAG"
     )

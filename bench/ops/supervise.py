@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -20,7 +22,7 @@ from bench.ops import preflight
 from bench.ops.plan import duration
 from bench.ops.status import resolved_path, seconds_left, snakemake_lock
 from bench.process.locks import Lock
-from bench.tracking.sync import server
+from bench.tracking.server import reachable, server
 from bench.training.running import Running, running_trainings
 
 LOG_EVERY_S = 15.0
@@ -56,8 +58,10 @@ def begin(settings: Config, outputs: Iterable[str]) -> Lock:
     preflight.check_space(settings, todo)
     if any(job.stage in ("embed", "train") for job in todo):
         _check_parts(settings)
-    if server() is not None and any(job.stage == "train" for job in todo):
-        _show_live(settings)
+    if todo and server() is not None:
+        reachable(settings)
+        if any(job.stage == "train" for job in todo):
+            _show_live(settings)
     if todo:
         Watcher(settings, todo, sys.stderr).start()
     return lock
@@ -75,9 +79,20 @@ def _write_resolved(settings: Config) -> None:
 
 
 def _show_live(settings: Config) -> None:
-    """Show running trainings on the tracking server, from a process that ends with this one."""
+    """Show running trainings on the tracking server, from a process that ends with this one.
+
+    Where it loses the server and `tracking.unreachable` says stop, this ends as by Ctrl-C.
+    """
     command = [sys.executable, "-m", "bench", "track", "--live"]
-    subprocess.Popen([*command, "--config", str(resolved_path(settings))], stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, "--config", str(resolved_path(settings))], stdin=subprocess.DEVNULL
+    )
+
+    def watch() -> None:
+        if process.wait() == 2 and settings.tracking.unreachable == "stop":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=watch, name="live tracking", daemon=True).start()
 
 
 def _check_parts(settings: Config) -> None:
