@@ -8,18 +8,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.evaluation.evaluate import as_one_frame
 from bench.evaluation.localization import (
-    PUBLISHED_THRESHOLDS,
-    OperatingPoint,
     always_active,
     choose_operating_point,
     detect,
     median_filtered,
-    published_operating_point,
     threshold_grid,
-    whole_clip_scores,
+)
+from bench.evaluation.operating_point import (
+    PUBLISHED_THRESHOLDS,
+    OperatingPoint,
+    published_operating_point,
 )
 from bench.metrics.event_scores import score_events
+from bench.models.scores import Scores
 
 COLUMNS = ["filename", "onset", "offset", "event_label"]
 CLASSES = ("cat", "dog")
@@ -149,8 +152,9 @@ def test_the_baselines_span_the_clips():
         ("a", 0.0, 10.0, "cat"),
         ("b", 0.0, 4.5, "cat"),
     ]
-    scores, length = whole_clip_scores([[0.9, 0.1], [0.2, 0.8]], ["a", "b"], durations)
-    assert rows(detect(scores, length, ["a", "b"], CLASSES, point(), durations)) == [
+    clips = Scores.of(np.array([[0.9, 0.1], [0.2, 0.8]]), (), 0.0)
+    frames = as_one_frame(clips, 10.0).frame_scores
+    assert rows(detect(frames, 10.0, ["a", "b"], CLASSES, point(), durations)) == [
         ("a", 0.0, 10.0, "cat"),
         ("b", 0.0, 4.5, "dog"),
     ]
@@ -165,6 +169,7 @@ def test_the_record_of_a_point_holds_every_choice():
         "median_filters": [1, 5],
         "validation_f1": [0.5, None],
         "chosen_on": "ab",
+        "exclusive": False,
     }
 
 

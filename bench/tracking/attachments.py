@@ -44,9 +44,9 @@ def log_pictures(client: MlflowClient, run_id: str, shown: list[tuple[str, Pictu
 
 
 def log_model(uri: str, run_id: str, best: TrackedRecord) -> None:
-    """The best seed's checkpoint, with signature and input example; baselines have none."""
+    """The best seed's checkpoint, with signature and input example."""
     checkpoint = best.folder / "model.pt"
-    if not checkpoint.is_file() or best.values["resolved"]["model"]["architecture"] == "linear":
+    if not checkpoint.is_file():
         return
     import mlflow
     import numpy as np
