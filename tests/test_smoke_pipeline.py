@@ -113,8 +113,9 @@ def test_tagging_every_test_clip_gives_the_records_scores_and_events(
         corpus = open_corpus(Path("work/smoke/corpora") / dataset)
         paths = dict(zip(corpus.clips["clip"], corpus.clips["path"], strict=True))
         stored = read_scores(folder / "scores.npz", "test")
-        torch.set_num_threads(record["provenance"]["threads"])
         tagger = Tagger.open(folder / "model.pt")
+        assert tagger.threads == record["provenance"]["threads"]
+        torch.set_num_threads(tagger.threads)
         rows = []
         for clip, scores, frames in zip_longest(
             stored.clip_ids, stored.scores.clip_scores, stored.scores.frames()

@@ -16,9 +16,10 @@ from bench.experiment.config import FrontEnd
 from bench.models.scores import Scores, excludes, joined
 from bench.process.team import Team
 
-AT_ONCE_ON_CPU, AT_ONCE_ON_GPU = 8, 64
-"""Windows of one forward pass; the last pass is filled up to as many. A matrix product of another
-number of rows may add in another order: so a clip's digits do not depend on what else is scored."""
+AT_ONCE_ON_GPU = 64
+"""Windows of one forward pass. On a CPU it is one: a matrix product adds the numbers of a row in
+another order where there are other rows, and a clip's digits must not depend on what else is
+scored."""
 
 
 def probabilities(logits: torch.Tensor, loss: str) -> torch.Tensor:
@@ -109,11 +110,11 @@ def _heard(
     """The windows' scores, in their order."""
     model.eval()
     device = next(model.parameters()).device
-    size = AT_ONCE_ON_CPU if device.type == "cpu" else AT_ONCE_ON_GPU
+    size = 1 if device.type == "cpu" else AT_ONCE_ON_GPU
     remaining = iter(windows)
     while lot := list(islice(remaining, size)):
-        filled = [window.features for window in lot + lot[-1:] * (size - len(lot))]
-        features = torch.from_numpy(assembled(filled, front_end, scale)).to(device)
+        parts = [window.features for window in lot]
+        features = torch.from_numpy(assembled(parts, front_end, scale)).to(device)
         with torch.no_grad():
             output = model(features)
             clip_scores = probabilities(output.clip_logits, loss).cpu().numpy()

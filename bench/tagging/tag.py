@@ -43,6 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="which entry of config/registry/checkpoints.yaml FILE is, where its name does not say",
     )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        help="CPU threads; the last digits may depend on it (default: as the run's record has)",
+    )
     parser.add_argument("--top", type=int, default=5, help="labels to print (default: 5)")
     parser.add_argument(
         "--threshold",
@@ -70,7 +75,13 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--picture {args.picture}: give a name that ends in .png, .svg or .pdf")
     if args.picture is not None and len(args.audio) > 1:
         raise UserError(f"--picture {args.picture}: give one recording for one picture")
+    if args.threads is not None and args.threads < 1:
+        raise UserError(f"--threads {args.threads}: must be at least 1")
     tagger = Tagger.open(args.checkpoint, entry=args.entry, threshold=args.threshold)
+    if args.threads or tagger.threads:
+        import torch
+
+        torch.set_num_threads(args.threads or tagger.threads)
     for audio in args.audio:
         tagged = tagger.tag(audio)
         if args.picture is not None:
@@ -137,13 +148,18 @@ class Tagger:
     """A checkpoint, ready to hear recordings of any length.
 
     What it hears of a test clip of the benchmark is what the record of its run holds: the clip's
-    scores and events are equal to the last digit (on the same CPU type and number of threads).
+    scores and events are equal to the last digit, on the same CPU type and number of threads.
+
+    Attributes:
+        point: how its frame scores are decided.
+        threads: CPU threads that the run's record, beside its weights, was made with; 0 without.
     """
 
     checkpoint: Path
     model: torch.nn.Module
     card: Card
     point: OperatingPoint
+    threads: int
 
     @classmethod
     def open(
@@ -157,7 +173,10 @@ class Tagger:
         from bench.models import networks
 
         model, card = networks.open_checkpoint(checkpoint, entry)
-        return cls(checkpoint, model, card, _operating_point(card, checkpoint, threshold))
+        beside = checkpoint.parent / "record.json"
+        record = read_json(beside) if beside.exists() else {}
+        point = _operating_point(card, record, threshold)
+        return cls(checkpoint, model, card, point, record.get("provenance", {}).get("threads", 0))
 
     def tag(self, audio: Path) -> Tagged:
         """Hear one recording; longer ones than the model takes in windows that overlap by half.
@@ -205,30 +224,27 @@ class Tagger:
         )
 
 
-def _operating_point(card: Card, checkpoint: Path, threshold: float | None) -> OperatingPoint:
-    """The asked threshold, else those in the record beside a run's weights, else one for all."""
+def _operating_point(
+    card: Card, record: Mapping[str, Any], threshold: float | None
+) -> OperatingPoint:
+    """The asked threshold, else those in the run's record, else one for all."""
     from bench.evaluation.operating_point import OperatingPoint
     from bench.models.scores import excludes
 
-    record = checkpoint.parent / "record.json"
-    if threshold is None and record.exists():
-        chosen: Mapping[str, Any] | None = (
-            read_json(record).get("localization", {}).get("operating_point")
+    exclusive = excludes(card.loss)
+    chosen = record.get("localization", {}).get("operating_point")
+    if threshold is None and chosen is not None and tuple(chosen["classes"]) == card.classes:
+        return OperatingPoint(
+            card.classes,
+            tuple(chosen["thresholds"]),
+            tuple(chosen["median_filters"]),
+            chosen["source"],
+            exclusive=exclusive,
         )
-        if chosen is not None and tuple(chosen["classes"]) == card.classes:
-            return OperatingPoint(
-                card.classes,
-                tuple(chosen["thresholds"]),
-                tuple(chosen["median_filters"]),
-                chosen["source"],
-                exclusive=excludes(card.loss),
-            )
     value = UNKNOWN_THRESHOLD if threshold is None else threshold
     count = len(card.classes)
     source = "given" if threshold is not None else "none was chosen for this checkpoint"
-    return OperatingPoint(
-        card.classes, (value,) * count, (1,) * count, source, exclusive=excludes(card.loss)
-    )
+    return OperatingPoint(card.classes, (value,) * count, (1,) * count, source, exclusive=exclusive)
 
 
 def _located(
