@@ -339,6 +339,7 @@ def test_long_clips_go_through_the_pipeline(
         recipes={"base": full["recipes"]["base"] | {"epochs": 1, "supervision": "both"}},
         ablations={},
         cost={},
+        localization={},
     )
     factories.make_inputs(config)
     layout = Layout.of(config)

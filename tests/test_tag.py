@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -17,13 +22,14 @@ from torch import nn
 from bench.__main__ import main
 from bench.data.task import audio_front_end
 from bench.data.windows import drawn_windows, stitch, window_samples, window_starts
-from bench.experiment.config import FrontEnd
+from bench.experiment.config import FrontEnd, load
 from bench.files import write_json
 from bench.models import networks
 from bench.models.card import Card
 from bench.tagging import tag
 from modelkit.output import ModelOutput
 
+ROOT = Path(__file__).resolve().parent.parent
 RATE, CLASSES = 16000, ("bell", "cat", "dog")
 LOGMEL = FrontEnd(
     kind="logmel", sample_rate=RATE, window=1024, hop=640, mels=32, fmin=50, fmax=8000, frames=125
@@ -113,10 +119,6 @@ def test_every_window_of_a_clip_is_drawn() -> None:
 
 @pytest.mark.parametrize("profile", ["default", "paper"])
 def test_a_clip_of_the_trained_length_is_one_window(profile: str) -> None:
-    from factories import ROOT
-
-    from bench.experiment.config import load
-
     for dataset in load(ROOT / "config" / f"{profile}.yaml").datasets.values():
         for front_end in dataset.front_ends.values():
             samples = round(front_end.seconds * front_end.sample_rate)
@@ -180,6 +182,30 @@ def test_events_of_long_recordings_lie_on_the_real_time_axis(
     assert event.onset == pytest.approx(onset, abs=0.21)
     assert event.offset == pytest.approx(onset + 2.0, abs=0.21)
     assert tagged.clip_scores[1] < 0.01
+
+
+@pytest.mark.parametrize("shift", [5.0, -5.0])
+def test_events_of_a_single_label_model_hold_its_softmax(
+    shift: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One number added to all logits changes nothing, and one class sounds at a time."""
+    card = Card("d/h", "htsat", {"preset": "tiny"}, LOGMEL, tuple("abcd"), "ce", None)
+    soundfile.write(tmp_path / "a.wav", noise(17.3), RATE)
+    torch.manual_seed(0)
+    model = networks.construct("htsat", card.arguments, LOGMEL, 4)
+    found = []
+    for added in (0.0, shift):
+        with torch.no_grad():
+            model.tscam_conv.bias += added
+        networks.save_run(model, card, tmp_path / "model.pt")
+        found.append(tag.tag(tmp_path / "a.wav", tmp_path / "model.pt", threshold=0.25))
+    first, second = found
+    assert first.events
+    assert first.frame_scores.sum(axis=1) == pytest.approx(1.0, abs=2e-3)
+    assert second.frame_scores == pytest.approx(first.frame_scores, abs=2e-3)
+    for tagged in found:
+        for before, after in itertools.pairwise(tagged.events):
+            assert before.onset < before.offset <= after.onset
 
 
 @pytest.mark.parametrize("name", CARDS)
@@ -284,6 +310,77 @@ def test_bad_checkpoints_and_arguments_are_one_line(runs, tmp_path: Path, capsys
     check("must lie between 0 and 1", runs["htsat"], "--threshold", "7")
     check("must be at least 1", runs["htsat"], "--top", "0")
     check("ends in .png", runs["htsat"], "--picture", tmp_path / "out.txt")
+
+
+@pytest.mark.parametrize("where", ["weights", "outputs"])
+def test_scores_that_are_no_numbers_are_one_line(
+    where: str, runs, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(1.0), RATE)
+    content = torch.load(runs["htsat"], weights_only=True)
+    spoiled = content["state_dict"]["tscam_conv.bias"]
+    spoiled[0] = np.nan if where == "weights" else np.inf  # an infinity becomes none by itself
+    spoiled[1] = 0.0 if where == "weights" else -np.inf
+    content["card"]["loss"] = "ce"
+    torch.save(content, tmp_path / "nan.pt")
+    shown = refused(capsys, tmp_path / "a.wav", "--checkpoint", tmp_path / "nan.pt")
+    assert f"{tmp_path}/nan.pt" in shown
+    assert "no numbers (NaN)" in shown
+    assert ("tscam_conv.bias" in shown) == (where == "weights")
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.wav", "日本 $x$ & <b>.wav".encode(), b"a\x07 $.wav"])
+def test_any_file_name_is_tagged_and_drawn(name: bytes, runs, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(1.0), RATE)
+    os.rename(tmp_path / "a.wav", os.path.join(os.fsencode(tmp_path), name))
+    for kind in ("png", "svg"):
+        done = subprocess.run(
+            [sys.executable, "-m", "bench", "tag", name, "--checkpoint", runs["pann"],
+             "--picture", tmp_path / f"out.{kind}"],
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert b"1.00 s" in done.stdout
+    ElementTree.parse(tmp_path / "out.svg")
+
+
+def test_names_are_text_in_pictures(tmp_path: Path) -> None:
+    """A pair of $ is no formula, wherever a class or a model has one in its name."""
+    classes = ("$\\frac{$ & <b>", "_hidden", "100% $x$")
+    card = Card("d/$\\bad{$", "pann", {**CARDS["pann"].arguments}, LOGMEL, classes, "bce", None)
+    torch.manual_seed(0)
+    model = networks.construct("pann", card.arguments, LOGMEL, 3)
+    networks.save_run(model, card, tmp_path / "model.pt")
+    soundfile.write(tmp_path / "$a_{$.wav", noise(2.0), RATE)
+    arguments = ["--checkpoint", str(tmp_path / "model.pt"), "--threshold", "0.1", "--picture"]
+    for kind in ("png", "svg", "pdf"):
+        assert main(["tag", str(tmp_path / "$a_{$.wav"), *arguments, f"{tmp_path}/o.{kind}"]) == 0
+    drawn = (tmp_path / "o.svg").read_text()
+    assert all(f"<!-- {text} -->" in drawn for text in ("100% $x$", " hidden"))
+
+
+def test_a_picture_shows_the_recording_once_where_a_front_end_repeats(tmp_path: Path) -> None:
+    repeating = LOGMEL.model_copy(update={"repeat_to_s": 5.0})
+    card = Card("d/h", "htsat", {"preset": "tiny"}, repeating, CLASSES, "bce", None)
+    torch.manual_seed(0)
+    model = networks.construct("htsat", card.arguments, repeating, 3)
+    networks.save_run(model, card, tmp_path / "model.pt")
+    soundfile.write(tmp_path / "a.wav", noise(2.0), RATE)
+    tagged = tag.tag(tmp_path / "a.wav", tmp_path / "model.pt")
+    assert tagged.windows == 1
+    assert len(tagged.features) == 1 + 2 * RATE // 640
+
+
+def test_several_files_are_a_line_of_json_each(runs, tmp_path: Path, capsys) -> None:
+    names = [str(tmp_path / f"{number}.wav") for number in range(3)]
+    for number, name in enumerate(names, start=1):
+        soundfile.write(name, noise(number), RATE)
+    assert main(["tag", *names, "--checkpoint", str(runs["htsat"]), "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["audio"] for line in lines] == names
+    assert [line["duration_s"] for line in lines] == [1, 2, 3]
+    picture = ["--picture", str(tmp_path / "out.png")]
+    assert "one recording" in refused(capsys, *names, "--checkpoint", runs["htsat"], *picture)
 
 
 def test_a_runs_own_thresholds_are_used(runs, tmp_path: Path, capsys) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -198,8 +199,9 @@ class Tagger:
             raise UserError(str(error)) from error
         stored = front_end.features(sound.samples).astype(np.float16)
         windows = len(window_starts(len(stored), settings.frames))
-        with Meter("windows", windows, "windows") as meter:
-            scores = score(self.model, [stored], settings, card.scale, card.loss, meter.add)
+        with Meter("windows", windows, "windows") if windows > 1 else nullcontext() as meter:
+            count = meter.add if meter else lambda _: None
+            scores = score(self.model, [stored], settings, card.scale, card.loss, count)
         frames, step = next(iter(scores.frames()), None), scores.seconds_per_frame
         if any(np.isnan(part).any() for part in (scores.clip_scores, *scores.frames())):
             raise UserError(
