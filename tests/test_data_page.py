@@ -75,9 +75,7 @@ def test_the_example_is_planned_and_read_as_printed(
     for name in settings.datasets:
         assert main(["corpus", name, "--config", "config/mine.yaml"]) == 0
         facts = json.loads(Path(f"work/mine/corpora/{name}/corpus.json").read_text())
-        assert (facts["coverage"]["found"], facts["synthetic"]) == (
-            facts["coverage"]["listed"],
-            False,
-        )
+        coverage = facts["coverage"]
+        assert (coverage["found"], facts["synthetic"]) == (coverage["listed"], False), name
     assert {path: path.stat().st_mtime_ns for path in data.rglob("*")} == before
     assert {path.name for path in tmp_path.iterdir()} == {"config", "work", "results", "reports"}
