@@ -18,12 +18,18 @@ from small_training import Tagger, make_recipe, make_task, train
 from torch import nn
 
 from bench.data.task import Task
+from bench.experiment.config import Mixup
 from bench.files import UserError, write_tensors
 from bench.training import fit
 from bench.training.headroom import Batch, within_memory
 from bench.training.state import StateFolder
 
-RECIPES: list[dict[str, Any]] = [{}, {"select": "last"}, {"average_epochs": 2}]
+RECIPES: list[dict[str, Any]] = [
+    {},
+    {"select": "last"},
+    {"average_epochs": 2},
+    {"sampler": "balanced", "mixup": Mixup(alpha=1.0, pairing="pairs")},
+]
 
 
 @pytest.fixture

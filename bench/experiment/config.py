@@ -158,16 +158,22 @@ class Recipe(Strict):
     init: str = Field(
         "random",
         pattern=r"^(random|run:[^/]+(/[^/]+)?|(official|imagenet):.+)$",
-        description="random; the weights of the same model and seed, run:DATASET[/VARIANT]; or a "
-        "file: official:FILE of the model's authors, imagenet:FILE of its image backbone",
+        description="random; the weights of the same model and seed, run:DATASET[/VARIANT]; or an "
+        "entry of config/registry/checkpoints.yaml: official:NAME of the model's authors, "
+        "imagenet:NAME of its image backbone",
     )
     precision: Literal["fp32", "bf16"] = "fp32"
 
+    def steps(self, clips: int) -> int:
+        """Optimisation steps of an epoch over a training split of `clips`: full batches, as many
+        as it takes to hold them all."""
+        return -(-clips // self.batch_size)
+
     @property
-    def start_file(self) -> str | None:
-        """The checkpoint file that `init` names, if it names one."""
-        kind, _, path = self.init.partition(":")
-        return path if kind in ("official", "imagenet") else None
+    def start(self) -> str | None:
+        """The entry of the registry of checkpoints that `init` names, if it names one."""
+        kind, _, name = self.init.partition(":")
+        return name if kind in ("official", "imagenet") else None
 
 
 class Localization(Strict):
@@ -196,6 +202,16 @@ class Tuning(Strict):
     )
 
 
+class Tracking(Strict):
+    """The MLflow server that MLFLOW_TRACKING_URI names, where it names one."""
+
+    unreachable: Literal["continue", "stop"] = Field(
+        default="continue",
+        description="what to do while it does not answer: continue = say so and go on without it, "
+        "stop = begin nothing, and end what has begun",
+    )
+
+
 class Rescore(Strict):
     """Prediction files that the HTS-AT authors published, scored again (`bench rescore`)."""
 
@@ -219,11 +235,9 @@ class Rescore(Strict):
 class Embedded(Strict):
     """The builder of the small corpora."""
 
-    bank: Literal["synthetic", "recordings"] = "synthetic"
     root: str
     sizes: Values = Field(default_factory=dict, description="EmbeddedSizes values")
     pin: str | None = Field(default=None, description="DVC file that the corpora must match")
-    cache: str = Field("data/cache", description="downloaded packages of the recordings bank")
 
 
 class Cost(Strict):
@@ -289,6 +303,7 @@ class Config(Strict):
     localization: Localization = Localization()
     cost: Cost = Cost()
     tuning: Tuning = Tuning()
+    tracking: Tracking = Tracking()
     rescore: Rescore | None = Field(
         None, description="give it (empty will do) to score the authors' predictions in the DAG"
     )
@@ -319,7 +334,7 @@ class Config(Strict):
         paths = {f"paths.{key}": value for key, value in self.paths.model_dump().items()}
         paths |= {f"datasets.{key}.root": data.root for key, data in self.datasets.items()}
         if self.embedded is not None:
-            paths |= {f"embedded.{key}": getattr(self.embedded, key) for key in ("root", "cache")}
+            paths["embedded.root"] = self.embedded.root
         if self.rescore is not None:
             paths["rescore.folder"] = self.rescore.folder
         for key, path in paths.items():
@@ -413,17 +428,11 @@ class Config(Strict):
         return Path(self.datasets[dataset].root).is_relative_to(self.embedded.root)
 
     def data_kind(self, dataset: str) -> DataKind:
-        """What a data set's audio is: as it says, else by who made it.
-
-        The builder speaks all command words itself, whatever bank its sounds come from.
-        """
-        chosen = self.datasets[dataset]
-        if chosen.data_kind is not None:
-            return chosen.data_kind
-        if self.embedded is None or not self.built_here(dataset):
-            return "real"
-        spoken = chosen.loader == "speechcommands"
-        return "synthetic" if spoken or self.embedded.bank == "synthetic" else "recordings"
+        """What a data set's audio is: as it says, else by who made it."""
+        chosen = self.datasets[dataset].data_kind
+        if chosen is not None:
+            return chosen
+        return "synthetic" if self.built_here(dataset) else "real"
 
     def recipe(
         self, model: str, dataset: str, overrides: Mapping[str, Any] | None = None
@@ -442,7 +451,17 @@ class Config(Strict):
             overrides,
         ):
             merged.update(layer)
-        return parse(Recipe, merged, where)
+        recipe: Recipe = parse(Recipe, merged, where)
+        if recipe.batch_size % 2 and recipe.mixup and recipe.mixup.pairing == "pairs":
+            raise UserError(
+                f"{where}: batch_size {recipe.batch_size} cannot be mixed in pairs; make it even"
+            )
+        if recipe.average_epochs > recipe.epochs:
+            raise UserError(
+                f"{where}: average_epochs {recipe.average_epochs} of {recipe.epochs} epochs; "
+                "lower it, or raise epochs"
+            )
+        return recipe
 
 
 def load(*sources: str | Path | Mapping[str, Any]) -> Config:

@@ -26,9 +26,8 @@ from bench.experiment.trials import first_cell, pairs, path_of
 from bench.experiment.wanted import fetched_here
 from bench.files import digest_file, digest_of
 from bench.provenance import environment
-from bench.sources.registry import find_entry
 
-DATA_FILES = {"embed": "bench/corpora", "report": "bench/reporting"}
+DATA_FILES = {"report": "bench/reporting"}
 
 
 class Triggers:
@@ -45,7 +44,7 @@ class Triggers:
     def fetch(self, name: str) -> dict[str, str]:
         """Of one fetch: what is asked for. Other code does not fetch again what is verified."""
         wanted = fetched_here(self.settings)[name]
-        entry = find_entry(wanted.entry).model_dump(mode="json")
+        entry = wanted.entry.model_dump(mode="json")
         value = digest_of([entry, str(wanted.folder), wanted.options, wanted.ways])
         return {"config": value[:16]}
 
@@ -54,9 +53,7 @@ class Triggers:
         embedded = self.settings.embedded
         if embedded is None:
             return {}
-        values = embedded.model_dump(mode="json", exclude={"cache"})
-        bank = ["bench.corpora.recordings"] if embedded.bank == "recordings" else []
-        return _digests("embed", values, stage_digest("embed", *bank))
+        return _digests("embed", embedded.model_dump(mode="json"))
 
     def corpus(self, dataset: str) -> dict[str, str]:
         """Of one corpus table: what its loader is told."""

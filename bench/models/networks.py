@@ -90,7 +90,7 @@ def _open_run(path: Path) -> tuple[torch.nn.Module, Card]:
         raise UserError(
             f"{path}: neither a run's model.pt nor named like a released checkpoint; give it a "
             f"released file's name, or say which one it is with --as "
-            f"({', '.join(released.read_registry())})"
+            f"({', '.join(released.evaluable())})"
         )
     try:
         card = Card.from_plain(content["card"])
@@ -146,8 +146,9 @@ def start_from_run(model: torch.nn.Module, weights: Path) -> list[str]:
     return fresh
 
 
-def start_from_file(model: torch.nn.Module, init: str) -> KeyReport:
-    """Start from official:FILE (all but the classifier) or imagenet:FILE, see `Recipe.init`.
+def start_from_file(model: torch.nn.Module, init: str, path: Path) -> KeyReport:
+    """Start from the file of official:NAME (all but the classifier) or imagenet:NAME, see
+    `Recipe.init`.
 
     Returns what became of each entry of the file: of timm's Swin-T, some do not fit.
 
@@ -156,7 +157,7 @@ def start_from_file(model: torch.nn.Module, init: str) -> KeyReport:
     """
     from modelkit.checkpoint import CheckpointError
 
-    kind, _, path = init.partition(":")
+    kind = init.partition(":")[0]
     load = getattr(model, f"load_{kind}", None)
     if load is None:
         raise UserError(f"init '{init}': {type(model).__name__} has no ImageNet weights")

@@ -14,16 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.code_digest import model_stage_digest
+from bench.data.checkpoints import start_of
 from bench.data.task import Task, open_task
 from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout, Plan
-from bench.files import (
-    UserError,
-    digest_file,
-    digest_of,
-    read_json,
-    write_json_lines,
-)
+from bench.files import digest_of, read_json, write_json_lines
 from bench.models.card import Card
 from bench.models.scores import Scores, write_scores
 from bench.process.launch import find_device, in_team, is_follower, run_team, team_size
@@ -156,10 +151,8 @@ def input_digests(plan: Plan, layout: Layout) -> dict[str, str]:
     }
     if plan.parent is not None:
         digests["parent"] = read_json(layout.run(plan.parent) / "training.json")["identity"]
-    if (start := plan.recipe.start_file) is not None:
-        if not Path(start).is_file():
-            raise UserError(f"{plan.cell}: init '{plan.recipe.init}': no such file; put it there")
-        digests["start"] = digest_file(start)
+    if (start := start_of(plan)) is not None:
+        digests["start"] = start.sha256
     return digests
 
 
@@ -183,8 +176,8 @@ def _train_network(
         model = networks.build(plan, len(task.corpus.classes))
         if plan.parent is not None:
             networks.start_from_run(model, layout.run(plan.parent) / "model.pt")
-        elif plan.recipe.start_file is not None:
-            print(networks.start_from_file(model, plan.recipe.init), flush=True)
+        elif (start := start_of(plan)) is not None:
+            print(networks.start_from_file(model, plan.recipe.init, start.path), flush=True)
         device = find_device(resources.gpus)
         model = synchronised(model.to(device), team)
         sample = torch.from_numpy(task.features(task.rows["train"][:4])).to(device)
