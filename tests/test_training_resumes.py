@@ -200,12 +200,12 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(
     task: Task, tmp_path: Path, every_s: float
 ) -> None:
     recipe = make_recipe(mixup=None, specaugment=None)
-    good = task.store.frames[7].copy()
+    good = task.store.clip(7).copy()
     straight = train(task, tmp_path / "straight", recipe)
-    task.store.frames[7] = np.inf
+    task.store.clip(7)[:] = np.inf
     with pytest.raises(fit.DivergedError, match=r"epoch 1, batch (\d) of 5 \(first clip clip\d+\)"):
         train(task, tmp_path / "run", recipe, every_s=every_s)
-    task.store.frames[7] = good
+    task.store.clip(7)[:] = good
     same(straight, train(task, tmp_path / "run", recipe))
 
 

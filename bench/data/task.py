@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,11 +35,22 @@ class Task:
     position: np.ndarray
     scale: tuple[float, float] | None
 
-    def features(self, rows: np.ndarray) -> np.ndarray:
-        """Features of these clips as (B, T, F) float32, filled to the front end's frames."""
+    def features(self, rows: np.ndarray, starts: np.ndarray | None = None) -> np.ndarray:
+        """What a model sees of these clips: (B, T, F) float32, from the frames `starts` (B,) on,
+        else from their beginnings; short clips are filled to the front end's frames."""
         front_end = self.front_end
-        batch = self.store.batch(self.position[rows], frames=front_end.frames, fill=front_end.fill)
+        batch = self.store.batch(
+            self.position[rows], frames=front_end.frames, fill=front_end.fill, starts=starts
+        )
         return scaled(batch, self.scale)
+
+    def clips(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """All stored frames of each of these clips, float16 (frames, F)."""
+        return (self.store.clip(position) for position in self.position[rows])
+
+    def lengths(self, rows: np.ndarray) -> np.ndarray:
+        """(B,) how many frames are stored of each of these clips."""
+        return self.store.frames[self.position[rows]]
 
 
 def audio_front_end(settings: FrontEnd) -> audio.FrontEnd:
@@ -48,13 +60,13 @@ def audio_front_end(settings: FrontEnd) -> audio.FrontEnd:
 
 
 def assembled(
-    parts: list[np.ndarray], front_end: FrontEnd, silence: float, scale: tuple[float, float] | None
+    parts: Sequence[np.ndarray], front_end: FrontEnd, scale: tuple[float, float] | None
 ) -> np.ndarray:
-    """Features of clips, each (T, F), as the batch (B, frames, F) that storing them would give."""
+    """Stored features, each (T, F), as the batch (B, frames, F) that a model sees of them."""
     lengths = np.array([len(part) for part in parts])
     first = np.cumsum(lengths) - lengths
-    stored = np.concatenate([part.astype(np.float16) for part in parts])
-    store = FeatureStore(stored, [], first, lengths, silence, "")
+    silence = audio_front_end(front_end).silence
+    store = FeatureStore(np.concatenate(parts), [], first, lengths, silence, "")
     rows = np.arange(len(parts))
     return scaled(store.batch(rows, frames=front_end.frames, fill=front_end.fill), scale)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -130,15 +131,16 @@ def _score(
         device = find_device(None)
         model.to(device)
         clock = time.perf_counter()
-        scores, shifts = {}, {"test": plan.recipe.test_shifts}
+        scores: dict[str, Scores] = {}
+        shifts = {"test": plan.recipe.test_shifts}
         for name in SCORED:
             rows = task.rows[name]
             found = score_shifted(model, task, rows, entry.loss, shifts.get(name, ()))
             frames = found.frame_scores
-            scores[name] = Scores(
-                mapped(found.clip_scores, outputs),
-                None if frames is None else mapped(frames, outputs),
-                found.seconds_per_frame,
+            scores[name] = replace(
+                found,
+                clip_scores=mapped(found.clip_scores, outputs),
+                frame_scores=None if frames is None else mapped(frames, outputs),
             )
         cost = {"train_seconds": 0.0, "score_seconds": time.perf_counter() - clock}
         return scores, {

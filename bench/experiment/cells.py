@@ -222,6 +222,11 @@ def plan(config: Config, cell: Cell) -> Plan:
     arguments = {**model.arguments, **model.arguments_on.get(cell.dataset, {}), **change.model}
     model = model.model_copy(update={"arguments": arguments})
     recipe = config.recipe(cell.model, cell.dataset, change.recipe)
+    if recipe.supervision != "weak" and dataset.loss == "ce":
+        raise UserError(
+            f"{cell}: supervision '{recipe.supervision}' needs datasets.{cell.dataset}.loss 'bce': "
+            "under 'ce' one class sounds at every moment, and strong labels may name none or two"
+        )
     return Plan(
         cell=cell,
         dataset=dataset,

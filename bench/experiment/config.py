@@ -51,6 +51,22 @@ class FrontEnd(Strict):
         """Time spanned by `frames`, in seconds."""
         return self.frames * self.hop / self.sample_rate
 
+    def check(self, where: str) -> None:
+        """Refuse repetitions that no model would see; of a recording, all that is longer is seen.
+
+        Raises:
+            UserError: naming the place, and what fits.
+        """
+        if self.repeat_to_s is None:
+            return
+        samples = round(self.repeat_to_s * self.sample_rate)
+        made = 1 + (samples - (self.window if self.kind == "fbank" else 0)) // self.hop
+        if made > self.frames + 1:
+            raise UserError(
+                f"{where}.repeat_to_s: {self.repeat_to_s:g} s are {made} frames, and a model sees "
+                f"{self.frames}; set frames to {made}, or repeat_to_s to {self.seconds:g}"
+            )
+
 
 class Dataset(Strict):
     """One task: where its files lie, how it is split, what is measured."""
@@ -348,6 +364,8 @@ class Config(Strict):
     def _references_exist(self) -> Config:
         for key, dataset in self.datasets.items():
             registry.check(dataset.loader, registry.LOADERS, f"datasets.{key}.loader")
+            for name, front_end in dataset.front_ends.items():
+                front_end.check(f"datasets.{key}.front_ends.{name}")
         for name, model in self.models.items():
             where = f"models.{name}.architecture"
             registry.check(model.architecture, registry.ARCHITECTURES, where)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,8 +82,6 @@ def open_released(card: Card, path: Path) -> torch.nn.Module:
 def _open_run(path: Path) -> tuple[torch.nn.Module, Card]:
     from modelkit.checkpoint import load_checked, read_checkpoint
 
-    if _is_linear(path):
-        raise UserError(f"{path}: holds a linear baseline; give the model.pt of a network")
     content = read_checkpoint(path)
     if not isinstance(content, Mapping) or not {"card", "state_dict"} <= set(content):
         raise UserError(
@@ -103,14 +100,6 @@ def _open_run(path: Path) -> tuple[torch.nn.Module, Card]:
     return model, card
 
 
-def _is_linear(path: Path) -> bool:
-    """Whether a file is what the linear baseline writes: NumPy arrays, no tensors."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return "weights.npy" in archive.namelist()
-
-
 def live_parameters(model: torch.nn.Module) -> int:
     """Trainable parameters."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
@@ -124,9 +113,9 @@ def start_from_run(model: torch.nn.Module, weights: Path) -> list[str]:
     position tables).
 
     Raises:
-        UserError: the file is missing or holds another architecture's tensors.
+        UserError: the file is missing or damaged, or holds another architecture's tensors.
     """
-    from modelkit.checkpoint import CheckpointError, read_state_dict
+    from modelkit.checkpoint import CheckpointError, load_checked, read_state_dict
 
     try:
         state = read_state_dict(weights, prefixes=())
@@ -142,7 +131,10 @@ def start_from_run(model: torch.nn.Module, weights: Path) -> list[str]:
     if foreign:
         raise UserError(f"{weights}: tensors of another model: {', '.join(foreign[:5])}")
     fresh = [name for name in own if own[name].shape != state[name].shape]
-    model.load_state_dict({**own, **{n: state[n] for n in own if n not in fresh}})
+    try:
+        load_checked(model, state, fresh=fresh, source=weights)
+    except CheckpointError as error:
+        raise UserError(str(error)) from error
     return fresh
 
 

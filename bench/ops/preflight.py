@@ -97,9 +97,8 @@ def check_parts(settings: Config) -> None:
     shapes: dict[str, Plan] = {}
     for cell in list_cells(settings):
         resolved = plan(settings, cell)
-        if resolved.model.architecture != "linear":
-            key = digest_of([resolved.resolved[part] for part in ("model", "front_end")])
-            shapes.setdefault(key, resolved)
+        key = digest_of([resolved.resolved[part] for part in ("model", "front_end")])
+        shapes.setdefault(key, resolved)
     tried = set()
     for resolved in shapes.values():
         network, front_end = build(resolved, CLASSES), resolved.front_end

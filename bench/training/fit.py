@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from bench.data.task import Task, epoch_batches
+from bench.data.windows import drawn_windows
 from bench.experiment.config import Recipe
 from bench.files import UserError
 from bench.metrics.tagging import tagging_metrics
@@ -176,18 +177,24 @@ def read_batches(
     team: Team,
     workers: int,
 ) -> Iterator[Batch]:
-    """This process's part of the batches `steps` of an epoch with the clips `order` (steps, B)."""
+    """This process's part of the batches `steps` of an epoch with the clips `order` (steps, B).
+
+    Of a clip that is longer than the model takes, each epoch sees one window, drawn anew.
+    """
 
     def read(step: int) -> Batch:
         rows, weight, share = order[step], 1.0, None
+        lengths, length = task.lengths(rows), task.front_end.frames
+        starts = drawn_windows(lengths, length, generator(seed, "window", epoch, step))
         rng = generator(seed, "augment", epoch, step)
         augment = draw_augment(recipe, len(rows), rng)
         if team.size > 1:
             whole = augment or Augment.draw(len(rows), rng)
             mine, needed, augment = whole.part(team.rank, team.size)
-            rows, weight = rows[needed], len(mine) * team.size / whole.size
-            share = (whole.size, mine)
-        return Batch(torch.from_numpy(task.features(rows)), rows, augment, weight, share)
+            rows, starts = rows[needed], starts[needed]
+            weight, share = len(mine) * team.size / whole.size, (whole.size, mine)
+        features = torch.from_numpy(task.features(rows, starts))
+        return Batch(features, rows, starts, augment, weight, share)
 
     return read_ahead(read, steps, workers)
 
@@ -204,7 +211,7 @@ class BatchLoss(nn.Module):
         """The mean loss of this process's part, weighted as its share of the batch asks."""
         device = next(self.model.parameters()).device
         output = self.model(batch.features.to(device), augment=batch.augment)
-        return self.objective(output, batch.rows, batch.augment, batch.weight)
+        return self.objective(output, batch.rows, batch.augment, batch.weight, batch.starts)
 
 
 def train_step(
