@@ -12,7 +12,7 @@ import pandas as pd
 from bench.code_digest import stage_digest
 from bench.corpora import Corpus
 from bench.data.task import split_corpus
-from bench.evaluation import localization
+from bench.evaluation import SCHEMA, localization
 from bench.experiment import cells, config
 from bench.experiment.cells import Layout
 from bench.files import UserError, digest_file, read_json, write_sealed
@@ -23,7 +23,6 @@ from bench.metrics.psds import PSDS1, PSDS2, psds
 from bench.metrics.tagging import tagging_metrics
 from bench.models.scores import StoredScores, read_scores
 
-SCHEMA = 1
 FAMILIES = {
     "intersection": "intersection_f1",
     "event_based": "event_based_f1",
@@ -70,6 +69,7 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> dict[str, Any]:
                 "splits",
                 "seeds",
                 "provenance",
+                "network",
                 "parameters",
                 "cost",
             )
@@ -79,6 +79,10 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> dict[str, Any]:
             "found": corpus.coverage.found,
             "listed": corpus.coverage.listed,
             "excluded": training["excluded"],
+        },
+        "lists": {
+            "digest": read_json(layout.corpus(cell.dataset) / "corpus.json")["lists"],
+            "clips": {name: one.listed for name, one in corpus.coverage_by_split().items()},
         },
         "classes": list(corpus.classes),
         "metrics": {

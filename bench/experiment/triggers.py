@@ -7,6 +7,7 @@ those of its own cells.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,14 @@ from bench.files import digest_file, digest_of
 from bench.provenance import environment
 from bench.sources.registry import find_entry
 
-DATA_FILES = {"embed": "bench/corpora", "report": "bench/reporting"}
+DATA_FILES = {
+    "embed": ("bench/corpora",),
+    "report": (
+        "bench/reporting",
+        "config/registry/fingerprints.yaml",
+        "config/registry/classes",
+    ),
+}
 
 
 class Triggers:
@@ -147,12 +155,14 @@ def _digests(stage: str, values: Any, code: str | None = None) -> dict[str, str]
         "pins": environment()["pins_sha256"],
     }
     if stage in DATA_FILES:
-        digests["files"] = _files_digest(ROOT / DATA_FILES[stage])
+        digests["files"] = _files_digest(DATA_FILES[stage])
     return {name: digest[:16] for name, digest in digests.items()}
 
 
-def _files_digest(folder: Path) -> str:
-    """Digest of what stands beside the code and is not code: templates, published values."""
-    paths = (path for path in folder.rglob("*") if path.is_file())
+def _files_digest(places: Iterable[str]) -> str:
+    """Digest of what is read like code and is not code: templates, published values."""
+    roots = [ROOT / place for place in places]
+    found = [path for root in roots for path in (root, *root.rglob("*"))]
+    paths = (path for path in found if path.is_file())
     kept = [p for p in paths if p.suffix not in (".py", ".pyc") and "out" not in p.parts]
     return digest_of({str(path.relative_to(ROOT)): digest_file(path) for path in sorted(kept)})

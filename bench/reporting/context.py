@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.metrics.statistics import ENOUGH_SEEDS
+from bench.reporting.choices import Choice, choices
 from bench.reporting.names import DATA, dataset_name, model_name
 from bench.reporting.results import Group, Results, is_baseline
 
@@ -10,8 +11,8 @@ SPREAD = (
     "± is the standard deviation between runs; intervals are 95 % t-intervals of the mean (new "
     "seeds on this test set; with folds, corrected for the training data that folds share)."
 )
-CLEAN = "Epochs, thresholds and filters are chosen on validation data; the test set is scored once."
-PUBLISHED_FOLDS = "Published fold protocol: the epoch is selected on the test fold."
+
+CLEAN = "Epochs, thresholds and filters were chosen on validation clips; test clips scored once."
 
 
 def data_words(results: Results) -> str:
@@ -62,13 +63,29 @@ def seeds_sentence(results: Results) -> str:
 
 
 def protocol_sentence(results: Results, dataset: str) -> str:
-    """How selection was done, and how seeds and folds go together."""
-    settings = results.config.datasets[dataset]
-    if not settings.folds:
+    """How selection was done, by the clips that were scored; how seeds and folds go together."""
+    models: dict[str, dict[str, None]] = {}
+    for group in results.base_groups(dataset):
+        for run in group.runs:
+            words = _chosen(choices(results)[run.key])
+            models.setdefault(words, {})[model_name(results.config, group.model)] = None
+    said = list(models)
+    if len(said) > 1:
+        said = [f"{', '.join(names)}: {words}" for words, names in models.items()]
+    folds = results.config.datasets[dataset].folds
+    if folds:
+        said.insert(0, f"Seed k tests fold k mod {folds}, so the spread mixes folds and seeds.")
+    return " ".join(said)
+
+
+def _chosen(choice: Choice | None) -> str:
+    if choice is None:
+        return "What the epoch was chosen on is not known: the scores cannot be read."
+    if not choice.tested:
         return CLEAN
-    folds = f"Seed k tests fold k mod {settings.folds}, so the spread mixes folds and seeds."
-    chosen = PUBLISHED_FOLDS if settings.fold_protocol == "published" else CLEAN
-    return f"{folds} {chosen}"
+    if not choice.made:
+        return "No validation clips: nothing was chosen by scores, and the last epoch counts."
+    return f"Chosen on clips that are tested as well: {' and '.join(choice.made)}."
 
 
 def caption(results: Results, dataset: str, what: str) -> str:

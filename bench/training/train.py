@@ -125,6 +125,7 @@ def train_cell(
             identity,
             started,
             threads=resources.threads,
+            network=outcome.network,
             parameters=outcome.parameters,
             cost=outcome.cost,
             device=outcome.device,
@@ -139,6 +140,7 @@ class Outcome:
     save: Callable[[Path], None]
     scores: dict[str, Scores]
     curve: list[dict[str, Any]]
+    network: dict[str, Any] | None
     parameters: int
     cost: dict[str, Any]
     device: str
@@ -216,6 +218,7 @@ def _train_network(
             save=lambda path: networks.save_run(model, card, path),
             scores=scores,
             curve=progress.curve,
+            network=networks.resolved_values(model),
             parameters=networks.live_parameters(model),
             cost=_cost(
                 progress.seconds,
@@ -247,6 +250,7 @@ def _train_linear(
         save=model.write,
         scores=scores,
         curve=curve,
+        network=None,
         parameters=model.parameters,
         cost=_cost(
             seconds,
