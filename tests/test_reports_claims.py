@@ -182,6 +182,8 @@ def test_scored_predictions_decide_their_claims(results_folder: Config, tmp_path
             "intersection": {"macro_f1": intersection, "per_class": {}},
             "event_based": {"macro_f1": 0.07, "per_class": {}},
             "segment_based": {"macro_f1": 0.7, "per_class": {}},
+            "files": 692,
+            "reference_events": 2765,
         }
 
     path = output(results_folder)

@@ -283,7 +283,9 @@ def _rescored(results: Results) -> Iterator[Claim]:
             f"{100 * scores['event_based']['macro_f1']:.2f} % by collars of 200 ms"
         )
         verdict = Verdict("reproduced", "equal to the printed digit, by the intersection rule")
-        if not rescored.agrees(macro, value):
+        if reason := rescored.unlike(scores):
+            verdict = Verdict("not comparable", reason)
+        elif not rescored.agrees(macro, value):
             kind: Kind = "better" if macro > value else "below"
             verdict = Verdict(kind, f"{off_by(macro, value)} off the printed figure")
         files = (rescored.FILE,)

@@ -25,6 +25,7 @@ class PublishedData(Strict):
     classes: str
     clips: dict[str, int]
     lists: str | None = None
+    events: int | None = None
     stated_by: str
 
 
@@ -75,10 +76,24 @@ def other_data(record: Record, name: str) -> str:
 
 
 def other_layout(record: Record, loader: str) -> str:
-    """Why a record's data set is none of those published in this layout; empty where it is one."""
+    """Why a record's data set is not the one published in this layout (the first of several);
+    empty where it is one of them, or none is."""
     names = [name for name, data in fingerprints().data.items() if data.loader == loader]
     reasons = [other_data(record, name) for name in names]
-    return "" if "" in reasons else "; ".join(reasons)
+    return reasons[0] if reasons and all(reasons) else ""
+
+
+def other_reference(scored: Record, name: str) -> str:
+    """Why the reference that predictions were scored against is not that of a published data set;
+    empty where it is."""
+    data = fingerprints().data[name]
+    for own, wanted, words in (
+        (scored["files"], data.clips["test"], "clips"),
+        (scored["reference_events"], data.events, "events"),
+    ):
+        if own != wanted:
+            return f"not {name}: {own:,} instead of {wanted:,} {words}"
+    return ""
 
 
 def other_network(architecture: str, values: Record | None, name: str) -> str:

@@ -20,7 +20,13 @@ from bench.metrics.statistics import (
 from bench.reporting import audit
 from bench.reporting.choices import choices
 from bench.reporting.hand_set import HAND
-from bench.reporting.identity import fingerprints, other_data, other_network, unlike
+from bench.reporting.identity import (
+    fingerprints,
+    other_data,
+    other_layout,
+    other_network,
+    unlike,
+)
 from bench.reporting.results import Group, Results
 from bench.reporting.summary import fold_means
 from bench.reporting.trained import STARTS, SUPERVISION, parent_of, start_of, supervision_of
@@ -122,14 +128,17 @@ def another(group: Group, entry: Published) -> list[str]:
 
 def why_none(results: Results, dataset: str) -> list[str]:
     """Why no published figure stands beside the runs on a data set that is in the layout of one."""
-    known, loader = fingerprints(), results.config.datasets[dataset].loader
+    groups = results.base_groups(dataset)
+    loader = results.config.datasets[dataset].loader
+    if groups and (reason := other_layout(groups[0].first, loader)):
+        return [reason]
     reasons = [
-        reason
+        other_network(_architecture(group), group.first["network"], entry.beside)
         for entry in load()
-        if entry.beside and known.data[entry.dataset].loader == loader
-        for group in results.base_groups(dataset)
-        if _architecture(group) == known.networks[entry.beside].architecture
-        for reason in another(group, entry)
+        for group in groups
+        if entry.beside
+        and not other_data(group.first, entry.dataset)
+        and _architecture(group) == fingerprints().networks[entry.beside].architecture
     ]
     return list(dict.fromkeys(reasons))
 
