@@ -29,14 +29,11 @@ from bench.files import digest_file, digest_of
 from bench.provenance import environment
 from bench.sources.registry import find_entry
 
-DATA_FILES = {
-    "embed": ("bench/corpora",),
-    "report": (
-        "bench/reporting",
-        "config/registry/fingerprints.yaml",
-        "config/registry/classes",
-    ),
-}
+READ_BY_REPORT = (
+    "bench/reporting",
+    "config/registry/fingerprints.yaml",
+    "config/registry/classes",
+)
 
 
 class Triggers:
@@ -62,9 +59,7 @@ class Triggers:
         embedded = self.settings.embedded
         if embedded is None:
             return {}
-        values = embedded.model_dump(mode="json", exclude={"cache"})
-        bank = ["bench.corpora.recordings"] if embedded.bank == "recordings" else []
-        return _digests("embed", values, stage_digest("embed", *bank))
+        return _digests("embed", embedded.model_dump(mode="json"))
 
     def corpus(self, dataset: str) -> dict[str, str]:
         """Of one corpus table: what its loader is told."""
@@ -154,8 +149,8 @@ def _digests(stage: str, values: Any, code: str | None = None) -> dict[str, str]
         "code": code or stage_digest(stage),
         "pins": environment()["pins_sha256"],
     }
-    if stage in DATA_FILES:
-        digests["files"] = _files_digest(DATA_FILES[stage])
+    if stage == "report":
+        digests["files"] = _files_digest(READ_BY_REPORT)
     return {name: digest[:16] for name, digest in digests.items()}
 
 
