@@ -16,7 +16,7 @@ from bench.evaluation import evaluate
 from bench.experiment import config as profiles
 from bench.experiment.cells import Layout, find_cell, list_cells
 from bench.experiment.config import Config
-from bench.reporting import audit
+from bench.reporting import audit, context
 from bench.reporting.build import build, task_table
 from bench.reporting.names import DIGESTS
 from bench.reporting.results import load_results
@@ -220,3 +220,15 @@ def test_unusable_clips_are_no_full_coverage(profile: Config) -> None:
         if cell.dataset == "desed":
             factories.change_record(profile, cell, coverage={"excluded": 3})
     assert rules_broken(profile)["coverage"] == ["desed: 3 clips unusable"]
+
+
+def test_captions_count_the_seeds_that_are_there(profile: Config) -> None:
+    """A data set may have seeds of its own, and a run no record."""
+    values = profile.model_dump(mode="json")
+    values["datasets"]["desed"]["seeds"] = [0]
+    results = load_results(profiles.load(values))
+    assert "Seeds 0 (n = 1)" in task_table(results, "desed").caption
+    assert "Seeds 0, 1 (n = 2)" in task_table(results, "esc50").caption
+    said = context.seeds_sentence(results)
+    assert said.startswith("Seeds ESC-50-like 0, 1 (n = 2); DESED-like 0 (n = 1): fewer than")
+    assert context.fewest_seeds(results) == 1

@@ -29,7 +29,7 @@ from bench.reporting.build import build
 from bench.reporting.claim import FIGURES, entry_beside
 from bench.reporting.claims import claims
 from bench.reporting.identity import fingerprints, other_data, other_layout, other_network
-from bench.reporting.results import Group, Results, load_results
+from bench.reporting.results import Group, Results, Run, load_results
 from bench.training.train import Resources, train_cell
 
 TEN = ("chainsaw", "clock_tick", "crackling_fire", "crying_baby", "dog", "helicopter", "rain")
@@ -302,3 +302,31 @@ def test_no_figure_stands_beside_another_network_or_data_set(
     finally:
         path.write_bytes(before)
     assert read_sealed(path) == record
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({}, []), ({"lists": {"clips": {"train": 9, "test": 9}, "digest": ""}}, ["began from a run"])],
+)
+def test_an_own_run_on_audioset_is_a_published_start(
+    change: dict[str, Any], named: list[str], compared: Config
+) -> None:
+    """Where it is the published network on the whole of AudioSet, and nowhere else."""
+    entry = entry_beside("htsat", "ESC-50")
+    parent = factories.as_published(entry_beside("htsat", "AudioSet-2M"))
+    parent["resolved"]["recipe"] |= {"supervision": "weak"}
+    child = factories.as_published(entry)
+    child["resolved"]["recipe"] = {"init": "run:audioset", "supervision": "weak"}
+    child["parent"] = {"key": "audioset/htsat/base/seed0"}
+    groups = {
+        dataset: Group(dataset, "htsat", "base", (Run(values, Path()),), 1)
+        for dataset, values in (("audioset", {**parent, **change}), ("esc50", child))
+    }
+    results = replace(
+        load_results(compared),
+        groups={group.key: group for group in groups.values()},
+    )
+    found = list(published.differences_in_training(results, groups["esc50"], entry))
+    assert [
+        words for words, start in zip(found, named, strict=True) if words.startswith(start)
+    ] == found

@@ -52,13 +52,13 @@ def projected_hours(clips: float, clips_per_second: float) -> float:
 
 def cost_table(results: Results) -> Table:
     """Models measured on a few steps first, then the models of this profile by data set."""
-    data, seeds = context.data_words(results), len(results.config.seeds)
+    data = context.data_words(results)
     return Table(
         name="cost",
         title=f"Cost: models measured on a few steps, and the runs of this profile ({data})",
         caption=(
             "Cost. Measured on a few steps: one training step of a batch of random features. "
-            f"Runs of this profile: mean ± standard deviation over {seeds} seeds, on {data}. "
+            f"Runs of this profile: mean ± standard deviation over seeds, on {data}. "
             "Parameters: those that take part in the output. "
             "Activations: bytes that the backward pass keeps for one clip. "
             "Peak memory: of the process on a CPU (libraries included), of the device otherwise. "

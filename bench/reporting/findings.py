@@ -270,17 +270,20 @@ def _chance(results: Results, checks: list[ChanceCheck]) -> Finding | None:
 
 
 def _few_seeds(results: Results) -> Finding | None:
-    seeds = len(results.config.seeds)
-    if seeds >= ENOUGH_SEEDS:
+    found, fewest = context.seeds_by_dataset(results), context.fewest_seeds(results)
+    if not 0 < fewest < ENOUGH_SEEDS:
         return None
+    unable = [d for d, seeds in found.items() if smallest_p(len(seeds)) > ALPHA]
+    places = ", ".join(short_dataset_name(results.config, dataset) for dataset in unable)
+    where = f"on {places} " if len(unable) < len(found) else ""
     return Finding(
-        f"{seeds} seeds are few",
-        f"{context.seeds_sentence(results)} With {seeds} pairs the smallest p of an exact paired "
-        f"test is {significant(smallest_p(seeds), 2)}"
+        f"{fewest} seeds are few",
+        f"{context.seeds_sentence(results)} With {fewest} pairs the smallest p of an exact paired "
+        f"test is {significant(smallest_p(fewest), 2)}"
         + (
-            f": no paired difference can reach {ALPHA:g}, so no model is said to lead, no change "
-            "to differ, and no figure is bold."
-            if smallest_p(seeds) > ALPHA
+            f": {where}no paired difference can reach {ALPHA:g}, so no model is said to lead, no "
+            "change to differ, and no figure is bold."
+            if unable
             else "."
         ),
         warning=True,

@@ -152,7 +152,7 @@ def differences(results: Results, group: Group, entry: Published) -> list[str]:
     return another(group, entry) or [
         *audit.broken(results, group),
         *incomplete(group),
-        *_training(results, group, entry),
+        *differences_in_training(results, group, entry),
         *_protocol(results, group, entry),
         *unlike(group.first["resolved"]["front_end"], entry.front_end),
     ]
@@ -166,7 +166,7 @@ def incomplete(group: Group) -> Iterator[str]:
             yield f"{used[split]:,} of {listed[split]:,} {split} clips are used"
 
 
-def _training(results: Results, group: Group, entry: Published) -> Iterator[str]:
+def differences_in_training(results: Results, group: Group, entry: Published) -> Iterator[str]:
     """Labels, start and regularisation that differ; every published figure is of clip labels."""
     supervision, start = supervision_of(group), start_of(results, group)
     if supervision != SUPERVISION["weak"]:

@@ -287,7 +287,7 @@ def usable_record(config: Config, layout: Layout, cell: Cell) -> tuple[dict[str,
     if not path.is_file():
         return None, NO_RECORD
     values = read_sealed(path)
-    if values["schema"] != SCHEMA:
+    if values.get("schema") != SCHEMA:
         return None, "written by another version of this software"
     if values["config_digest"] != plan(config, cell).digest:
         return None, "made with another config than the present one"
