@@ -19,9 +19,11 @@ from bench.corpora import desed
 from bench.corpora.base import EVENT_COLUMNS, assemble, save
 from bench.data.task import Task, open_task
 from bench.evaluation.evaluate import evaluate_cell
-from bench.experiment import config as profiles
+from bench.experiment import config as experiments
+from bench.experiment import folders
 from bench.experiment.cells import Cell, Layout, feature_sets, list_cells, plan
 from bench.experiment.config import Config
+from bench.experiment.extends import read
 from bench.experiment.released import class_list
 from bench.files import (
     digest_file,
@@ -75,13 +77,13 @@ CLIPS = 48
 
 
 def make_config(root: Path, seeds: tuple[int, ...] = (0, 1, 2), **changes: Any) -> Config:
-    """The default profile with its folders below `root`."""
-    values = profiles.read_yaml(ROOT / "config" / "default.yaml")
+    """The default experiment with its folders below `root`."""
+    values = read(ROOT / "config" / "default.yaml")
     values["paths"] = {name: str(root / name) for name in ("work", "results", "report", "tuning")}
     models = changes.get("models", values["models"])
     space = {k: v for k, v in values["tuning"]["space"].items() if k == "base" or k in models}
     tuning = {**values["tuning"], "space": space}
-    return profiles.load({**values, "seeds": seeds, "tuning": tuning, **changes})
+    return experiments.load({**values, "seeds": seeds, "tuning": tuning, **changes})
 
 
 def make_small_config(root: Path, seeds: tuple[int, ...] = (0,)) -> Config:
@@ -99,7 +101,7 @@ def make_small_config(root: Path, seeds: tuple[int, ...] = (0,)) -> Config:
 
 
 def make_results(config: Config) -> None:
-    """Everything that the profile's pipeline leaves behind, except for models and MLflow."""
+    """Everything that the experiment's pipeline leaves behind, except for models and MLflow."""
     make_inputs(config)
     for cell in list_cells(config):
         make_run(config, cell)
@@ -110,6 +112,7 @@ def make_results(config: Config) -> None:
 def make_inputs(config: Config) -> None:
     """Corpus tables and feature stores of every data set."""
     layout = Layout.of(config)
+    folders.take(config)
     for dataset in config.datasets:
         _corpus(config, dataset)
     for dataset, front_end in feature_sets(config):
@@ -221,6 +224,7 @@ def make_run(config: Config, cell: Cell, salt: str = "", **digests: str) -> None
             },
             "splits": {name: len(rows) for name, rows in task.rows.items()},
             "excluded": 0,
+            "windowed": 0,
             "seeds": {name: stream_seed(cell.seed, name) for name in PURPOSES},
             "provenance": {
                 **_environment(),
@@ -268,7 +272,7 @@ def _scores(task: Task, split: str, cell: Cell, skill: float, rng: np.random.Gen
     if not task.corpus.multilabel:
         clips = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     if task.corpus.events is None or cell.model in ("ast", "linear"):
-        return Scores(clips.astype(np.float32), None, 0.0)
+        return Scores.of(clips, (), 0.0)
     step = SECONDS / FRAMES
     active = np.zeros((len(rows), FRAMES, len(task.corpus.classes)))
     names = task.corpus.clips["clip"].to_numpy()[rows].tolist()
@@ -277,7 +281,7 @@ def _scores(task: Task, split: str, cell: Cell, skill: float, rng: np.random.Gen
         span = slice(round(onset / step), max(round(offset / step), round(onset / step) + 1))
         active[names.index(name), span, task.corpus.classes.index(label)] = 1
     frames = rng.normal(0, 0.8, active.shape) + skill * (2 * active - 1)
-    return Scores(clips.astype(np.float32), (1 / (1 + np.exp(-frames))).astype(np.float16), step)
+    return Scores.of(clips, 1 / (1 + np.exp(-frames)), step)
 
 
 def _curve(
@@ -409,8 +413,8 @@ def as_published(entry: Published) -> dict[str, Any]:
     for splits, count in data.clips.items():
         first, *others = splits.split("+")
         clips[first] = count - sum(clips[split] for split in others)
-    files = {"": "random", "random": "random", "imagenet": "imagenet:vision.pth"}
-    files["audioset"] = "official:audioset_10_10_0.4593.pth"
+    starts = {"": "random", "random": "random", "imagenet": "imagenet:swin-tiny-c24"}
+    starts["audioset"] = "official:ast-audioset-10"
     return {
         "data_kind": "real",
         "classes": list(class_list(data.classes)),
@@ -420,7 +424,7 @@ def as_published(entry: Published) -> dict[str, Any]:
         "resolved": {
             "model": {"architecture": network.architecture},
             "front_end": dict(entry.front_end),
-            "recipe": {"init": files[entry.start]},
+            "recipe": {"init": starts[entry.start]},
         },
         **({"parameters": entry.parameters} if entry.parameters else {}),
     }

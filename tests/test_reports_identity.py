@@ -56,14 +56,13 @@ def other_data_in_its_layout(root: Path, select: str = "best") -> Config:
     return factories.make_config(
         root,
         seeds=(0, 1),
-        data_kind="real",
+        embedded=None,
         datasets={"ten": dataset},
         models={"htsat": htsat},
         recipes={"base": full["recipes"]["base"] | {"epochs": 2, "select": select}},
         ablations={},
         localization={},
         cost={},
-        embedded=None,
     )
 
 
@@ -217,7 +216,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Config:
     config = factories.make_config(
         root,
         seeds=(0,),
-        data_kind="real",
+        embedded=None,
         datasets={"audioset": full["datasets"]["audioset"]},
         models={"pann": full["models"]["pann"] | {"arguments": paper}},
         recipes={"base": full["recipes"]["base"]},

@@ -26,7 +26,7 @@ from bench.reporting.charts import mean_curve
 from bench.reporting.checks import ChanceCheck
 from bench.reporting.claim import entry_beside
 from bench.reporting.identity import fingerprints
-from bench.reporting.latex import FONTS, LATEX, ROWS_HEIGHT, latex, to_latex
+from bench.reporting.latex import FONTS, ROWS_HEIGHT, to_latex
 from bench.reporting.leaders import Standing, bold, standings
 from bench.reporting.results import Group, MixedRecords, Run, group_runs, why_not_comparable
 from bench.reporting.soundscapes import choose_clips
@@ -144,7 +144,9 @@ def standing_among(*groups: Group) -> Any:
         for g in groups
     }
     config = SimpleNamespace(
-        models=models, datasets={"d": SimpleNamespace(loader="d", title=None)}, data_kind="real"
+        models=models,
+        datasets={"d": SimpleNamespace(loader="d", title=None)},
+        data_kind=lambda dataset: "real",
     )
     return SimpleNamespace(config=config, mixed={}, base_groups=lambda dataset: list(groups))
 
@@ -293,15 +295,6 @@ def test_significant_digits_without_exponents(value: float, text: str) -> None:
     assert significant(value) == text
 
 
-@given(st.text(alphabet=[*LATEX, "a", "1", " "]))
-def test_latex_interprets_no_character_of_a_name(text: str) -> None:
-    escaped = latex(text)
-    for raw, safe in LATEX.items():
-        escaped = escaped.replace(safe, "") if raw != "\\" else escaped
-    escaped = escaped.replace(LATEX["\\"], "")
-    assert not set(escaped) & set("\\{}$&#%_^~<>")
-
-
 def test_a_table_says_the_same_in_every_form() -> None:
     summary = summarise([0.4, 0.6])
     wide = Table(
@@ -377,8 +370,8 @@ def test_curves_average_the_epochs_that_every_run_has(tmp_path: Path) -> None:
     assert sd == pytest.approx([np.std([0.1, 0.3], ddof=1)] * 2)
 
 
-def test_a_profile_without_any_record_is_refused_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no record of profile 'default'"):
+def test_an_experiment_without_any_record_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no record of experiment 'default'"):
         build(factories.make_config(tmp_path))
 
 

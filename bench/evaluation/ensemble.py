@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from bench.code_digest import stage_digest
 from bench.data.task import open_task
 from bench.evaluation.evaluate import evaluate_cell
-from bench.experiment import cells, config
+from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout
 from bench.files import UserError, digest_of, read_json, write_json_lines
 from bench.models.scores import Scores, StoredScores, read_scores, write_scores
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     known(args.name, settings.ensembles, "ensembles")
     evaluate_ensemble(settings, args.name)
     return 0
@@ -96,11 +97,11 @@ def mean_scores(members: Sequence[StoredScores], where: str) -> Scores:
     clips = _mean([one.scores.clip_scores for one in members]).astype(np.float32)
     frames = [one.scores.frame_scores for one in members if one.scores.frame_scores is not None]
     if len(frames) < len(members):
-        return Scores(clips, None, 0.0)
-    steps = {one.scores.seconds_per_frame for one in members}
-    if len(steps) > 1 or len({part.shape for part in frames}) > 1:
+        return Scores(clips, None, 0.0, None)
+    grids = {(one.scores.seconds_per_frame, *map(len, one.scores.frames())) for one in members}
+    if len(grids) > 1:
         raise UserError(f"{where}: its members' frames differ in length; leave one kind out")
-    return Scores(clips, _mean(frames).astype(np.float16), first.scores.seconds_per_frame)
+    return replace(first.scores, clip_scores=clips, frame_scores=_mean(frames).astype(np.float16))
 
 
 def _mean(parts: Sequence[np.ndarray]) -> np.ndarray:

@@ -8,7 +8,7 @@ from functools import cache
 
 import numpy as np
 
-from bench.evaluation.localization import clips_digest
+from bench.evaluation.operating_point import clips_digest
 from bench.reporting.results import Results, Run
 
 

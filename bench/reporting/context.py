@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.experiment.config import Config, DataKind
 from bench.metrics.statistics import ENOUGH_SEEDS
 from bench.reporting.choices import Choice, choices
 from bench.reporting.names import DATA, dataset_name, model_name, short_dataset_name
@@ -15,9 +16,41 @@ SPREAD = (
 CLEAN = "Epochs, thresholds and filters were chosen on validation clips; test clips scored once."
 
 
+BANNERS = {
+    "synthetic": (
+        "All audio behind these numbers is synthetic: small corpora made on this machine in the "
+        "layouts of the real data sets. The numbers compare the models with one another here; they "
+        "say nothing about the published results."
+    ),
+    "recordings": (
+        "The audio behind these numbers comes from a small collection of real recordings, mixed on "
+        "this machine in the layouts of the real data sets; command words and the DESED classes "
+        "with too few recordings are synthesized. Published results stand on other data."
+    ),
+    "real": "",
+}
+
+
 def data_words(results: Results) -> str:
-    """The kind of data, for titles."""
-    return DATA[results.config.data_kind]
+    """The kinds of data, for titles of what shows several data sets."""
+    return " and ".join(DATA[kind] for kind in data_kinds(results.config))
+
+
+def data_kinds(config: Config) -> dict[DataKind, list[str]]:
+    """The data sets of each kind, in the config's order."""
+    kinds: dict[DataKind, list[str]] = {}
+    for name in config.datasets:
+        kinds.setdefault(config.data_kind(name), []).append(short_dataset_name(config, name))
+    return kinds
+
+
+def banner(config: Config) -> str:
+    """What a reader must know of the data before any number; empty where all are real."""
+    kinds = data_kinds(config)
+    if len(kinds) > 1:
+        listed = (f"{', '.join(names)}: {DATA[kind]}" for kind, names in kinds.items())
+        return f"The numbers stand on data of several kinds. {'. '.join(listed)}."
+    return BANNERS[next(iter(kinds))]
 
 
 def data_sentence(results: Results, dataset: str) -> str:
@@ -29,11 +62,14 @@ def data_sentence(results: Results, dataset: str) -> str:
     coverage, splits = group.first["coverage"], group.first["splits"]
     sizes = ", ".join(f"{count} {split}" for split, count in splits.items())
     share = f"{coverage['found']} of {coverage['listed']} listed clips ({sizes}"
-    return f"{name}, {len(group.classes)} classes, {share}{_excluded(coverage)})."
+    return f"{name}, {len(group.classes)} classes, {share}{_remarkable(coverage)})."
 
 
-def _excluded(coverage: dict[str, int]) -> str:
-    return f"; {coverage['excluded']} unusable" if coverage.get("excluded") else ""
+def _remarkable(coverage: dict[str, int]) -> str:
+    said = f"; {coverage['excluded']} unusable" if coverage.get("excluded") else ""
+    if coverage.get("windowed"):
+        said += f"; {coverage['windowed']} longer than a model takes, heard in windows"
+    return said
 
 
 def models_sentence(results: Results) -> str:

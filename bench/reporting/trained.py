@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from bench.experiment import released
 from bench.reporting.names import model_name, short_dataset_name
@@ -40,8 +39,7 @@ def start_of(results: Results, group: Group) -> str:
         source = place.partition("/")[0]
         return f"a run on {short_dataset_name(results.config, source)}{own}"
     if kind == "official":
-        entry = released.recognise(Path(place))
-        return f"weights released for {entry.classes if entry else Path(place).name}"
+        return f"weights released for {released.find(place).classes}"
     return STARTS[kind]
 
 
