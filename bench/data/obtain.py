@@ -56,17 +56,17 @@ def _fetch(order: Wanted, entry: Entry, args: argparse.Namespace) -> dict[str, A
         order.entry, entry, order.folder, parts,
         lock=LockFile(), also_in=args.folders, keep_archives=args.keep_archives,
     )  # fmt: skip
-    return {"files": files, "clips": _clips(order, entry)}
+    return {"files": files, "clips": _clips(args.name, order, entry)}
 
 
-def _clips(order: Wanted, entry: Entry) -> dict[str, int]:
+def _clips(name: str, order: Wanted, entry: Entry) -> dict[str, int]:
     """Fetch clips that have no file, as far as the profile says how; how many are still absent."""
     module = importlib.import_module(f"bench.corpora.{order.loader}")
     if not hasattr(module, "absent"):
         return {}
 
     def absent() -> list[Absent]:
-        return list(module.absent(order.folder, **order.options))
+        return list(module.absent(order.folder, name=name, **order.options))
 
     for way in order.ways:
         if way == "parquet" and entry.parquet is not None:
@@ -78,7 +78,7 @@ def _clips(order: Wanted, entry: Entry) -> dict[str, int]:
 
             print(f"YouTube: {youtube.take(absent(), order.folder)}", flush=True)
         else:
-            raise UserError(f"{order.entry}: cannot be fetched by '{way}' (see the registry)")
+            raise UserError(f"datasets.{name}.fetch: {entry.title} cannot be fetched by '{way}'")
     count = len(absent())
     hint = f" ({entry.manual})" if count and entry.manual else ""
     print(f"{entry.title}: {count:,} listed clips are not here{hint}", flush=True)
