@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.code_digest import stage_digest
-from bench.corpora import Corpus
+from bench.corpora import Corpus, shared_recordings
 from bench.data.task import split_corpus
 from bench.evaluation import localization
 from bench.experiment import cells, config
@@ -80,6 +80,7 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> dict[str, Any]:
             "listed": corpus.coverage.listed,
             "excluded": training["excluded"],
         },
+        "shared_recordings": shared_recordings(corpus),
         "classes": list(corpus.classes),
         "metrics": {
             "validation": tagging(validation, corpus),
@@ -140,7 +141,9 @@ def locate(
         UserError: the corpus has no events, or the list does not name one of its classes.
     """
     if corpus.events is None:
-        raise UserError(f"{corpus.name}: nothing to localize; set datasets.*.localize to false")
+        raise UserError(
+            f"{corpus.name}: no events to localize; set datasets.{corpus.name}.localize to false"
+        )
     events_table = corpus.events
     durations = dict(zip(corpus.clips["clip"], corpus.clips["duration_s"], strict=True))
     truth = {
