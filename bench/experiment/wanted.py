@@ -1,4 +1,4 @@
-"""What a profile fetches before anything else can run."""
+"""What an experiment fetches before anything else can run."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bench.experiment.config import Config
-
-RECORDINGS = "recordings"
 
 
 class Wanted(NamedTuple):
@@ -21,15 +19,11 @@ class Wanted(NamedTuple):
 
 
 def fetched_here(settings: Config) -> dict[str, Wanted]:
-    """What the profile fetches, by name: data sets with a source, and the bank of recordings."""
-    wanted = {
+    """What the experiment fetches, by name: data sets with a source."""
+    return {
         name: Wanted(
             dataset.source, dataset.loader, Path(dataset.root), dataset.options, dataset.fetch
         )
         for name, dataset in settings.datasets.items()
         if dataset.source is not None
     }
-    embedded = settings.embedded
-    if embedded is not None and embedded.bank == RECORDINGS:
-        wanted[RECORDINGS] = Wanted(RECORDINGS, "", Path(embedded.cache), {}, ())
-    return wanted

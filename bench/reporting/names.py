@@ -35,7 +35,6 @@ DIGESTS = {
 """What the digests of a record are of."""
 DATA = {
     "synthetic": "synthetic data",
-    "recordings": "small corpus of real recordings",
     "real": "real data",
 }
 
@@ -43,7 +42,8 @@ DATA = {
 def dataset_name(config: Config, dataset: str) -> str:
     """The data set's name, which says when the data are not the published ones."""
     name = short_dataset_name(config, dataset)
-    return name if config.data_kind == "real" else f"{name} ({DATA[config.data_kind]})"
+    kind = config.data_kind(dataset)
+    return name if kind == "real" else f"{name} ({DATA[kind]})"
 
 
 def short_dataset_name(config: Config, dataset: str) -> str:
@@ -51,7 +51,7 @@ def short_dataset_name(config: Config, dataset: str) -> str:
     chosen = config.datasets[dataset]
     known = DATASETS.get(chosen.loader)
     name = chosen.title or (known if known and dataset == chosen.loader else dataset)
-    return f"{name}-like" if known and config.data_kind != "real" else name
+    return f"{name}-like" if known and config.data_kind(dataset) != "real" else name
 
 
 def model_name(config: Config, model: str) -> str:

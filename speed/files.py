@@ -17,7 +17,7 @@ from bench.audio.frontend import FrontEnd
 from bench.corpora import save
 from bench.corpora.base import assemble
 from bench.data.features import featurize
-from bench.speed.timing import interleaved, ratios, spread
+from speed.timing import interleaved, ratios, spread
 
 SECONDS, FILE_RATE = 10, 44_100
 BUDGET_S = 60.0
