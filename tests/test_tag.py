@@ -31,6 +31,15 @@ FBANK = FrontEnd(
     kind="fbank", sample_rate=RATE, window=512, hop=320, mels=64, fmin=20, fmax=8000, frames=248,
     fill="zero", normalise=True,
 )  # fmt: skip
+KALDI = FrontEnd(
+    kind="preemphasis", sample_rate=RATE, window=400, hop=160, mels=64, fmin=0, fmax=7000,
+    log_floor=1e-7, frames=500, fill="silence", normalise=(-4.5, 2.5),
+)  # fmt: skip
+HTK = FrontEnd(
+    kind="htk", sample_rate=RATE, window=512, hop=160, mels=64, fmin=0, fmax=8000, range_db=120,
+    frames=501, fill="silence",
+)  # fmt: skip
+CANNOT_LOCALIZE = ("ast", "mn")
 CARDS = {
     "htsat": Card("d/htsat", "htsat", {"preset": "tiny"}, LOGMEL, CLASSES, "bce", None),
     "pann": Card(
@@ -43,6 +52,16 @@ CARDS = {
         None,
     ),
     "ast": Card("d/ast", "ast", {"preset": "tiny"}, FBANK, CLASSES, "ce", (-8.0, 4.0)),
+    "mn": Card("d/mn", "mobilenet", {"preset": "tiny"}, KALDI, CLASSES, "bce", (-4.5, 2.5)),
+    "fmn": Card(
+        "d/fmn",
+        "mobilenet",
+        {"preset": "tiny", "variant": "fmn"},
+        HTK,
+        CLASSES,
+        "bce",
+        None,
+    ),
 }
 
 
@@ -87,12 +106,13 @@ def test_windows_overlap_and_cover_everything(samples: int, window: int) -> None
 
 
 def test_a_window_fills_the_frames_of_its_front_end_exactly() -> None:
-    from bench.data.task import audio_front_end
-
-    for front_end in (LOGMEL, FBANK):
-        frames = audio_front_end(front_end).frames
+    for front_end in (LOGMEL, FBANK, HTK):
+        frames = front_end.transform.frames
         assert frames(window_samples(front_end)) == front_end.frames
         assert frames(window_samples(front_end) - 1) < front_end.frames
+    frames = KALDI.transform.frames  # a whole second's samples make a second's frames
+    assert window_samples(KALDI) == KALDI.seconds * RATE
+    assert frames(window_samples(KALDI)) == KALDI.frames < frames(window_samples(KALDI) + 1)
 
 
 @given(samples=st.integers(100, 40_000), step=st.floats(0.05, 0.5), count=st.integers(2, 40))
@@ -150,7 +170,7 @@ def test_any_length(name: str, seconds: float, runs, tmp_path: Path, capsys) -> 
     soundfile.write(tmp_path / "a.wav", noise(seconds), RATE)
     found = printed(capsys, tmp_path / "a.wav", "--checkpoint", runs[name])
     assert found["duration_s"] == pytest.approx(seconds)
-    assert found["can_localize"] == (name != "ast")
+    assert found["can_localize"] == (name not in CANNOT_LOCALIZE)
     assert [label["probability"] for label in found["labels"]] == sorted(
         (label["probability"] for label in found["labels"]), reverse=True
     )
@@ -278,7 +298,7 @@ def test_tables_and_picture(name: str, runs, tmp_path: Path, capsys) -> None:
     assert main(["tag", str(tmp_path / "a.wav"), "--checkpoint", str(runs[name]), *arguments]) == 0
     shown = capsys.readouterr().out
     assert "12.00 s" in shown
-    assert ("cannot localize" in shown) == (name == "ast")
+    assert ("cannot localize" in shown) == (name in CANNOT_LOCALIZE)
     pixels = matplotlib.image.imread(picture)
     assert pixels.shape[1] == 1350
     assert pixels[..., :3].std() > 0.1

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from bench.audio import frontend as audio
 from bench.corpora import SPLITS, Corpus, open_corpus
 from bench.corpora.folds import with_test_fold
 from bench.data.store import FeatureStore
@@ -22,8 +20,8 @@ class Task:
     """Clips of one corpus under one front end, in the corpus table's order.
 
     `targets` (N, C) uint8 are 0/1; `rows` maps a split to indices of usable clips; `position`
-    maps a clip to its place in the feature store; `scale` is the (mean, standard deviation) of the
-    training split's frames where the front end normalises.
+    maps a clip to its place in the feature store; `scale` is the (mean, standard deviation)
+    that the front end normalises with: its own, or of the training split's frames.
     """
 
     corpus: Corpus
@@ -39,12 +37,6 @@ class Task:
         front_end = self.front_end
         batch = self.store.batch(self.position[rows], frames=front_end.frames, fill=front_end.fill)
         return scaled(batch, self.scale)
-
-
-def audio_front_end(settings: FrontEnd) -> audio.FrontEnd:
-    """What computes the features that a config describes."""
-    same = (field.name for field in dataclasses.fields(audio.FrontEnd))
-    return audio.FrontEnd(**{name: getattr(settings, name) for name in same})
 
 
 def assembled(
@@ -99,10 +91,8 @@ def open_task(plan: Plan, corpus_folder: Path, feature_folder: Path) -> Task:
     for name in SPLITS if plan.released is None else ("validation", "test"):
         if not len(rows[name]):
             raise UserError(f"{corpus_folder}: no usable clip in the {name} split")
-    scale = None
-    if plan.released is not None:
-        scale = plan.released.scale
-    elif plan.front_end.normalise:
+    scale = plan.front_end.fixed_scale
+    if plan.front_end.normalise is True:
         scale = store.mean_std(position[rows["train"]])
     return Task(corpus, store, plan.front_end, multi_hot(corpus), rows, position, scale)
 

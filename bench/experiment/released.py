@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from bench import registry
 from bench.code_digest import ROOT
 from bench.experiment.config import FrontEnd
 from bench.files import UserError, digest_of
@@ -21,7 +22,7 @@ REGISTRY = ROOT / "config" / "registry" / "checkpoints.yaml"
 class Released(Strict):
     """One entry of the registry."""
 
-    architecture: Literal["htsat", "ast", "pann"]
+    architecture: str = Field(description="a short name of bench/registry.py")
     arguments: Values
     file: str = Field(description="name of the file, * where it differs between copies")
     urls: tuple[str, ...] = ()
@@ -36,16 +37,18 @@ class Released(Strict):
     )
     loss: Literal["bce", "ce"]
     front_end: FrontEnd
-    scale: tuple[float, float] | None = Field(
-        None, description="(mean, standard deviation) of the features it was trained on"
-    )
     fold: int | None = Field(None, ge=0, description="the fold that it was not trained on")
     evaluates: dict[str, str] = Field(description="data set -> what its authors report")
 
     @model_validator(mode="after")
-    def _is_obtainable(self) -> Released:
+    def _is_usable(self) -> Released:
+        known(self.architecture, registry.ARCHITECTURES, f"{self.file}: architecture")
         if not self.urls and self.manual is None:
             raise UserError(f"{self.file}: neither urls nor manual")
+        if self.front_end.normalise is True:
+            raise UserError(
+                f"{self.file}: front_end.normalise: give the [mean, std] it was trained with"
+            )
         return self
 
     @property
@@ -57,7 +60,7 @@ class Released(Strict):
     @property
     def values(self) -> dict[str, Any]:
         """What an evaluation depends on, as JSON values."""
-        used = {"architecture", "arguments", "loss", "front_end", "scale", "fold", "desed_classes"}
+        used = {"architecture", "arguments", "loss", "front_end", "fold", "desed_classes"}
         outputs = digest_of(self.class_names())
         return {**self.model_dump(mode="json", include=used), "outputs": outputs}
 

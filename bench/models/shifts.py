@@ -12,7 +12,7 @@ import numpy as np
 from torch import nn
 
 from bench.audio.decode import decode
-from bench.data.task import Task, assembled, audio_front_end
+from bench.data.task import Task, assembled
 from bench.models.scores import Scores
 from bench.models.scoring import score_clips
 from bench.models.windows import window_samples
@@ -57,7 +57,7 @@ class _ShiftedTask(Task):
 
     def features(self, rows: np.ndarray) -> np.ndarray:
         """As `Task.features`, of the shifted clips, shorter ones padded before."""
-        front_end, clips = audio_front_end(self.front_end), self.corpus.clips
+        front_end, clips = self.front_end.transform, self.corpus.clips
         parts = []
         for row in rows:
             clip = clips.iloc[row]

@@ -12,8 +12,8 @@ from bench.experiment.config import FrontEnd
 
 def window_samples(front_end: FrontEnd) -> int:
     """Samples that fill the front end's `frames` exactly."""
-    span = (front_end.frames - 1) * front_end.hop
-    return span + (front_end.window if front_end.kind == "fbank" else 0)
+    last = {"fbank": front_end.window, "preemphasis": front_end.hop}.get(front_end.kind, 0)
+    return (front_end.frames - 1) * front_end.hop + last
 
 
 def window_starts(samples: int, window: int) -> list[int]:

@@ -126,7 +126,6 @@ def tag(
         UserError: no usable audio, or a checkpoint that cannot be used.
     """
     from bench.audio.decode import AudioError, decode
-    from bench.data.task import audio_front_end
     from bench.models import networks
     from bench.models.windows import stitch, window_samples, window_starts
 
@@ -136,7 +135,7 @@ def tag(
         sound = decode(audio, rate)
     except AudioError as error:
         raise UserError(str(error)) from error
-    front_end, window = audio_front_end(card.front_end), window_samples(card.front_end)
+    front_end, window = card.front_end.transform, window_samples(card.front_end)
     starts = window_starts(len(sound.samples), window)
     parts = [front_end.features(sound.samples[start : start + window]) for start in starts]
     clips, frames, step = _score(model, card, parts, front_end.silence)
