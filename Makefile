@@ -94,5 +94,5 @@ $(TEST_STAMP): $(RUNTIME_STAMP) requirements-test.txt requirements-oracles.txt
 	@touch $@
 
 clean:  ## delete what runs have made (not the environment, not downloads)
-	rm -rf work results .snakemake data/default data/smoke data/recordings
+	rm -rf work results .snakemake data/default data/smoke
 	find reports/out -mindepth 2 ! -name metrics.json -delete

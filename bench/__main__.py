@@ -36,8 +36,8 @@ VERBS = {
         "bench.evaluation.score_released", "evaluate a checkpoint that its authors released"
     ),
     "ensemble": Verb("bench.evaluation.ensemble", "average the scores of several runs"),
-    "cost": Verb("bench.speed.cost", "measure one full-size model for a few steps"),
-    "speed": Verb("bench.speed.measure", "time our models beside installed peers", profile=False),
+    "cost": Verb("bench.cost.measure", "measure one full-size model for a few steps"),
+    "speed": Verb("speed.measure", "time our models beside installed peers", profile=False),
     "track": Verb("bench.tracking.sync", "bring the MLflow store up to date with the records"),
     "report": Verb("bench.reporting.build", "write the report and the tables"),
     "compare": Verb("bench.reporting.changes", "what changed between the reports of two commits"),

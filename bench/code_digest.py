@@ -26,7 +26,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "evaluate": ("bench.evaluation.evaluate",),
     "released": ("bench.evaluation.score_released",),
     "ensemble": ("bench.evaluation.ensemble",),
-    "cost": ("bench.speed.cost",),
+    "cost": ("bench.cost.measure",),
     "rescore": ("bench.evaluation.rescore",),
     "track": ("bench.tracking.sync",),
     "report": ("bench.reporting.build",),

@@ -8,8 +8,8 @@ from types import ModuleType
 
 from torch import nn
 
-from bench.speed.peers import submodule
 from modelkit.vision import make_companions_importable
+from speed.peers import submodule
 
 make_companions_importable()
 

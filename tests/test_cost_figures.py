@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from bench.cost import energy
+from bench.cost.measure import multiply_adds
 from bench.reporting.cost_table import largest_batch, projected_hours
-from bench.speed import energy
-from bench.speed.cost import multiply_adds
 
 
 def package(root: Path, name: str, joules: float, limit: float = 100.0) -> Path:

@@ -12,8 +12,6 @@ from http_server import ranged
 
 from bench.__main__ import main
 from bench.corpora import load
-from bench.experiment import config
-from bench.experiment.wanted import fetched_here
 from bench.sources import registry
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,22 +57,3 @@ def test_a_profile_fetches_its_data_set_and_the_loader_reads_it(
     assert len(server.requests) == asked
     assert main(["fetch", "ecs50", *profile]) == 2
     assert "valid: audioset, audioset_balanced, desed, esc50" in capsys.readouterr().err
-
-
-def test_recordings_go_the_same_way(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    profile = str(ROOT / "config" / "recordings.yaml")
-    (wanted,) = fetched_here(config.load(profile)).values()
-    assert wanted.entry == "recordings"
-    assert registry.find_entry("recordings").packages
-
-    class Bank:
-        recordings = (1, 2, 3)
-
-    opened = []
-    monkeypatch.setattr(
-        "bench.corpora.recordings.open_bank", lambda folder: opened.append(folder) or Bank()
-    )
-    assert main(["fetch", "recordings", "--config", profile]) == 0
-    assert opened == [wanted.folder]
-    facts = json.loads(Path("work/recordings/fetched/recordings.json").read_text())
-    assert facts == {"entry": "recordings", "clips": 3}

@@ -18,7 +18,7 @@ from bench.files import UserError
 from bench.reporting.build import build
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("modelkit", "htsat", "baselines", "bench", "synth")
+PACKAGES = ("modelkit", "htsat", "baselines", "bench", "synth", "speed")
 SOURCES = [path for name in PACKAGES for path in sorted((ROOT / name).rglob("*.py"))]
 FORBIDDEN = {
     "pickle",

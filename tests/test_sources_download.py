@@ -171,7 +171,7 @@ def test_mistakes_in_the_registry_are_named(values, said):
 
 def test_the_shipped_registry_is_complete():
     entries = read_registry(DATA)
-    assert {"audioset", "esc50", "speechcommands", "desed", "recordings"} <= set(entries)
+    assert {"audioset", "esc50", "speechcommands", "desed"} <= set(entries)
     for name, entry in entries.items():
         assert entry.parts, name
         assert entry.splits, name

@@ -31,19 +31,13 @@ def run(args: argparse.Namespace) -> int:
             dataset.loader,
             dataset.root,
             Layout.of(settings).corpus(args.dataset),
-            synthetic=is_synthetic(settings, dataset),
+            synthetic=settings.data_kind == "synthetic",
             progress=progress,
             **dataset.options,
         )
     found, listed = corpus.coverage
     print(f"{args.dataset}: {found} of {listed} listed clips are on disk", flush=True)
     return 0
-
-
-def is_synthetic(settings: config.Config, dataset: config.Dataset) -> bool:
-    """Whether nothing in a data set was recorded: the builder speaks all command words itself."""
-    spoken_here = settings.data_kind == "recordings" and dataset.loader == "speechcommands"
-    return settings.data_kind == "synthetic" or spoken_here
 
 
 def find_dataset(settings: config.Config, name: str) -> config.Dataset:

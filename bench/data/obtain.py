@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("name", help="a data set of the profile that has a source, or 'recordings'")
+    parser.add_argument("name", help="a data set of the profile that has a source")
     parser.add_argument(
         "--from", dest="folders", action="append", default=[], metavar="FOLDER",
         help="folder that holds files of the registry already (may be given several times)",
@@ -43,10 +43,6 @@ def run(args: argparse.Namespace) -> int:
 
 def _fetch(order: Wanted, entry: Entry, args: argparse.Namespace) -> dict[str, Any]:
     """Fetch what is not there; what came, in a form that is the same at every call."""
-    if entry.packages:
-        from bench.corpora.recordings import open_bank
-
-        return {"clips": len(open_bank(order.folder).recordings)}
     from bench.sources.download import bring
 
     parts = entry.wanted(order.options)

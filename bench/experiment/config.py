@@ -243,11 +243,9 @@ class Rescore(Strict):
 class Embedded(Strict):
     """The builder of the small corpora."""
 
-    bank: Literal["synthetic", "recordings"] = "synthetic"
     root: str
     sizes: Values = Field(default_factory=dict, description="EmbeddedSizes values")
     pin: str | None = Field(default=None, description="DVC file that the corpora must match")
-    cache: str = Field("data/cache", description="downloaded packages of the recordings bank")
 
 
 class Cost(Strict):
@@ -293,7 +291,7 @@ class Config(Strict):
 
     profile: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     title: str
-    data_kind: Literal["synthetic", "recordings", "real"]
+    data_kind: Literal["synthetic", "real"]
     seeds: tuple[int, ...] = Field(min_length=1)
     paths: Paths
     embedded: Embedded | None = None

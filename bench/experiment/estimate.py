@@ -44,7 +44,7 @@ STARTED = {  # seconds that a job of the stage takes besides its work on clips
 FETCH_RATE = 20e6  # bytes a second
 TRAINING_SHARE = 0.7  # of a corpus' clips, before its splits are known
 EMBEDDED_CLIPS = 1000  # of each embedded corpus, before it is built
-EMBEDDED_BYTES = 500e6  # of all embedded corpora, cached downloads included
+EMBEDDED_BYTES = 500e6  # of all embedded corpora
 AUDIO_SPEED = 300.0  # seconds of audio that one core turns into features in a second
 
 

@@ -28,7 +28,7 @@ from bench.files import digest_file, digest_of
 from bench.provenance import environment
 from bench.sources.registry import find_entry
 
-DATA_FILES = {"embed": "bench/corpora", "report": "bench/reporting"}
+DATA_FILES = {"report": "bench/reporting"}
 
 
 class Triggers:
@@ -54,9 +54,7 @@ class Triggers:
         embedded = self.settings.embedded
         if embedded is None:
             return {}
-        values = embedded.model_dump(mode="json", exclude={"cache"})
-        bank = ["bench.corpora.recordings"] if embedded.bank == "recordings" else []
-        return _digests("embed", values, stage_digest("embed", *bank))
+        return _digests("embed", embedded.model_dump(mode="json"))
 
     def corpus(self, dataset: str) -> dict[str, str]:
         """Of one corpus table: what its loader is told."""

@@ -7,8 +7,6 @@ from typing import Any, NamedTuple
 
 from bench.experiment.config import Config
 
-RECORDINGS = "recordings"
-
 
 class Wanted(NamedTuple):
     """What one call fetches: an entry of the registry, into a folder, for a loader's options."""
@@ -21,15 +19,11 @@ class Wanted(NamedTuple):
 
 
 def fetched_here(settings: Config) -> dict[str, Wanted]:
-    """What the profile fetches, by name: data sets with a source, and the bank of recordings."""
-    wanted = {
+    """What the profile fetches, by name: data sets with a source."""
+    return {
         name: Wanted(
             dataset.source, dataset.loader, Path(dataset.root), dataset.options, dataset.fetch
         )
         for name, dataset in settings.datasets.items()
         if dataset.source is not None
     }
-    embedded = settings.embedded
-    if embedded is not None and embedded.bank == RECORDINGS:
-        wanted[RECORDINGS] = Wanted(RECORDINGS, "", Path(embedded.cache), {}, ())
-    return wanted

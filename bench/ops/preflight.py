@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from bench.data import embed
 from bench.experiment import config
 from bench.experiment.cells import Layout, Plan, list_cells, plan
 from bench.experiment.config import Config
@@ -68,9 +69,7 @@ def check_parts(settings: Config) -> None:
     from bench.ops.trial_pass import CLASSES, try_network
 
     if settings.embedded is not None:
-        from synth import EmbeddedSizes
-
-        config.parse(EmbeddedSizes, settings.embedded.sizes, "embedded.sizes")
+        embed.sizes_of(settings.embedded)
     shapes: dict[str, Plan] = {}
     for cell in list_cells(settings):
         resolved = plan(settings, cell)

@@ -41,7 +41,6 @@ DIGESTS = {
 """What the digests of a record are of."""
 DATA = {
     "synthetic": "synthetic data",
-    "recordings": "small corpus of real recordings",
     "real": "real data",
 }
 

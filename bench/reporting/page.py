@@ -31,11 +31,6 @@ BANNERS = {
         "layouts of the real data sets. The numbers compare the models with one another here; they "
         "say nothing about the published results."
     ),
-    "recordings": (
-        "The audio behind these numbers comes from a small collection of real recordings, mixed on "
-        "this machine in the layouts of the real data sets; command words and the DESED classes "
-        "with too few recordings are synthesized. Published results stand on other data."
-    ),
     "real": "",
 }
 

@@ -89,7 +89,6 @@ class Entry(Strict):
     files: tuple[Download, ...] = ()
     parquet: Parquet | None = None
     youtube: bool = Field(False, description="whether absent clips can be asked of YouTube")
-    packages: bool = Field(False, description="the recordings out of Debian packages")
     manual: str | None = Field(None, description="what a person can do about absent clips")
 
     @model_validator(mode="after")

@@ -14,7 +14,7 @@ from bench.experiment.config import load
 from bench.experiment.estimate import Estimate
 from bench.files import UserError
 from bench.process.locks import SUPERVISOR
-from bench.experiment.wanted import RECORDINGS, fetched_here
+from bench.experiment.wanted import fetched_here
 from bench.ops.status import resolved_path
 from bench.experiment.triggers import Triggers
 from bench.experiment.trials import first_cell, pairs, path_of

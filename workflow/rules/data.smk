@@ -25,8 +25,6 @@ if settings.embedded is not None:
     rule embed:
         """Build the embedded corpora in the on-disk layouts of the real data sets.
         The builder is deterministic: the same bytes on every machine."""
-        input:
-            bank=layout.fetched(RECORDINGS) if RECORDINGS in FETCHED else [],
         output:
             manifest=Path(settings.embedded.root) / "manifest.json",
         log:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.code_digest import ROOT
-from bench.speed.timing import interleaved, slope
+from speed.timing import interleaved, slope
 
 
 def measure(*, quick: bool) -> list[dict[str, Any]]:
@@ -88,7 +88,7 @@ def _metrics_classes(classes: int) -> Any:
 
 def _metrics(clips: int, classes: int) -> Any:
     from bench.metrics.tagging import tagging_metrics
-    from bench.speed.pipeline import random_scores
+    from speed.pipeline import random_scores
 
     scores, targets = random_scores(clips, classes)
     names = [str(number) for number in range(classes)]

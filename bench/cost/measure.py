@@ -6,16 +6,16 @@ import argparse
 import resource
 import statistics
 import time
-from functools import partial
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
+from bench.cost import energy
 from bench.experiment import config
 from bench.experiment.cells import Layout
 from bench.files import write_json
 from bench.process.memory import keep_freed_memory
 from bench.provenance import environment, source
-from bench.speed import energy
 from bench.strict import known
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
     from bench.models.activations import saved_activation_bytes
     from bench.models.networks import live_parameters
     from bench.process.torch_setup import leave_compiler_out
-    from bench.speed.timing import interleaved
 
     keep_freed_memory()
     leave_compiler_out()
@@ -75,14 +74,13 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
     def infer() -> None:
         model(features)
 
-    timed = partial(interleaved, rounds=settings.steps, clock=time.perf_counter)
     model.train()
     activations = saved_activation_bytes(model, features)
     spent = energy.meter(energy.gpu_uuid(device))
-    train_seconds = statistics.median(timed({"train": train})["train"])
+    train_seconds = _median_seconds(train, settings.steps)
     joules = spent() / ((settings.steps + 1) * settings.batch_size) if spent else None
     model.eval()
-    inference_seconds = statistics.median(timed({"infer": infer})["infer"])
+    inference_seconds = _median_seconds(infer, settings.steps)
     on_gpu = device.type == "cuda"
     parameters = live_parameters(model)
     return {
@@ -104,6 +102,20 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
         "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",
         "provenance": {**source(), **environment()},
     }
+
+
+def _median_seconds(step: Callable[[], None], rounds: int) -> float:
+    """Of `rounds` steps by the clock on the wall; the one before them warms up."""
+    import torch
+
+    seconds = []
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        step()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds[1:])
 
 
 def multiply_adds(model: torch.nn.Module, shape: tuple[int, ...]) -> float:

@@ -21,7 +21,7 @@ from bench.provenance import environment, source
 from bench.strict import known
 
 if TYPE_CHECKING:
-    from bench.speed.models import Options
+    from speed.models import Options
 
 PARTS = ("models", "breakdown", "pipeline", "growth")
 TOLERATED = 0.9  # a ratio below this share of the committed one is called a regression
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    from bench.speed.tables import put_into, render
+    from speed.tables import put_into, render
 
     earlier = read_json(args.against) if args.against else None
     page = args.into.read_text(encoding="utf-8") if args.into else ""
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
 def _measure(args: argparse.Namespace) -> dict[str, Any]:
     import torch
 
-    from bench.speed import breakdown, growth, models, pipeline
+    from speed import breakdown, growth, models, pipeline
 
     if args.threads:
         torch.set_num_threads(args.threads)
@@ -99,7 +99,7 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _options(args: argparse.Namespace) -> Options:
-    from bench.speed.models import Options
+    from speed.models import Options
 
     batches = tuple(args.batches) if args.batches else (1,) if args.quick else None
     return Options(
@@ -112,7 +112,7 @@ def _options(args: argparse.Namespace) -> Options:
 
 def _chosen(names: list[str] | None) -> list[str]:
     """The pairs asked for, all of them by default; that their peers are there is checked first."""
-    from bench.speed.pairs import PAIRS
+    from speed.pairs import PAIRS
 
     for name in names or ():
         known(name, PAIRS, "--pairs")

@@ -16,7 +16,7 @@ import soundfile
 from bench.audio.frontend import FrontEnd
 from bench.corpora.base import assemble, save
 from bench.data.features import featurize
-from bench.speed.timing import interleaved, ratios, spread
+from speed.timing import interleaved, ratios, spread
 
 SECONDS, FILE_RATE = 10, 44_100
 BUDGET_S = 60.0

@@ -11,10 +11,10 @@ import torch
 
 from bench import registry
 from bench.data.store import FeatureStore
-from bench.speed.models import training_step
-from bench.speed.pairs import Side
-from bench.speed.timing import interleaved, ratios, spread
 from bench.training.loading import read_ahead
+from speed.models import training_step
+from speed.pairs import Side
+from speed.timing import interleaved, ratios, spread
 
 FRAMES, MELS, WORKERS = 1001, 64, 2
 

@@ -10,13 +10,14 @@ from typing import Any
 
 import torch
 
+from bench.cost import energy
+from bench.cost.measure import multiply_adds
 from bench.models.activations import saved_activation_bytes
 from bench.process.memory import keep_freed_memory
 from bench.process.meter import Meter
-from bench.speed import energy, pairs, timing
-from bench.speed.cost import multiply_adds
-from bench.speed.pairs import Pair, Side, check_equal, largest_difference, outputs
-from bench.speed.timing import interleaved, peak_memory, ratios, spread
+from speed import pairs, timing
+from speed.pairs import Pair, Side, check_equal, largest_difference, outputs
+from speed.timing import interleaved, peak_memory, ratios, spread
 
 BATCHES = {"htsat": (1, 4), "ast": (1, 2), "pann": (1, 4)}  # what two cores finish in minutes
 GPU_BATCHES = (32, 128)

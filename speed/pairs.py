@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bench import registry
 from bench.files import UserError
-from bench.speed.peers import (
+from speed.peers import (
     FRONT_END,
     clap_state,
     official_htsat,

@@ -14,9 +14,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench import registry
 from bench.process.memory import keep_freed_memory
-from bench.speed import timing
-from bench.speed.models import DTYPES, training_step
-from bench.speed.pairs import Side
+from speed import timing
+from speed.models import DTYPES, training_step
+from speed.pairs import Side
 
 SHAPES = {"htsat": (1001, 64), "ast": (1024, 128), "pann": (1001, 64)}  # of 10 s
 WARM_UP = 4  # steps until the process holds all memory that a step takes

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from bench.code_digest import ROOT
-from bench.speed.feeding import FRAMES, MELS, feeding, random_store
-from bench.speed.files import from_files
-from bench.speed.timing import interleaved, ratios, spread
+from speed.feeding import FRAMES, MELS, feeding, random_store
+from speed.files import from_files
+from speed.timing import interleaved, ratios, spread
 
 Row = dict[str, Any]
 CLIPS, CLASSES = 20_000, 527  # AudioSet's evaluation set
