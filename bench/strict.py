@@ -119,7 +119,7 @@ def merge(base: Any, change: Any) -> Any:
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a profile and what it `extends` (a file beside it); later values win.
+    """Read a mapping.
 
     Raises:
         UserError: the file is missing, is not YAML, or is not a mapping.
@@ -133,5 +133,4 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected a mapping of keys, got {type(values).__name__}")
-    parent = values.pop("extends", None)
-    return merge(read_yaml(path.parent / parent), values) if parent else values
+    return values

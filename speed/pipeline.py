@@ -197,17 +197,17 @@ def random_soundscapes(clips: int, classes: int, frames: int) -> tuple[np.ndarra
 
 
 def listing() -> list[Row]:
-    """`snakemake -n` of the default and of the paper profile."""
+    """`snakemake -n` of the default and of the paper experiment."""
     command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "--configfile"]
 
-    def dry_run(profile: str) -> None:
+    def dry_run(experiment: str) -> None:
         subprocess.run(
-            [*command, f"config/{profile}.yaml"], cwd=ROOT, check=True, capture_output=True
+            [*command, f"config/{experiment}.yaml"], cwd=ROOT, check=True, capture_output=True
         )
 
     return [
-        _seconds(f"snakemake -n, {profile} profile", partial(dry_run, profile))
-        for profile in ("default", "paper")
+        _seconds(f"snakemake -n, {experiment} experiment", partial(dry_run, experiment))
+        for experiment in ("default", "paper")
     ]
 
 

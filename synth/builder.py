@@ -15,7 +15,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench.files import UserError, digest_file, digest_of, read_json, write_json, write_text
+from bench.files import (
+    OWNER,
+    UserError,
+    claim,
+    digest_file,
+    digest_of,
+    owner_of,
+    read_json,
+    write_json,
+    write_text,
+)
 from bench.process.locks import Lock
 from bench.process.memory import keep_freed_memory
 from bench.process.parallel import ordered_map
@@ -30,7 +40,7 @@ MANIFEST = "manifest.json"
 LICENCE = "LICENCE.txt"
 CORPORA = ("audioset", "esc50", "speechcommands", "desed")
 BATCH = 8  # specs per task
-_MARK = ".embedded-corpora"  # stands in folders that may be written over
+_BUILDER = "the embedded builder"  # owns the folders that it may write over
 _LOCK = ".embedded-lock"
 _STAGE = ".unfinished"
 
@@ -78,7 +88,7 @@ def build(
     """
     root = Path(root)
     parameters = _parameters(sizes, code)
-    _claim(root)
+    claim(root, _BUILDER, "set embedded.root to an empty folder")
     lock = Lock(root / _LOCK, f"building {root}").acquire(math.inf)
     try:
         found = _intact(root, parameters)
@@ -137,14 +147,14 @@ def adopt(root: str | Path, sizes: EmbeddedSizes, code: str) -> dict[str, Any]:
         if path.is_file()
     }
     manifest = _manifest(_plan(sizes)[1], _parameters(sizes, code), files)
-    _mark(root)
+    write_text(root / OWNER, f"{_BUILDER}\n")
     write_json(root / MANIFEST, manifest)
     return manifest
 
 
 def is_ours(root: str | Path) -> bool:
     """Whether the builder wrote, or took over, what lies in `root`."""
-    return (Path(root) / _MARK).exists()
+    return owner_of(Path(root)) == _BUILDER
 
 
 def _plan(sizes: EmbeddedSizes) -> tuple[Bank, tuple[Layout, ...]]:
@@ -184,26 +194,6 @@ def _parameters(sizes: EmbeddedSizes, code: str) -> dict[str, Any]:
         "code": code,
         "versions": {name: version(name) for name in ("espeakng-loader", "numpy", "scipy")},
     }
-
-
-def _claim(root: Path) -> None:
-    """Make the folder ours, if it is empty or was so before."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        if is_ours(root):
-            return
-        if any(root.iterdir()):
-            raise UserError(
-                f"{root}: holds files that the embedded builder did not write; "
-                "set embedded.root to an empty folder"
-            )
-        _mark(root)
-    except OSError as error:
-        raise UserError(f"{root}: cannot be used as a folder ({error.strerror})") from error
-
-
-def _mark(root: Path) -> None:
-    write_text(root / _MARK, "Written by `python -m bench embed`, which may overwrite it.\n")
 
 
 def _intact(root: Path, parameters: dict[str, Any]) -> dict[str, Any] | None:

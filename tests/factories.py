@@ -19,9 +19,11 @@ from bench.corpora import desed
 from bench.corpora.base import EVENT_COLUMNS, assemble, save
 from bench.data.task import Task, open_task
 from bench.evaluation.evaluate import evaluate_cell
-from bench.experiment import config as profiles
+from bench.experiment import config as experiments
+from bench.experiment import folders
 from bench.experiment.cells import Cell, Layout, feature_sets, list_cells, plan
 from bench.experiment.config import Config
+from bench.experiment.extends import read
 from bench.files import (
     digest_file,
     digest_of,
@@ -48,13 +50,13 @@ CLIPS = 48
 
 
 def make_config(root: Path, seeds: tuple[int, ...] = (0, 1, 2), **changes: Any) -> Config:
-    """The default profile with its folders below `root`."""
-    values = profiles.read_yaml(ROOT / "config" / "default.yaml")
+    """The default experiment with its folders below `root`."""
+    values = read(ROOT / "config" / "default.yaml")
     values["paths"] = {name: str(root / name) for name in ("work", "results", "report", "tuning")}
     models = changes.get("models", values["models"])
     space = {k: v for k, v in values["tuning"]["space"].items() if k == "base" or k in models}
     tuning = {**values["tuning"], "space": space}
-    return profiles.load({**values, "seeds": seeds, "tuning": tuning, **changes})
+    return experiments.load({**values, "seeds": seeds, "tuning": tuning, **changes})
 
 
 def make_small_config(root: Path, seeds: tuple[int, ...] = (0,)) -> Config:
@@ -72,7 +74,7 @@ def make_small_config(root: Path, seeds: tuple[int, ...] = (0,)) -> Config:
 
 
 def make_results(config: Config) -> None:
-    """Everything that the profile's pipeline leaves behind, except for models and MLflow."""
+    """Everything that the experiment's pipeline leaves behind, except for models and MLflow."""
     make_inputs(config)
     for cell in list_cells(config):
         make_run(config, cell)
@@ -83,6 +85,7 @@ def make_results(config: Config) -> None:
 def make_inputs(config: Config) -> None:
     """Corpus tables and feature stores of every data set."""
     layout = Layout.of(config)
+    folders.take(config)
     for dataset in config.datasets:
         _corpus(config, dataset)
     for dataset, front_end in feature_sets(config):

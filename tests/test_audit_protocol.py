@@ -24,7 +24,7 @@ from bench.reporting.results import load_results
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small profile without any fault, with its results."""
+    """A small experiment without any fault, with its results."""
     root = tmp_path_factory.mktemp("whole")
     config = small(root)
     factories.make_inputs(config)
@@ -49,7 +49,7 @@ def small(root: Path) -> Config:
 
 
 @pytest.fixture
-def profile(whole: Path, tmp_path: Path) -> Config:
+def experiment(whole: Path, tmp_path: Path) -> Config:
     """A copy that a test may break."""
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     return small(tmp_path)
@@ -66,53 +66,55 @@ def rules_broken(config: Config) -> dict[str, list[str]]:
     return found
 
 
-def test_clean_results_break_no_rule(profile: Config) -> None:
-    assert rules_broken(profile) == {}
-    page = page_of(profile)
+def test_clean_results_break_no_rule(experiment: Config) -> None:
+    assert rules_broken(experiment) == {}
+    page = page_of(experiment)
     assert "Not in this report" not in page
     assert "to be read with care" not in page
-    table = pd.read_csv(Layout.of(profile).report / "tables" / "protocol.csv")
+    table = pd.read_csv(Layout.of(experiment).report / "tables" / "protocol.csv")
     assert set(table["answer"]) == {"kept"}
 
 
 def test_thresholds_chosen_on_test_are_named(
-    profile: Config, monkeypatch: pytest.MonkeyPatch
+    experiment: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     honest = evaluate.read_scores
     monkeypatch.setattr(evaluate, "read_scores", lambda path, split: honest(path, "test"))
-    evaluate.evaluate_cell(profile, find_cell(profile, "desed/htsat/base/seed1"))
+    evaluate.evaluate_cell(experiment, find_cell(experiment, "desed/htsat/base/seed1"))
     place, words = "desed/htsat/base/seed1", "thresholds were chosen on the test clips"
-    assert rules_broken(profile) == {"selection": [f"{place}: {words}"]}
-    assert f"{words.capitalize()}: {place}; delete" in page_of(profile)
+    assert rules_broken(experiment) == {"selection": [f"{place}: {words}"]}
+    assert f"{words.capitalize()}: {place}; delete" in page_of(experiment)
 
 
-def test_an_epoch_chosen_on_test_is_named(profile: Config) -> None:
-    path = Layout.of(profile).run(find_cell(profile, "esc50/htsat/base/fold0-seed0"))
+def test_an_epoch_chosen_on_test_is_named(experiment: Config) -> None:
+    path = Layout.of(experiment).run(find_cell(experiment, "esc50/htsat/base/fold0-seed0"))
     with np.load(path / "scores.npz") as stored:
         arrays = dict(stored)
     names, split = arrays["clip_ids"].copy(), arrays["split"]
     names[np.flatnonzero(split == "validation")[:3]] = names[split == "test"][:3]
     np.savez(path / "scores.npz", **{**arrays, "clip_ids": names})
     place, words = "esc50/htsat/base/fold0-seed0", "the epoch was chosen on 3 test clips"
-    assert rules_broken(profile) == {"selection": [f"{place}: {words}"]}
-    assert f"{words.capitalize()}: {place}; delete" in page_of(profile)
+    assert rules_broken(experiment) == {"selection": [f"{place}: {words}"]}
+    assert f"{words.capitalize()}: {place}; delete" in page_of(experiment)
 
 
-def test_a_recording_in_two_splits_is_named(profile: Config) -> None:
-    folder = Layout.of(profile).corpus("desed")
+def test_a_recording_in_two_splits_is_named(experiment: Config) -> None:
+    folder = Layout.of(experiment).corpus("desed")
     clips = pd.read_parquet(folder / "clips.parquet")
     clips.loc[clips["split"] == "test", "group"] = clips["group"].iloc[0]
     factories.write_clips(folder, clips)
-    (named,) = rules_broken(profile)["groups"]
+    (named,) = rules_broken(experiment)["groups"]
     words = named.removeprefix("desed: ")
     assert words.startswith("recording 'desed_000.wav' lies in splits test, train")
-    assert words[1:] in page_of(profile)
+    assert words[1:] in page_of(experiment)
 
 
-def test_a_missing_seed_is_named(profile: Config) -> None:
-    (Layout.of(profile).run(find_cell(profile, "desed/htsat/base/seed1")) / "record.json").unlink()
-    assert rules_broken(profile) == {"seeds": ["desed/htsat/base/seed1: no record yet"]}
-    page = page_of(profile)
+def test_a_missing_seed_is_named(experiment: Config) -> None:
+    (
+        Layout.of(experiment).run(find_cell(experiment, "desed/htsat/base/seed1")) / "record.json"
+    ).unlink()
+    assert rules_broken(experiment) == {"seeds": ["desed/htsat/base/seed1: no record yet"]}
+    page = page_of(experiment)
     assert "No record yet: desed/htsat/base/seed1; run <code>snakemake --cores all</code>" in page
     assert "the highest" not in page  # of one model
     assert "(HTS-AT: 1 of 2 runs)" in page
@@ -120,30 +122,30 @@ def test_a_missing_seed_is_named(profile: Config) -> None:
 
 
 @pytest.mark.parametrize("digest", ["code_train", "code_evaluate", "data", "pins"])
-def test_a_stale_record_is_named(profile: Config, digest: str) -> None:
+def test_a_stale_record_is_named(experiment: Config, digest: str) -> None:
     for seed in (0, 1):
-        cell = find_cell(profile, f"desed/htsat/base/seed{seed}")
-        factories.change_record(profile, cell, digests={digest: "0" * 64})
+        cell = find_cell(experiment, f"desed/htsat/base/seed{seed}")
+        factories.change_record(experiment, cell, digests={digest: "0" * 64})
     words = f"made with other {DIGESTS[digest]} than the present"
-    assert f"desed/htsat/base: {words}" in rules_broken(profile)["fresh"]
-    page = page_of(profile)
+    assert f"desed/htsat/base: {words}" in rules_broken(experiment)["fresh"]
+    page = page_of(experiment)
     assert "Not in this report" not in page
     shown = page.split("In this report, to be read with care")[1]
     assert f"{words.capitalize()}: desed/htsat/base; run <code>snakemake" in shown
 
 
-def test_a_record_of_other_settings_is_named_and_left_out(profile: Config) -> None:
-    cell = find_cell(profile, "desed/htsat/base/seed0")
-    factories.change_record(profile, cell, digests={"protocol": "0" * 64})
-    (named,) = rules_broken(profile)["fresh"]
+def test_a_record_of_other_settings_is_named_and_left_out(experiment: Config) -> None:
+    cell = find_cell(experiment, "desed/htsat/base/seed0")
+    factories.change_record(experiment, cell, digests={"protocol": "0" * 64})
+    (named,) = rules_broken(experiment)["fresh"]
     assert named.endswith("decided by other localization settings than the present ones")
-    group = load_results(profile).group("desed", "htsat")
+    group = load_results(experiment).group("desed", "htsat")
     assert group is not None
     assert group.record_keys == ("desed/htsat/base/seed1",)
 
 
-def test_a_partial_corpus_is_named(profile: Config) -> None:
-    layout = Layout.of(profile)
+def test_a_partial_corpus_is_named(experiment: Config) -> None:
+    layout = Layout.of(experiment)
     corpus = open_corpus(layout.corpus("desed"))
     clips = corpus.clips[list(COLUMNS)].copy()
     clips.loc[clips["split"] == "train", "path"] = ["", "", *["clip.wav"] * 14]
@@ -157,30 +159,30 @@ def test_a_partial_corpus_is_named(profile: Config) -> None:
         events=corpus.events,
     )
     save(partial, layout.corpus("desed"))
-    for cell in list_cells(profile):
+    for cell in list_cells(experiment):
         if cell.dataset == "desed":
-            factories.make_run(profile, cell)
+            factories.make_run(experiment, cell)
     words = "46 of 48 listed clips are on disk (95.8 %)"
-    assert rules_broken(profile) == {"coverage": [f"desed: {words}"]}
-    assert f"{words}: desed; get the absent clips" in page_of(profile)
+    assert rules_broken(experiment) == {"coverage": [f"desed: {words}"]}
+    assert f"{words}: desed; get the absent clips" in page_of(experiment)
 
 
-def test_damaged_scores_are_named(profile: Config) -> None:
-    path = Layout.of(profile).run(find_cell(profile, "desed/linear/base/seed0"))
+def test_damaged_scores_are_named(experiment: Config) -> None:
+    path = Layout.of(experiment).run(find_cell(experiment, "desed/linear/base/seed0"))
     (path / "scores.npz").write_bytes(b"PK")
-    assert rules_broken(profile) == {
+    assert rules_broken(experiment) == {
         "selection": ["desed/linear/base/seed0: scores.npz is missing or damaged"]
     }
 
 
-def test_the_published_fold_protocol_is_a_named_option_not_a_breach(profile: Config) -> None:
-    values = profile.model_dump(mode="json")
+def test_the_published_fold_protocol_is_a_named_option_not_a_breach(experiment: Config) -> None:
+    values = experiment.model_dump(mode="json")
     values["datasets"]["esc50"]["fold_protocol"] = "published"
     path = Path(values["paths"]["results"]).parent / "published.json"
     write_json(path, values)
-    from bench.experiment import config as profiles
+    from bench.experiment import config as experiments
 
-    published = profiles.load(str(path))
+    published = experiments.load(str(path))
     for cell in list_cells(published):
         if cell.dataset == "esc50":
             factories.make_run(published, cell)

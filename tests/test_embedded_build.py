@@ -276,6 +276,6 @@ def test_an_interrupted_build_shows_nothing_and_is_finished_later(manifest: dict
 def test_a_folder_of_others_is_left_alone(tmp_path: Path):
     (tmp_path / "audioset").mkdir()
     (tmp_path / "audioset" / "thesis.txt").write_text("years of work")
-    with pytest.raises(UserError, match="did not write"):
+    with pytest.raises(UserError, match="did not make"):
         build(tmp_path, TINY, CODE)
     assert (tmp_path / "audioset" / "thesis.txt").exists()

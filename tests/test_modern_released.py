@@ -15,7 +15,7 @@ import torch
 from test_mobilenet import frame_wise_state, official, released_state
 
 from bench.__main__ import main
-from bench.experiment import config as profiles
+from bench.experiment import config as experiments
 from bench.experiment.cells import plan, released_cells
 from bench.experiment.released import find, read_registry
 from bench.models import networks
@@ -72,8 +72,8 @@ def test_every_entry_builds_its_network_and_names_its_classes(name: str) -> None
     assert front_end.seconds == pytest.approx(10.0, abs=0.02)
 
 
-def test_the_modern_profile_evaluates_the_files_that_its_features_fit() -> None:
-    modern = profiles.load(factories.ROOT / "config" / "modern.yaml")
+def test_the_modern_experiment_evaluates_the_files_that_its_features_fit() -> None:
+    modern = experiments.load(factories.ROOT / "config" / "modern.yaml")
     evaluated = {plan(modern, cell).released.file for cell in released_cells(modern)}
     stored = [f.transform for f in modern.datasets["audioset"].front_ends.values()]
     for entry in read_registry().values():

@@ -1,4 +1,4 @@
-"""`python -m bench fetch`, from a profile to a data set that its loader reads."""
+"""`python -m bench fetch`, from an experiment to a data set that its loader reads."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def archive_of_esc50(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def test_a_profile_fetches_its_data_set_and_the_loader_reads_it(
+def test_an_experiment_fetches_its_data_set_and_the_loader_reads_it(
     here: Path, server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     entry = dict(registry.find_entry("esc50").model_dump(exclude_none=True))
@@ -45,15 +45,15 @@ def test_a_profile_fetches_its_data_set_and_the_loader_reads_it(
     (here / "data.yaml").write_text(yaml.safe_dump({"esc50": entry}))
     monkeypatch.setattr(registry.find_entry, "__defaults__", (here / "data.yaml",))
     monkeypatch.setattr(registry.LockFile.__init__, "__defaults__", (here / "lock.json",))
-    profile = ["--config", str(ROOT / "config" / "paper.yaml")]
-    assert main(["fetch", "esc50", *profile]) == 0
+    experiment = ["--config", str(ROOT / "config" / "paper.yaml")]
+    assert main(["fetch", "esc50", *experiment]) == 0
     facts = json.loads(Path("work/paper/fetched/esc50.json").read_text())
     assert facts["files"].keys() == {"a.zip"}
     assert load("esc50", "data/real/esc50").coverage == (1, 1)
     assert not Path("data/real/esc50/setup.py").exists()
     assert "CC BY-NC 3.0" in capsys.readouterr().out
     asked = len(server.requests)
-    assert main(["fetch", "esc50", *profile]) == 0
+    assert main(["fetch", "esc50", *experiment]) == 0
     assert len(server.requests) == asked
-    assert main(["fetch", "ecs50", *profile]) == 2
+    assert main(["fetch", "ecs50", *experiment]) == 2
     assert "valid: audioset, audioset_balanced, desed, esc50" in capsys.readouterr().err

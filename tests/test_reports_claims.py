@@ -1,4 +1,4 @@
-"""Claims and verdicts: complete for the default profile, and every verdict at full size."""
+"""Claims and verdicts: complete for the default experiment, and every verdict at full size."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SEEDS = (0, 1, 2, 3)
 
 
 def full_size(root: Path) -> Config:
-    """A real profile of the published size whose protocol meets the published ones half-way."""
+    """A real experiment of the published size whose protocol meets the published ones half-way."""
     values = factories.make_config(root).model_dump(mode="json")
     for dataset in ("esc50", "speechcommands"):
         values["datasets"][dataset]["fold_protocol"] = "published"
@@ -43,7 +43,7 @@ def full_size(root: Path) -> Config:
     return factories.make_config(
         root,
         seeds=SEEDS,
-        data_kind="real",
+        embedded=None,
         datasets=values["datasets"],
         models={name: values["models"][name] for name in ("htsat", "ast", "pann")},
         recipes=recipes,
@@ -130,7 +130,7 @@ def test_the_claim_about_memory_counts_the_clips_of_the_cost_table(results_folde
     assert said in claimed["HTS-AT needs much less GPU memory than AST"]
 
 
-def test_the_default_profile_has_every_claim_and_compares_nothing(tmp_path: Path) -> None:
+def test_the_default_experiment_has_every_claim_and_compares_nothing(tmp_path: Path) -> None:
     config = factories.make_config(tmp_path, seeds=(0, 1))
     factories.make_results(config)
     frame = table(config)

@@ -251,12 +251,12 @@ def test_published_figures_have_a_source_a_protocol_and_one_place() -> None:
     )
 
 
-def test_a_real_profile_is_compared_unless_the_protocol_differs(tmp_path: Path) -> None:
-    small = factories.make_config(tmp_path, data_kind="real")
+def test_a_real_experiment_is_compared_unless_the_protocol_differs(tmp_path: Path) -> None:
+    small = factories.make_config(tmp_path, embedded=None)
     models = small.model_dump(mode="json")["models"]
     for model in models.values():
         model["arguments"].pop("preset", None)
-    config = factories.make_config(tmp_path, data_kind="real", models=models)
+    config = factories.make_config(tmp_path, embedded=None, models=models)
     coverage = {"found": 90, "listed": 100, "excluded": 0}
     entry = published.beside(config, "pann", "audioset")
     assert entry is not None
@@ -365,8 +365,8 @@ def test_curves_average_the_epochs_that_every_run_has(tmp_path: Path) -> None:
     assert sd == pytest.approx([np.std([0.1, 0.3], ddof=1)] * 2)
 
 
-def test_a_profile_without_any_record_is_refused_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no record of profile 'default'"):
+def test_an_experiment_without_any_record_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no record of experiment 'default'"):
         build(factories.make_config(tmp_path))
 
 

@@ -16,6 +16,7 @@ from bench import __main__ as cli
 from bench.evaluation.rescore import output, rescore
 from bench.experiment import config
 from bench.experiment.config import Rescore
+from bench.experiment.extends import read
 from bench.files import UserError, read_json, write_json
 from bench.reporting import published, rescored
 from bench.reporting.build import build
@@ -108,10 +109,10 @@ def test_without_network_the_remedy_is_named(
         rescore(Rescore(folder=str(tmp_path / "cache")))
 
 
-def test_the_full_size_profile_rescores_with_what_was_released(
+def test_the_full_size_experiment_rescores_with_what_was_released(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    values = config.read_yaml(ROOT / "config" / "paper.yaml")
+    values = read(ROOT / "config" / "paper.yaml")
     values["paths"] = {name: str(tmp_path / name) for name in ("work", "results", "report")}
     path = tmp_path / "paper.json"
     write_json(path, values)
@@ -133,8 +134,8 @@ def test_the_full_size_profile_rescores_with_what_was_released(
 def test_the_verb_writes_what_the_report_shows(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = factories.make_config(tmp_path / "profile", seeds=(0,))
-    path = tmp_path / "profile.json"
+    config = factories.make_config(tmp_path / "experiment", seeds=(0,))
+    path = tmp_path / "experiment.json"
     write_json(path, config.model_dump(mode="json"))
     assert cli.main(["rescore", "--config", str(path), "--folder", str(folder)]) == 0
     assert "single: macro F1 in %: intersection 58.33, event_based 25.00" in capsys.readouterr().out

@@ -121,20 +121,20 @@ def test_the_parts_of_a_batch_drop_out_what_the_whole_does(make: Callable[..., n
 
 
 @pytest.fixture
-def profile(tmp_path: Path) -> tuple[Config, str]:
+def experiment(tmp_path: Path) -> tuple[Config, str]:
     """Corpora and features, and the config file of two epochs on them."""
     recipes = {"base": {"epochs": 2, "batch_size": 8, "learning_rate": 1e-3}}
     settings = make_config(tmp_path, seeds=(0,), recipes=recipes, ablations={})
     make_inputs(settings)
-    path = tmp_path / "profile.yaml"
+    path = tmp_path / "experiment.yaml"
     path.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
     return settings, str(path)
 
 
 def test_the_command_gives_the_same_scores_by_one_and_by_two_processes(
-    profile: tuple[Config, str],
+    experiment: tuple[Config, str],
 ) -> None:
-    settings, path = profile
+    settings, path = experiment
     folder = Layout.of(settings).results / "runs" / "esc50/ast/base/fold0-seed0"
     command = ["-m", "bench", "train", "esc50/ast/base/fold0-seed0", "--config", path]
     scores, weights, ran = [], [], []
@@ -159,14 +159,14 @@ def test_the_command_gives_the_same_scores_by_one_and_by_two_processes(
 
 
 def test_a_run_on_two_gpus_is_torchrun_inside_one_claim_on_both(
-    profile: tuple[Config, str], tmp_path: Path
+    experiment: tuple[Config, str], tmp_path: Path
 ) -> None:
     """Without GPUs each of the two processes says that they are missing."""
     command = [sys.executable, "-m", "bench", "train", "desed/ast/base/seed0", "--gpus", "2"]
     environment = {k: v for k, v in os.environ.items() if k != "SLURM_JOB_ID"}
     environment |= {VISIBLE: "GPU-a,GPU-b,GPU-c", "TMPDIR": str(tmp_path)}
     started = subprocess.Popen(
-        [*command, "--config", profile[1]],
+        [*command, "--config", experiment[1]],
         cwd=ROOT,
         env=environment,
         stderr=subprocess.PIPE,

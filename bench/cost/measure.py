@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.cost import energy
-from bench.experiment import config
+from bench.experiment import config, folders
 from bench.experiment.cells import Layout
 from bench.files import write_json
 from bench.process.memory import keep_freed_memory
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     known(args.model, settings.cost.models, "cost.models")
     values = measure(settings.cost, args.model, args.threads)
     write_json(Layout.of(settings).results / "cost" / f"{args.model}.json", values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench.experiment import config
+from bench.experiment import config, folders
 from bench.experiment.cells import Layout
 from bench.strict import known
 
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     dataset = find_dataset(settings, args.dataset)
     from bench.corpora import build_corpus
     from bench.process.meter import Meter
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
             dataset.loader,
             dataset.root,
             Layout.of(settings).corpus(args.dataset),
-            synthetic=settings.data_kind == "synthetic",
+            synthetic=settings.data_kind(args.dataset) == "synthetic",
             progress=progress,
             **dataset.options,
         )
@@ -44,7 +44,7 @@ def find_dataset(settings: config.Config, name: str) -> config.Dataset:
     """The data set of this name.
 
     Raises:
-        UserError: the profile has none of this name.
+        UserError: the experiment has none of this name.
     """
-    known(name, settings.datasets, f"datasets of profile '{settings.profile}'")
+    known(name, settings.datasets, f"datasets of experiment '{settings.experiment}'")
     return settings.datasets[name]

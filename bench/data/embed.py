@@ -1,4 +1,4 @@
-"""`python -m bench embed`: build the small corpora that a profile embeds."""
+"""`python -m bench embed`: build the small corpora that an experiment embeds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     settings = config.load(args.config)
     if settings.embedded is None:
         raise UserError(
-            f"profile '{settings.profile}' embeds no corpora; there is nothing to build"
+            f"experiment '{settings.experiment}' embeds no corpora; there is nothing to build"
         )
     from synth import adopt, is_ours
 

@@ -1,4 +1,4 @@
-"""`python -m bench fetch NAME`: bring what a profile's data set is made from to its folder."""
+"""`python -m bench fetch NAME`: bring what an experiment's data set is made from to its folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from bench.experiment import config
+from bench.experiment import folders
 from bench.experiment.cells import Layout
 from bench.experiment.wanted import Wanted, fetched_here
 from bench.files import UserError, write_json
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("name", help="a data set of the profile that has a source")
+    parser.add_argument("name", help="a data set of the experiment that has a source")
     parser.add_argument(
         "--from", dest="folders", action="append", default=[], metavar="FOLDER",
         help="folder that holds files of the registry already (may be given several times)",
@@ -30,9 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     wanted = fetched_here(settings)
-    known(args.name, wanted, f"what profile '{settings.profile}' fetches")
+    known(args.name, wanted, f"what experiment '{settings.experiment}' fetches")
     order = wanted[args.name]
     entry = find_entry(order.entry)
     with hold(order.folder / ".fetched.lock", f"fetch {args.name}"):
@@ -56,7 +56,7 @@ def _fetch(order: Wanted, entry: Entry, args: argparse.Namespace) -> dict[str, A
 
 
 def _clips(order: Wanted, entry: Entry) -> dict[str, int]:
-    """Fetch clips that have no file, as far as the profile says how; how many are still absent."""
+    """Fetch clips without a file, as far as the experiment says how; how many are still absent."""
     module = importlib.import_module(f"bench.corpora.{order.loader}")
     if not hasattr(module, "absent"):
         return {}

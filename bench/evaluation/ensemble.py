@@ -12,7 +12,7 @@ import numpy as np
 from bench.code_digest import stage_digest
 from bench.data.task import open_task
 from bench.evaluation.evaluate import evaluate_cell
-from bench.experiment import cells, config
+from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout
 from bench.files import UserError, digest_of, read_json, write_json_lines
 from bench.models.scores import Scores, StoredScores, read_scores, write_scores
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     known(args.name, settings.ensembles, "ensembles")
     evaluate_ensemble(settings, args.name)
     return 0

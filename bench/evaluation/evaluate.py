@@ -13,7 +13,7 @@ from bench.code_digest import stage_digest
 from bench.corpora import Corpus
 from bench.data.task import split_corpus
 from bench.evaluation import localization
-from bench.experiment import cells, config
+from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout
 from bench.files import UserError, digest_file, read_json, write_sealed
 from bench.metrics import finite_or_none
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     evaluate_cell(settings, cells.find_cell(settings, args.cell))
     return 0
 
@@ -58,8 +58,8 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> dict[str, Any]:
         "schema": SCHEMA,
         "key": str(cell),
         "cell": vars(cell),
-        "profile": settings.profile,
-        "data_kind": settings.data_kind,
+        "experiment": settings.experiment,
+        "data_kind": settings.data_kind(cell.dataset),
         **{
             name: training[name]
             for name in (

@@ -13,7 +13,7 @@ import numpy as np
 from bench.code_digest import model_stage_digest
 from bench.data.task import Task, open_task
 from bench.evaluation.evaluate import evaluate_cell
-from bench.experiment import cells, config, released
+from bench.experiment import cells, config, folders, released
 from bench.experiment.cells import RELEASED, Cell, Layout, Plan
 from bench.experiment.released import Released
 from bench.files import UserError, digest_file, digest_of, read_json, write_json_lines
@@ -68,9 +68,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: no such evaluation, no file, or one that does not fit.
     """
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     found = {str(cell): cell for cell in cells.released_cells(settings)}
-    known(args.cell, found, f"`released` of profile '{settings.profile}'")
+    known(args.cell, found, f"`released` of experiment '{settings.experiment}'")
     evaluate_released(settings, found[args.cell], args.threads)
     return 0
 

@@ -73,7 +73,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is known of a profile's clips and of its finished runs."""
+    """What is known of an experiment's clips and of its finished runs."""
 
     settings: Config
     clips: Mapping[str, int | None]

@@ -32,14 +32,14 @@ DATA_FILES = {"report": "bench/reporting"}
 
 
 class Triggers:
-    """Digests of every job of a profile."""
+    """Digests of every job of an experiment."""
 
     def __init__(self, settings: Config) -> None:
         self.settings = settings
 
     @cached_property
     def plans(self) -> dict[str, Plan]:
-        """Every run of the profile by its name."""
+        """Every run of the experiment by its name."""
         return {str(cell): plan(self.settings, cell) for cell in list_cells(self.settings)}
 
     def fetch(self, name: str) -> dict[str, str]:
@@ -59,7 +59,7 @@ class Triggers:
     def corpus(self, dataset: str) -> dict[str, str]:
         """Of one corpus table: what its loader is told."""
         chosen = self.settings.datasets[dataset]
-        values = [chosen.loader, chosen.root, chosen.options, self.settings.data_kind]
+        values = [chosen.loader, chosen.root, chosen.options, self.settings.data_kind(dataset)]
         return _digests("corpus", values, loader_stage_digest(chosen.loader))
 
     def featurize(self, dataset: str, front_end: str) -> dict[str, str]:
@@ -105,7 +105,7 @@ class Triggers:
         chosen = self.plans[cell]
         located = self.settings.localization if chosen.dataset.localize else None
         choice = located.model_dump(mode="json") if located else None
-        names = [self.settings.profile, self.settings.data_kind]
+        names = [self.settings.experiment, self.settings.data_kind(chosen.cell.dataset)]
         return _digests("evaluate", [chosen.resolved, choice, names])
 
     def cost(self, model: str) -> dict[str, str]:
@@ -131,7 +131,7 @@ class Triggers:
         return _digests("track", None)
 
     def report(self) -> dict[str, str]:
-        """Of the report: it shows the whole profile, and what trials chose its recipes."""
+        """Of the report: it shows the whole experiment, and what trials chose its recipes."""
         values = self.settings.model_dump(mode="json")
         paths = (path_of(self.settings, *pair) for pair in pairs(self.settings))
         recorded = {str(path): digest_file(path) for path in paths if path.is_file()}

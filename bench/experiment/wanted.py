@@ -1,4 +1,4 @@
-"""What a profile fetches before anything else can run."""
+"""What an experiment fetches before anything else can run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Wanted(NamedTuple):
 
 
 def fetched_here(settings: Config) -> dict[str, Wanted]:
-    """What the profile fetches, by name: data sets with a source."""
+    """What the experiment fetches, by name: data sets with a source."""
     return {
         name: Wanted(
             dataset.source, dataset.loader, Path(dataset.root), dataset.options, dataset.fetch

@@ -1,4 +1,4 @@
-"""`python -m bench plan`: the jobs of a profile, and the hours and disk that lie ahead."""
+"""`python -m bench plan`: the jobs of an experiment, and the hours and disk that lie ahead."""
 
 from __future__ import annotations
 

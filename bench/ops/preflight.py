@@ -10,9 +10,10 @@ from pathlib import Path
 
 from bench.data import embed
 from bench.experiment import config
-from bench.experiment.cells import Layout, Plan, list_cells, plan
+from bench.experiment.cells import Plan, list_cells, plan
 from bench.experiment.config import Config
 from bench.experiment.estimate import Estimate
+from bench.experiment.folders import foreign, output_folders
 from bench.experiment.jobs import Job
 from bench.experiment.wanted import fetched_here
 from bench.files import UserError, digest_of
@@ -29,19 +30,21 @@ def run(args: argparse.Namespace) -> int:
     settings = config.load(args.config)
     check(settings)
     check_parts(settings)
-    print(f"{settings.profile}: nothing stands in the way of its {len(list_cells(settings))} runs")
+    print(
+        f"{settings.experiment}: nothing stands in the way of its {len(list_cells(settings))} runs"
+    )
     return 0
 
 
 def check(settings: Config) -> None:
-    """Hold a profile against this machine: cells, data folders, output folders.
+    """Hold an experiment against this machine: cells, data folders, output folders.
 
     Raises:
         UserError: one line per obstacle, each with its remedy.
     """
     for cell in list_cells(settings):
         plan(settings, cell)
-    obstacles = [*_missing_data(settings), *_unwritable(settings)]
+    obstacles = [*foreign(settings), *_missing_data(settings), *_unwritable(settings)]
     if obstacles:
         raise UserError("\n".join(obstacles))
 
@@ -58,7 +61,7 @@ def check_space(settings: Config, jobs: Iterable[Job]) -> None:
 
 
 def check_parts(settings: Config) -> None:
-    """Read the builder's sizes and build every network of the profile once (imports torch); each
+    """Read the builder's sizes and build every network of the experiment once (imports torch); each
     model takes one forward pass at every size of its features.
 
     Raises:
@@ -85,16 +88,9 @@ def check_parts(settings: Config) -> None:
             tried.add(size)
 
 
-def built_here(settings: Config, dataset: str) -> bool:
-    """Whether the embedded builder makes this data set."""
-    if settings.embedded is None:
-        return False
-    return Path(settings.datasets[dataset].root).is_relative_to(settings.embedded.root)
-
-
 def _missing_data(settings: Config) -> Iterator[str]:
     for name, dataset in settings.datasets.items():
-        here = built_here(settings, name) or dataset.source is not None
+        here = settings.built_here(name) or dataset.source is not None
         if not here and not Path(dataset.root).is_dir():
             yield (
                 f"datasets.{name}.root: no such folder: {dataset.root}; put {name} there, name the "
@@ -132,12 +128,7 @@ def _too_little_space(settings: Config, jobs: Iterable[Job]) -> Iterator[str]:
 
 
 def _outputs(settings: Config) -> dict[str, Path]:
-    layout = Layout.of(settings)
-    folders = {
-        "paths.work": layout.work,
-        "paths.results": layout.results,
-        "paths.report": layout.report,
-    }
+    folders = output_folders(settings)
     if settings.embedded is not None:
         folders["embedded.root"] = Path(settings.embedded.root)
     for name, wanted in fetched_here(settings).items():

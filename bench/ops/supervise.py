@@ -1,4 +1,4 @@
-"""What a Snakemake call does beside its jobs: a lock on the profile, checks, a progress line."""
+"""What a Snakemake call does beside its jobs: a lock on the experiment, checks, a progress line."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
+from bench.experiment import folders
 from bench.experiment.config import Config
 from bench.experiment.jobs import Job, list_jobs
 from bench.files import UserError, write_text
@@ -28,7 +29,7 @@ SCHEDULING = ("Select jobs to execute", "Execute ")
 
 
 def begin(settings: Config, outputs: Iterable[str]) -> Lock:
-    """Take the profile, write its resolved config, check its parts, start the progress line.
+    """Take the experiment, write its resolved config, check its parts, start the progress line.
 
     Args:
         outputs: outputs of the jobs that are about to run.
@@ -37,10 +38,13 @@ def begin(settings: Config, outputs: Iterable[str]) -> Lock:
         The lock, which the caller keeps as long as it lives.
 
     Raises:
-        UserError: another live call works on this profile, a part of it cannot be built, or the
-            disk has no room for what the jobs write.
+        UserError: a folder is another experiment's, another live call works on this one, a
+            part of it cannot be built, or the disk has no room for what the jobs write.
     """
-    lock = Lock(snakemake_lock(settings), f"snakemake on profile '{settings.profile}'").acquire()
+    folders.take(settings)
+    lock = Lock(
+        snakemake_lock(settings), f"snakemake on experiment '{settings.experiment}'"
+    ).acquire()
     _write_resolved(settings)
     jobs = {str(job.output): job for job in list_jobs(settings)}
     todo = [jobs[name] for name in outputs if name in jobs]

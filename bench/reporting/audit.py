@@ -150,7 +150,7 @@ def _corpora(results: Results) -> Iterator[Breach]:
         try:
             corpus = corpus_of(results, dataset)
         except UserError:
-            continue  # the tables of a finished profile may have been deleted
+            continue  # the tables of a finished experiment may have been deleted
         try:
             check(corpus)
         except UserError as error:

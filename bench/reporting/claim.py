@@ -10,7 +10,7 @@ from bench.reporting.published import Published, Verdict
 from bench.reporting.results import Group, Results
 
 CLAIMS, FIGURES = "Claims of the paper", "Published figures beside measured ones"
-NOT_MEASURED = Verdict("inconclusive", "not measured in this profile")
+NOT_MEASURED = Verdict("inconclusive", "not measured in this experiment")
 PAPER = "HTS-AT (arXiv 2202.00874)"
 AUDIOSET = "AudioSet-2M"
 

@@ -1,6 +1,6 @@
 """The claims of the HTS-AT paper, one by one: what was published, what was measured, a verdict.
 
-Every claim is listed in every profile. Where a profile cannot speak to one, its verdict says why.
+Every claim is listed in every experiment. Where one cannot speak to it, the verdict says why.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _ranks(results: Results) -> Iterator[Claim]:
         )
         places = [place for place in mine if place in beside]
         if not places:
-            yield make_claim(key, text, said, "no such models in this profile", NOT_MEASURED)
+            yield make_claim(key, text, said, "no such models in this experiment", NOT_MEASURED)
         for place in places:
             first, second = mine[place], beside[place]
             measured = f"{_measured(first, metric, 'HTS-AT')}, {_measured(second, metric, name)}"
@@ -130,7 +130,7 @@ def _ranks(results: Results) -> Iterator[Claim]:
 
 def _ast_cannot_localize(results: Results) -> Claim:
     groups = [group for _, group in groups_of(results, "ast", "desed") if group is not None]
-    verdict, measured = NOT_MEASURED, "no AST on DESED in this profile"
+    verdict, measured = NOT_MEASURED, "no AST on DESED in this experiment"
     if groups:
         located = [group.name for group in groups if group.can_localize]
         measured = "AST gives clip scores alone: no frame output to score"
@@ -168,7 +168,7 @@ def _gap(
     `expected` is the published variant less its reference; only AudioSet's can be compared.
     """
     if not pairs:
-        return "no such variant in this profile", NOT_MEASURED
+        return "no such variant in this experiment", NOT_MEASURED
     config = results.config
     ranked = sorted(pairs, key=lambda pair: config.datasets[pair[0].dataset].loader != "audioset")
     said, verdict = [], NOT_MEASURED

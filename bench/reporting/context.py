@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from bench.experiment.config import Config, DataKind
 from bench.metrics.statistics import ENOUGH_SEEDS
-from bench.reporting.names import DATA, dataset_name, model_name
+from bench.reporting.names import DATA, dataset_name, model_name, short_dataset_name
 from bench.reporting.results import Group, Results, is_baseline
 
 SPREAD = (
@@ -14,9 +15,41 @@ CLEAN = "Epochs, thresholds and filters are chosen on validation data; the test 
 PUBLISHED_FOLDS = "Published fold protocol: the epoch is selected on the test fold."
 
 
+BANNERS = {
+    "synthetic": (
+        "All audio behind these numbers is synthetic: small corpora made on this machine in the "
+        "layouts of the real data sets. The numbers compare the models with one another here; they "
+        "say nothing about the published results."
+    ),
+    "recordings": (
+        "The audio behind these numbers comes from a small collection of real recordings, mixed on "
+        "this machine in the layouts of the real data sets; command words and the DESED classes "
+        "with too few recordings are synthesized. Published results stand on other data."
+    ),
+    "real": "",
+}
+
+
 def data_words(results: Results) -> str:
-    """The kind of data, for titles."""
-    return DATA[results.config.data_kind]
+    """The kinds of data, for titles of what shows several data sets."""
+    return " and ".join(DATA[kind] for kind in data_kinds(results.config))
+
+
+def data_kinds(config: Config) -> dict[DataKind, list[str]]:
+    """The data sets of each kind, in the config's order."""
+    kinds: dict[DataKind, list[str]] = {}
+    for name in config.datasets:
+        kinds.setdefault(config.data_kind(name), []).append(short_dataset_name(config, name))
+    return kinds
+
+
+def banner(config: Config) -> str:
+    """What a reader must know of the data before any number; empty where all are real."""
+    kinds = data_kinds(config)
+    if len(kinds) > 1:
+        listed = (f"{', '.join(names)}: {DATA[kind]}" for kind, names in kinds.items())
+        return f"The numbers stand on data of several kinds. {'. '.join(listed)}."
+    return BANNERS[next(iter(kinds))]
 
 
 def data_sentence(results: Results, dataset: str) -> str:

@@ -141,8 +141,9 @@ def _hours(results: Results) -> Claim:
     if ratios:
         measured += f": {significant(sum(ratios) / len(ratios), 2)} times"
     reasons = []
-    if results.config.data_kind in NOT_PUBLISHED_DATA:
-        reasons.append(NOT_PUBLISHED_DATA[results.config.data_kind])
+    kind = results.config.data_kind(own.dataset)
+    if kind in NOT_PUBLISHED_DATA:
+        reasons.append(NOT_PUBLISHED_DATA[kind])
     for group in (own, other):
         reasons += [r for r in why_unlike(results, group, _size_only(group)) if r not in reasons]
     devices = {run.values["provenance"]["device"] for g in (own, other) for run in g.runs}

@@ -1,4 +1,4 @@
-"""What the models cost: as trained in this profile, and at full size, measured on a few steps."""
+"""What the models cost: as trained here, and at full size, measured on a few steps."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ def projected_hours(clips: float, clips_per_second: float) -> float:
 
 
 def cost_table(results: Results) -> Table:
-    """Models measured on a few steps first, then the models of this profile by data set."""
+    """Models measured on a few steps first, then the models of this experiment by data set."""
     data, seeds = context.data_words(results), len(results.config.seeds)
     return Table(
         name="cost",
-        title=f"Cost: models measured on a few steps, and the runs of this profile ({data})",
+        title=f"Cost: models measured on a few steps, and the runs of this experiment ({data})",
         caption=(
             "Cost. Measured on a few steps: one training step of a batch of random features. "
-            f"Runs of this profile: mean ± standard deviation over {seeds} seeds, on {data}. "
+            f"Runs of this experiment: mean ± standard deviation over {seeds} seeds, on {data}. "
             "Parameters: those that take part in the output. "
             "Activations: bytes that the backward pass keeps for one clip. "
             "Peak memory: of the process on a CPU (libraries included), of the device otherwise. "
@@ -124,14 +124,14 @@ def _training_clips(results: Results) -> str:
 
 
 def cost_name(results: Results, model: str) -> str:
-    """The name of a key of `cost.models`, which need not be a model of the profile."""
+    """The name of a key of `cost.models`, which need not be a model of the experiment."""
     return model_name(results.config, model) if model in results.config.models else model
 
 
 def _trained_rows(results: Results) -> list[Row]:
     rows = []
     for dataset in results.config.datasets:
-        section = f"Runs of this profile: {short_dataset_name(results.config, dataset)}"
+        section = f"Runs of this experiment: {short_dataset_name(results.config, dataset)}"
         for group in results.base_groups(dataset):
             entries = {
                 "parameters_M": Entry(float(group.first["parameters"])),

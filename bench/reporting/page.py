@@ -25,15 +25,6 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 TEMPLATES = Path(__file__).with_name("templates")
-BANNERS = {
-    "synthetic": (
-        "All audio behind these numbers is synthetic: small corpora made on this machine in the "
-        "layouts of the real data sets. The numbers compare the models with one another here; they "
-        "say nothing about the published results."
-    ),
-    "real": "",
-}
-
 PROBLEMS = {"Not in this report": True, "In this report, to be read with care": False}
 CHECKS = ("protocol", "recipes", "chance", "without_times", "comparisons", "intervals")
 
@@ -80,8 +71,8 @@ def render(
         .get_template("index.html")
         .render(
             title=results.config.title,
-            profile=results.config.profile,
-            banner=BANNERS[results.config.data_kind],
+            experiment=results.config.experiment,
+            banner=context.banner(results.config),
             models=context.models_sentence(results),
             seeds=context.seeds_sentence(results),
             spread=context.SPREAD,

@@ -54,14 +54,14 @@ def problems(results: Results) -> list[Problem]:
 
 def _command(config: Config, target: str = "") -> str:
     """The Snakemake call that makes whatever is absent or out of date."""
-    chosen = "" if config.profile == "default" else f" --configfile {_file(config)}"
+    chosen = "" if config.experiment == "default" else f" --configfile {_file(config)}"
     return f"`snakemake{target} --cores all{chosen}`"
 
 
 def _file(config: Config) -> str:
-    """Where the profile is likely to lie; only its name where it does not."""
-    path = Path("config", f"{config.profile}.yaml")
-    return str(path) if path.is_file() else f"{config.profile.upper()}.yaml"
+    """Where the experiment is likely to lie; only its name where it does not."""
+    path = Path("config", f"{config.experiment}.yaml")
+    return str(path) if path.is_file() else f"{config.experiment.upper()}.yaml"
 
 
 def _left_out(results: Results) -> Iterator[tuple[str, str, str]]:

@@ -107,8 +107,9 @@ def differences(
     Args:
         broken: rules of the protocol that the group's runs broke (`reports.audit.broken`).
     """
-    if config.data_kind in NOT_PUBLISHED_DATA:
-        return [NOT_PUBLISHED_DATA[config.data_kind]]
+    kind = config.data_kind(group.dataset)
+    if kind in NOT_PUBLISHED_DATA:
+        return [NOT_PUBLISHED_DATA[kind]]
     met = _met(config, group)
     reasons = [*broken, *(reason for reason in entry.differs if reason not in met)]
     arguments = config.models[group.model].arguments

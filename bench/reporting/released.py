@@ -20,7 +20,7 @@ FIGURE = Column("figure_percent", "measured here (%)", 2, 100.0)
 
 
 def released_table(config: Config) -> Table:
-    """Every released checkpoint of the profile, and the pairs for which there is none."""
+    """Every released checkpoint of the experiment, and the pairs for which there is none."""
     return Table(
         "released",
         "Released checkpoints",
@@ -42,7 +42,7 @@ def released_table(config: Config) -> Table:
 
 
 def ensemble_table(config: Config) -> Table:
-    """Every ensemble of the profile beside the mean of its members."""
+    """Every ensemble of the experiment beside the mean of its members."""
     return Table(
         "ensembles",
         "Prediction ensembles",
@@ -92,7 +92,7 @@ def _record(config: Config, cell: Cell) -> dict[str, Any] | None:
 
 
 def write_tables(config: Config) -> str:
-    """Write tables/released.{md,tex,csv} of the profile's report, and tables/rescore.{md,tex,csv}
+    """Write tables/released.{md,tex,csv} of the report, and tables/rescore.{md,tex,csv}
     where released predictions were scored; their Markdown."""
     tables, scored = [released_table(config)], rescored.load(config)
     tables += [rescored.rescore_table(scored)] if scored else []

@@ -27,7 +27,7 @@ COLUMNS = (
 
 
 def load(config: Config) -> Mapping[str, Any] | None:
-    """What `python -m bench rescore` has written for this profile; None where it has not run."""
+    """What `python -m bench rescore` has written for this experiment; None where it has not run."""
     path = output(config)
     return read_json(path) if path.is_file() else None
 

@@ -1,4 +1,4 @@
-"""The records of a profile, grouped into what may be averaged, and a word on all that may not."""
+"""The records of an experiment, grouped into what may be averaged, with a word on the rest."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Everything that a profile's runs have left behind.
+    """Everything that an experiment's runs have left behind.
 
     Attributes:
         groups: what may be averaged.
@@ -188,7 +188,7 @@ class Results:
 
 
 def load_results(config: Config) -> Results:
-    """Read every record and cost file of the profile and group the records."""
+    """Read every record and cost file of the experiment and group the records."""
     layout = Layout.of(config)
     missing: dict[str, str] = {}
     waiting: dict[GroupKey, list[Run]] = {}

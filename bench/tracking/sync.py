@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.code_digest import stage_digest
-from bench.experiment import cells, config
+from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout
 from bench.files import UserError, atomic_write, damage_told, write_json
 from bench.process.locks import hold
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     if args.live:
         from bench.tracking.live import Follower, follow
 
@@ -92,14 +92,14 @@ def server() -> str | None:
 
 
 class Store:
-    """The profile's experiments, in its own database or on a server that profiles share."""
+    """MLflow's experiments, one a data set, in an own database or on a server that others share."""
 
     def __init__(self, settings: config.Config) -> None:
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
         os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
         from mlflow import MlflowClient
 
-        self.profile = settings.profile
+        self.owner = settings.experiment
         results = Layout.of(settings).results
         results.mkdir(parents=True, exist_ok=True)
         self.folder = results.resolve()
@@ -110,7 +110,7 @@ class Store:
     def experiment(self, dataset: str) -> str:
         """The id of a data set's experiment, made where it is missing."""
         shared = server() is not None
-        name = f"{dataset} ({self.profile})" if shared else dataset
+        name = f"{dataset} ({self.owner})" if shared else dataset
         found = self.client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
@@ -134,7 +134,7 @@ class Store:
         """Write curves, figures, parameters and tags of runs that have none yet, and end them.
 
         A run's digest comes last or with all else: a run cut short has none, and is written again.
-        Into the profile's own database they go as the rows of one transaction, a hundred times
+        Into the experiment's own database they go as the rows of one transaction, a hundred times
         faster than by MLflow's calls, which look for each row's predecessors.
         """
         if server() is not None:
@@ -198,7 +198,7 @@ def _place(row: tuple[str, float, int, int, str]) -> tuple[int, bool, bool, str]
 
 
 def _open_database(path: Path) -> MlflowClient:
-    """The client of a profile's own database, which is made where it is missing.
+    """The client of an experiment's own database, which is made where it is missing.
 
     Raises:
         UserError: it is damaged.

@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.code_digest import model_stage_digest
 from bench.data.task import Task, open_task
-from bench.experiment import cells, config
+from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout, Plan
 from bench.files import (
     UserError,
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     cell = cells.find_cell(settings, args.cell)
     network = settings.models[cell.model].architecture != "linear"
     if network and (args.gpus or 0) > 1 and not in_team():
@@ -89,7 +89,7 @@ def train_cell(
     training.json is written last: where it stands, the others are whole.
 
     Args:
-        layout: other folders than the profile's.
+        layout: other folders than the experiment's.
 
     Raises:
         UserError: a stage before is missing, or another process trains this run.

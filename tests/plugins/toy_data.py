@@ -1,6 +1,6 @@
 """A fifth data set, as a plug-in: a folder of audio beside `clips.csv` (file, split, label).
 
-In a profile: `datasets: {whistles: {loader: "toy_data:load", root: …, …}}`.
+In an experiment: `datasets: {whistles: {loader: "toy_data:load", root: …, …}}`.
 """
 
 from __future__ import annotations

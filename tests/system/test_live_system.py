@@ -25,10 +25,10 @@ POINTS = [{"epoch": e, "step": 4 * e, "train_loss": 1 / e, "seconds": 2.0 * e} f
 
 
 @contextmanager
-def live(url: str, profile: Path) -> Iterator[subprocess.Popen[str]]:
+def live(url: str, experiment: Path) -> Iterator[subprocess.Popen[str]]:
     """`python -m bench track --live` while the block runs."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench", "track", "--live", "--config", str(profile)],
+        [sys.executable, "-m", "bench", "track", "--live", "--config", str(experiment)],
         cwd=factories.ROOT,
         env={**os.environ, "MLFLOW_TRACKING_URI": url},
         stderr=subprocess.PIPE,
@@ -54,7 +54,7 @@ def test_curves_arrive_while_training_and_records_take_their_place(tmp_path: Pat
     from mlflow import MlflowClient
 
     config = factories.make_small_config(tmp_path)
-    path = tmp_path / "profile.yaml"
+    path = tmp_path / "experiment.yaml"
     path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
     cell = list_cells(config)[0]
     state = Layout.of(config).work / "state" / "training"
@@ -64,7 +64,7 @@ def test_curves_arrive_while_training_and_records_take_their_place(tmp_path: Pat
         client = MlflowClient(url)
 
         def runs() -> list[Any]:
-            experiment = client.get_experiment_by_name(f"esc50 ({config.profile})")
+            experiment = client.get_experiment_by_name(f"esc50 ({config.experiment})")
             return client.search_runs([experiment.experiment_id]) if experiment else []
 
         def losses(run: str) -> list[tuple[int, float]]:

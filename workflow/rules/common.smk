@@ -1,4 +1,4 @@
-# What the rules share: the checked profile, its folders and runs, and what triggers a job again.
+# What the rules share: the checked experiment, its folders and runs, and what triggers a job again.
 
 import os
 import re
@@ -18,12 +18,14 @@ from bench.experiment.wanted import fetched_here
 from bench.ops.status import resolved_path
 from bench.experiment.triggers import Triggers
 from bench.experiment.trials import first_cell, pairs, path_of
+from bench.reporting.listed import SUFFIXES, table_names
 from snakemake.exceptions import WorkflowError
 
 try:
-    settings = load(config)
+    settings = load(*workflow.configfiles, workflow.config_settings.config)
     if workflow.is_main_process:
         preflight.check(settings)
+    TABLES = table_names(settings)
 except UserError as error:
     raise WorkflowError(str(error)) from error
 
@@ -89,7 +91,7 @@ def parent_of(wildcards):
 
 def manifest_of(wildcards):
     """What stands for the audio files, where they are built or fetched here."""
-    if preflight.built_here(settings, wildcards.dataset):
+    if settings.built_here(wildcards.dataset):
         return rules.embed.output.manifest
     return layout.fetched(wildcards.dataset) if wildcards.dataset in FETCHED else []
 

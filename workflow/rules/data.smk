@@ -17,7 +17,7 @@ rule fetch:
     message:
         "fetch {wildcards.source}"
     shell:
-        "python -m bench fetch {wildcards.source} --config {params.config} &> {log}"
+        "python -m bench fetch {wildcards.source:q} --config {params.config:q} &> {log:q}"
 
 
 if settings.embedded is not None:
@@ -38,7 +38,7 @@ if settings.embedded is not None:
         message:
             "build the embedded corpora"
         shell:
-            "python -m bench embed --config {params.config} --workers {threads} &> {log}"
+            "python -m bench embed --config {params.config:q} --workers {threads:q} &> {log:q}"
 
 
 rule corpus:
@@ -59,7 +59,7 @@ rule corpus:
     message:
         "read {wildcards.dataset}"
     shell:
-        "python -m bench corpus {wildcards.dataset} --config {params.config} &> {log}"
+        "python -m bench corpus {wildcards.dataset:q} --config {params.config:q} &> {log:q}"
 
 
 rule featurize:
@@ -82,5 +82,5 @@ rule featurize:
     message:
         "compute the {wildcards.front_end} features of {wildcards.dataset}"
     shell:
-        "python -m bench featurize {wildcards.dataset} {wildcards.front_end}"
-        " --config {params.config} --workers {threads} &> {log}"
+        "python -m bench featurize {wildcards.dataset:q} {wildcards.front_end:q}"
+        " --config {params.config:q} --workers {threads:q} &> {log:q}"

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from bench.experiment import cells, config
+from bench.experiment.extends import read
 from bench.files import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -16,13 +17,13 @@ FBANK = ("datasets", "esc50", "front_ends", "fbank")
 
 
 def _default() -> dict:
-    return config.read_yaml(ROOT / "config" / "default.yaml")
+    return read(ROOT / "config" / "default.yaml")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.stem)
-def test_every_committed_profile_is_valid_and_resolves_every_cell(path: Path) -> None:
+def test_every_committed_experiment_is_valid_and_resolves_every_cell(path: Path) -> None:
     settings = config.load(path)
-    assert settings.profile == path.stem
+    assert settings.experiment == path.stem
     listed = cells.list_cells(settings)
     assert len(set(map(str, listed))) == len(listed) > 0
     for cell in listed:
@@ -78,7 +79,7 @@ def test_not_yaml_and_missing_files_are_named(tmp_path: Path) -> None:
 def test_extends_merges_section_by_section(tmp_path: Path) -> None:
     (tmp_path / "default.yaml").write_text(yaml.safe_dump(_default()))
     child = tmp_path / "child.yaml"
-    child.write_text("extends: default.yaml\nprofile: child\nrecipes: {base: {epochs: 3}}\n")
+    child.write_text("extends: default.yaml\nexperiment: child\nrecipes: {base: {epochs: 3}}\n")
     settings = config.load(child)
     parent = config.load(_default())
     assert settings.recipe("linear", "audioset").epochs == 3

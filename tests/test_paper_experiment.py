@@ -1,4 +1,4 @@
-"""The full-size profile is listed, planned and asked for by targets before any data is there."""
+"""The full-size experiment is listed, planned and asked for by targets before any data is there."""
 
 from __future__ import annotations
 
