@@ -142,7 +142,7 @@ class AST(nn.Module):
                 f"{tuple(features.shape)}; pad or cut them, or build AST with their size"
             )
         if augment is not None:
-            features = augment.mask(augment.mix(features), fill=self.silence)
+            features = augment.mask(augment.mix(features), fill=self.silence, mixed=True)
         tokens = self.v.forward_features(features.transpose(1, 2).unsqueeze(1))
         logits = self.mlp_head((tokens[:, 0] + tokens[:, 1]) / 2)
         return ModelOutput(clip_logits=logits, frame_logits=None, seconds_per_frame=0.0)

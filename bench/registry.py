@@ -19,7 +19,7 @@ ARCHITECTURES = {
     "ast": "baselines.ast:AST",
     "pann": "baselines.pann:PANN",
     "mobilenet": "baselines.mobilenet:MobileNet",
-    "linear": "bench.training.linear:fit",
+    "linear": "baselines.linear:Linear",
 }
 LOADERS = {
     "audioset": "bench.corpora.audioset:load",

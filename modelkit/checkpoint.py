@@ -179,8 +179,8 @@ def load_checked(
         source: the file, for messages.
 
     Raises:
-        CheckpointError: strict, and not every entry fits (the message names each); or weights were
-            rounded to half precision.
+        CheckpointError: strict, and not every entry fits (the message names each), or an entry
+            holds values that are no numbers, or was rounded to half precision.
     """
     ignore, fresh = tuple(ignore), tuple(fresh)
     own = module.state_dict()
@@ -211,6 +211,12 @@ def load_checked(
                 f"{source}: holds half precision ({name} is {offered[name].dtype}): weights that "
                 "were rounded are not those that were released; get the original file"
             )
+    spoiled = next((name for name in loaded if offered[name].isnan().any()), None)
+    if spoiled is not None:
+        raise CheckpointError(
+            f"{source}: {spoiled} holds values that are no numbers (NaN): its training diverged, "
+            "or the file is damaged; train again, or fetch it again"
+        )
     module.load_state_dict({name: offered[name] for name in loaded}, strict=False)
     return report
 

@@ -197,6 +197,7 @@ def make_run(config: Config, cell: Cell, salt: str = "", **digests: str) -> None
             },
             "splits": {name: len(rows) for name, rows in task.rows.items()},
             "excluded": 0,
+            "windowed": 0,
             "seeds": {name: stream_seed(cell.seed, name) for name in PURPOSES},
             "provenance": {
                 **_environment(),
@@ -235,7 +236,7 @@ def _scores(task: Task, split: str, cell: Cell, skill: float, rng: np.random.Gen
     if not task.corpus.multilabel:
         clips = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     if task.corpus.events is None or cell.model in ("ast", "linear"):
-        return Scores(clips.astype(np.float32), None, 0.0)
+        return Scores.of(clips, (), 0.0)
     step = SECONDS / FRAMES
     active = np.zeros((len(rows), FRAMES, len(task.corpus.classes)))
     names = task.corpus.clips["clip"].to_numpy()[rows].tolist()
@@ -244,7 +245,7 @@ def _scores(task: Task, split: str, cell: Cell, skill: float, rng: np.random.Gen
         span = slice(round(onset / step), max(round(offset / step), round(onset / step) + 1))
         active[names.index(name), span, task.corpus.classes.index(label)] = 1
     frames = rng.normal(0, 0.8, active.shape) + skill * (2 * active - 1)
-    return Scores(clips.astype(np.float32), (1 / (1 + np.exp(-frames))).astype(np.float16), step)
+    return Scores.of(clips, 1 / (1 + np.exp(-frames)), step)
 
 
 def _curve(

@@ -17,7 +17,7 @@ from test_mobilenet import frame_wise_state, official, released_state
 from bench.__main__ import main
 from bench.experiment import config as experiments
 from bench.experiment.cells import plan, released_cells
-from bench.experiment.released import find, read_registry
+from bench.experiment.released import evaluable, find
 from bench.models import networks
 
 MODERN = ("mobilenet",)
@@ -58,7 +58,7 @@ def test_a_frame_wise_mobilenet_locates_in_40_ms(sound, tmp_path, capsys) -> Non
 
 
 @pytest.mark.parametrize(
-    "name", [name for name, entry in read_registry().items() if entry.architecture in MODERN]
+    "name", [name for name, entry in evaluable().items() if entry.architecture in MODERN]
 )
 def test_every_entry_builds_its_network_and_names_its_classes(name: str) -> None:
     entry = find(name)
@@ -76,7 +76,7 @@ def test_the_modern_experiment_evaluates_the_files_that_its_features_fit() -> No
     modern = experiments.load(factories.ROOT / "config" / "modern.yaml")
     evaluated = {plan(modern, cell).released.file for cell in released_cells(modern)}
     stored = [f.transform for f in modern.datasets["audioset"].front_ends.values()]
-    for entry in read_registry().values():
+    for entry in evaluable().values():
         fits = entry.front_end.transform in stored
         if entry.architecture in MODERN and "audioset" in entry.evaluates:
             assert (entry.file in evaluated) == fits, entry.file

@@ -24,7 +24,7 @@ from bench.reporting import names, published, token_orders
 from bench.reporting.build import build
 from bench.reporting.charts import mean_curve
 from bench.reporting.checks import ChanceCheck
-from bench.reporting.latex import FONTS, LATEX, ROWS_HEIGHT, latex, to_latex
+from bench.reporting.latex import FONTS, ROWS_HEIGHT, to_latex
 from bench.reporting.leaders import bold, standing
 from bench.reporting.results import Group, MixedRecords, Run, group_runs, why_not_comparable
 from bench.reporting.soundscapes import choose_clips
@@ -279,15 +279,6 @@ def test_a_real_experiment_is_compared_unless_the_protocol_differs(tmp_path: Pat
 )
 def test_significant_digits_without_exponents(value: float, text: str) -> None:
     assert significant(value) == text
-
-
-@given(st.text(alphabet=[*LATEX, "a", "1", " "]))
-def test_latex_interprets_no_character_of_a_name(text: str) -> None:
-    escaped = latex(text)
-    for raw, safe in LATEX.items():
-        escaped = escaped.replace(safe, "") if raw != "\\" else escaped
-    escaped = escaped.replace(LATEX["\\"], "")
-    assert not set(escaped) & set("\\{}$&#%_^~<>")
 
 
 def test_a_table_says_the_same_in_every_form() -> None:

@@ -150,7 +150,7 @@ def test_the_verb_writes_what_the_report_shows(
     assert table.loc[(single, "Dog"), "comparison"] == "differs by +2.00 points"
     text = page.read_text(encoding="utf-8")
     assert "psds_eval's intersection rule" in text.replace("&#39;", "'")
-    assert 'id="from-rescore-json"' in text
+    assert 'id="from-rescore_2e_json"' in text
 
 
 def test_a_figure_that_rounds_to_the_printed_one_is_reproduced() -> None:

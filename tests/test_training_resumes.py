@@ -18,12 +18,18 @@ from small_training import Tagger, make_recipe, make_task, train
 from torch import nn
 
 from bench.data.task import Task
+from bench.experiment.config import Mixup
 from bench.files import UserError, write_tensors
 from bench.training import fit
 from bench.training.headroom import Batch, within_memory
 from bench.training.state import StateFolder
 
-RECIPES: list[dict[str, Any]] = [{}, {"select": "last"}, {"average_epochs": 2}]
+RECIPES: list[dict[str, Any]] = [
+    {},
+    {"select": "last"},
+    {"average_epochs": 2},
+    {"sampler": "balanced", "mixup": Mixup(alpha=1.0, pairing="pairs")},
+]
 
 
 @pytest.fixture
@@ -194,12 +200,12 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(
     task: Task, tmp_path: Path, every_s: float
 ) -> None:
     recipe = make_recipe(mixup=None, specaugment=None)
-    good = task.store.frames[7].copy()
+    good = task.store.clip(7).copy()
     straight = train(task, tmp_path / "straight", recipe)
-    task.store.frames[7] = np.inf
+    task.store.clip(7)[:] = np.inf
     with pytest.raises(fit.DivergedError, match=r"epoch 1, batch (\d) of 5 \(first clip clip\d+\)"):
         train(task, tmp_path / "run", recipe, every_s=every_s)
-    task.store.frames[7] = good
+    task.store.clip(7)[:] = good
     same(straight, train(task, tmp_path / "run", recipe))
 
 

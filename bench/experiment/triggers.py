@@ -26,7 +26,6 @@ from bench.experiment.trials import first_cell, pairs, path_of
 from bench.experiment.wanted import fetched_here
 from bench.files import digest_file, digest_of
 from bench.provenance import environment
-from bench.sources.registry import find_entry
 
 DATA_FILES = {"report": "bench/reporting"}
 
@@ -45,7 +44,7 @@ class Triggers:
     def fetch(self, name: str) -> dict[str, str]:
         """Of one fetch: what is asked for. Other code does not fetch again what is verified."""
         wanted = fetched_here(self.settings)[name]
-        entry = find_entry(wanted.entry).model_dump(mode="json")
+        entry = wanted.entry.model_dump(mode="json")
         value = digest_of([entry, str(wanted.folder), wanted.options, wanted.ways])
         return {"config": value[:16]}
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.code_digest import ARCHITECTURES, model_stage_digest, stage_digest
 from bench.corpora.base import check
-from bench.evaluation.localization import clips_digest
+from bench.evaluation.operating_point import clips_digest
 from bench.files import UserError, read_json
 from bench.provenance import environment
 from bench.reporting import context

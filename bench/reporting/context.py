@@ -61,11 +61,14 @@ def data_sentence(results: Results, dataset: str) -> str:
     coverage, splits = group.first["coverage"], group.first["splits"]
     sizes = ", ".join(f"{count} {split}" for split, count in splits.items())
     share = f"{coverage['found']} of {coverage['listed']} listed clips ({sizes}"
-    return f"{name}, {len(group.classes)} classes, {share}{_excluded(coverage)})."
+    return f"{name}, {len(group.classes)} classes, {share}{_remarkable(coverage)})."
 
 
-def _excluded(coverage: dict[str, int]) -> str:
-    return f"; {coverage['excluded']} unusable" if coverage.get("excluded") else ""
+def _remarkable(coverage: dict[str, int]) -> str:
+    said = f"; {coverage['excluded']} unusable" if coverage.get("excluded") else ""
+    if coverage.get("windowed"):
+        said += f"; {coverage['windowed']} longer than a model takes, heard in windows"
+    return said
 
 
 def models_sentence(results: Results) -> str:
