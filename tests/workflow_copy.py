@@ -41,7 +41,7 @@ outputs = {
     "cost": [results / "cost" / f"{run.name}.json"],
     "rescore": [results / "rescore.json"],
     "tune": [Path(config["paths"]["tuning"], config["experiment"], *names).with_suffix(".json")],
-    "track": [results / "mlflow.json"],
+    "track": [results / "mlflow.db"],
     "report": [report / name for name in ("index.html", "claims.html", "metrics.json")],
     "check": [],
 }
@@ -58,6 +58,11 @@ for path in outputs[verb]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # A new training has new weights; the same data gives the same corpus and features.
     path.write_text(json.dumps([verb, time.time_ns() if verb == "train" else 0]))
+if verb == "track":
+    from bench.experiment.config import load
+    from bench.tracking.store import Seal, address, write_seal
+
+    write_seal(load(config), Seal(store=address(load(config)), files={}))
 """
 
 EXPERIMENT = {
