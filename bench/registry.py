@@ -18,7 +18,7 @@ ARCHITECTURES = {
     "htsat": "htsat:HTSAT",
     "ast": "baselines.ast:AST",
     "pann": "baselines.pann:PANN",
-    "linear": "bench.training.linear:fit",
+    "linear": "baselines.linear:Linear",
 }
 LOADERS = {
     "audioset": "bench.corpora.audioset:load",

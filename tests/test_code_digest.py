@@ -78,3 +78,8 @@ def test_a_new_model_or_data_set_concerns_no_other(copy: Path) -> None:
     assert _changed(copy, "bench/registry.py", "LOADERS = {", added) == set()
     old = 'META = "meta/esc50.csv"'
     assert _changed(copy, "bench/corpora/esc50.py", old, 'META = "meta/other.csv"') == set()
+
+
+def test_how_files_are_fetched_concerns_no_training(copy: Path) -> None:
+    for file in ("bench/sources/fetch.py", "bench/sources/present.py", "bench/data/checkpoints.py"):
+        assert _changed(copy, file, "import", "import os\nimport") == set()

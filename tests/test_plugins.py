@@ -46,7 +46,7 @@ DATASET = {
 WIDER = {
     "models": ["toy"],
     "datasets": ["whistles"],
-    "factors": {"width": {"wide": {"why": "twice as wide", "model": {"width": 16}}}},
+    "factors": {"width": {"wide_1.5": {"why": "twice as wide", "model": {"width": 16}}}},
 }
 
 
@@ -118,7 +118,7 @@ def test_they_appear_in_dag_tables_report_and_mlflow(folder: Path) -> None:
     assert row["accuracy_percent"] == pytest.approx(100 * expected)
     assert own[0]["coverage"] == {"found": 24, "listed": 25, "excluded": 0}
     ablation = pd.read_csv("report/tables/ablations.csv")
-    assert list(ablation["variant"]) == ["wide"]
+    assert list(ablation["variant"]) == ["wide_1.5"]
     assert "Toy net" in Path("report/tables/cost.md").read_text()
     page = Path("report/index.html").read_text()
     found = page.split('id="findings"')[1].split("</section>")[0]
@@ -137,15 +137,17 @@ def check_store(folder: Path) -> None:
     client = mlflow.MlflowClient(uri)
     experiment = client.get_experiment_by_name("whistles").experiment_id
     runs = {run.data.tags["key"]: run for run in client.search_runs([experiment])}
-    assert {"whistles/toy/base/seed0", "whistles/toy/base", "whistles/toy/wide/seed1"} <= set(runs)
+    assert {"whistles/toy/base/seed0", "whistles/toy/base", "whistles/toy/wide_1.5/seed1"} <= set(
+        runs
+    )
     found = client.search_runs([experiment], "tags.factor = 'width' and tags.level = 'run'")
-    assert {run.data.tags["variant"] for run in found} == {"wide"}
-    one = runs["whistles/toy/wide/seed1"]
-    parent = runs["whistles/toy/wide"]
+    assert {run.data.tags["variant"] for run in found} == {"wide_1.5"}
+    one = runs["whistles/toy/wide_1.5/seed1"]
+    parent = runs["whistles/toy/wide_1.5"]
     assert one.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert {"git_sha", "data_digest", "experiment", "seed", "model"} <= set(one.data.tags)
     curve = client.get_metric_history(one.info.run_id, "curve_train_loss")
-    lines = Path("results/runs/whistles/toy/wide/seed1/metrics.jsonl").read_text().splitlines()
+    lines = Path("results/runs/whistles/toy/wide_1.5/seed1/metrics.jsonl").read_text().splitlines()
     points = [json.loads(line) for line in lines]
     assert [(p.step, p.value) for p in curve] == [(p["step"], p["train_loss"]) for p in points]
     assert "system/process_memory_megabytes" in one.data.metrics
@@ -181,7 +183,7 @@ def test_adding_one_runs_only_its_own_jobs(tmp_path: Path) -> None:
     values["ablations"]["width"] = WIDER
     write_experiment(folder, values)
     jobs = due(folder)
-    assert {"train whistles/toy/base/seed0", "train whistles/toy/wide/seed0"} <= set(jobs)
+    assert {"train whistles/toy/base/seed0", "train whistles/toy/wide_1.5/seed0"} <= set(jobs)
     assert "read whistles" in jobs
     sys.path.insert(0, str(folder))
     try:

@@ -17,8 +17,8 @@ from bench.experiment.cells import Layout
 from bench.experiment.config import Config
 from bench.files import UserError
 from bench.process.locks import hold
-from bench.tracking import sync
-from bench.tracking.sync import Store
+from bench.tracking import rows, sync
+from bench.tracking.store import Store
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_damaged_store_is_named(experiment: Config, tmp_path: Path, content: b
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "mlflow.db").write_bytes(content)
     with pytest.raises(
-        UserError, match=r"mlflow\.db: missing or damaged (.|\n)*; delete it and run"
+        UserError, match=r"mlflow\.db: missing or damaged (.|\n)*; move it away and run"
     ):
         Store(experiment)
 
@@ -75,7 +75,7 @@ def test_a_disk_that_is_full_under_the_store_is_one_line(
     """SQLite says the same of a full disk and of a limit on its pages."""
     path = tmp_path / "experiment.yaml"
     path.write_text(yaml.safe_dump(experiment.model_dump(mode="json")))
-    monkeypatch.setattr(sync, "NO_WAIT", "PRAGMA max_page_count = 50")
+    monkeypatch.setattr(rows, "NO_WAIT", "PRAGMA max_page_count = 50")
     assert cli.main(["track", "--config", str(path)]) == 2
     told = capsys.readouterr().err.splitlines()[-1]
     assert told.startswith("error: [Errno 28] No space left on device: 'mlflow.db'; nothing fin")
@@ -89,11 +89,11 @@ def test_runs_that_were_made_but_not_filled_are_written_again(
     make_results(config)
     fill, filled = Store.fill, []
 
-    def cut_short(store: Store, runs: dict[str, sync.Tracked]) -> None:
+    def cut_short(store: Store, runs: dict[str, sync.Tracked]) -> dict[str, int]:
         if filled:
             raise KeyboardInterrupt
         filled.extend(runs)
-        fill(store, runs)
+        return fill(store, runs)
 
     monkeypatch.setattr(Store, "fill", cut_short)
     with pytest.raises(KeyboardInterrupt):
@@ -112,5 +112,5 @@ def test_runs_that_were_made_but_not_filled_are_written_again(
             "test_mAP",
             "test_accuracy_sd",
         ]
-        kinds = store.execute("SELECT key, value FROM experiment_tags").fetchall()
-        assert kinds == [("mlflow.experimentKind", "custom_model_development")]
+    (experiment,) = (e for e in Store(config).client.search_experiments() if e.name == "esc50")
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,11 +47,13 @@ class Audio:
     Attributes:
         samples: float32 (n,), mono, at the asked rate, finite, at least one.
         source_rate: the file's own rate in Hz.
+        duration_s: length in seconds, before it was resampled to a whole number of samples.
         repairs: what was wrong with the file and could be mended.
     """
 
     samples: np.ndarray
     source_rate: int
+    duration_s: float
     repairs: tuple[str, ...] = ()
 
     @property
@@ -86,7 +89,7 @@ def decode(
             raise AudioError(path, "empty file (0 bytes)")
         if Path(path).suffix.lower() in PACK_SUFFIXES:
             return _finish(path, *_from_pack(path, start_s, duration_s), rate, ())
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:  # names need not be UTF-8
             if not RATES[0] <= file.samplerate <= RATES[1]:
                 raise AudioError(path, f"sample rate of {file.samplerate} Hz in the header")
             source_rate, container = file.samplerate, file.format
@@ -135,11 +138,12 @@ def _finish(
         stuck = np.count_nonzero(np.abs(samples) >= FULL_SCALE) / len(samples)
         if stuck > MOST_STUCK:
             raise AudioError(path, f"{stuck:.0%} of the samples stand at full scale")
+    duration_s = len(samples) / source_rate
     if source_rate != rate:
         samples = soxr.resample(samples, source_rate, rate, quality="HQ")
         if not len(samples):
             raise AudioError(path, "too short to resample")
-    return Audio(samples, source_rate, repairs)
+    return Audio(samples, source_rate, duration_s, repairs)
 
 
 def _read_mono(

@@ -17,7 +17,7 @@ import soundfile
 from bench.audio.packs import PACK_SUFFIXES
 from bench.corpora.base import COLUMNS, Corpus, shared_recordings
 from bench.corpora.lengths import fitted
-from bench.corpora.listing import REMEDY, read_facts
+from bench.corpora.listing import REMEDY, digest_of_lists, read_facts
 from bench.files import (
     atomic_write,
     damage_told,
@@ -47,7 +47,8 @@ def save(
     size and modification time are those of an earlier files.parquet is not read again.
 
     `audio_digest` covers (path, size, sha256) of the audio files, `digest` also the table, the
-    classes and the events. Neither depends on where the data set lies.
+    classes and the events. Neither depends on where the data set lies. corpus.json has a third one,
+    `lists`, that does not depend on what of it is on this disk (`listing.digest_of_lists`).
 
     Raises:
         UserError: no audio file is as long as its list says.
@@ -90,6 +91,7 @@ def save(
             "coverage_by_split": {split: c._asdict() for split, c in by_split.items()},
             "digest": digest,
             "audio_digest": audio_digest,
+            "lists": digest_of_lists(corpus.clips, corpus.missing),
             "remarks": dict(corpus.remarks),
             "shared_recordings": shared_recordings(corpus),
             "tables": {name: digest_file(folder / name) for name in written},

@@ -35,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
         layout.features(args.dataset, args.front_end),
         code=stage_digest("featurize"),
         workers=args.workers,
+        sees=front_ends[args.front_end].frames,
     )
     print(f"{args.dataset}: {args.front_end} features of {usable} clips", flush=True)
     return 0

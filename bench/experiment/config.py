@@ -51,6 +51,22 @@ class FrontEnd(Strict):
         """Time spanned by `frames`, in seconds."""
         return self.frames * self.hop / self.sample_rate
 
+    def check(self, where: str) -> None:
+        """Refuse repetitions that no model would see; of a recording, all that is longer is seen.
+
+        Raises:
+            UserError: naming the place, and what fits.
+        """
+        if self.repeat_to_s is None:
+            return
+        samples = round(self.repeat_to_s * self.sample_rate)
+        made = 1 + (samples - (self.window if self.kind == "fbank" else 0)) // self.hop
+        if made > self.frames + 1:
+            raise UserError(
+                f"{where}.repeat_to_s: {self.repeat_to_s:g} s are {made} frames, and a model sees "
+                f"{self.frames}; set frames to {made}, or repeat_to_s to {self.seconds:g}"
+            )
+
 
 class Dataset(Strict):
     """One task: where its files lie, how it is split, what is measured."""
@@ -158,16 +174,22 @@ class Recipe(Strict):
     init: str = Field(
         "random",
         pattern=r"^(random|run:[^/]+(/[^/]+)?|(official|imagenet):.+)$",
-        description="random; the weights of the same model and seed, run:DATASET[/VARIANT]; or a "
-        "file: official:FILE of the model's authors, imagenet:FILE of its image backbone",
+        description="random; the weights of the same model and seed, run:DATASET[/VARIANT]; or an "
+        "entry of config/registry/checkpoints.yaml: official:NAME of the model's authors, "
+        "imagenet:NAME of its image backbone",
     )
     precision: Literal["fp32", "bf16"] = "fp32"
 
+    def steps(self, clips: int) -> int:
+        """Optimisation steps of an epoch over a training split of `clips`: full batches, as many
+        as it takes to hold them all."""
+        return -(-clips // self.batch_size)
+
     @property
-    def start_file(self) -> str | None:
-        """The checkpoint file that `init` names, if it names one."""
-        kind, _, path = self.init.partition(":")
-        return path if kind in ("official", "imagenet") else None
+    def start(self) -> str | None:
+        """The entry of the registry of checkpoints that `init` names, if it names one."""
+        kind, _, name = self.init.partition(":")
+        return name if kind in ("official", "imagenet") else None
 
 
 class Localization(Strict):
@@ -193,6 +215,16 @@ class Tuning(Strict):
     space: dict[str, dict[str, list[Any]]] = Field(
         default_factory=dict,
         description="'base' or MODEL -> recipe value -> candidates; a model's own come on top",
+    )
+
+
+class Tracking(Strict):
+    """The MLflow server that MLFLOW_TRACKING_URI names, where it names one."""
+
+    unreachable: Literal["continue", "stop"] = Field(
+        default="continue",
+        description="what to do while it does not answer: continue = say so and go on without it, "
+        "stop = begin nothing, and end what has begun",
     )
 
 
@@ -287,6 +319,7 @@ class Config(Strict):
     localization: Localization = Localization()
     cost: Cost = Cost()
     tuning: Tuning = Tuning()
+    tracking: Tracking = Tracking()
     rescore: Rescore | None = Field(
         None, description="give it (empty will do) to score the authors' predictions in the DAG"
     )
@@ -331,6 +364,8 @@ class Config(Strict):
     def _references_exist(self) -> Config:
         for key, dataset in self.datasets.items():
             registry.check(dataset.loader, registry.LOADERS, f"datasets.{key}.loader")
+            for name, front_end in dataset.front_ends.items():
+                front_end.check(f"datasets.{key}.front_ends.{name}")
         for name, model in self.models.items():
             where = f"models.{name}.architecture"
             registry.check(model.architecture, registry.ARCHITECTURES, where)
@@ -434,7 +469,17 @@ class Config(Strict):
             overrides,
         ):
             merged.update(layer)
-        return parse(Recipe, merged, where)
+        recipe: Recipe = parse(Recipe, merged, where)
+        if recipe.batch_size % 2 and recipe.mixup and recipe.mixup.pairing == "pairs":
+            raise UserError(
+                f"{where}: batch_size {recipe.batch_size} cannot be mixed in pairs; make it even"
+            )
+        if recipe.average_epochs > recipe.epochs:
+            raise UserError(
+                f"{where}: average_epochs {recipe.average_epochs} of {recipe.epochs} epochs; "
+                "lower it, or raise epochs"
+            )
+        return recipe
 
 
 def load(*sources: str | Path | Mapping[str, Any]) -> Config:

@@ -154,7 +154,7 @@ class Estimate:
             and front_end in (None, self.settings.models[cell.model].front_end)
         )
 
-    def _clips_seen(self, resolved: Plan) -> float | None:
+    def _clips_seen(self, resolved: Plan) -> int | None:
         known = [
             run.clips_per_epoch
             for cell, run in self.finished.items()
@@ -162,13 +162,14 @@ class Estimate:
         ]
         total = self.clips[resolved.cell.dataset]
         if known:
-            per_epoch = sum(known) / len(known)
+            per_epoch = sum(known) // len(known)
         elif total is not None:
             dataset = resolved.cell.dataset
-            per_epoch = _listed_for_training(self.settings, dataset) or TRAINING_SHARE * total
+            per_epoch = _listed_for_training(self.settings, dataset) or int(TRAINING_SHARE * total)
         else:
             return None
-        return per_epoch * resolved.recipe.epochs
+        recipe = resolved.recipe
+        return recipe.steps(per_epoch) * recipe.batch_size * recipe.epochs
 
     def _seconds_per_clip(self, resolved: Plan) -> float:
         """Of finished runs of this model: on the same data set, else on any, scaled by size."""
@@ -267,10 +268,14 @@ def _listed_for_training(settings: Config, dataset: str) -> int | None:
 
 
 def _source_parts(settings: Config, name: str) -> dict[str, float]:
-    """Bytes on disk by part of what is fetched under this name."""
+    """Bytes on disk by part of what is fetched under this name; of a file, unless it is here."""
     wanted = fetched_here(settings)[name]
-    parts = find_entry(wanted.entry).wanted(wanted.options)
-    return {part: 1e9 * facts.gigabytes for part, facts in parts.items()}
+    parts = wanted.entry.wanted(wanted.options)
+    return {
+        part: 1e9 * facts.gigabytes
+        for part, facts in parts.items()
+        if not (wanted.folder / part).is_file()
+    }
 
 
 def _values(front_end: FrontEnd) -> int:

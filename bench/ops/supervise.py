@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -12,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from bench.experiment import folders
+from bench.experiment.cells import plan
 from bench.experiment.config import Config
 from bench.experiment.jobs import Job, list_jobs
 from bench.files import UserError, write_text
@@ -19,7 +22,7 @@ from bench.ops import preflight
 from bench.ops.plan import duration
 from bench.ops.status import resolved_path, seconds_left, snakemake_lock
 from bench.process.locks import Lock
-from bench.tracking.sync import server
+from bench.tracking.server import reachable, server
 from bench.training.running import Running, running_trainings
 
 LOG_EVERY_S = 15.0
@@ -38,8 +41,9 @@ def begin(settings: Config, outputs: Iterable[str]) -> Lock:
         The lock, which the caller keeps as long as it lives.
 
     Raises:
-        UserError: a folder is another experiment's, another live call works on this one, a
-            part of it cannot be built, or the disk has no room for what the jobs write.
+        UserError: a folder is another experiment's, another live call works on this one, a part of
+            it cannot be built, a checkpoint that runs start from is not the right one or has to be
+            got by hand, or the disk has no room for what the jobs write.
     """
     folders.take(settings)
     lock = Lock(
@@ -48,11 +52,16 @@ def begin(settings: Config, outputs: Iterable[str]) -> Lock:
     _write_resolved(settings)
     jobs = {str(job.output): job for job in list_jobs(settings)}
     todo = [jobs[name] for name in outputs if name in jobs]
+    cells = [job.cell for job in todo if job.stage == "train" and job.cell is not None]
+    needed = (plan(settings, cell).recipe.start for cell in cells)
+    preflight.check_starts(settings, dict.fromkeys(name for name in needed if name is not None))
     preflight.check_space(settings, todo)
     if any(job.stage in ("embed", "train") for job in todo):
         _check_parts(settings)
-    if server() is not None and any(job.stage == "train" for job in todo):
-        _show_live(settings)
+    if todo and server() is not None:
+        reachable(settings)
+        if any(job.stage == "train" for job in todo):
+            _show_live(settings)
     if todo:
         Watcher(settings, todo, sys.stderr).start()
     return lock
@@ -70,14 +79,26 @@ def _write_resolved(settings: Config) -> None:
 
 
 def _show_live(settings: Config) -> None:
-    """Show running trainings on the tracking server, from a process that ends with this one."""
+    """Show running trainings on the tracking server, from a process that ends with this one.
+
+    Where it loses the server and `tracking.unreachable` says stop, this ends as by Ctrl-C.
+    """
     command = [sys.executable, "-m", "bench", "track", "--live"]
-    subprocess.Popen([*command, "--config", str(resolved_path(settings))], stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, "--config", str(resolved_path(settings))], stdin=subprocess.DEVNULL
+    )
+
+    def watch() -> None:
+        if process.wait() == 2 and settings.tracking.unreachable == "stop":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=watch, name="live tracking", daemon=True).start()
 
 
 def _check_parts(settings: Config) -> None:
     """`python -m bench check` in a process of its own: this one shall not carry torch for days."""
-    command = [sys.executable, "-m", "bench", "check", "--config", str(resolved_path(settings))]
+    command = [sys.executable, "-m", "bench", "check", "--parts"]
+    command += ["--config", str(resolved_path(settings))]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         message = done.stderr.strip() or f"{' '.join(command)} failed"

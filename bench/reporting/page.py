@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.reporting import charts, context, provenance, token_orders
 from bench.reporting.ablations import Effect
 from bench.reporting.drawing import Picture
+from bench.reporting.escape import prose
 from bench.reporting.event_tables import FAMILIES
 from bench.reporting.findings import Finding
 from bench.reporting.forms import forms
@@ -46,10 +46,10 @@ def environment() -> Environment:
 
 
 def _code(text: str) -> Markup:
-    """The text, escaped, with what stands between backticks as code."""
+    """The text, escaped, with the commands in it as code."""
     from markupsafe import Markup, escape
 
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+    return Markup(prose(text, escape, lambda command: f"<code>{escape(command)}</code>"))
 
 
 def style() -> Markup:
