@@ -36,7 +36,8 @@ def score_clips(
 
     The processes of a team score disjoint parts, and each returns the whole.
     """
-    team = team or Team()
+    if team is None or len(rows) < team.size:  # too few to share: each process scores all
+        team = Team()
     clips = task.clips(team.share(rows))
     return joined(team.gather(score(model, clips, task.front_end, task.scale, loss)))
 
