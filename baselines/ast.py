@@ -77,6 +77,7 @@ class AST(nn.Module):
     Attributes:
         v: timm's distilled vision transformer; `mlp_head`: the classifier. Names of entries equal
             those of the authors' checkpoints.
+        architecture: the preset with what overrode it.
         grid: (frequency, time) numbers of patches; tokens are frequency-major.
 
     Raises:
@@ -111,6 +112,7 @@ class AST(nn.Module):
             )
         if size.dim % size.heads:
             raise ValueError(f"AST's {size.heads} heads do not divide its width of {size.dim}")
+        self.architecture = size
         self.frames, self.mels, self.silence = frames, mels, silence
         self.grid = patch_grid(frames, mels, size.patch, size.stride)
         self.v = VisionTransformerDistilled(

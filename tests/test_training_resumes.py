@@ -56,16 +56,19 @@ def same(first: tuple[nn.Module, fit.Progress], second: tuple[nn.Module, fit.Pro
 
 
 def told_to_end(task: Task, monkeypatch: pytest.MonkeyPatch, at: int, number: int) -> Task:
-    """`task`, which sends this process a signal when its features are read for the `at`-th time."""
+    """`task`, which sends this process a signal when its store is read for the `at`-th time."""
     reads = iter(range(10**6))
-    whole = Task.features
 
-    def features(self: Task, rows: np.ndarray) -> np.ndarray:
-        if next(reads) == at:
-            signal.raise_signal(number)
-        return whole(self, rows)
+    def counted(whole: Callable[..., Any]) -> Callable[..., Any]:
+        def read(self: Task, *arguments: Any) -> Any:
+            if next(reads) == at:
+                signal.raise_signal(number)
+            return whole(self, *arguments)
 
-    monkeypatch.setattr(Task, "features", features)
+        return read
+
+    for name in ("features", "clips"):  # what training reads, and what validation does
+        monkeypatch.setattr(Task, name, counted(getattr(Task, name)))
     return task
 
 
@@ -251,7 +254,7 @@ OUT = [
 
 @pytest.mark.parametrize("error", OUT, ids=["gpu", "cpu", "python"])
 def test_out_of_memory_names_the_batch_size_that_fits(error: Exception) -> None:
-    batch = Batch(torch.zeros(48, 3, 2), np.arange(48), None, 1.0)
+    batch = Batch(torch.zeros(48, 3, 2), np.arange(48), np.zeros(48, int), None, 1.0)
     assert within_memory(NeedsMemory(48, error), batch) == 0.5
     with pytest.raises(UserError, match=r"on 48 clips of \(3, 2\) values; 12 fit: set batch_size"):
         within_memory(NeedsMemory(13, error), batch)

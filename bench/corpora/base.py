@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bench.corpora.listing import REMEDY, read_facts
+from bench.corpora.listing import REMEDY, digest_of_lists, read_facts
 from bench.files import (
     UserError,
     atomic_write,
@@ -163,7 +163,8 @@ def save(
     are those of an earlier files.parquet is not read again.
 
     `audio_digest` covers (path, size, sha256) of the audio files, `digest` also the table, the
-    classes and the events. Neither depends on where the data set lies.
+    classes and the events. Neither depends on where the data set lies. corpus.json has a third one,
+    `lists`, that does not depend on what of it is on this disk (`listing.digest_of_lists`).
     """
     folder = Path(folder)
     files = _hash_files(corpus, folder / "files.parquet", threads, progress)
@@ -202,6 +203,7 @@ def save(
             "coverage_by_split": {split: c._asdict() for split, c in by_split.items()},
             "digest": digest,
             "audio_digest": audio_digest,
+            "lists": digest_of_lists(corpus.clips, corpus.missing),
             "tables": {name: digest_file(folder / name) for name in written},
         },
     )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.files import damage_told, digest_file, read_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 AT_ONCE = 4096  # rows of the table in memory
 REMEDY = "delete this folder and run again"
@@ -25,6 +29,24 @@ def read_facts(folder: Path) -> dict[str, Any]:
             if digest_file(folder / name) != sha256:
                 raise ValueError(f"{name} is not what was written")
         return dict(facts)
+
+
+def digest_of_lists(*tables: pd.DataFrame) -> str:
+    """sha256 of what a data set's lists say: each clip with its fold and labels, in any order.
+
+    Args:
+        tables: `Corpus.clips` and `Corpus.missing`. Splits are left out: an option may cut
+            validation clips from a published training list.
+    """
+    lines = sorted(
+        f"{clip}\t{fold}\t{'|'.join(labels)}\n"
+        for table in tables
+        for clip, fold, labels in zip(table["clip"], table["fold"], table["labels"], strict=True)
+    )
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(line.encode())
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

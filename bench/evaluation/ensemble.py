@@ -69,6 +69,7 @@ def evaluate_ensemble(settings: config.Config, name: str) -> dict[str, Any]:
         digest_of({"resolved": plan.resolved, "digests": digests}),
         started,
         threads=1,
+        network=trained[0]["network"],
         parameters=sum(one["parameters"] for one in trained),
         cost={
             key: sum(one["cost"][key] for one in trained)

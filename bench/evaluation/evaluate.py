@@ -12,7 +12,7 @@ import pandas as pd
 from bench.code_digest import stage_digest
 from bench.corpora import Corpus
 from bench.data.task import split_corpus
-from bench.evaluation import localization
+from bench.evaluation import SCHEMA, localization
 from bench.evaluation.operating_point import OperatingPoint, published_operating_point
 from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout
@@ -24,7 +24,6 @@ from bench.metrics.psds import PSDS1, PSDS2, psds
 from bench.metrics.tagging import tagging_metrics
 from bench.models.scores import Scores, StoredScores, excludes, read_scores
 
-SCHEMA = 1
 FAMILIES = {
     "intersection": "intersection_f1",
     "event_based": "event_based_f1",
@@ -71,6 +70,7 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> dict[str, Any]:
                 "splits",
                 "seeds",
                 "provenance",
+                "network",
                 "parameters",
                 "cost",
             )
@@ -81,6 +81,10 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> dict[str, Any]:
             "listed": corpus.coverage.listed,
             "excluded": training["excluded"],
             "windowed": training["windowed"],
+        },
+        "lists": {
+            "digest": read_json(layout.corpus(cell.dataset) / "corpus.json")["lists"],
+            "clips": {name: one.listed for name, one in corpus.coverage_by_split().items()},
         },
         "classes": list(corpus.classes),
         "metrics": {

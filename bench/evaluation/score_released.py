@@ -144,6 +144,7 @@ def _score(
             )
         cost = {"train_seconds": 0.0, "score_seconds": time.perf_counter() - clock}
         return scores, {
+            "network": networks.resolved_values(model),
             "parameters": networks.live_parameters(model),
             "cost": cost,
             "device": str(torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"),

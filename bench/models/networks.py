@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +104,16 @@ def _open_run(path: Path) -> tuple[torch.nn.Module, Card]:
 def live_parameters(model: torch.nn.Module) -> int:
     """Trainable parameters."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def resolved_values(model: torch.nn.Module) -> dict[str, Any] | None:
+    """What fixes a network besides its classes and its features, preset and arguments resolved.
+
+    Read from the model as it was built (`model.architecture`, a dataclass); None where its class
+    does not tell.
+    """
+    found = getattr(model, "architecture", None)
+    return asdict(found) if is_dataclass(found) and not isinstance(found, type) else None
 
 
 def start_from_run(model: torch.nn.Module, weights: Path) -> list[str]:

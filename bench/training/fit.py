@@ -16,7 +16,7 @@ from bench.data.windows import drawn_windows
 from bench.experiment.config import Recipe
 from bench.files import UserError
 from bench.metrics.tagging import tagging_metrics
-from bench.models.scoring import score_clips
+from bench.models.scoring import AT_ONCE, score_clips
 from bench.process.signals import held_signals
 from bench.process.team import Team
 from bench.training.headroom import Batch, within_memory
@@ -242,7 +242,7 @@ def train_step(
 def validate(model: nn.Module, task: Task, loss: str, selection: str, team: Team) -> float:
     """The selection metric on the validation split."""
     rows = task.rows["validation"]
-    scores = score_clips(model, task, rows, loss, team).clip_scores
+    scores = score_clips(model, task, rows, loss, team, at_once=AT_ONCE).clip_scores
     metrics = tagging_metrics(
         scores, task.targets[rows], task.corpus.classes, multilabel=task.corpus.multilabel
     )

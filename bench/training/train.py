@@ -125,6 +125,7 @@ def train_cell(
             identity,
             started,
             threads=resources.threads,
+            network=outcome.network,
             parameters=outcome.parameters,
             cost=outcome.cost,
             device=outcome.device,
@@ -139,6 +140,7 @@ class Outcome:
     save: Callable[[Path], None]
     scores: dict[str, Scores]
     curve: list[dict[str, Any]]
+    network: dict[str, Any] | None
     parameters: int
     cost: dict[str, Any]
     device: str
@@ -269,6 +271,7 @@ def _outcome(
         save=lambda path: networks.save_run(model, card, path),
         scores=scores,
         curve=curve,
+        network=networks.resolved_values(model),
         parameters=networks.live_parameters(model),
         cost=_cost(seconds, score_seconds, gpu_peak=peak, **cost),
         device=torch.cuda.get_device_name(device) if on_gpu else "cpu",
