@@ -18,6 +18,7 @@ ARCHITECTURES = {
     "htsat": "htsat:HTSAT",
     "ast": "baselines.ast:AST",
     "pann": "baselines.pann:PANN",
+    "mobilenet": "baselines.mobilenet:MobileNet",
     "linear": "baselines.linear:Linear",
 }
 LOADERS = {

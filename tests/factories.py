@@ -15,8 +15,8 @@ import pandas as pd
 import soundfile
 
 from bench.code_digest import model_stage_digest
-from bench.corpora import desed
-from bench.corpora.base import EVENT_COLUMNS, assemble, save
+from bench.corpora import desed, save
+from bench.corpora.base import EVENT_COLUMNS, assemble
 from bench.data.task import Task, open_task
 from bench.evaluation.evaluate import evaluate_cell
 from bench.experiment import config as experiments

@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.corpora import open_corpus
-from bench.corpora.base import COLUMNS, assemble, save
+from bench.corpora import Corpus, open_corpus, save
+from bench.corpora.base import COLUMNS, assemble
 from bench.evaluation import evaluate
 from bench.experiment import config as experiments
 from bench.experiment.cells import Layout, find_cell, list_cells
 from bench.experiment.config import Config
 from bench.reporting import audit, context
 from bench.reporting.build import build, task_table
+from bench.reporting.context import notes
 from bench.reporting.names import DIGESTS
 from bench.reporting.results import load_results
 
@@ -144,12 +145,9 @@ def test_a_record_of_other_settings_is_named_and_left_out(experiment: Config) ->
     assert group.record_keys == ("desed/htsat/base/seed1",)
 
 
-def test_a_partial_corpus_is_named(experiment: Config) -> None:
-    layout = Layout.of(experiment)
-    corpus = open_corpus(layout.corpus("desed"))
-    clips = corpus.clips[list(COLUMNS)].copy()
-    clips.loc[clips["split"] == "train", "path"] = ["", "", *["clip.wav"] * 14]
-    partial = assemble(
+def remake(experiment: Config, corpus: Corpus, clips: pd.DataFrame) -> None:
+    """DESED's runs on another table of clips."""
+    other = assemble(
         "desed",
         corpus.root,
         corpus.classes,
@@ -158,10 +156,32 @@ def test_a_partial_corpus_is_named(experiment: Config) -> None:
         synthetic=True,
         events=corpus.events,
     )
-    save(partial, layout.corpus("desed"))
+    save(other, Layout.of(experiment).corpus("desed"))
     for cell in list_cells(experiment):
         if cell.dataset == "desed":
             factories.make_run(experiment, cell)
+
+
+def test_a_recording_that_published_lists_cut_for_two_splits_is_told(experiment: Config) -> None:
+    corpus = open_corpus(Layout.of(experiment).corpus("desed"))
+    clips = corpus.clips.copy()
+    shared = [clips.index[clips["split"] == split][0] for split in ("train", "test")]
+    clips.loc[shared, ["group", "cut_s"]] = [["AaeemnJDijQ", 300.0], ["AaeemnJDijQ", 250.0]]
+    remake(experiment, corpus, clips)
+    assert rules_broken(experiment) == {}
+    results = load_results(experiment)
+    (note,) = notes(results, "desed")
+    assert "AaeemnJDijQ (test, train)" in note
+    assert notes(results, "esc50") == []
+    assert "AaeemnJDijQ" in page_of(experiment)
+
+
+def test_a_partial_corpus_is_named(experiment: Config) -> None:
+    layout = Layout.of(experiment)
+    corpus = open_corpus(layout.corpus("desed"))
+    clips = corpus.clips[list(COLUMNS)].copy()
+    clips.loc[clips["split"] == "train", "path"] = ["", "", *["clip.wav"] * 14]
+    remake(experiment, corpus, clips)
     words = "46 of 48 listed clips are on disk (95.8 %)"
     assert rules_broken(experiment) == {"coverage": [f"desed: {words}"]}
     assert f"{words}: desed; get the absent clips" in page_of(experiment)

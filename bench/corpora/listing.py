@@ -57,6 +57,7 @@ class Listing:
         folder: where the corpus was saved.
         name, root, audio_digest: those of the `Corpus`.
         found, listed: clips on disk, which are the table's rows, and clips in the lists.
+        remarks: clip -> what was found wrong with its file before it was decoded.
     """
 
     folder: Path
@@ -65,6 +66,7 @@ class Listing:
     audio_digest: str
     found: int
     listed: int
+    remarks: dict[str, str]
 
     @classmethod
     def open(cls, folder: str | Path) -> Listing:
@@ -81,6 +83,7 @@ class Listing:
                 root=Path(facts["root"]),
                 audio_digest=facts["audio_digest"],
                 **facts["coverage"],
+                remarks=facts["remarks"],
             )
 
     def rows(self, *columns: str) -> Iterator[tuple[Any, ...]]:

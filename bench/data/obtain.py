@@ -56,10 +56,10 @@ def _fetch(order: Wanted, args: argparse.Namespace) -> dict[str, Any]:
         order.key, entry, order.folder, parts,
         lock=LockFile(), also_in=args.folders, keep_archives=args.keep_archives,
     )  # fmt: skip
-    return {"files": files, "clips": _clips(order) if order.loader else {}}
+    return {"files": files, "clips": _clips(args.name, order) if order.loader else {}}
 
 
-def _clips(order: Wanted) -> dict[str, int]:
+def _clips(name: str, order: Wanted) -> dict[str, int]:
     """Fetch clips without a file, as far as the experiment says how; how many are still absent."""
     entry = order.entry
     module = importlib.import_module(f"bench.corpora.{order.loader}")
@@ -67,7 +67,7 @@ def _clips(order: Wanted) -> dict[str, int]:
         return {}
 
     def absent() -> list[Absent]:
-        return list(module.absent(order.folder, **order.options))
+        return list(module.absent(order.folder, name=name, **order.options))
 
     for way in order.ways:
         if way == "parquet" and entry.parquet is not None:
@@ -79,7 +79,7 @@ def _clips(order: Wanted) -> dict[str, int]:
 
             print(f"YouTube: {youtube.take(absent(), order.folder)}", flush=True)
         else:
-            raise UserError(f"{order.key}: cannot be fetched by '{way}' (see the registry)")
+            raise UserError(f"datasets.{name}.fetch: {entry.title} cannot be fetched by '{way}'")
     count = len(absent())
     hint = f" ({entry.manual})" if count and entry.manual else ""
     print(f"{entry.title}: {count:,} listed clips are not here{hint}", flush=True)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from bench.audio import frontend as audio
 from bench.corpora import SPLITS, Corpus, open_corpus
 from bench.corpora.folds import with_test_fold
 from bench.data.store import FeatureStore
@@ -23,8 +21,8 @@ class Task:
     """Clips of one corpus under one front end, in the corpus table's order.
 
     `targets` (N, C) uint8 are 0/1; `rows` maps a split to indices of usable clips; `position`
-    maps a clip to its place in the feature store; `scale` is the (mean, standard deviation) of the
-    training split's frames where the front end normalises.
+    maps a clip to its place in the feature store; `scale` is the (mean, standard deviation)
+    that the front end normalises with: its own, or of the training split's frames.
     """
 
     corpus: Corpus
@@ -53,19 +51,13 @@ class Task:
         return self.store.frames[self.position[rows]]
 
 
-def audio_front_end(settings: FrontEnd) -> audio.FrontEnd:
-    """What computes the features that a config describes."""
-    same = (field.name for field in dataclasses.fields(audio.FrontEnd))
-    return audio.FrontEnd(**{name: getattr(settings, name) for name in same})
-
-
 def assembled(
     parts: Sequence[np.ndarray], front_end: FrontEnd, scale: tuple[float, float] | None
 ) -> np.ndarray:
     """Stored features, each (T, F), as the batch (B, frames, F) that a model sees of them."""
     lengths = np.array([len(part) for part in parts])
     first = np.cumsum(lengths) - lengths
-    silence = audio_front_end(front_end).silence
+    silence = front_end.transform.silence
     store = FeatureStore(np.concatenate(parts), [], first, lengths, silence, "")
     rows = np.arange(len(parts))
     return scaled(store.batch(rows, frames=front_end.frames, fill=front_end.fill), scale)
@@ -111,10 +103,8 @@ def open_task(plan: Plan, corpus_folder: Path, feature_folder: Path) -> Task:
     for name in SPLITS if plan.released is None else ("validation", "test"):
         if not len(rows[name]):
             raise UserError(f"{corpus_folder}: no usable clip in the {name} split")
-    scale = None
-    if plan.released is not None:
-        scale = plan.released.scale
-    elif plan.front_end.normalise:
+    scale = plan.front_end.fixed_scale
+    if plan.front_end.normalise is True:
         scale = store.mean_std(position[rows["train"]])
     return Task(corpus, store, plan.front_end, multi_hot(corpus), rows, position, scale)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.code_digest import stage_digest
-from bench.corpora import Corpus
+from bench.corpora import Corpus, shared_recordings
 from bench.data.task import split_corpus
 from bench.evaluation import SCHEMA, localization
 from bench.evaluation.operating_point import OperatingPoint, published_operating_point
@@ -86,6 +86,7 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> dict[str, Any]:
             "digest": read_json(layout.corpus(cell.dataset) / "corpus.json")["lists"],
             "clips": {name: one.listed for name, one in corpus.coverage_by_split().items()},
         },
+        "shared_recordings": shared_recordings(corpus),
         "classes": list(corpus.classes),
         "metrics": {
             "validation": tagging(validation, corpus),
@@ -148,7 +149,9 @@ def locate(
         UserError: the corpus has no events, or the list does not name one of its classes.
     """
     if corpus.events is None:
-        raise UserError(f"{corpus.name}: nothing to localize; set datasets.*.localize to false")
+        raise UserError(
+            f"{corpus.name}: no events to localize; set datasets.{corpus.name}.localize to false"
+        )
     events_table = corpus.events
     durations = dict(zip(corpus.clips["clip"], corpus.clips["duration_s"], strict=True))
     truth = {

@@ -7,11 +7,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from bench import registry
 from bench.code_digest import ROOT
 from bench.experiment.config import FrontEnd
-from bench.files import digest_of
+from bench.files import UserError, digest_of
 from bench.sources.registry import Entry, Obtained
 from bench.strict import Values, known, parse, read_yaml
 
@@ -22,10 +23,15 @@ class Checkpoint(Obtained):
     """One file of the registry."""
 
     kind: Literal["official", "imagenet"]
-    architecture: str = Field(description="models that it starts")
+    architecture: str = Field(description="models that it starts: a short name of registry.py")
     file: str = Field(description="name of the file, * where it differs between copies")
     megabytes: int = Field(gt=0, description="on disk, roughly")
     licence: str
+
+    @model_validator(mode="after")
+    def _starts_a_known_model(self) -> Checkpoint:
+        known(self.architecture, registry.ARCHITECTURES, f"{self.file}: architecture")
+        return self
 
     @property
     def called(self) -> str:
@@ -57,7 +63,6 @@ class Released(Checkpoint):
     """What a model's authors trained, to be evaluated as it is."""
 
     kind: Literal["official"] = "official"
-    architecture: Literal["htsat", "ast", "pann"]
     arguments: Values
     classes: str = Field(description="order of the outputs: a file of registry/classes/")
     desed_classes: Literal["published", "corrected"] = Field(
@@ -65,16 +70,21 @@ class Released(Checkpoint):
     )
     loss: Literal["bce", "ce"]
     front_end: FrontEnd
-    scale: tuple[float, float] | None = Field(
-        None, description="(mean, standard deviation) of the features it was trained on"
-    )
     fold: int | None = Field(None, ge=0, description="the fold that it was not trained on")
     evaluates: dict[str, str] = Field(description="data set -> what its authors report")
+
+    @model_validator(mode="after")
+    def _states_its_scale(self) -> Released:
+        if self.front_end.normalise is True:
+            raise UserError(
+                f"{self.file}: front_end.normalise: give the [mean, std] it was trained with"
+            )
+        return self
 
     @property
     def values(self) -> dict[str, Any]:
         """What an evaluation depends on, as JSON values."""
-        used = {"architecture", "arguments", "loss", "front_end", "scale", "fold", "desed_classes"}
+        used = {"architecture", "arguments", "loss", "front_end", "fold", "desed_classes"}
         outputs = digest_of(self.class_names())
         return {**self.model_dump(mode="json", include=used), "outputs": outputs}
 

@@ -23,7 +23,7 @@ from bench.reporting.tuning import unequal
 
 RULES = {
     "selection": "epochs, thresholds and filters are chosen on validation clips, never on test",
-    "groups": "no original recording lies in two splits or folds",
+    "groups": "no stretch of an original recording lies in two splits or folds",
     "seeds": "every declared run has its record",
     "fresh": "every record was made by the present config, code, pinned packages and data",
     "alike": "records that are averaged or compared were made alike",

@@ -167,9 +167,20 @@ def notes(results: Results, dataset: str) -> list[str]:
     for key, reason in results.refused.items():
         if key[0] == dataset:
             said.append(f"Not averaged: {'/'.join(key)}, because {reason}.")
+    said += _shared_recordings(results.any_group(dataset))
     if dataset in results.mixed:
         said.append(f"Rows cannot be compared, because {results.mixed[dataset]}.")
     return said
+
+
+def _shared_recordings(group: Group | None) -> list[str]:
+    shared = group.first.get("shared_recordings") if group else None
+    if not shared:
+        return []
+    named = ", ".join(f"{name} ({', '.join(splits)})" for name, splits in shared.items())
+    return [
+        f"The lists cut these recordings into clips of several splits, at other times: {named}."
+    ]
 
 
 def incomplete(results: Results, dataset: str, metric: str) -> list[str]:
