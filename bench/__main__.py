@@ -9,6 +9,7 @@ import importlib
 import os
 import signal
 import sys
+from io import TextIOWrapper
 from typing import NamedTuple
 
 from bench.files import UserError
@@ -73,6 +74,8 @@ def main(argv: list[str] | None = None) -> int:
     2 = a mistake that the user can mend (one line on stderr), 130 = interrupted, 143 = told to end.
     """
     arguments = sys.argv[1:] if argv is None else argv
+    if isinstance(sys.stdout, TextIOWrapper):  # a file's name may hold what a terminal cannot show
+        sys.stdout.reconfigure(errors="backslashreplace")
     if argv is None:
         faulthandler.enable()  # a mapped file that is gone ends the process without a word
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

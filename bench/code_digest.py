@@ -35,6 +35,7 @@ STAGES: dict[str, tuple[str, ...]] = {
 # they hand to a stage is a value, and values have a digest of their own (`Plan.resolved`).
 INERT = {
     "bench.code_digest",
+    "bench.data.checkpoints",
     "bench.experiment.ablations",
     "bench.experiment.cells",
     "bench.experiment.config",
@@ -50,6 +51,14 @@ INERT = {
     "bench.provenance",
     "bench.registry",
     "bench.ops.status",
+    "bench.sources.download",
+    "bench.sources.fetch",
+    "bench.sources.part_file",
+    "bench.sources.present",
+    "bench.sources.registry",
+    "bench.sources.source",
+    "bench.sources.transfer",
+    "bench.sources.unpack",
     "bench.strict",
     "bench.tracking.live",
     "bench.training.loading",

@@ -18,7 +18,8 @@ ARCHITECTURES = {
     "htsat": "htsat:HTSAT",
     "ast": "baselines.ast:AST",
     "pann": "baselines.pann:PANN",
-    "linear": "bench.training.linear:fit",
+    "mobilenet": "baselines.mobilenet:MobileNet",
+    "linear": "baselines.linear:Linear",
 }
 LOADERS = {
     "audioset": "bench.corpora.audioset:load",

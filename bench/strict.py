@@ -84,6 +84,8 @@ def _explain(section: type[Strict], item: Any, where: str) -> str:
         return f"{where}: unknown key '{place}'{nearest(str(item['loc'][-1]), allowed)}"
     if item["type"] == "missing":
         return f"{where}: key '{place}' is missing"
+    if item["type"] == "value_error":  # several values that do not go together
+        return f"{where}: {place}: {item['ctx']['error']}".replace(": : ", ": ")
     return f"{where}: {place}: {item['msg']} (got {item['input']!r})"
 
 

@@ -21,14 +21,22 @@ _CLASSIFIER = ("tscam_conv.*", "head.*")
 _DERIVED = ("*.attn_mask", "*.relative_position_index")
 _RELEASED_MASK = -100.0  # where this trunk has -inf
 _TABLE = "relative_position_bias_table"
+_FIRST = "patch_embed.proj.weight"
 
 
 def load_official(
-    model: HTSAT, path: str | Path, *, new_classes: bool = False, sample_rate: int = 32000
+    model: HTSAT,
+    path: str | Path,
+    *,
+    new_classes: bool = False,
+    sample_rate: int = 32000,
+    prefix: str = "",
 ) -> KeyReport:
     """See `HTSAT.load_official`."""
-    state = _rename(read_state_dict(path, prefixes=("sed_model.", "module.")))
+    whole = read_state_dict(path, prefixes=("sed_model.", "module."))
+    state = _rename({k.removeprefix(prefix): v for k, v in whole.items() if k.startswith(prefix)})
     try:
+        _check_prefix(state, whole)
         check_front_end(state, sample_rate=sample_rate, mels=model.mels)
         _check_derived(model, state)
     except CheckpointError as error:
@@ -94,13 +102,24 @@ def _fit_table(table: Tensor, side: int, window: tuple[int, int]) -> Tensor:
     return square[rows][:, columns].flatten(0, 1)
 
 
+def _check_prefix(state: Mapping[str, Tensor], whole: Mapping[str, Tensor]) -> None:
+    """Refuse a file whose HTS-AT is a part of another model, as in LAION's CLAP."""
+    found = sorted(name.removesuffix(_FIRST) for name in whole if name.endswith(f".{_FIRST}"))
+    if found and f"trunk.{_FIRST}" not in state:
+        raise CheckpointError(
+            f"its HTS-AT stands under '{found[0]}' among other networks; "
+            f"load_official(..., prefix='{found[0]}') reads it where it fits"
+        )
+
+
 def _check_derived(model: HTSAT, state: Mapping[str, Tensor]) -> None:
-    """Compare the masks and indices of equal size; weight averaging has made them float."""
+    """Compare the masks and indices of equal size, in the type that they are stored in; weight
+    averaging has made them float."""
     for name, own in model.named_buffers():
         if name not in state or not any(fnmatchcase(name, pattern) for pattern in _DERIVED):
             continue
         found, own = state[name], own.nan_to_num(neginf=_RELEASED_MASK)
-        if found.shape == own.shape and not torch.equal(found.to(own.dtype), own):
+        if found.shape == own.shape and not torch.equal(found, own.to(found.dtype)):
             raise CheckpointError(f"{name} differs from the model's: it attends in another way")
 
 

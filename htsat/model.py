@@ -164,7 +164,12 @@ class HTSAT(nn.Module):
         return live + unused + front_end_parameters(mels=self.mels)
 
     def load_official(
-        self, path: str | Path, *, new_classes: bool = False, sample_rate: int = 32000
+        self,
+        path: str | Path,
+        *,
+        new_classes: bool = False,
+        sample_rate: int = 32000,
+        prefix: str = "",
     ) -> KeyReport:
         """Load a checkpoint of HTS-AT's authors (`HTSAT_AudioSet_Saved_1.ckpt` and the like).
 
@@ -176,6 +181,9 @@ class HTSAT(nn.Module):
         Args:
             new_classes: keep the fresh classifier, for other classes than the file's.
             sample_rate: of the file's front end, in Hz; 16000 for the Speech Commands files.
+            prefix: of the names of HTS-AT's entries in the file of a larger model, whose other
+                entries are left out: "audio_branch." in LAION's CLAP (48 kHz), which keeps the
+                form of HTS-AT but for its fused variants.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -183,7 +191,7 @@ class HTSAT(nn.Module):
                 the file was trained on other features.
         """
         return checkpoints.load_official(
-            self, path, new_classes=new_classes, sample_rate=sample_rate
+            self, path, new_classes=new_classes, sample_rate=sample_rate, prefix=prefix
         )
 
     def load_imagenet(self, path: str | Path) -> KeyReport:

@@ -14,7 +14,8 @@ import pandas as pd
 import soundfile
 
 from bench.audio.frontend import FrontEnd
-from bench.corpora.base import assemble, save
+from bench.corpora import save
+from bench.corpora.base import assemble
 from bench.data.features import featurize
 from speed.timing import interleaved, ratios, spread
 

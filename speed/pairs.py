@@ -173,9 +173,9 @@ def _front_end_skipped(peer: Any) -> Iterator[None]:
 
 
 def _transformers() -> Any:
-    from modelkit.vision import make_torchvision_importable
+    from modelkit.vision import make_companions_importable
 
-    make_torchvision_importable()
+    make_companions_importable()
     return importlib.import_module("transformers")
 
 

@@ -38,8 +38,8 @@ def submodule(package: str, name: str) -> ModuleType:
     if found is None or not found.submodule_search_locations:
         raise UserError(f"{package} is not installed; `make test-environment` installs the peers")
     root = found.submodule_search_locations[0]
-    parents = [package, *(f"{package}.{part}" for part in name.split(".")[:-1])]
-    for stub in parents:
+    parts = f"{package}.{name}".split(".")[:-1]
+    for stub in (".".join(parts[:count]) for count in range(1, len(parts) + 1)):
         module = ModuleType(stub)
         module.__path__ = ["/".join([root, *stub.split(".")[1:]])]
         sys.modules[stub] = module

@@ -15,8 +15,8 @@ import pandas as pd
 import soundfile
 
 from bench.code_digest import model_stage_digest
-from bench.corpora import desed
-from bench.corpora.base import EVENT_COLUMNS, assemble, save
+from bench.corpora import desed, save
+from bench.corpora.base import EVENT_COLUMNS, assemble
 from bench.data.task import Task, open_task
 from bench.evaluation.evaluate import evaluate_cell
 from bench.experiment import config as experiments
@@ -24,6 +24,7 @@ from bench.experiment import folders
 from bench.experiment.cells import Cell, Layout, feature_sets, list_cells, plan
 from bench.experiment.config import Config
 from bench.experiment.extends import read
+from bench.experiment.released import class_list
 from bench.files import (
     digest_file,
     digest_of,
@@ -35,6 +36,8 @@ from bench.files import (
 )
 from bench.models.scores import Scores, write_scores
 from bench.provenance import environment
+from bench.reporting.identity import fingerprints
+from bench.reporting.published import Published
 from bench.training.streams import PURPOSES, stream_seed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,6 +46,30 @@ CLASSES = {
     "esc50": ("dog", "rain", "clock", "saw", "siren"),
     "speechcommands": ("yes", "no", "up", "down", "left", "right"),
     "desed": desed.CLASSES,
+}
+NETWORKS = {  # as the models resolve preset `paper`
+    "htsat": {
+        "image_size": 256,
+        "patch_size": 4,
+        "embed_dim": 96,
+        "depths": [2, 2, 6, 2],
+        "heads": [4, 8, 16, 32],
+        "window_size": 8,
+        "mlp_ratio": 4.0,
+        "drop_path": 0.1,
+        "token_order": "time_frequency_window",
+        "order_seed": 0,
+        "fold_frames": None,
+        "token_semantic": True,
+        "padding": "stretch",
+    },
+    "ast": {"dim": 768, "depth": 12, "heads": 12, "patch": 16, "stride": 10},
+    "pann": {
+        "channels": [64, 128, 256, 512, 1024, 2048],
+        "conv_dropout": 0.2,
+        "dropout": 0.5,
+        "variant": "cnn14",
+    },
 }
 SKILL = {"htsat": 1.5, "ast": 0.9, "pann": 1.3, "linear": 0.5}
 SECONDS, FRAMES = 5.0, 25
@@ -197,6 +224,7 @@ def make_run(config: Config, cell: Cell, salt: str = "", **digests: str) -> None
             },
             "splits": {name: len(rows) for name, rows in task.rows.items()},
             "excluded": 0,
+            "windowed": 0,
             "seeds": {name: stream_seed(cell.seed, name) for name in PURPOSES},
             "provenance": {
                 **_environment(),
@@ -207,6 +235,7 @@ def make_run(config: Config, cell: Cell, salt: str = "", **digests: str) -> None
                 "started": "2026-11-22T10:00:00+00:00",
                 "finished": "2026-11-22T10:01:00+00:00",
             },
+            "network": _network(settings.model.architecture, settings.model.arguments),
             "parameters": {"htsat": 610_000, "ast": 870_000, "pann": 790_000}.get(cell.model, 3000),
             "cost": {
                 "train_seconds": 40.0 + skill,
@@ -227,6 +256,14 @@ def make_run(config: Config, cell: Cell, salt: str = "", **digests: str) -> None
         evaluate_cell(config, cell)
 
 
+def _network(architecture: str, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a model of preset `paper` resolves to; of other presets nothing is said."""
+    if architecture not in NETWORKS or arguments.get("preset", "paper") != "paper":
+        return None
+    own = NETWORKS[architecture]
+    return own | {name: value for name, value in arguments.items() if name in own}
+
+
 def _scores(task: Task, split: str, cell: Cell, skill: float, rng: np.random.Generator) -> Scores:
     rows = task.rows[split]
     targets = task.targets[rows].astype(np.float64)
@@ -235,7 +272,7 @@ def _scores(task: Task, split: str, cell: Cell, skill: float, rng: np.random.Gen
     if not task.corpus.multilabel:
         clips = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     if task.corpus.events is None or cell.model in ("ast", "linear"):
-        return Scores(clips.astype(np.float32), None, 0.0)
+        return Scores.of(clips, (), 0.0)
     step = SECONDS / FRAMES
     active = np.zeros((len(rows), FRAMES, len(task.corpus.classes)))
     names = task.corpus.clips["clip"].to_numpy()[rows].tolist()
@@ -244,7 +281,7 @@ def _scores(task: Task, split: str, cell: Cell, skill: float, rng: np.random.Gen
         span = slice(round(onset / step), max(round(offset / step), round(onset / step) + 1))
         active[names.index(name), span, task.corpus.classes.index(label)] = 1
     frames = rng.normal(0, 0.8, active.shape) + skill * (2 * active - 1)
-    return Scores(clips.astype(np.float32), (1 / (1 + np.exp(-frames))).astype(np.float16), step)
+    return Scores.of(clips, 1 / (1 + np.exp(-frames)), step)
 
 
 def _curve(
@@ -270,11 +307,13 @@ def _curve(
 def make_cost(config: Config, model: str) -> None:
     """The cost measurement of one full-size model."""
     parameters = {"htsat": 29_963_431, "ast": 87_728_641, "pann": 80_753_615}.get(model, 5_000_000)
-    published = config.cost.models[model].get("published_parameters")
+    asked = config.cost.models[model]
+    published = asked.get("published_parameters")
     write_json(
         Layout.of(config).results / "cost" / f"{model}.json",
         {
             "model": model,
+            "network": _network(asked.get("architecture", model), asked),
             "parameters": parameters,
             "published_parameters": published,
             "activation_bytes_per_clip": parameters * 11.0,
@@ -361,6 +400,34 @@ def _curve_of(config: Config, cell: Cell, points: int) -> None:
         for epoch in range(1, points + 1)
     ]
     write_json_lines(Layout.of(config).run(cell) / "metrics.jsonl", curve)
+
+
+def as_published(entry: Published) -> dict[str, Any]:
+    """What a record must say so that `entry` stands beside it: its data, network, start, features.
+
+    The lists count what the published ones do; nothing else of the record is changed.
+    """
+    known = fingerprints()
+    data, network = known.data[entry.dataset], known.networks[entry.beside]
+    clips = {"train": 100, "validation": 100, "test": 100}
+    for splits, count in data.clips.items():
+        first, *others = splits.split("+")
+        clips[first] = count - sum(clips[split] for split in others)
+    starts = {"": "random", "random": "random", "imagenet": "imagenet:swin-tiny-c24"}
+    starts["audioset"] = "official:ast-audioset-10"
+    return {
+        "data_kind": "real",
+        "classes": list(class_list(data.classes)),
+        "lists": {"clips": clips, "digest": data.lists},
+        "splits": clips,
+        "network": {**network.values, **network.training},
+        "resolved": {
+            "model": {"architecture": network.architecture},
+            "front_end": dict(entry.front_end),
+            "recipe": {"init": starts[entry.start]},
+        },
+        **({"parameters": entry.parameters} if entry.parameters else {}),
+    }
 
 
 def change_record(config: Config, cell: Cell, **values: Any) -> None:

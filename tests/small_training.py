@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from bench.corpora import Corpus
+from bench.data.store import FeatureStore
 from bench.data.task import Task
 from bench.experiment.config import FrontEnd, Mixup, Recipe, SpecAugment
 from bench.training import fit
@@ -21,16 +23,19 @@ from modelkit.output import ModelOutput
 CLASSES, FRAMES, MELS = 3, 12, 4
 
 
-class Store:
+def make_store(targets: np.ndarray, frames: int = FRAMES, mels: int = MELS) -> FeatureStore:
     """Clips whose mean level tells their class, with noise."""
+    rng = np.random.default_rng(0)
+    noise = rng.normal(size=(len(targets), frames, mels))
+    return stored(noise + 2.0 * targets.argmax(1)[:, None, None])
 
-    def __init__(self, targets: np.ndarray) -> None:
-        rng = np.random.default_rng(0)
-        noise = rng.normal(size=(len(targets), FRAMES, MELS))
-        self.frames = (noise + 2.0 * targets.argmax(1)[:, None, None]).astype(np.float32)
 
-    def batch(self, rows: np.ndarray, *, frames: int, fill: str) -> np.ndarray:
-        return self.frames[rows].copy()
+def stored(clips: Sequence[np.ndarray]) -> FeatureStore:
+    """A feature store of these clips, each (T, F)."""
+    lengths = np.array([len(clip) for clip in clips])
+    names = [f"clip{number}" for number in range(len(clips))]
+    data = np.concatenate(list(clips)).astype(np.float16)
+    return FeatureStore(data, names, np.cumsum(lengths) - lengths, lengths, -100.0, "")
 
 
 class Tagger(nn.Module):
@@ -48,17 +53,19 @@ class Tagger(nn.Module):
         return ModelOutput(self.out(self.dropout(x)), None, 0.0)
 
 
-def make_task() -> Task:
-    """60 clips of three classes: 40 to train on, 10 to validate and 10 to test."""
-    labels = np.arange(60) % CLASSES
-    targets = np.eye(CLASSES, dtype=np.float32)[labels]
-    rows = {"train": np.arange(40), "validation": np.arange(40, 50), "test": np.arange(50, 60)}
-    clips = pd.DataFrame({"clip": [f"clip{i}" for i in range(60)]})
+def make_task(train: int = 37, frames: int = FRAMES, mels: int = MELS) -> Task:
+    """Clips of three classes: 37 (a prime) to train on, 10 to validate and 10 to test."""
+    everything = np.arange(train + 20)
+    targets = np.eye(CLASSES, dtype=np.float32)[everything % CLASSES]
+    parts = np.split(everything, [train, train + 10])
+    rows = dict(zip(("train", "validation", "test"), parts, strict=True))
+    clips = pd.DataFrame({"clip": [f"clip{i}" for i in everything]})
     corpus = Corpus("made up", Path(), ("a", "b", "c"), clips, None, False, True, clips.iloc[:0])
     front_end = FrontEnd(
-        kind="logmel", sample_rate=100, window=4, hop=2, mels=MELS, fmin=0, fmax=50, frames=FRAMES
+        kind="logmel", sample_rate=100, window=4, hop=2, mels=mels, fmin=0, fmax=50, frames=frames
     )
-    return Task(corpus, Store(targets), front_end, targets, rows, np.arange(60), None)
+    store = make_store(targets, frames, mels)
+    return Task(corpus, store, front_end, targets, rows, everything, None)
 
 
 def make_recipe(**changes: Any) -> Recipe:

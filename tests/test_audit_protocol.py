@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.corpora import open_corpus
-from bench.corpora.base import COLUMNS, assemble, save
+from bench.corpora import Corpus, open_corpus, save
+from bench.corpora.base import COLUMNS, assemble
 from bench.evaluation import evaluate
+from bench.experiment import config as experiments
 from bench.experiment.cells import Layout, find_cell, list_cells
 from bench.experiment.config import Config
-from bench.files import write_json
-from bench.reporting import audit
-from bench.reporting.build import build
+from bench.reporting import audit, context
+from bench.reporting.build import build, task_table
+from bench.reporting.context import notes
 from bench.reporting.names import DIGESTS
 from bench.reporting.results import load_results
 
@@ -121,7 +122,7 @@ def test_a_missing_seed_is_named(experiment: Config) -> None:
     assert "desed/htsat/base: 1 of 2 runs." in page
 
 
-@pytest.mark.parametrize("digest", ["code_train", "code_evaluate", "data", "pins"])
+@pytest.mark.parametrize("digest", ["code_train", "code_evaluate", "data", "features", "pins"])
 def test_a_stale_record_is_named(experiment: Config, digest: str) -> None:
     for seed in (0, 1):
         cell = find_cell(experiment, f"desed/htsat/base/seed{seed}")
@@ -144,12 +145,9 @@ def test_a_record_of_other_settings_is_named_and_left_out(experiment: Config) ->
     assert group.record_keys == ("desed/htsat/base/seed1",)
 
 
-def test_a_partial_corpus_is_named(experiment: Config) -> None:
-    layout = Layout.of(experiment)
-    corpus = open_corpus(layout.corpus("desed"))
-    clips = corpus.clips[list(COLUMNS)].copy()
-    clips.loc[clips["split"] == "train", "path"] = ["", "", *["clip.wav"] * 14]
-    partial = assemble(
+def remake(experiment: Config, corpus: Corpus, clips: pd.DataFrame) -> None:
+    """DESED's runs on another table of clips."""
+    other = assemble(
         "desed",
         corpus.root,
         corpus.classes,
@@ -158,10 +156,32 @@ def test_a_partial_corpus_is_named(experiment: Config) -> None:
         synthetic=True,
         events=corpus.events,
     )
-    save(partial, layout.corpus("desed"))
+    save(other, Layout.of(experiment).corpus("desed"))
     for cell in list_cells(experiment):
         if cell.dataset == "desed":
             factories.make_run(experiment, cell)
+
+
+def test_a_recording_that_published_lists_cut_for_two_splits_is_told(experiment: Config) -> None:
+    corpus = open_corpus(Layout.of(experiment).corpus("desed"))
+    clips = corpus.clips.copy()
+    shared = [clips.index[clips["split"] == split][0] for split in ("train", "test")]
+    clips.loc[shared, ["group", "cut_s"]] = [["AaeemnJDijQ", 300.0], ["AaeemnJDijQ", 250.0]]
+    remake(experiment, corpus, clips)
+    assert rules_broken(experiment) == {}
+    results = load_results(experiment)
+    (note,) = notes(results, "desed")
+    assert "AaeemnJDijQ (test, train)" in note
+    assert notes(results, "esc50") == []
+    assert "AaeemnJDijQ" in page_of(experiment)
+
+
+def test_a_partial_corpus_is_named(experiment: Config) -> None:
+    layout = Layout.of(experiment)
+    corpus = open_corpus(layout.corpus("desed"))
+    clips = corpus.clips[list(COLUMNS)].copy()
+    clips.loc[clips["split"] == "train", "path"] = ["", "", *["clip.wav"] * 14]
+    remake(experiment, corpus, clips)
     words = "46 of 48 listed clips are on disk (95.8 %)"
     assert rules_broken(experiment) == {"coverage": [f"desed: {words}"]}
     assert f"{words}: desed; get the absent clips" in page_of(experiment)
@@ -175,16 +195,64 @@ def test_damaged_scores_are_named(experiment: Config) -> None:
     }
 
 
-def test_the_published_fold_protocol_is_a_named_option_not_a_breach(experiment: Config) -> None:
+@pytest.mark.parametrize("select", ["best", "last"])
+def test_the_published_fold_protocol_is_told_by_what_was_chosen(
+    experiment: Config, select: str
+) -> None:
+    """The network's epoch, and always the regularisation of the linear baseline."""
     values = experiment.model_dump(mode="json")
     values["datasets"]["esc50"]["fold_protocol"] = "published"
-    path = Path(values["paths"]["results"]).parent / "published.json"
-    write_json(path, values)
-    from bench.experiment import config as experiments
-
-    published = experiments.load(str(path))
+    values["recipes"]["base"]["select"] = select
+    published = experiments.load(values)
     for cell in list_cells(published):
-        if cell.dataset == "esc50":
-            factories.make_run(published, cell)
-    assert "selection" not in rules_broken(published)
-    assert "the epoch is selected on the test fold" in page_of(published)
+        factories.make_run(published, cell)
+    broken = rules_broken(published)["selection"]
+    epochs = [words for words in broken if words.startswith("esc50/htsat/base/")]
+    assert len(broken) == len(epochs) + 2
+    assert all("the regularisation was chosen on" in words for words in {*broken} - {*epochs})
+    caption = task_table(load_results(published), "esc50").caption
+    if select == "best":
+        assert len(epochs) == 2
+        assert all("the epoch was chosen on 10 test clips" in words for words in epochs)
+        assert "HTS-AT: Chosen on clips that are tested as well: epoch." in caption
+    else:
+        assert epochs == []
+        assert "HTS-AT: No validation clips: nothing was chosen by scores" in caption
+    assert "Linear baseline: Chosen on clips that are tested as well: regularisation." in caption
+    # What the protocol itself asks for bars no comparison; other breaches do.
+    group = load_results(published).group("esc50", "htsat")
+    assert group is not None
+    assert audit.broken(load_results(published), group) == []
+    assert "set fold_protocol of esc50 to clean" in page_of(published)
+
+
+def test_without_corpus_tables_what_needs_them_is_not_called_kept(experiment: Config) -> None:
+    shutil.rmtree(Layout.of(experiment).corpus("desed"))
+    assert rules_broken(experiment) == {}
+    answers = [
+        row.entries["answer"].words for row in audit.audit_table(load_results(experiment)).rows
+    ]
+    named = dict(zip(audit.RULES, answers, strict=True))
+    for rule in ("groups", "fresh"):
+        assert named.pop(rule).startswith("not known")
+        assert "desed" in answers[list(audit.RULES).index(rule)]
+    assert set(named.values()) == {"kept"}
+
+
+def test_unusable_clips_are_no_full_coverage(experiment: Config) -> None:
+    for cell in list_cells(experiment):
+        if cell.dataset == "desed":
+            factories.change_record(experiment, cell, coverage={"excluded": 3})
+    assert rules_broken(experiment)["coverage"] == ["desed: 3 clips unusable"]
+
+
+def test_captions_count_the_seeds_that_are_there(experiment: Config) -> None:
+    """A data set may have seeds of its own, and a run no record."""
+    values = experiment.model_dump(mode="json")
+    values["datasets"]["desed"]["seeds"] = [0]
+    results = load_results(experiments.load(values))
+    assert "Seeds 0 (n = 1)" in task_table(results, "desed").caption
+    assert "Seeds 0, 1 (n = 2)" in task_table(results, "esc50").caption
+    said = context.seeds_sentence(results)
+    assert said.startswith("Seeds ESC-50-like 0, 1 (n = 2); DESED-like 0 (n = 1): fewer than")
+    assert context.fewest_seeds(results) == 1

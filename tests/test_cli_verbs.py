@@ -20,6 +20,7 @@ from workflow_copy import EXPERIMENT, ROOT
 from bench import __main__ as cli
 from bench import provenance
 from bench.data.featurize import run as featurize_run
+from bench.evaluation import SCHEMA
 from bench.experiment import schema
 from bench.experiment.cells import Layout, find_cell
 from bench.experiment.cells import plan as cell_plan
@@ -266,6 +267,7 @@ def test_results_show_the_spread_over_seeds_and_what_cannot_localize(experiment:
             metrics = {"mAP": {"value": 0.5 + 0.1 * job.cell.seed}}
             record = {"metrics": {"test": metrics}, "chance": {"mAP": 0.1}}
             record |= {"digests": {"protocol": config_digest(settings.localization)}}
+            record["schema"] = SCHEMA
             digest = cell_plan(settings, job.cell).digest
             write_sealed(job.output, {**record, "config_digest": digest})
     text = status.results(settings)

@@ -13,6 +13,8 @@ from bench.files import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 
+FBANK = ("datasets", "esc50", "front_ends", "fbank")
+
 
 def _default() -> dict:
     return read(ROOT / "config" / "default.yaml")
@@ -39,6 +41,16 @@ def test_every_committed_experiment_is_valid_and_resolves_every_cell(path: Path)
         (("recipes",), "htsta/esc50", {}, ["unknown 'htsta'", "did you mean 'htsat'"]),
         (("datasets", "esc50"), "rooot", "x", ["rooot", "did you mean 'root'"]),
         (("models", "ast"), "front_end", "fbnk", ["fbnk", "did you mean 'fbank'"]),
+        (FBANK, "fmax", 9000, ["datasets.esc50.front_ends.fbank: fmax 9000.0 Hz", "16000 Hz"]),
+        (
+            FBANK,
+            "kind",
+            "fbanks",
+            ["datasets.esc50.front_ends.fbank.kind", "'preemphasis' or 'htk'"],
+        ),
+        (FBANK, "kind", "preemphasis", ["front_ends.fbank: kind preemphasis", "log_offset (1e-5"]),
+        (FBANK, "range_db", 80, ["front_ends.fbank: range_db is a setting of kind htk"]),
+        (FBANK, "normalise", [0, 0], ["front_ends.fbank: normalise", "deviation is 0"]),
         (("ablations", "htsat"), "datasets", ["dessed"], ["dessed", "did you mean 'desed'"]),
         ((), "seeds", [], ["seeds"]),
     ],

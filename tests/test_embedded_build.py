@@ -16,7 +16,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.corpora import audioset, desed, esc50, speechcommands
+from bench.corpora import audioset, desed, esc50, shared_recordings, speechcommands
 from bench.files import UserError, digest_file
 from synth import EmbeddedSizes, build, write_audioset
 from synth.bank import Bank
@@ -189,6 +189,7 @@ def test_desed_loads_with_times(root: Path, manifest: dict):
     assert (evaluation["duration_s"] == 2.0).all()
     assert evaluation["labels"].map(len).eq(0).any()  # clips without events are kept
     assert set(corpus.events["event_label"]) == set(DESED)
+    assert shared_recordings(corpus) == {}
     _no_group_twice(manifest["groups"]["desed"])
 
 

@@ -167,6 +167,52 @@ def test_missing_surplus_and_misshaped_entries_are_all_named(tmp_path: Path) -> 
     assert all(torch.equal(value, after[name]) for name, value in before.items())
 
 
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("window", [8, 16])
+def test_files_in_half_precision_are_read(
+    tmp_path: Path, precision: torch.dtype, window: int
+) -> None:
+    """Front end, masks and, in averaged files, indices are rounded as everything else is."""
+    content = averaged(authors_state())["state_dict"]
+    assert isinstance(content, dict)
+    half = {k: v.to(precision) if v.is_floating_point() else v for k, v in content.items()}
+    report = build(window_size=window).load_official(save(half, tmp_path / "HTSAT.ckpt"))
+    assert report.complete
+    key = "sed_model.logmel_extractor.melW"
+    half[key] = torch.from_numpy(mel_matrix(16000, 1024, MELS, 50, 8000)).to(precision)
+    with pytest.raises(CheckpointError, match="trained on other features"):
+        build().load_official(save(half, tmp_path / "other.ckpt"))
+
+
+def test_a_clap_file_names_the_prefix_of_its_htsat_and_is_read_by_it(tmp_path: Path) -> None:
+    """LAION-CLAP's files: HTS-AT at 48 kHz beside a text encoder and projections."""
+    state = authors_state()
+    state["logmel_extractor.melW"] = torch.from_numpy(
+        mel_matrix(48000, 1024, MELS, 50, 14000)
+    ).float()
+    whole = {f"module.audio_branch.{name}": value for name, value in state.items()} | {
+        "module.text_branch.embeddings.word_embeddings.weight": torch.zeros(9, 4),
+        "module.audio_projection.0.weight": torch.zeros(4, 96),
+        "module.logit_scale_a": torch.zeros(()),
+    }
+    path = save({"epoch": 3, "state_dict": whole}, tmp_path / "630k-audioset-best.pt")
+    with pytest.raises(CheckpointError, match=r"best.pt: .*prefix='audio_branch\.'"):
+        build().load_official(path)
+    model = build()
+    report = model.load_official(path, prefix="audio_branch.", sample_rate=48000)
+    assert report.complete
+    assert torch.equal(model.tscam_conv.weight, state["tscam_conv.weight"])
+    with pytest.raises(CheckpointError, match="trained on other features"):
+        build().load_official(path, prefix="audio_branch.")
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path) -> None:
+    state = authors_state()
+    state["norm.bias"][3] = torch.nan
+    with pytest.raises(CheckpointError, match=r"HTSAT.ckpt: trunk.norm.bias holds .*NaN"):
+        build().load_official(save(lightning(state), tmp_path / "HTSAT.ckpt"))
+
+
 def test_new_classes_keep_the_fresh_classifier(tmp_path: Path) -> None:
     path = save(lightning(authors_state()), tmp_path / "HTSAT.ckpt")
     with pytest.raises(CheckpointError, match=r"misshaped: tscam_conv.bias is \(7,\)"):

@@ -8,18 +8,21 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.evaluation.evaluate import as_one_frame
 from bench.evaluation.localization import (
-    PUBLISHED_THRESHOLDS,
-    OperatingPoint,
     always_active,
     choose_operating_point,
     detect,
     median_filtered,
-    published_operating_point,
     threshold_grid,
-    whole_clip_scores,
+)
+from bench.evaluation.operating_point import (
+    PUBLISHED_THRESHOLDS,
+    OperatingPoint,
+    published_operating_point,
 )
 from bench.metrics.event_scores import score_events
+from bench.models.scores import Scores
 
 COLUMNS = ["filename", "onset", "offset", "event_label"]
 CLASSES = ("cat", "dog")
@@ -117,6 +120,55 @@ def test_the_chosen_point_scores_what_it_promises_and_nothing_beats_it(criterion
     assert min(chosen.validation_f1) > 0.1
 
 
+def exclusive(seed: int):
+    """The cases of `corpus` as a single-label model scores them: softmax over the classes."""
+    scores, *rest = corpus(seed)
+    likely = np.exp(3 * scores)
+    return likely / likely.sum(axis=2, keepdims=True), *rest
+
+
+@pytest.mark.parametrize("filters", [(1, 1), (3, 1), (5, 3), (7, 7)])
+@pytest.mark.parametrize("seed", range(5))
+def test_events_of_a_single_label_model_never_overlap(seed: int, filters: tuple[int, int]):
+    scores, step, clips, _, durations = exclusive(seed)
+    low = OperatingPoint(CLASSES, (0.1, 0.2), filters, "by hand", exclusive=True)
+    events = detect(scores, step, clips, CLASSES, low, durations)
+    assert set(events["event_label"]) == set(CLASSES)
+    for _, own in events.sort_values("onset").groupby("filename"):
+        assert (own["offset"].to_numpy()[:-1] <= own["onset"].to_numpy()[1:]).all()
+    free = OperatingPoint(CLASSES, (0.1, 0.2), filters, "by hand")
+    assert len(detect(scores, step, clips, CLASSES, free, durations)) != len(events)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_exclusive_point_scores_what_it_promises_with_one_filter_for_all(seed: int):
+    scores, step, clips, reference, durations = exclusive(seed)
+    grid, filters = threshold_grid(9), (1, 3, 5)
+
+    def chosen(filters: tuple[int, ...]) -> OperatingPoint:
+        return choose_operating_point(
+            scores, step, clips, reference, durations, CLASSES,
+            thresholds=grid, median_filters=filters, exclusive=True,
+        )  # fmt: skip
+
+    best = chosen(filters)
+    events = detect(scores, step, clips, CLASSES, best, durations)
+    found = score_events(reference, events, durations, CLASSES)["intersection"]["per_class"]
+    assert list(found.values()) == pytest.approx(best.validation_f1, abs=1e-12)
+    assert best.exclusive
+    assert len(set(best.median_filters)) == 1
+    alone = [np.mean(chosen((length,)).validation_f1) for length in filters]
+    assert np.mean(best.validation_f1) == pytest.approx(max(alone), abs=1e-12)
+
+
+def test_nothing_is_left_of_a_frame_that_begins_as_its_clip_ends():
+    """A clip of 5.0004 s: a frame of 0.4 ms is no event, and 4 ms are one."""
+    scores = np.zeros((2, 3, 2))
+    scores[:, 2] = 1.0
+    events = detect(scores, 2.5, ["a", "b"], CLASSES, point(), {"a": 5.0004, "b": 5.004})
+    assert rows(events) == [("b", 5.0, 5.004, "cat"), ("b", 5.0, 5.004, "dog")]
+
+
 def test_among_equal_thresholds_the_middle_one_is_taken():
     scores = np.array([[[0.05, 0.0], [0.95, 0.0]]])
     reference = pd.DataFrame([("a", 1.0, 2.0, "cat")], columns=COLUMNS)
@@ -149,8 +201,9 @@ def test_the_baselines_span_the_clips():
         ("a", 0.0, 10.0, "cat"),
         ("b", 0.0, 4.5, "cat"),
     ]
-    scores, length = whole_clip_scores([[0.9, 0.1], [0.2, 0.8]], ["a", "b"], durations)
-    assert rows(detect(scores, length, ["a", "b"], CLASSES, point(), durations)) == [
+    clips = Scores.of(np.array([[0.9, 0.1], [0.2, 0.8]]), (), 0.0)
+    frames = as_one_frame(clips, 10.0).frame_scores
+    assert rows(detect(frames, 10.0, ["a", "b"], CLASSES, point(), durations)) == [
         ("a", 0.0, 10.0, "cat"),
         ("b", 0.0, 4.5, "dog"),
     ]
@@ -165,6 +218,7 @@ def test_the_record_of_a_point_holds_every_choice():
         "median_filters": [1, 5],
         "validation_f1": [0.5, None],
         "chosen_on": "ab",
+        "exclusive": False,
     }
 
 

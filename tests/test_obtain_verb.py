@@ -38,11 +38,11 @@ def archive_of_esc50(path: Path) -> bytes:
 def test_an_experiment_fetches_its_data_set_and_the_loader_reads_it(
     here: Path, server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    entry = dict(registry.find_entry("esc50").model_dump(exclude_none=True))
+    entries = registry.read_yaml(registry.DATA)
     url = server.url("/a.zip", ranged(archive_of_esc50(here / "made.zip")))
     unpack = {"from_first": ["audio", "meta"]}
-    entry["files"] = [{"name": "a.zip", "urls": [url], "unpack": unpack}]
-    (here / "data.yaml").write_text(yaml.safe_dump({"esc50": entry}))
+    entries["esc50"]["files"] = [{"name": "a.zip", "urls": [url], "unpack": unpack}]
+    (here / "data.yaml").write_text(yaml.safe_dump(entries))
     monkeypatch.setattr(registry.find_entry, "__defaults__", (here / "data.yaml",))
     monkeypatch.setattr(registry.LockFile.__init__, "__defaults__", (here / "lock.json",))
     experiment = ["--config", str(ROOT / "config" / "paper.yaml")]
@@ -56,4 +56,4 @@ def test_an_experiment_fetches_its_data_set_and_the_loader_reads_it(
     assert main(["fetch", "esc50", *experiment]) == 0
     assert len(server.requests) == asked
     assert main(["fetch", "ecs50", *experiment]) == 2
-    assert "valid: audioset, audioset_balanced, desed, esc50" in capsys.readouterr().err
+    assert "did you mean 'esc50'? (valid: audioset, audioset_balanced, " in capsys.readouterr().err

@@ -8,15 +8,21 @@ import random
 import sqlite3
 import subprocess
 import sys
+from itertools import zip_longest
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 from independent import COLUMNS, decided
 from recomputed import Runs, check
 from torture import copy_checkout, digests, kill_once
 
+from bench.corpora import open_corpus
 from bench.experiment import cells, config
+from bench.models.scores import read_scores
+from bench.tagging.tag import Tagger
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENT = ("--configfile", "config/smoke.yaml")
@@ -94,6 +100,61 @@ def test_every_number_of_every_table_equals_a_recomputation(finished: Path) -> N
         made = decided(runs.folder(key), point, truth) if point else stored.iloc[:0]
         tables = (t[COLUMNS].sort_values(COLUMNS, ignore_index=True) for t in (made, stored))
         pd.testing.assert_frame_equal(*tables)
+
+
+def test_tagging_every_test_clip_gives_the_records_scores_and_events(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Digit for digit, for all models and tasks: what a run is recorded with is what it hears."""
+    monkeypatch.chdir(finished)
+    tasks: set[tuple[str, str]] = set()
+    for key, record in _records(finished).items():
+        folder, dataset = Path("results/smoke/runs") / key, record["cell"]["dataset"]
+        corpus = open_corpus(Path("work/smoke/corpora") / dataset)
+        paths = dict(zip(corpus.clips["clip"], corpus.clips["path"], strict=True))
+        stored = read_scores(folder / "scores.npz", "test")
+        tagger = Tagger.open(folder / "model.pt")
+        assert tagger.threads == record["provenance"]["threads"]
+        torch.set_num_threads(tagger.threads)
+        rows = []
+        for clip, scores, frames in zip_longest(
+            stored.clip_ids, stored.scores.clip_scores, stored.scores.frames()
+        ):
+            tagged = tagger.tag(corpus.root / paths[clip])
+            assert tagged.windows == 1
+            assert np.array_equal(tagged.clip_scores, scores), (key, clip)
+            assert (frames is None) == (tagged.frame_scores is None)
+            if frames is not None:
+                assert np.array_equal(tagged.frame_scores, frames), (key, clip)
+            rows += [(clip, event.onset, event.offset, event.label) for event in tagged.events]
+        if (folder / "events.tsv").exists():
+            recorded = pd.read_csv(folder / "events.tsv", sep="\t").dropna()
+            made = pd.DataFrame(rows, columns=COLUMNS)
+            order = [table.sort_values(COLUMNS, ignore_index=True) for table in (made, recorded)]
+            pd.testing.assert_frame_equal(*order, check_exact=True, check_dtype=False)
+        tasks.add((dataset, record["cell"]["model"]))
+    assert len(tasks) == 4 * 4
+
+
+def test_the_command_line_tags_as_recorded(finished: Path) -> None:
+    record = _records(finished)[CELL]
+    stored = read_scores(finished / "results" / "smoke" / "runs" / CELL / "scores.npz", "test")
+    corpus = open_corpus(finished / "work" / "smoke" / "corpora" / "desed")
+    chosen = corpus.clips[corpus.clips["clip"].isin(stored.clip_ids[:2])]
+    audio = [str(corpus.root / path) for path in chosen["path"]]
+    checkpoint = f"results/smoke/runs/{CELL}/model.pt"
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "tag", *audio, "--checkpoint", checkpoint, "--json"],
+        cwd=finished,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for line, clip in zip(done.stdout.splitlines(), chosen["clip"], strict=True):
+        found = json.loads(line)
+        best = stored.scores.clip_scores[list(stored.clip_ids).index(clip)].max()
+        assert found["labels"][0]["probability"] == round(float(best), 6)
+        assert found["threshold_source"] == record["localization"]["operating_point"]["source"]
 
 
 def test_the_report_finds_the_protocol_kept_and_checks_every_claim(finished: Path) -> None:

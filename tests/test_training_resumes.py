@@ -18,12 +18,18 @@ from small_training import Tagger, make_recipe, make_task, train
 from torch import nn
 
 from bench.data.task import Task
+from bench.experiment.config import Mixup
 from bench.files import UserError, write_tensors
 from bench.training import fit
 from bench.training.headroom import Batch, within_memory
 from bench.training.state import StateFolder
 
-RECIPES: list[dict[str, Any]] = [{}, {"select": "last"}, {"average_epochs": 2}]
+RECIPES: list[dict[str, Any]] = [
+    {},
+    {"select": "last"},
+    {"average_epochs": 2},
+    {"sampler": "balanced", "mixup": Mixup(alpha=1.0, pairing="pairs")},
+]
 
 
 @pytest.fixture
@@ -50,16 +56,19 @@ def same(first: tuple[nn.Module, fit.Progress], second: tuple[nn.Module, fit.Pro
 
 
 def told_to_end(task: Task, monkeypatch: pytest.MonkeyPatch, at: int, number: int) -> Task:
-    """`task`, which sends this process a signal when its features are read for the `at`-th time."""
+    """`task`, which sends this process a signal when its store is read for the `at`-th time."""
     reads = iter(range(10**6))
-    whole = Task.features
 
-    def features(self: Task, rows: np.ndarray) -> np.ndarray:
-        if next(reads) == at:
-            signal.raise_signal(number)
-        return whole(self, rows)
+    def counted(whole: Callable[..., Any]) -> Callable[..., Any]:
+        def read(self: Task, *arguments: Any) -> Any:
+            if next(reads) == at:
+                signal.raise_signal(number)
+            return whole(self, *arguments)
 
-    monkeypatch.setattr(Task, "features", features)
+        return read
+
+    for name in ("features", "clips"):  # what training reads, and what validation does
+        monkeypatch.setattr(Task, name, counted(getattr(Task, name)))
     return task
 
 
@@ -194,12 +203,12 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(
     task: Task, tmp_path: Path, every_s: float
 ) -> None:
     recipe = make_recipe(mixup=None, specaugment=None)
-    good = task.store.frames[7].copy()
+    good = task.store.clip(7).copy()
     straight = train(task, tmp_path / "straight", recipe)
-    task.store.frames[7] = np.inf
+    task.store.clip(7)[:] = np.inf
     with pytest.raises(fit.DivergedError, match=r"epoch 1, batch (\d) of 5 \(first clip clip\d+\)"):
         train(task, tmp_path / "run", recipe, every_s=every_s)
-    task.store.frames[7] = good
+    task.store.clip(7)[:] = good
     same(straight, train(task, tmp_path / "run", recipe))
 
 
@@ -245,7 +254,7 @@ OUT = [
 
 @pytest.mark.parametrize("error", OUT, ids=["gpu", "cpu", "python"])
 def test_out_of_memory_names_the_batch_size_that_fits(error: Exception) -> None:
-    batch = Batch(torch.zeros(48, 3, 2), np.arange(48), None, 1.0)
+    batch = Batch(torch.zeros(48, 3, 2), np.arange(48), np.zeros(48, int), None, 1.0)
     assert within_memory(NeedsMemory(48, error), batch) == 0.5
     with pytest.raises(UserError, match=r"on 48 clips of \(3, 2\) values; 12 fit: set batch_size"):
         within_memory(NeedsMemory(13, error), batch)

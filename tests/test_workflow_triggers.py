@@ -13,6 +13,8 @@ import pytest
 import workflow_copy
 from workflow_copy import EXPERIMENT, due, make_copy, snakemake
 
+from bench.files import OWNER
+
 VIEWS = {"bring the MLflow store up to date", "write the report", "the report and the MLflow store"}
 HTSAT = ("audioset/htsat/base/seed0", "desed/htsat/base/seed0", "desed/htsat/scratch/seed0")
 
@@ -105,6 +107,16 @@ def test_snakemakes_own_report_holds_page_claims_and_tables_with_captions(finish
     page = (finished / "report.html").read_text()
     for words in ("A table of the report", "The paper's claims", "self-contained", "Tables"):
         assert words in page
+
+
+def test_what_a_person_adds_to_the_tables_outlives_the_next_report(finished: Path) -> None:
+    assert (finished / "out" / OWNER).read_text() == "experiment small\n"
+    note = finished / "out" / "tables" / "note.md"
+    note.write_text("mine")
+    done = snakemake(finished, "--forcerun", "report")
+    assert done.returncode == 0, done.stdout
+    assert "write the report" in done.stdout
+    assert note.read_text() == "mine"
 
 
 @pytest.mark.parametrize("jump", [-(10**8), 10**8])

@@ -46,7 +46,7 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
     import torch
 
     from bench.models.activations import saved_activation_bytes
-    from bench.models.networks import live_parameters
+    from bench.models.networks import live_parameters, resolved_values
     from bench.process.torch_setup import leave_compiler_out
 
     keep_freed_memory()
@@ -85,6 +85,7 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
     parameters = live_parameters(model)
     return {
         "model": name,
+        "network": resolved_values(model),
         "parameters": parameters,
         "published_parameters": published,
         "activation_bytes_per_clip": activations / settings.batch_size,

@@ -18,9 +18,10 @@ def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     settings = folders.load(args.config)
     dataset = find_dataset(settings, args.dataset)
-    from bench.corpora import build_corpus
+    from bench.corpora import build_corpus, shared_recordings
     from bench.process.meter import Meter
 
+    folder = Layout.of(settings).corpus(args.dataset)
     with Meter(f"{args.dataset}: audio files", 0, "files") as meter:
 
         def progress(done: int, total: int) -> None:
@@ -30,13 +31,27 @@ def run(args: argparse.Namespace) -> int:
         corpus = build_corpus(
             dataset.loader,
             dataset.root,
-            Layout.of(settings).corpus(args.dataset),
+            folder,
+            name=args.dataset,
             synthetic=settings.data_kind(args.dataset) == "synthetic",
             progress=progress,
             **dataset.options,
         )
     found, listed = corpus.coverage
     print(f"{args.dataset}: {found} of {listed} listed clips are on disk", flush=True)
+    if corpus.remarks:
+        clip, remark = next(iter(corpus.remarks.items()))
+        print(
+            f"{args.dataset}: {len(corpus.remarks)} remarks in {folder}/corpus.json; the first, "
+            f"{clip}: {remark}",
+            flush=True,
+        )
+    for recording, splits in shared_recordings(corpus).items():
+        print(
+            f"{args.dataset}: its lists cut recording {recording} into clips of "
+            f"{' and '.join(splits)}, at other times",
+            flush=True,
+        )
     return 0
 
 

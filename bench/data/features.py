@@ -21,6 +21,7 @@ from bench.audio.decode import AudioError, decode
 from bench.audio.frontend import FrontEnd
 from bench.corpora.listing import Listing
 from bench.data.array import Outcome, PartialArray
+from bench.data.windows import is_longer
 from bench.files import UserError, atomic_write, digest_of, read_json, write_json
 from bench.process.locks import hold
 from bench.process.meter import Meter
@@ -39,7 +40,13 @@ class _Job(NamedTuple):
 
 
 def featurize(
-    corpus: str | Path, front_end: FrontEnd, folder: str | Path, *, code: str, workers: int = 1
+    corpus: str | Path,
+    front_end: FrontEnd,
+    folder: str | Path,
+    *,
+    code: str,
+    workers: int = 1,
+    sees: int | None = None,
 ) -> int:
     """Compute the features of a saved corpus into `folder`; returns the number of usable clips.
 
@@ -54,6 +61,7 @@ def featurize(
         folder: output folder, for this corpus and front end alone; `FeatureStore` opens it.
         code: digest of the code that computes features; other code begins anew.
         workers: processes.
+        sees: frames that a model takes; the report counts the clips that are longer.
 
     Raises:
         UserError: no clip is usable, there is no such corpus, or the folder is in use.
@@ -71,6 +79,8 @@ def featurize(
         if not done.exists() or read_json(done)["digest"] != facts["digest"]:
             done.unlink(missing_ok=True)
             write_json(done, facts | _compute(listing, front_end, folder, facts["digest"], workers))
+        if sees is not None:
+            _count_longer(folder, sees)
         return read_json(done)["clips"]
 
 
@@ -174,7 +184,10 @@ def _write_report(listing: Listing, array: PartialArray, folder: Path) -> None:
             "kept": usable - len(listed["repaired"]),
             "repaired": listed["repaired"],
             "excluded": listed["excluded"],
-            "remarks": listed["kept"],
+            "remarks": [
+                *({"clip": c, "reason": r} for c, r in listing.remarks.items()),
+                *listed["kept"],
+            ],
             "source_rates": {str(rate): n for rate, n in sorted(rates.items())},
         },
     )
@@ -183,6 +196,15 @@ def _write_report(listing: Listing, array: PartialArray, folder: Path) -> None:
             f"{listing.name}: none of its {listing.found} audio files is usable; the first, "
             f"{listing.root / named[0][1]}: {listed['excluded'][0]['reason']}"
         )
+
+
+def _count_longer(folder: Path, sees: int) -> None:
+    """Add to the report how many clips a model hears in windows, for they are longer than it."""
+    report, index = folder / "corpus_report.json", pq.ParquetFile(folder / "index.parquet")
+    lots = index.iter_batches(INDEX_ROWS, columns=["frames"])
+    longer = sum(int(is_longer(lot["frames"].to_numpy(), sees).sum()) for lot in lots)
+    counted = {"frames_of_a_model": sees, "longer_than_a_model_sees": longer}
+    write_json(report, read_json(report) | counted)
 
 
 def _odd_rates(rates: Iterable[int], counts: Counter[int]) -> Iterator[tuple[int, str]]:

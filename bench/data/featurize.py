@@ -26,15 +26,15 @@ def run(args: argparse.Namespace) -> int:
     known(args.front_end, front_ends, f"datasets.{args.dataset}.front_ends")
     give_back_tables()
     from bench.data.features import featurize
-    from bench.data.task import audio_front_end
 
     layout = Layout.of(settings)
     usable = featurize(
         layout.corpus(args.dataset),
-        audio_front_end(front_ends[args.front_end]),
+        front_ends[args.front_end].transform,
         layout.features(args.dataset, args.front_end),
         code=stage_digest("featurize"),
         workers=args.workers,
+        sees=front_ends[args.front_end].frames,
     )
     print(f"{args.dataset}: {args.front_end} features of {usable} clips", flush=True)
     return 0

@@ -63,11 +63,26 @@ class FeatureStore:
                 raise ValueError(f"{len(store.data)} frames, the index asks for {ends.max()}")
             return store
 
-    def batch(self, positions: np.ndarray, *, frames: int, fill: Fill = "repeat") -> np.ndarray:
-        """Features of these clips as float32 (B, frames, F).
+    def clip(self, position: int) -> np.ndarray:
+        """All frames of a clip as they are stored: float16 (T, F), not copied."""
+        first = self.first[position]
+        return self.data[first : first + self.frames[position]]
 
-        Longer clips are cut at the end. Shorter ones are repeated, or followed by zeros (as AST
-        does, before it normalises) or by the value of digital silence.
+    def batch(
+        self,
+        positions: np.ndarray,
+        *,
+        frames: int,
+        fill: Fill = "repeat",
+        starts: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """`frames` frames of each of these clips as float32 (B, frames, F).
+
+        Shorter clips are repeated, or followed by zeros (as AST does, before it normalises) or by
+        the value of digital silence.
+
+        Args:
+            starts: (B,) the frame that each begins at; None: their first.
 
         Raises:
             ValueError: an unknown `fill`.
@@ -76,9 +91,12 @@ class FeatureStore:
             raise ValueError(f"fill '{fill}'; repeat, zero or silence")
         import torch
 
+        positions = np.asarray(positions)
+        starts = np.zeros_like(positions) if starts is None else starts
         out = torch.empty(len(positions), frames, self.data.shape[1])
-        for row, position in zip(out, np.asarray(positions), strict=True):
-            first, length = self.first[position], min(self.frames[position], frames)
+        for row, position, start in zip(out, positions, starts, strict=True):
+            first = self.first[position] + start
+            length = min(self.frames[position] - start, frames)
             row[:length] = self._tensor[first : first + length]
             if fill == "repeat":
                 while length < frames:  # doubling: what stands there is whole repetitions

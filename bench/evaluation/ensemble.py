@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -68,6 +69,7 @@ def evaluate_ensemble(settings: config.Config, name: str) -> dict[str, Any]:
         digest_of({"resolved": plan.resolved, "digests": digests}),
         started,
         threads=1,
+        network=trained[0]["network"],
         parameters=sum(one["parameters"] for one in trained),
         cost={
             key: sum(one["cost"][key] for one in trained)
@@ -95,11 +97,11 @@ def mean_scores(members: Sequence[StoredScores], where: str) -> Scores:
     clips = _mean([one.scores.clip_scores for one in members]).astype(np.float32)
     frames = [one.scores.frame_scores for one in members if one.scores.frame_scores is not None]
     if len(frames) < len(members):
-        return Scores(clips, None, 0.0)
-    steps = {one.scores.seconds_per_frame for one in members}
-    if len(steps) > 1 or len({part.shape for part in frames}) > 1:
+        return Scores(clips, None, 0.0, None)
+    grids = {(one.scores.seconds_per_frame, *map(len, one.scores.frames())) for one in members}
+    if len(grids) > 1:
         raise UserError(f"{where}: its members' frames differ in length; leave one kind out")
-    return Scores(clips, _mean(frames).astype(np.float16), first.scores.seconds_per_frame)
+    return replace(first.scores, clip_scores=clips, frame_scores=_mean(frames).astype(np.float16))
 
 
 def _mean(parts: Sequence[np.ndarray]) -> np.ndarray:

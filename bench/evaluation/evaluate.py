@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 
 from bench.code_digest import stage_digest
-from bench.corpora import Corpus
+from bench.corpora import Corpus, shared_recordings
 from bench.data.task import split_corpus
-from bench.evaluation import localization
+from bench.evaluation import SCHEMA, localization
+from bench.evaluation.operating_point import OperatingPoint, published_operating_point
 from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout
 from bench.files import UserError, digest_file, read_json, write_sealed
@@ -21,9 +22,8 @@ from bench.metrics.event_scores import score_events
 from bench.metrics.events import write_events
 from bench.metrics.psds import PSDS1, PSDS2, psds
 from bench.metrics.tagging import tagging_metrics
-from bench.models.scores import StoredScores, read_scores
+from bench.models.scores import Scores, StoredScores, excludes, read_scores
 
-SCHEMA = 1
 FAMILIES = {
     "intersection": "intersection_f1",
     "event_based": "event_based_f1",
@@ -70,6 +70,7 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> dict[str, Any]:
                 "splits",
                 "seeds",
                 "provenance",
+                "network",
                 "parameters",
                 "cost",
             )
@@ -79,7 +80,13 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> dict[str, Any]:
             "found": corpus.coverage.found,
             "listed": corpus.coverage.listed,
             "excluded": training["excluded"],
+            "windowed": training["windowed"],
         },
+        "lists": {
+            "digest": read_json(layout.corpus(cell.dataset) / "corpus.json")["lists"],
+            "clips": {name: one.listed for name, one in corpus.coverage_by_split().items()},
+        },
+        "shared_recordings": shared_recordings(corpus),
         "classes": list(corpus.classes),
         "metrics": {
             "validation": tagging(validation, corpus),
@@ -90,8 +97,8 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> dict[str, Any]:
     if plan.dataset.localize:
         chosen = settings.localization
         record["digests"]["protocol"] = config.config_digest(chosen)
-        hand_set = chosen.hand_set.get(cell.model)
-        located = locate(chosen, corpus, validation, test, hand_set)
+        hand_set, exclusive = chosen.hand_set.get(cell.model), excludes(plan.dataset.loss)
+        located = locate(chosen, corpus, validation, test, hand_set, exclusive)
         record["metrics"]["test"] |= located.pop("metrics")
         write_events(folder / "events.tsv", located.pop("events"), list(test.clip_ids))
         record |= located
@@ -129,18 +136,22 @@ def locate(
     validation: StoredScores,
     test: StoredScores,
     hand_set: str | None = None,
+    exclusive: bool = False,
 ) -> dict[str, Any]:
     """Located events of the test split, their metrics, and the trivial baselines beside them.
 
     Args:
         hand_set: a published list of thresholds that the events are scored at as well, with
             figures of their own.
+        exclusive: the scores are of a single-label model, whose events never overlap.
 
     Raises:
         UserError: the corpus has no events, or the list does not name one of its classes.
     """
     if corpus.events is None:
-        raise UserError(f"{corpus.name}: nothing to localize; set datasets.*.localize to false")
+        raise UserError(
+            f"{corpus.name}: no events to localize; set datasets.{corpus.name}.localize to false"
+        )
     events_table = corpus.events
     durations = dict(zip(corpus.clips["clip"], corpus.clips["duration_s"], strict=True))
     truth = {
@@ -149,10 +160,11 @@ def locate(
     }
     own = {clip: durations[clip] for clip in test.clip_ids}
 
-    def decide(frames: dict[str, np.ndarray], seconds: float) -> tuple[Any, pd.DataFrame]:
-        point = localization.choose_operating_point(
-            frames["validation"],
-            seconds,
+    def choose(scores: Scores) -> OperatingPoint:
+        assert scores.frame_scores is not None
+        return localization.choose_operating_point(
+            scores.frame_scores,
+            scores.seconds_per_frame,
             list(validation.clip_ids),
             truth["validation"],
             durations,
@@ -160,11 +172,21 @@ def locate(
             thresholds=localization.threshold_grid(settings.thresholds),
             median_filters=settings.median_filters,
             criterion=settings.criterion,
+            exclusive=exclusive,
+            counts=scores.frame_counts,
         )
-        events = localization.detect(
-            frames["test"], seconds, list(test.clip_ids), corpus.classes, point, own
+
+    def found(scores: Scores, point: OperatingPoint) -> pd.DataFrame:
+        assert scores.frame_scores is not None
+        return localization.detect(
+            scores.frame_scores,
+            scores.seconds_per_frame,
+            list(test.clip_ids),
+            corpus.classes,
+            point,
+            own,
+            scores.frame_counts,
         )
-        return point, events
 
     def scored(events: pd.DataFrame) -> dict[str, Any]:
         by_family = score_events(truth["test"], events, own, corpus.classes)
@@ -173,13 +195,10 @@ def locate(
             for family, values in by_family.items()
         }
 
-    whole = {
-        name: localization.whole_clip_scores(
-            stored.scores.clip_scores, list(stored.clip_ids), durations
-        )
-        for name, stored in (("validation", validation), ("test", test))
-    }
-    _, clip_events = decide({name: frames for name, (frames, _) in whole.items()}, whole["test"][1])
+    longest = max(durations.values())  # so that the one frame has one length in both splits
+    clip_events = found(
+        as_one_frame(test.scores, longest), choose(as_one_frame(validation.scores, longest))
+    )
     always = localization.always_active(list(test.clip_ids), corpus.classes, own)
     result: dict[str, Any] = {
         "trivial": {
@@ -196,31 +215,42 @@ def locate(
     }
     if test.scores.frame_scores is None or validation.scores.frame_scores is None:
         return result
-    seconds = test.scores.seconds_per_frame
-    point, events = decide(
-        {"validation": validation.scores.frame_scores, "test": test.scores.frame_scores}, seconds
-    )
-    result["localization"] |= {"operating_point": point.to_json(), "seconds_per_frame": seconds}
-    result["metrics"] = scored(events) | threshold_free(test, truth["test"], own)
+    point = choose(validation.scores)
+    events = found(test.scores, point)
+    result["localization"] |= {
+        "operating_point": point.to_json(),
+        "seconds_per_frame": test.scores.seconds_per_frame,
+    }
+    result["metrics"] = scored(events) | threshold_free(test, truth["test"], own, exclusive)
     if hand_set:
         try:
-            listed = localization.published_operating_point(hand_set, corpus.classes)
+            listed = published_operating_point(hand_set, corpus.classes, exclusive=exclusive)
         except ValueError as error:
             raise UserError(f"{corpus.name}: localization.hand_set: {error}") from error
-        found = localization.detect(
-            test.scores.frame_scores, seconds, list(test.clip_ids), corpus.classes, listed, own
-        )
-        result["hand_set"] = {"operating_point": listed.to_json(), "metrics": scored(found)}
+        by_list = scored(found(test.scores, listed))
+        result["hand_set"] = {"operating_point": listed.to_json(), "metrics": by_list}
     result["events"] = events
     return result
 
 
+def as_one_frame(scores: Scores, seconds: float) -> Scores:
+    """Clip scores as one frame of so many seconds, no less than the longest clip.
+
+    Decided like frames this is the baseline that knows what sounds, but not when: each class above
+    its threshold is active from start to end.
+    """
+    frames = scores.clip_scores[:, None, :]
+    return Scores(scores.clip_scores, frames, seconds, np.ones(len(frames), np.int64))
+
+
 def threshold_free(
-    test: StoredScores, truth: pd.DataFrame, durations: Mapping[str, float]
+    test: StoredScores, truth: pd.DataFrame, durations: Mapping[str, float], exclusive: bool
 ) -> dict[str, Any]:
     """PSDS in both scenarios, from the frame scores alone: no operating point is needed."""
     frames = test.scores.frame_scores
     assert frames is not None
+    if exclusive:
+        frames = localization.winning(frames)
     return {
         scenario.name.lower(): {
             **psds(
@@ -231,6 +261,7 @@ def threshold_free(
                 durations,
                 test.classes,
                 scenario,
+                test.scores.frame_counts,
             ).to_json(),
             "n": len(test.clip_ids),
         }

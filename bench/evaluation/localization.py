@@ -6,18 +6,18 @@ clips only; the test clips are decided once with the result, which the record ke
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bench.files import digest_of
+from bench.evaluation.operating_point import OperatingPoint, clips_digest
 from bench.metrics.event_arrays import (
     EventArrays,
     Floats,
+    Ints,
     decode,
     encode,
     events_of,
@@ -26,103 +26,6 @@ from bench.metrics.event_arrays import (
 from bench.metrics.event_counts import Counts, collar_counts, intersection_counts
 
 Criterion = Literal["intersection", "event_based"]
-
-PUBLISHED_THRESHOLDS: dict[str, dict[str, float]] = {
-    # fl_evaluate.py of the HTS-AT repository, lines 98-111: the list in use and the one in a
-    # comment for PANN's Cnn14_DecisionLevelMax. Set by hand; no validation split is named. They
-    # apply to the highest probability among the AudioSet classes mapped to each DESED class.
-    "htsat": {
-        "Alarm_bell_ringing": 0.18,
-        "Blender": 0.48,
-        "Cat": 0.51,
-        "Dishes": 0.20,
-        "Dog": 0.39,
-        "Electric_shaver_toothbrush": 0.20,
-        "Frying": 0.20,
-        "Running_water": 0.23,
-        "Speech": 0.275,
-        "Vacuum_cleaner": 0.14,
-    },
-    "pann": {
-        "Alarm_bell_ringing": 0.20,
-        "Blender": 0.20,
-        "Cat": 0.20,
-        "Dishes": 0.05,
-        "Dog": 0.20,
-        "Electric_shaver_toothbrush": 0.20,
-        "Frying": 0.20,
-        "Running_water": 0.10,
-        "Speech": 0.28,
-        "Vacuum_cleaner": 0.05,
-    },
-}
-
-
-@dataclass(frozen=True)
-class OperatingPoint:
-    """How frame scores are decided, per class in the order of `classes`.
-
-    Attributes:
-        thresholds: a frame is active when its filtered score exceeds this.
-        median_filters: lengths in frames, odd; 1 = no filter.
-        source: how the values were found, in words.
-        validation_f1: F1 on the validation clips; None for a class without events there, empty
-            where nothing was chosen.
-        chosen_on: `clips_digest` of the clips that decided; None where none did. The report holds
-            it against the test clips.
-    """
-
-    classes: tuple[str, ...]
-    thresholds: tuple[float, ...]
-    median_filters: tuple[int, ...]
-    source: str
-    validation_f1: tuple[float | None, ...] = ()
-    chosen_on: str | None = None
-
-    def __post_init__(self) -> None:
-        if not len(self.classes) == len(self.thresholds) == len(self.median_filters):
-            raise ValueError("an operating point needs one threshold and one filter per class")
-        even = [length for length in self.median_filters if length < 1 or length % 2 == 0]
-        if even:
-            raise ValueError(f"median filter of {even[0]} frames; give odd lengths such as 1, 3, 5")
-
-    def to_json(self) -> dict[str, Any]:
-        """The point as JSON values."""
-        return {
-            "source": self.source,
-            "classes": list(self.classes),
-            "thresholds": list(self.thresholds),
-            "median_filters": list(self.median_filters),
-            "validation_f1": list(self.validation_f1),
-            "chosen_on": self.chosen_on,
-        }
-
-
-def clips_digest(clip_ids: Iterable[str]) -> str:
-    """sha256 of a set of clips, whatever their order."""
-    return digest_of(sorted(map(str, clip_ids)))
-
-
-def published_operating_point(
-    name: str, classes: Sequence[str], median_filter: int = 1
-) -> OperatingPoint:
-    """A hand-set list of `PUBLISHED_THRESHOLDS`; both were used without a filter.
-
-    Raises:
-        ValueError: no such list, or a class that it does not name.
-    """
-    if name not in PUBLISHED_THRESHOLDS:
-        raise ValueError(f"thresholds {name!r} are not among {', '.join(PUBLISHED_THRESHOLDS)}")
-    published = PUBLISHED_THRESHOLDS[name]
-    missing = [c for c in classes if c not in published]
-    if missing:
-        raise ValueError(f"the thresholds {name!r} do not name class {missing[0]!r}")
-    return OperatingPoint(
-        tuple(classes),
-        tuple(published[c] for c in classes),
-        (median_filter,) * len(classes),
-        f"published, set by hand: {name}",
-    )
 
 
 def threshold_grid(count: int) -> Floats:
@@ -137,12 +40,14 @@ def detect(
     classes: Sequence[str],
     point: OperatingPoint,
     durations: Mapping[str, float],
+    counts: Ints | None = None,
 ) -> pd.DataFrame:
     """Located events of every clip.
 
     Args:
         frame_scores: (N, T, C) in the order of `clip_ids` and `classes`.
         durations: clip -> real length in seconds; events end there at the latest.
+        counts: (N,) frames that each clip has, where they differ; zeros follow.
 
     Returns:
         filename, onset, offset, event_label, sorted by clip, class and onset.
@@ -156,7 +61,9 @@ def detect(
     filtered = scores.copy()
     for length in set(point.median_filters) - {1}:
         chosen = np.array(point.median_filters) == length
-        filtered[:, :, chosen] = median_filtered(scores[:, :, chosen], length)
+        filtered[:, :, chosen] = median_filtered(scores[:, :, chosen], length, counts)
+    if point.exclusive:
+        filtered = winning(filtered)
     active = filtered > np.array(point.thresholds, np.float32)  # a score of 0.4 is not above 0.4
     seconds = np.array([durations[clip] for clip in clip_ids], np.float64)
     return decode(events_of(active, seconds_per_frame, seconds), clip_ids, classes)
@@ -173,16 +80,21 @@ def choose_operating_point(
     thresholds: ArrayLike,
     median_filters: Sequence[int] = (1,),
     criterion: Criterion = "intersection",
+    exclusive: bool = False,
+    counts: Ints | None = None,
 ) -> OperatingPoint:
     """The threshold and filter per class with the best F1 on these (validation) clips.
 
     Among equal F1 the shortest filter wins, then the threshold in the middle of the equal ones:
     it is the farthest from where the decision turns worse. A class without reference events here
-    keeps the middle of the grid and the shortest filter.
+    keeps the middle of the grid and the shortest filter. Classes that exclude each other share one
+    filter, that with the best mean F1: which of them wins a frame depends on the filters of all.
 
     Args:
         reference: events of these clips and no others.
         thresholds: candidates in ascending order, in the units of the scores.
+        exclusive: at most one class is active in a frame.
+        counts: (N,) frames that each clip has, where they differ; zeros follow.
 
     Raises:
         ValueError: as `detect`, or `reference` names a clip that is not among `clip_ids`.
@@ -196,9 +108,18 @@ def choose_operating_point(
     f1 = np.array(
         [
             [_counts(criterion, events, truth, seconds, len(classes)).per_class().f1()]
-            for events in _candidates(scores, seconds_per_frame, seconds, grid, filters)
+            for filtered in _filtered(scores, filters, exclusive, counts)
+            for events in _candidates(filtered, seconds_per_frame, seconds, grid)
         ]
     ).reshape(len(filters), len(grid), len(classes))
+    source = (
+        f"best {criterion} F1 per class on {len(own)} validation clips "
+        f"({len(grid)} thresholds x filters {filters})"
+    )
+    known = ~np.isnan(f1[0, 0])
+    if exclusive and known.any():
+        shared = int(np.argmax(f1[:, :, known].max(axis=1).mean(axis=1)))
+        f1, filters = f1[[shared]], [filters[shared]]
 
     chosen: list[tuple[float, int, float | None]] = []
     for c in range(len(classes)):
@@ -215,28 +136,11 @@ def choose_operating_point(
         tuple(classes),
         best_thresholds,
         best_filters,
-        f"best {criterion} F1 per class on {len(own)} validation clips "
-        f"({len(grid)} thresholds x filters {filters})",
+        source,
         values,
         clips_digest(clip_ids),
+        exclusive,
     )
-
-
-def whole_clip_scores(
-    clip_scores: ArrayLike, clip_ids: Sequence[str], durations: Mapping[str, float]
-) -> tuple[NDArray[np.float32], float]:
-    """Clip scores (N, C) as one frame that spans the clip: (N, 1, C) and its length in seconds.
-
-    Fed to `choose_operating_point` and `detect` this is the baseline that knows what sounds, but
-    not when: each class above its threshold is active from start to end.
-
-    Args:
-        durations: of all splits, so that the frame has one length in all of them.
-    """
-    scores = np.asarray(clip_scores, np.float32)
-    if scores.ndim != 2 or len(scores) != len(clip_ids):
-        raise ValueError(f"clip scores {scores.shape} are not (clips, classes) for {len(clip_ids)}")
-    return scores[:, None, :], max(durations.values())
 
 
 def always_active(
@@ -248,29 +152,48 @@ def always_active(
     return decode(events_of(active, float(seconds.max()), seconds), clip_ids, classes)
 
 
-def median_filtered(scores: NDArray[np.float32], length: int) -> NDArray[np.float32]:
-    """Median over `length` frames (odd) along axis 1 of (N, T, C), mirrored at the ends.
+def median_filtered(
+    scores: NDArray[np.float32], length: int, counts: Ints | None = None
+) -> NDArray[np.float32]:
+    """Median over `length` frames (odd) along axis 1 of (N, T, C), mirrored at each clip's ends.
 
     The median commutes with a threshold, so filtering scores equals filtering decisions.
+
+    Args:
+        counts: (N,) frames that each clip has, where they differ.
     """
     if length == 1:
         return scores
     from scipy.ndimage import median_filter
 
-    return median_filter(scores, size=(1, length, 1), mode="reflect")
+    filtered = np.zeros_like(scores)
+    ends = np.full(len(scores), scores.shape[1]) if counts is None else counts
+    for count in np.unique(ends):
+        alike = ends == count
+        window = (1, length, 1)
+        filtered[alike, :count] = median_filter(scores[alike, :count], window, mode="reflect")
+    return filtered
+
+
+def winning(scores: NDArray[Any]) -> NDArray[Any]:
+    """Scores (..., C) with those of all classes but the highest set to 0; the first of equals."""
+    best = scores.argmax(axis=-1)[..., None]
+    return np.where(np.arange(scores.shape[-1]) == best, scores, scores.dtype.type(0))
+
+
+def _filtered(
+    scores: NDArray[np.float32], filters: Sequence[int], exclusive: bool, counts: Ints | None
+) -> Iterator[NDArray[np.float32]]:
+    for length in filters:
+        filtered = median_filtered(scores, length, counts)
+        yield winning(filtered) if exclusive else filtered
 
 
 def _candidates(
-    scores: NDArray[np.float32],
-    seconds_per_frame: float,
-    durations: Floats,
-    thresholds: Floats,
-    filters: Sequence[int],
+    scores: NDArray[np.float32], seconds_per_frame: float, durations: Floats, thresholds: Floats
 ) -> Iterator[EventArrays]:
-    for length in filters:
-        filtered = median_filtered(scores, length)
-        for threshold in thresholds.astype(np.float32):
-            yield events_of(filtered > threshold, seconds_per_frame, durations)
+    for threshold in thresholds.astype(np.float32):
+        yield events_of(scores > threshold, seconds_per_frame, durations)
 
 
 def _counts(

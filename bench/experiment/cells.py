@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.experiment.ablations import BASE
 from bench.experiment.config import Config, Dataset, FrontEnd, Model, Recipe
-from bench.experiment.released import Released
+from bench.experiment.released import Checkpoint, Released, find_file
 from bench.experiment.released import find as find_released
 from bench.files import UserError, digest_of
 from bench.strict import known
@@ -37,6 +37,14 @@ class Cell:
         return f"{self.dataset}/{self.model}/{self.variant}/{fold}seed{self.seed}"
 
 
+class Start(NamedTuple):
+    """A file that weights start from: an entry of the registry of checkpoints, and its folder."""
+
+    name: str
+    entry: Checkpoint
+    folder: Path
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a cell resolves to: every value that its result depends on, besides code and data."""
@@ -47,6 +55,7 @@ class Plan:
     front_end: FrontEnd
     recipe: Recipe
     parent: Cell | None
+    start: Start | None = None
     released: Released | None = None
     members: tuple[Cell, ...] = ()
 
@@ -213,6 +222,11 @@ def plan(config: Config, cell: Cell) -> Plan:
     arguments = {**model.arguments, **model.arguments_on.get(cell.dataset, {}), **change.model}
     model = model.model_copy(update={"arguments": arguments})
     recipe = config.recipe(cell.model, cell.dataset, change.recipe)
+    if recipe.supervision != "weak" and dataset.loss == "ce":
+        raise UserError(
+            f"{cell}: supervision '{recipe.supervision}' needs datasets.{cell.dataset}.loss 'bce': "
+            "under 'ce' one class sounds at every moment, and strong labels may name none or two"
+        )
     return Plan(
         cell=cell,
         dataset=dataset,
@@ -220,7 +234,22 @@ def plan(config: Config, cell: Cell) -> Plan:
         front_end=dataset.front_ends[model.front_end],
         recipe=recipe,
         parent=_parent(config, cell, recipe),
+        start=_start(config, cell, model, recipe),
     )
+
+
+def _start(config: Config, cell: Cell, model: Model, recipe: Recipe) -> Start | None:
+    """The file whose weights a run starts from."""
+    if recipe.start is None:
+        return None
+    where = f"{cell}: recipe init '{recipe.init}'"
+    entry = find_file(recipe.start, where)
+    if not recipe.init.startswith(entry.kind) or entry.architecture != model.architecture:
+        raise UserError(
+            f"{where}: {recipe.start} is a start of {entry.architecture} by {entry.kind}:, not "
+            f"of {model.architecture}"
+        )
+    return Start(recipe.start, entry, Path(config.paths.checkpoints))
 
 
 def _parent(config: Config, cell: Cell, recipe: Recipe) -> Cell | None:

@@ -6,6 +6,7 @@ valid key for an unknown one. `python -m bench schema` writes the JSON schema fo
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from functools import reduce
@@ -15,6 +16,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from bench import registry
+from bench.audio import frontend as audio
 from bench.experiment.ablations import BASE, AblationStudy, Variant
 from bench.experiment.extends import read
 from bench.files import UserError, digest_of
@@ -30,7 +32,7 @@ DataKind = Literal["synthetic", "recordings", "real"]
 class FrontEnd(Strict):
     """What turns a waveform into (frames, mels); times in samples unless named otherwise."""
 
-    kind: Literal["logmel", "fbank"]
+    kind: audio.Kind
     sample_rate: int = Field(gt=0, description="Hz; audio is resampled to it")
     window: int = Field(gt=0, description="analysis window in samples")
     hop: int = Field(gt=0, description="hop in samples")
@@ -40,16 +42,62 @@ class FrontEnd(Strict):
     repeat_to_s: float | None = Field(
         None, gt=0, description="repeat shorter waveforms up to this many seconds"
     )
+    log_offset: float = Field(
+        0.0, ge=0, description="of kind preemphasis: added to powers before the logarithm"
+    )
+    log_floor: float = Field(
+        0.0, ge=0, description="of kind preemphasis: smallest power that the logarithm sees"
+    )
+    range_db: float | None = Field(
+        None, gt=0, description="of kind htk: a clip's values end so many dB below its largest"
+    )
     frames: int = Field(gt=0, description="frames that a model sees per clip")
     fill: Literal["repeat", "zero", "silence"] = Field(
         "repeat", description="how shorter clips reach `frames`"
     )
-    normalise: bool = Field(False, description="(x - mean) / (2 std) of the training split (AST)")
+    normalise: bool | tuple[float, float] = Field(
+        False,
+        description="(x - mean) / (2 std): true = of the training split (AST), or [mean, std]",
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> FrontEnd:
+        if self.fixed_scale is not None and self.fixed_scale[1] <= 0:
+            raise ValueError(f"normalise: the standard deviation is {self.fixed_scale[1]}")
+        _ = self.transform  # checks what concerns several settings
+        return self
+
+    @property
+    def transform(self) -> audio.FrontEnd:
+        """What computes the features."""
+        same = (field.name for field in dataclasses.fields(audio.FrontEnd))
+        return audio.FrontEnd(**{name: getattr(self, name) for name in same})
+
+    @property
+    def fixed_scale(self) -> tuple[float, float] | None:
+        """(mean, standard deviation) that `normalise` states, if it does."""
+        return None if isinstance(self.normalise, bool) else self.normalise
 
     @property
     def seconds(self) -> float:
         """Time spanned by `frames`, in seconds."""
         return self.frames * self.hop / self.sample_rate
+
+    def check(self, where: str) -> None:
+        """Refuse repetitions that no model would see; of a recording, all that is longer is seen.
+
+        Raises:
+            UserError: naming the place, and what fits.
+        """
+        if self.repeat_to_s is None:
+            return
+        samples = round(self.repeat_to_s * self.sample_rate)
+        made = 1 + (samples - (self.window if self.kind == "fbank" else 0)) // self.hop
+        if made > self.frames + 1:
+            raise UserError(
+                f"{where}.repeat_to_s: {self.repeat_to_s:g} s are {made} frames, and a model sees "
+                f"{self.frames}; set frames to {made}, or repeat_to_s to {self.seconds:g}"
+            )
 
 
 class Dataset(Strict):
@@ -158,16 +206,22 @@ class Recipe(Strict):
     init: str = Field(
         "random",
         pattern=r"^(random|run:[^/]+(/[^/]+)?|(official|imagenet):.+)$",
-        description="random; the weights of the same model and seed, run:DATASET[/VARIANT]; or a "
-        "file: official:FILE of the model's authors, imagenet:FILE of its image backbone",
+        description="random; the weights of the same model and seed, run:DATASET[/VARIANT]; or an "
+        "entry of config/registry/checkpoints.yaml: official:NAME of the model's authors, "
+        "imagenet:NAME of its image backbone",
     )
     precision: Literal["fp32", "bf16"] = "fp32"
 
+    def steps(self, clips: int) -> int:
+        """Optimisation steps of an epoch over a training split of `clips`: full batches, as many
+        as it takes to hold them all."""
+        return -(-clips // self.batch_size)
+
     @property
-    def start_file(self) -> str | None:
-        """The checkpoint file that `init` names, if it names one."""
-        kind, _, path = self.init.partition(":")
-        return path if kind in ("official", "imagenet") else None
+    def start(self) -> str | None:
+        """The entry of the registry of checkpoints that `init` names, if it names one."""
+        kind, _, name = self.init.partition(":")
+        return name if kind in ("official", "imagenet") else None
 
 
 class Localization(Strict):
@@ -342,6 +396,8 @@ class Config(Strict):
     def _references_exist(self) -> Config:
         for key, dataset in self.datasets.items():
             registry.check(dataset.loader, registry.LOADERS, f"datasets.{key}.loader")
+            for name, front_end in dataset.front_ends.items():
+                front_end.check(f"datasets.{key}.front_ends.{name}")
         for name, model in self.models.items():
             where = f"models.{name}.architecture"
             registry.check(model.architecture, registry.ARCHITECTURES, where)
@@ -445,7 +501,17 @@ class Config(Strict):
             overrides,
         ):
             merged.update(layer)
-        return parse(Recipe, merged, where)
+        recipe: Recipe = parse(Recipe, merged, where)
+        if recipe.batch_size % 2 and recipe.mixup and recipe.mixup.pairing == "pairs":
+            raise UserError(
+                f"{where}: batch_size {recipe.batch_size} cannot be mixed in pairs; make it even"
+            )
+        if recipe.average_epochs > recipe.epochs:
+            raise UserError(
+                f"{where}: average_epochs {recipe.average_epochs} of {recipe.epochs} epochs; "
+                "lower it, or raise epochs"
+            )
+        return recipe
 
 
 def load(*sources: str | Path | Mapping[str, Any]) -> Config:

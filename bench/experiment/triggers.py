@@ -7,6 +7,7 @@ those of its own cells.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,9 +27,12 @@ from bench.experiment.trials import first_cell, pairs, path_of
 from bench.experiment.wanted import fetched_here
 from bench.files import digest_file, digest_of
 from bench.provenance import environment
-from bench.sources.registry import find_entry
 
-DATA_FILES = {"report": "bench/reporting"}
+READ_BY_REPORT = (
+    "bench/reporting",
+    "config/registry/fingerprints.yaml",
+    "config/registry/classes",
+)
 
 
 class Triggers:
@@ -45,7 +49,7 @@ class Triggers:
     def fetch(self, name: str) -> dict[str, str]:
         """Of one fetch: what is asked for. Other code does not fetch again what is verified."""
         wanted = fetched_here(self.settings)[name]
-        entry = find_entry(wanted.entry).model_dump(mode="json")
+        entry = wanted.entry.model_dump(mode="json")
         value = digest_of([entry, str(wanted.folder), wanted.options, wanted.ways])
         return {"config": value[:16]}
 
@@ -144,13 +148,15 @@ def _digests(stage: str, values: Any, code: str | None = None) -> dict[str, str]
         "code": code or stage_digest(stage),
         "pins": environment()["pins_sha256"],
     }
-    if stage in DATA_FILES:
-        digests["files"] = _files_digest(ROOT / DATA_FILES[stage])
+    if stage == "report":
+        digests["files"] = _files_digest(READ_BY_REPORT)
     return {name: digest[:16] for name, digest in digests.items()}
 
 
-def _files_digest(folder: Path) -> str:
-    """Digest of what stands beside the code and is not code: templates, published values."""
-    paths = (path for path in folder.rglob("*") if path.is_file())
+def _files_digest(places: Iterable[str]) -> str:
+    """Digest of what is read like code and is not code: templates, published values."""
+    roots = [ROOT / place for place in places]
+    found = [path for root in roots for path in (root, *root.rglob("*"))]
+    paths = (path for path in found if path.is_file())
     kept = [p for p in paths if p.suffix not in (".py", ".pyc") and "out" not in p.parts]
     return digest_of({str(path.relative_to(ROOT)): digest_file(path) for path in sorted(kept)})

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+SHORTEST = 1e-3
+"""Seconds: a frame that begins a moment before its clip ends leaves no event."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,8 @@ def events_of(
 
     Args:
         active: (N, T, C) bool.
-        durations: (N,) seconds; runs are cut there and dropped when they start later.
+        durations: (N,) seconds; runs are cut there and dropped when nothing is left of them, or
+            less than `SHORTEST`.
 
     Returns:
         Events with times rounded to the microsecond.
@@ -104,7 +107,7 @@ def events_of(
     end = np.nonzero(change == -1)[2]
     onset = np.round(start * seconds_per_frame, 6)
     offset = np.minimum(np.round(end * seconds_per_frame, 6), durations[clip])
-    return EventArrays(clip, label, onset, offset).select(onset < offset)
+    return EventArrays(clip, label, onset, offset).select(offset - onset >= SHORTEST)
 
 
 def merge_overlaps(events: EventArrays) -> EventArrays:

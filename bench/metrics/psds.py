@@ -18,6 +18,7 @@ from bench.metrics import Metric
 from bench.metrics.event_arrays import (
     EventArrays,
     Floats,
+    Ints,
     encode,
     events_of,
     merge_overlaps,
@@ -60,6 +61,7 @@ def psds(
     durations: Mapping[str, float],
     classes: Sequence[str],
     scenario: Scenario = PSDS1,
+    counts: Ints | None = None,
 ) -> Metric:
     """The normalised area under the mean ROC, less the spread over classes.
 
@@ -67,6 +69,7 @@ def psds(
         frame_scores: (N, T, C) in the order of `clip_ids` and `classes`.
         reference: events of these clips; overlaps within a class are merged.
         durations: clip -> seconds.
+        counts: (N,) frames that each clip has, where they differ.
 
     Returns:
         The score; per class the normalised area under its own curve. Classes without reference
@@ -78,6 +81,9 @@ def psds(
     scores = np.asarray(frame_scores, np.float32)
     own = {clip: durations[clip] for clip in clip_ids}
     seconds = np.array(list(own.values()), np.float64)
+    ends = seconds
+    if counts is not None:  # what stands behind a clip's own frames never sounds
+        ends = np.minimum(seconds, np.round(counts * seconds_per_frame, 6))
     truth = merge_overlaps(encode(reference, own, classes))
     listed = np.bincount(truth.label, minlength=len(classes))
     sounding = np.bincount(truth.label, truth.offset - truth.onset, minlength=len(classes))
@@ -86,7 +92,7 @@ def psds(
     for label in present.tolist():
         others = present[present != label] if scenario.alpha_ct else present[:0]
         true, false, crossed = _counts_by_threshold(
-            scores[:, :, [label]], seconds_per_frame, seconds, truth, label, others, scenario
+            scores[:, :, [label]], seconds_per_frame, seconds, ends, truth, label, others, scenario
         )
         rate = false / seconds.sum()
         if len(others):
@@ -108,6 +114,7 @@ def _counts_by_threshold(
     scores: NDArray[np.float32],
     seconds_per_frame: float,
     durations: Floats,
+    ends: Floats,
     truth: EventArrays,
     label: int,
     others: NDArray[np.intp],
@@ -126,7 +133,7 @@ def _counts_by_threshold(
     levels = -np.sort(-scores, axis=1)
     counts = np.zeros((frames + 1, clips, 2 + len(others)))
     for rank in range(frames):
-        made = events_of(scores >= levels[:, [rank]], seconds_per_frame, durations)
+        made = events_of(scores >= levels[:, [rank]], seconds_per_frame, ends)
         result = intersections(made, target, durations, 1, dtc=scenario.dtc, gtc=scenario.gtc)
         false = made.select(result.false)
         counts[rank + 1, :, 0] = tally(target.select(result.found), (clips, 1))[:, 0]

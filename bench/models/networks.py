@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,14 +83,12 @@ def open_released(card: Card, path: Path) -> torch.nn.Module:
 def _open_run(path: Path) -> tuple[torch.nn.Module, Card]:
     from modelkit.checkpoint import load_checked, read_checkpoint
 
-    if _is_linear(path):
-        raise UserError(f"{path}: holds a linear baseline; give the model.pt of a network")
     content = read_checkpoint(path)
     if not isinstance(content, Mapping) or not {"card", "state_dict"} <= set(content):
         raise UserError(
             f"{path}: neither a run's model.pt nor named like a released checkpoint; give it a "
             f"released file's name, or say which one it is with --as "
-            f"({', '.join(released.read_registry())})"
+            f"({', '.join(released.evaluable())})"
         )
     try:
         card = Card.from_plain(content["card"])
@@ -103,17 +101,19 @@ def _open_run(path: Path) -> tuple[torch.nn.Module, Card]:
     return model, card
 
 
-def _is_linear(path: Path) -> bool:
-    """Whether a file is what the linear baseline writes: NumPy arrays, no tensors."""
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return "weights.npy" in archive.namelist()
-
-
 def live_parameters(model: torch.nn.Module) -> int:
     """Trainable parameters."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def resolved_values(model: torch.nn.Module) -> dict[str, Any] | None:
+    """What fixes a network besides its classes and its features, preset and arguments resolved.
+
+    Read from the model as it was built (`model.architecture`, a dataclass); None where its class
+    does not tell.
+    """
+    found = getattr(model, "architecture", None)
+    return asdict(found) if is_dataclass(found) and not isinstance(found, type) else None
 
 
 def start_from_run(model: torch.nn.Module, weights: Path) -> list[str]:
@@ -124,9 +124,9 @@ def start_from_run(model: torch.nn.Module, weights: Path) -> list[str]:
     position tables).
 
     Raises:
-        UserError: the file is missing or holds another architecture's tensors.
+        UserError: the file is missing or damaged, or holds another architecture's tensors.
     """
-    from modelkit.checkpoint import CheckpointError, read_state_dict
+    from modelkit.checkpoint import CheckpointError, load_checked, read_state_dict
 
     try:
         state = read_state_dict(weights, prefixes=())
@@ -142,12 +142,16 @@ def start_from_run(model: torch.nn.Module, weights: Path) -> list[str]:
     if foreign:
         raise UserError(f"{weights}: tensors of another model: {', '.join(foreign[:5])}")
     fresh = [name for name in own if own[name].shape != state[name].shape]
-    model.load_state_dict({**own, **{n: state[n] for n in own if n not in fresh}})
+    try:
+        load_checked(model, state, fresh=fresh, source=weights)
+    except CheckpointError as error:
+        raise UserError(str(error)) from error
     return fresh
 
 
-def start_from_file(model: torch.nn.Module, init: str) -> KeyReport:
-    """Start from official:FILE (all but the classifier) or imagenet:FILE, see `Recipe.init`.
+def start_from_file(model: torch.nn.Module, init: str, path: Path) -> KeyReport:
+    """Start from the file of official:NAME (all but the classifier) or imagenet:NAME, see
+    `Recipe.init`.
 
     Returns what became of each entry of the file: of timm's Swin-T, some do not fit.
 
@@ -156,7 +160,7 @@ def start_from_file(model: torch.nn.Module, init: str) -> KeyReport:
     """
     from modelkit.checkpoint import CheckpointError
 
-    kind, _, path = init.partition(":")
+    kind = init.partition(":")[0]
     load = getattr(model, f"load_{kind}", None)
     if load is None:
         raise UserError(f"init '{init}': {type(model).__name__} has no ImageNet weights")

@@ -5,17 +5,17 @@ There (sed_model.py) the shifts are 0 samples, then steps of 100, 200, ... 900 o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 from torch import nn
 
 from bench.audio.decode import decode
-from bench.data.task import Task, assembled, audio_front_end
+from bench.data.task import Task
+from bench.data.windows import window_samples
 from bench.models.scores import Scores
 from bench.models.scoring import score_clips
-from bench.models.windows import window_samples
 from bench.process.team import Team
 
 
@@ -55,12 +55,11 @@ class _ShiftedTask(Task):
         object.__setattr__(shifted, "shift", shift)
         return shifted
 
-    def features(self, rows: np.ndarray) -> np.ndarray:
-        """As `Task.features`, of the shifted clips, shorter ones padded before."""
-        front_end, clips = audio_front_end(self.front_end), self.corpus.clips
-        parts = []
+    def clips(self, rows: np.ndarray) -> Iterator[np.ndarray]:
+        """As `Task.clips`, of the shifted clips, shorter ones padded before."""
+        front_end, table = self.front_end.transform, self.corpus.clips
         for row in rows:
-            clip = clips.iloc[row]
+            clip = table.iloc[row]
             samples = decode(
                 self.corpus.root / clip["path"],
                 front_end.sample_rate,
@@ -70,5 +69,4 @@ class _ShiftedTask(Task):
             if self.front_end.fill == "silence":
                 missing = window_samples(self.front_end) - len(samples)
                 samples = np.pad(samples, (0, max(0, missing)))
-            parts.append(front_end.features(np.roll(samples, -self.shift)))
-        return assembled(parts, self.front_end, front_end.silence, self.scale)
+            yield front_end.features(np.roll(samples, -self.shift)).astype(np.float16)

@@ -9,26 +9,33 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bench.data import embed
+from bench.data.checkpoints import start_obstacle
 from bench.experiment import config
 from bench.experiment.cells import Plan, list_cells, plan
 from bench.experiment.config import Config
 from bench.experiment.estimate import Estimate
 from bench.experiment.folders import foreign, output_folders
 from bench.experiment.jobs import Job
-from bench.experiment.wanted import fetched_here
+from bench.experiment.released import find_file
+from bench.experiment.wanted import fetched_here, starts
 from bench.files import UserError, digest_of
 
 SPARE = 200e6  # bytes kept free beside what is estimated
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb: none of its own."""
+    """Arguments of the verb."""
+    parser.add_argument(
+        "--parts", action="store_true", help="the builder's sizes and the networks alone"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     settings = config.load(args.config)
-    check(settings)
+    if not args.parts:
+        check(settings)
+        check_starts(settings, starts(settings))
     check_parts(settings)
     print(
         f"{settings.experiment}: nothing stands in the way of its {len(list_cells(settings))} runs"
@@ -45,6 +52,20 @@ def check(settings: Config) -> None:
     for cell in list_cells(settings):
         plan(settings, cell)
     obstacles = [*foreign(settings), *_missing_data(settings), *_unwritable(settings)]
+    if obstacles:
+        raise UserError("\n".join(obstacles))
+
+
+def check_starts(settings: Config, names: Iterable[str]) -> None:
+    """Hold checkpoints that runs start from against the registry, as far as they are here; each is
+    hashed once.
+
+    Raises:
+        UserError: one line per file that is another, or that a person has to get first.
+    """
+    folder = Path(settings.paths.checkpoints)
+    entries = (find_file(name, "recipes: init") for name in names)
+    obstacles = [said for entry in entries if (said := start_obstacle(entry, folder))]
     if obstacles:
         raise UserError("\n".join(obstacles))
 
@@ -76,9 +97,8 @@ def check_parts(settings: Config) -> None:
     shapes: dict[str, Plan] = {}
     for cell in list_cells(settings):
         resolved = plan(settings, cell)
-        if resolved.model.architecture != "linear":
-            key = digest_of([resolved.resolved[part] for part in ("model", "front_end")])
-            shapes.setdefault(key, resolved)
+        key = digest_of([resolved.resolved[part] for part in ("model", "front_end")])
+        shapes.setdefault(key, resolved)
     tried = set()
     for resolved in shapes.values():
         network, front_end = build(resolved, CLASSES), resolved.front_end

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from bench.experiment import folders
+from bench.experiment.cells import plan
 from bench.experiment.config import Config
 from bench.experiment.jobs import Job, list_jobs
 from bench.files import UserError, write_text
@@ -40,8 +41,9 @@ def begin(settings: Config, outputs: Iterable[str]) -> Lock:
         The lock, which the caller keeps as long as it lives.
 
     Raises:
-        UserError: a folder is another experiment's, another live call works on this one, a
-            part of it cannot be built, or the disk has no room for what the jobs write.
+        UserError: a folder is another experiment's, another live call works on this one, a part of
+            it cannot be built, a checkpoint that runs start from is not the right one or has to be
+            got by hand, or the disk has no room for what the jobs write.
     """
     folders.take(settings)
     lock = Lock(
@@ -50,6 +52,9 @@ def begin(settings: Config, outputs: Iterable[str]) -> Lock:
     _write_resolved(settings)
     jobs = {str(job.output): job for job in list_jobs(settings)}
     todo = [jobs[name] for name in outputs if name in jobs]
+    cells = [job.cell for job in todo if job.stage == "train" and job.cell is not None]
+    needed = (plan(settings, cell).recipe.start for cell in cells)
+    preflight.check_starts(settings, dict.fromkeys(name for name in needed if name is not None))
     preflight.check_space(settings, todo)
     if any(job.stage in ("embed", "train") for job in todo):
         _check_parts(settings)
@@ -94,7 +99,8 @@ def _show_live(settings: Config) -> None:
 
 def _check_parts(settings: Config) -> None:
     """`python -m bench check` in a process of its own: this one shall not carry torch for days."""
-    command = [sys.executable, "-m", "bench", "check", "--config", str(resolved_path(settings))]
+    command = [sys.executable, "-m", "bench", "check", "--parts"]
+    command += ["--config", str(resolved_path(settings))]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         message = done.stderr.strip() or f"{' '.join(command)} failed"

@@ -27,6 +27,7 @@ STYLE: dict[str, Any] = {
     "grid.color": FAINT,
     "grid.linewidth": 0.6,
     "text.color": INK,
+    "text.parse_math": False,  # names are text: a pair of $ in one is no formula
     "xtick.color": INK,
     "ytick.color": INK,
     "legend.frameon": False,
@@ -53,6 +54,11 @@ class Picture:
     def data(self) -> bytes:
         """The file's content."""
         return base64.b64decode(self.uri.partition(",")[2])
+
+
+def legible(name: str) -> str:
+    """A name from elsewhere as text that can be drawn: what cannot be printed becomes a mark."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in name)
 
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **kwargs: Any) -> Any:

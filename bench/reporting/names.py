@@ -11,7 +11,13 @@ DATASETS = {
     "speechcommands": "Speech Commands V2",
     "desed": "DESED",
 }
-ARCHITECTURES = {"htsat": "HTS-AT", "ast": "AST", "pann": "PANN-CNN", "linear": "Linear baseline"}
+ARCHITECTURES = {
+    "htsat": "HTS-AT",
+    "ast": "AST",
+    "pann": "PANN-CNN",
+    "mobilenet": "EfficientAT",
+    "linear": "Linear baseline",
+}
 METRICS = {
     "mAP": "mAP",
     "mAUC": "mAUC",

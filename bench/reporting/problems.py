@@ -82,7 +82,10 @@ def _shown(results: Results) -> Iterator[tuple[str, str, str]]:
         "budget": f"run {_command(results.config, ' tune')}",
     }
     for breach in audit.violations(results):
-        yield breach.where, breach.text, remedies[breach.rule]
+        remedy = remedies[breach.rule]
+        if breach.rule == "selection" and not breach.bars:
+            remedy = f"set fold_protocol of {breach.dataset} to clean for folds that only select"
+        yield breach.where, breach.text, remedy
     for dataset, reason in results.mixed.items():
         text = f"its models cannot be compared, because {reason}"
         yield dataset, text, remedies["fresh"]

@@ -12,6 +12,7 @@ from bench.experiment.config import Config
 from bench.files import read_sealed
 from bench.reporting import rescored
 from bench.reporting.forms import write_forms
+from bench.reporting.identity import other_layout
 from bench.reporting.names import METRICS, dataset_name, model_name
 from bench.reporting.tables import Column, Entry, Row, Table
 
@@ -102,10 +103,11 @@ def write_tables(config: Config) -> str:
 
 def _rows(config: Config) -> Iterator[Row]:
     cells = released_cells(config)
+    have_files = {entry.architecture for entry in released.read_registry().values()}
     for dataset in config.datasets:
         section = dataset_name(config, dataset)
         for model, settings in config.models.items():
-            if settings.architecture not in ("htsat", "ast", "pann"):
+            if settings.architecture not in have_files:
                 continue
             own = [cell for cell in cells if (cell.dataset, cell.model) == (dataset, model)]
             for cell in own:
@@ -123,6 +125,8 @@ def _row(config: Config, cell: Cell, section: str) -> Row:
         "authors": Entry(words=entry.evaluates[dataset.loader]),
     }
     record = _record(config, cell)
+    if record is not None and (reason := other_layout(record, dataset.loader)):
+        entries["authors"] = Entry(words=f"nothing on these data: {reason}")
     if record is None:
         there = released.file_of(entry, Path(config.paths.checkpoints)) is not None
         entries["state"] = Entry(words="not evaluated yet" if there else _absent(entry))

@@ -9,6 +9,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.evaluation import SCHEMA
 from bench.experiment.cells import Cell, Layout, list_cells, plan
 from bench.experiment.config import Config, config_digest
 from bench.files import UserError, digest_of, read_json, read_sealed
@@ -286,6 +287,8 @@ def usable_record(config: Config, layout: Layout, cell: Cell) -> tuple[dict[str,
     if not path.is_file():
         return None, NO_RECORD
     values = read_sealed(path)
+    if values.get("schema") != SCHEMA:
+        return None, "written by another version of this software"
     if values["config_digest"] != plan(config, cell).digest:
         return None, "made with another config than the present one"
     located = config.datasets[cell.dataset].localize

@@ -95,12 +95,12 @@ def open_soundscape(results: Results, dataset: str, corpus: Corpus, clip: str) -
     assert corpus.events is not None
     front_end = next(iter(results.config.models.values())).front_end
     store = FeatureStore.open(results.layout.features(dataset, front_end))
-    place = store.clips.index(clip)
-    first, length = store.first[place], store.frames[place]
-    frames = np.asarray(store.data[first : first + length], np.float32)
     row = corpus.clips[corpus.clips["clip"] == clip].iloc[0]
     events = corpus.events[corpus.events["filename"] == clip]
     seconds = float(row["duration_s"])
+    settings = results.config.datasets[dataset].front_ends[front_end]
+    once = 1 + round(seconds * settings.sample_rate) // settings.hop  # where a front end repeats
+    frames = np.asarray(store.clip(store.clips.index(clip))[:once], np.float32)
     try:
         audio, silence = _playable(corpus, row), ""
     except AudioError as error:

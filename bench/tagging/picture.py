@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.reporting.drawing import FAINT, new_figure
+from bench.reporting.drawing import FAINT, legible, new_figure
+from bench.reporting.names import class_name
 from bench.tagging.tag import Tagged, best
 
 ROWS = 12  # classes that stay legible
@@ -41,14 +42,14 @@ def _classes(tagged: Tagged) -> list[str]:
 
 
 def _spectrogram(axes: Any, tagged: Tagged) -> None:
-    frames = _reduced(tagged.features)
+    frames = _reduced(tagged.features.astype(np.float32))
     low, high = np.percentile(frames, [5, 99.7])
     axes.imshow(
         frames.T, origin="lower", aspect="auto", cmap="magma", vmin=low, vmax=max(high, low + 1e-3),
         extent=(0, tagged.duration_s, 0, frames.shape[1]), interpolation="nearest",
     )  # fmt: skip
     name = Path(tagged.audio).name
-    axes.set_title(f"{name}, as {tagged.card.name} hears it", loc="left", fontsize=11)
+    axes.set_title(legible(f"{name}, as {tagged.card.name} hears it"), loc="left", fontsize=11)
     axes.set_ylabel("mel band")
     axes.grid(visible=False)
 
@@ -57,9 +58,10 @@ def _event_map(figure: Any, axes: Any, tagged: Tagged, shown: list[str]) -> None
     assert tagged.frame_scores is not None
     places = [tagged.card.classes.index(name) for name in shown]
     end = len(tagged.frame_scores) * tagged.seconds_per_frame
+    scores = _reduced(tagged.frame_scores[:, places].astype(np.float32))
     image = axes.imshow(
-        _reduced(tagged.frame_scores[:, places]).T, aspect="auto", cmap="Blues", vmin=0, vmax=1,
-        interpolation="nearest", extent=(0, end, len(shown) - 0.5, -0.5),
+        scores.T, aspect="auto", cmap="Blues", vmin=0, vmax=1, interpolation="nearest",
+        extent=(0, end, len(shown) - 0.5, -0.5),
     )  # fmt: skip
     for event in tagged.events:
         if event.label in shown:
@@ -90,7 +92,7 @@ def _clip_scores(axes: Any, tagged: Tagged, shown: list[str]) -> None:
 
 def _rows(axes: Any, shown: list[str]) -> None:
     short = [name if len(name) <= 32 else f"{name[:31]}…" for name in shown]
-    axes.set_yticks(range(len(shown)), [name.replace("_", " ") for name in short], fontsize=8.5)
+    axes.set_yticks(range(len(shown)), [class_name(name) for name in short], fontsize=8.5)
     axes.set_ylim(len(shown) - 0.5, -0.5)
 
 

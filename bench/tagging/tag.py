@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,15 +18,19 @@ from bench.models.card import Card
 if TYPE_CHECKING:
     import torch
 
-    from bench.evaluation.localization import OperatingPoint
+    from bench.evaluation.operating_point import OperatingPoint
 
-BATCH = 8  # windows per forward pass
 UNKNOWN_THRESHOLD = 0.5  # where no threshold was chosen on validation data
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("audio", type=Path, help="WAV, FLAC, OGG, MP3; any rate, channels, length")
+    parser.add_argument(
+        "audio",
+        type=Path,
+        nargs="+",
+        help="WAV, FLAC, OGG, MP3; any rate, channels, length; of several, JSON is a line each",
+    )
     parser.add_argument(
         "--checkpoint",
         type=Path,
@@ -38,6 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="entry",
         metavar="NAME",
         help="which entry of config/registry/checkpoints.yaml FILE is, where its name does not say",
+    )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        help="CPU threads; the last digits may depend on it (default: as the run's record has)",
     )
     parser.add_argument("--top", type=int, default=5, help="labels to print (default: 5)")
     parser.add_argument(
@@ -64,16 +74,27 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--top {args.top}: must be at least 1")
     if args.picture is not None and args.picture.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise UserError(f"--picture {args.picture}: give a name that ends in .png, .svg or .pdf")
-    tagged = tag(args.audio, args.checkpoint, entry=args.entry, threshold=args.threshold)
-    if args.picture is not None:
-        from bench.tagging.picture import draw
+    if args.picture is not None and len(args.audio) > 1:
+        raise UserError(f"--picture {args.picture}: give one recording for one picture")
+    if args.threads is not None and args.threads < 1:
+        raise UserError(f"--threads {args.threads}: must be at least 1")
+    tagger = Tagger.open(args.checkpoint, entry=args.entry, threshold=args.threshold)
+    if args.threads or tagger.threads:
+        import torch
 
-        with atomic_write(args.picture) as temporary:
-            draw(tagged, temporary, args.picture.suffix.lower().removeprefix("."))
-    if args.json:
-        print(json.dumps(as_json(tagged, args.top), indent=1, allow_nan=False))
-    else:
-        print(as_text(tagged, args.top))
+        torch.set_num_threads(args.threads or tagger.threads)
+    for audio in args.audio:
+        tagged = tagger.tag(audio)
+        if args.picture is not None:
+            from bench.tagging.picture import draw
+
+            with atomic_write(args.picture) as temporary:
+                draw(tagged, temporary, args.picture.suffix.lower().removeprefix("."))
+        if args.json:
+            indent = 1 if len(args.audio) == 1 else None
+            print(json.dumps(as_json(tagged, args.top), indent=indent, allow_nan=False))
+        else:
+            print(as_text(tagged, args.top))
     return 0
 
 
@@ -94,10 +115,11 @@ class Tagged:
         duration_s: of the recording; windows: pieces that it was cut into.
         clip_scores: (C,) probabilities: the mean over the windows where classes exclude each other,
             else the largest.
-        frame_scores: (T, C) on the recording's time axis, or None where the model cannot localize.
+        frame_scores: (T, C) float16 on the recording's time axis and maybe past its end, where a
+            model fills; None where the model cannot localize.
         thresholds: (C,), and in words where they come from.
         events: in order of time.
-        features: (frames, F) of the whole recording, for pictures.
+        features: (frames, F) float16 of the whole recording, without repetition, for pictures.
         notes: what was unusual about the file.
     """
 
@@ -118,101 +140,118 @@ class Tagged:
 def tag(
     audio: Path, checkpoint: Path, *, entry: str | None = None, threshold: float | None = None
 ) -> Tagged:
-    """Run a checkpoint over a recording of any length.
+    """Run a checkpoint over a recording of any length, see `Tagger`."""
+    return Tagger.open(checkpoint, entry=entry, threshold=threshold).tag(audio)
 
-    Longer recordings than the model was made for are cut into windows that overlap by half.
 
-    Raises:
-        UserError: no usable audio, or a checkpoint that cannot be used.
+@dataclass(frozen=True)
+class Tagger:
+    """A checkpoint, ready to hear recordings of any length.
+
+    What it hears of a test clip of the benchmark is what the record of its run holds: the clip's
+    scores and events are equal to the last digit, on the same CPU type and number of threads.
+
+    Attributes:
+        point: how its frame scores are decided.
+        threads: CPU threads that the run's record, beside its weights, was made with; 0 without.
     """
-    from bench.audio.decode import AudioError, decode
-    from bench.data.task import audio_front_end
-    from bench.models import networks
-    from bench.models.windows import stitch, window_samples, window_starts
 
-    model, card = networks.open_checkpoint(checkpoint, entry)
-    rate = card.front_end.sample_rate
-    try:
-        sound = decode(audio, rate)
-    except AudioError as error:
-        raise UserError(str(error)) from error
-    front_end, window = audio_front_end(card.front_end), window_samples(card.front_end)
-    starts = window_starts(len(sound.samples), window)
-    parts = [front_end.features(sound.samples[start : start + window]) for start in starts]
-    clips, frames, step = _score(model, card, parts, front_end.silence)
-    duration = len(sound.samples) / rate
-    point = _operating_point(card, checkpoint, threshold)
-    stitched, events = None, []
-    if frames is not None:
-        stitched = stitch(frames, [start / rate for start in starts], step, duration)
-        events = _located(stitched, step, point, duration)
-    notes = [*sound.repairs, *(["the recording is silent"] if sound.silent else [])]
-    return Tagged(
-        audio=str(audio),
-        card=card,
-        duration_s=duration,
-        windows=len(starts),
-        clip_scores=clips.max(axis=0) if card.loss == "bce" else clips.mean(axis=0),
-        frame_scores=stitched,
-        seconds_per_frame=step,
-        thresholds=point.thresholds,
-        threshold_source=point.source,
-        events=tuple(events),
-        features=front_end.features(sound.samples),
-        notes=tuple(notes),
-    )
+    checkpoint: Path
+    model: torch.nn.Module
+    card: Card
+    point: OperatingPoint
+    threads: int
 
+    @classmethod
+    def open(
+        cls, checkpoint: Path, *, entry: str | None = None, threshold: float | None = None
+    ) -> Tagger:
+        """Load a run's model.pt, or a released file (`entry` says which, else its name does).
 
-def _score(
-    model: torch.nn.Module, card: Card, parts: list[np.ndarray], silence: float
-) -> tuple[np.ndarray, np.ndarray | None, float]:
-    """Clip scores (W, C), frame scores (W, T', C) or None, and seconds per frame."""
-    import torch
+        Raises:
+            UserError: a checkpoint that cannot be used.
+        """
+        from bench.models import networks
 
-    from bench.data.task import assembled
-    from bench.models.scoring import probabilities
-    from bench.process.meter import Meter
+        model, card = networks.open_checkpoint(checkpoint, entry)
+        beside = checkpoint.parent / "record.json"
+        record = read_json(beside) if beside.exists() else {}
+        point = _operating_point(card, record, threshold)
+        return cls(checkpoint, model, card, point, record.get("provenance", {}).get("threads", 0))
 
-    model.eval()
-    clips, frames, step = [], [], 0.0
-    with torch.no_grad(), Meter("windows", len(parts), "windows") as meter:
-        for begin in range(0, len(parts), BATCH):
-            some = parts[begin : begin + BATCH]
-            batch = assembled(some, card.front_end, silence, card.scale)
-            output = model(torch.from_numpy(batch))
-            clips.append(probabilities(output.clip_logits, card.loss).numpy())
-            if output.frame_logits is not None:
-                frames.append(output.frame_logits.sigmoid().numpy())
-                step = output.seconds_per_frame
-            meter.add(len(some))
-    return np.concatenate(clips), np.concatenate(frames) if frames else None, step
+    def tag(self, audio: Path) -> Tagged:
+        """Hear one recording; longer ones than the model takes in windows that overlap by half.
 
+        Raises:
+            UserError: no usable audio, or scores that are no numbers.
+        """
+        from bench.audio.decode import AudioError, decode
+        from bench.data.windows import window_starts
+        from bench.models.scoring import score
+        from bench.process.meter import Meter
 
-def _operating_point(card: Card, checkpoint: Path, threshold: float | None) -> OperatingPoint:
-    """The asked threshold, else those in the record beside a run's weights, else one for all."""
-    from bench.evaluation.localization import OperatingPoint
-
-    record = checkpoint.parent / "record.json"
-    if threshold is None and record.exists():
-        chosen: Mapping[str, Any] | None = (
-            read_json(record).get("localization", {}).get("operating_point")
-        )
-        if chosen is not None and tuple(chosen["classes"]) == card.classes:
-            return OperatingPoint(
-                card.classes,
-                tuple(chosen["thresholds"]),
-                tuple(chosen["median_filters"]),
-                chosen["source"],
+        card, settings = self.card, self.card.front_end
+        front_end = settings.transform
+        try:
+            sound = decode(audio, settings.sample_rate)
+        except AudioError as error:
+            raise UserError(str(error)) from error
+        stored = front_end.features(sound.samples).astype(np.float16)
+        windows = len(window_starts(len(stored), settings.frames))
+        with Meter("windows", windows, "windows") if windows > 1 else nullcontext() as meter:
+            count = meter.add if meter else lambda _: None
+            scores = score(self.model, [stored], settings, card.scale, card.loss, count)
+        frames, step = next(iter(scores.frames()), None), scores.seconds_per_frame
+        if any(np.isnan(part).any() for part in (scores.clip_scores, *scores.frames())):
+            raise UserError(
+                f"{self.checkpoint}: its scores of {audio} are no numbers (NaN); train again, or "
+                "fetch the file again"
             )
+        located = [] if frames is None else _located(frames, step, self.point, sound.duration_s)
+        once = replace(front_end, repeat_to_s=None).frames(len(sound.samples))
+        return Tagged(
+            audio=str(audio),
+            card=card,
+            duration_s=sound.duration_s,
+            windows=windows,
+            clip_scores=scores.clip_scores[0],
+            frame_scores=frames,
+            seconds_per_frame=step,
+            thresholds=self.point.thresholds,
+            threshold_source=self.point.source,
+            events=tuple(located),
+            features=stored[:once],
+            notes=(*sound.repairs, *(["the recording is silent"] if sound.silent else [])),
+        )
+
+
+def _operating_point(
+    card: Card, record: Mapping[str, Any], threshold: float | None
+) -> OperatingPoint:
+    """The asked threshold, else those in the run's record, else one for all."""
+    from bench.evaluation.operating_point import OperatingPoint
+    from bench.models.scores import excludes
+
+    exclusive = excludes(card.loss)
+    chosen = record.get("localization", {}).get("operating_point")
+    if threshold is None and chosen is not None and tuple(chosen["classes"]) == card.classes:
+        return OperatingPoint(
+            card.classes,
+            tuple(chosen["thresholds"]),
+            tuple(chosen["median_filters"]),
+            chosen["source"],
+            exclusive=exclusive,
+        )
     value = UNKNOWN_THRESHOLD if threshold is None else threshold
     count = len(card.classes)
     source = "given" if threshold is not None else "none was chosen for this checkpoint"
-    return OperatingPoint(card.classes, (value,) * count, (1,) * count, source)
+    return OperatingPoint(card.classes, (value,) * count, (1,) * count, source, exclusive=exclusive)
 
 
 def _located(
     frames: np.ndarray, step: float, point: OperatingPoint, duration: float
 ) -> list[Event]:
+    """The events of frame scores (T, C); each with its class's mean score."""
     from bench.evaluation.localization import detect
 
     classes = list(point.classes)
@@ -222,7 +261,8 @@ def _located(
     for onset, offset, label in zip(*columns, strict=True):
         first = round(onset / step)
         span = frames[first : max(first + 1, round(offset / step)), classes.index(label)]
-        events.append(Event(float(onset), float(offset), str(label), float(span.mean())))
+        score = float(span.mean(dtype=np.float64))
+        events.append(Event(float(onset), float(offset), str(label), score))
     return sorted(events)
 
 
@@ -267,9 +307,9 @@ def as_text(tagged: Tagged, top: int) -> str:
         return "\n".join([*lines, "this model cannot localize: it has no outputs over time"])
     if not tagged.events:
         return "\n".join([*lines, f"no event above its threshold ({tagged.threshold_source})"])
-    lines.append(" onset s  offset s  score  event")
+    lines.append("  onset s   offset s  score  event")
     lines += [
-        f"{event.onset:8.2f}  {event.offset:8.2f}  {event.score:5.3f}  {event.label}"
+        f"{event.onset:9.3f}  {event.offset:9.3f}  {event.score:5.3f}  {event.label}"
         for event in tagged.events
     ]
     return "\n".join(lines)

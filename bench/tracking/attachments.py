@@ -47,9 +47,9 @@ def log_pictures(client: MlflowClient, run_id: str, shown: Sequence[tuple[str, P
 
 
 def log_model(store: Store, run_id: str, best: TrackedRecord) -> None:
-    """The best seed's checkpoint, with signature and input example; baselines have none."""
+    """The best seed's checkpoint, with signature and input example."""
     checkpoint = best.folder / "model.pt"
-    if not checkpoint.is_file() or best.values["resolved"]["model"]["architecture"] == "linear":
+    if not checkpoint.is_file():
         return
     import mlflow
     import numpy as np

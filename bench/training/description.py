@@ -8,7 +8,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bench.data.task import Task
+from bench.data.windows import is_longer
 from bench.experiment.cells import Plan
 from bench.files import write_json
 from bench.process.launch import team_size
@@ -27,11 +30,16 @@ def describe_run(
     started: datetime,
     *,
     threads: int,
+    network: dict[str, Any] | None,
     parameters: int,
     cost: dict[str, Any],
     device: str,
 ) -> None:
-    """Write training.json: what made the files beside it."""
+    """Write training.json: what made the files beside it.
+
+    Args:
+        network: `networks.resolved_values` of the model.
+    """
     cell = plan.cell
     write_json(
         folder / "training.json",
@@ -46,6 +54,7 @@ def describe_run(
             "digests": digests,
             "splits": {name: len(rows) for name, rows in task.rows.items()},
             "excluded": int((task.position < 0).sum()),
+            "windowed": _windowed(task),
             "seeds": {name: stream_seed(cell.seed, name) for name in PURPOSES},
             "provenance": {
                 **source(),
@@ -58,7 +67,14 @@ def describe_run(
                 "started": started.isoformat(timespec="seconds"),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             },
+            "network": network,
             "parameters": parameters,
             "cost": cost,
         },
     )
+
+
+def _windowed(task: Task) -> int:
+    """How many of the run's clips are longer than the model takes, and so heard in windows."""
+    rows = np.unique(np.concatenate(list(task.rows.values())))
+    return int(is_longer(task.lengths(rows), task.front_end.frames).sum())

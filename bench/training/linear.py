@@ -1,86 +1,48 @@
-"""The linear baseline: logistic regression on the mean and deviation of each mel band.
+"""Solving the linear baseline (`baselines/linear.py`).
 
-It says how much of a task plain spectra already give away. The inverse regularisation is chosen on
-the validation split, so that it is tuned like the networks are.
+The inverse regularisation is chosen on the validation split, so that it is tuned like the networks
+are.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from bench.data.task import Task
-from bench.files import atomic_write
+from bench.data.windows import every_window
 from bench.metrics.tagging import tagging_metrics
+from bench.models.scores import excludes
+from bench.models.scoring import score_clips
 
 INVERSE_REGULARISATION = (0.001, 0.01, 0.1, 1.0)
+AT_ONCE = 64  # windows in memory
 
 
-@dataclass(frozen=True)
-class LinearModel:
-    """Standardised features (N, 2F) times weights (2F, C) plus bias (C,)."""
+def fit(model: nn.Module, task: Task, loss: str) -> tuple[list[dict[str, Any]], int]:
+    """Solve `model` on the training split for each regularisation; keep the best on validation.
 
-    mean: np.ndarray
-    deviation: np.ndarray
-    weights: np.ndarray
-    bias: np.ndarray
-    multilabel: bool
+    Of a clip that is longer than the front end's frames every window is an example.
 
-    def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """(N, C) float32: sigmoid where clips have several labels, softmax elsewhere."""
-        from scipy.special import expit, softmax
-
-        logits = ((features - self.mean) / self.deviation) @ self.weights + self.bias
-        probabilities = expit(logits) if self.multilabel else softmax(logits, axis=1)
-        return probabilities.astype(np.float32)
-
-    @property
-    def parameters(self) -> int:
-        """Fitted numbers, the standardisation included."""
-        return sum(a.size for a in (self.mean, self.deviation, self.weights, self.bias))
-
-    def write(self, path: Path) -> None:
-        """Write the arrays as an npz archive, atomically."""
-        with atomic_write(path) as temporary, open(temporary, "wb") as file:
-            np.savez(
-                file,
-                mean=self.mean,
-                deviation=self.deviation,
-                weights=self.weights,
-                bias=self.bias,
-            )
-
-
-def statistics(task: Task, rows: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation over time of each mel band, (N, 2F) float64."""
-    parts = []
-    for start in range(0, len(rows), 64):
-        frames = task.features(rows[start : start + 64]).astype(np.float64)
-        parts.append(np.concatenate([frames.mean(axis=1), frames.std(axis=1)], axis=1))
-    return np.concatenate(parts)
-
-
-def fit(task: Task) -> tuple[LinearModel, list[dict[str, Any]], int]:
-    """Fit on the training split for each regularisation; keep the best on validation.
-
-    Returns the model, one curve point per candidate, and the number of the chosen one (from 1).
+    Returns one curve point per candidate, and the number of the chosen one (from 1).
     """
-    train, validation = task.rows["train"], task.rows["validation"]
-    x, x_validation = statistics(task, train), statistics(task, validation)
+    validation = task.rows["validation"]
+    x, y = _examples(model, task, task.rows["train"])
     mean, deviation = x.mean(axis=0), x.std(axis=0) + 1e-6
-    y, y_validation = task.targets[train], task.targets[validation]
-    multilabel = task.corpus.multilabel
+    targets, multilabel = task.targets[validation], task.corpus.multilabel
     selection = "mAP" if multilabel else "accuracy"
-    best: tuple[float, LinearModel, int] | None = None
+    best: tuple[float, dict[str, torch.Tensor], int] | None = None
     curve = []
     for number, strength in enumerate(INVERSE_REGULARISATION, start=1):
-        weights, bias = _solve((x - mean) / deviation, y, strength, multilabel)
-        model = LinearModel(mean, deviation, weights, bias, multilabel)
-        scores = model.probabilities(x_validation)
-        metrics = tagging_metrics(scores, y_validation, task.corpus.classes, multilabel=multilabel)
+        weights, bias = _solve((x - mean) / deviation, y, strength, exclusive=excludes(loss))
+        found = {"mean": mean, "deviation": deviation, "weights": weights, "bias": bias}
+        state = {name: torch.from_numpy(value) for name, value in found.items()}
+        model.load_state_dict(state)
+        scores = score_clips(model, task, validation, loss).clip_scores
+        metrics = tagging_metrics(scores, targets, task.corpus.classes, multilabel=multilabel)
         value = metrics[selection].value
         curve.append(
             {
@@ -91,13 +53,26 @@ def fit(task: Task) -> tuple[LinearModel, list[dict[str, Any]], int]:
             }
         )
         if best is None or value > best[0]:
-            best = (value, model, number)
+            best = (value, state, number)
     assert best is not None
-    return best[1], curve, best[2]
+    model.load_state_dict(best[1])
+    return curve, best[2]
+
+
+def _examples(model: nn.Module, task: Task, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The statistics (W, 2F) float64 and targets (W, C) of every window of these clips."""
+    clips, starts = every_window(task.lengths(rows), task.front_end.frames)
+    windows = rows[clips]
+    parts = []
+    for begin in range(0, len(windows), AT_ONCE):
+        some = slice(begin, begin + AT_ONCE)
+        features = torch.from_numpy(task.features(windows[some], starts[some]))
+        parts.append(model.statistics(features).numpy())  # type: ignore[operator]
+    return np.concatenate(parts), task.targets[windows]
 
 
 def _solve(
-    x: np.ndarray, y: np.ndarray, strength: float, multilabel: bool
+    x: np.ndarray, y: np.ndarray, strength: float, *, exclusive: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights (F, C) and bias (C,); a class without training positives gets a certain no."""
     from sklearn.linear_model import LogisticRegression
@@ -107,12 +82,15 @@ def _solve(
 
     weights = np.zeros((x.shape[1], y.shape[1]))
     bias = np.full(y.shape[1], -20.0)
-    if multilabel:
-        for c in range(y.shape[1]):
-            if 0 < y[:, c].sum() < len(y):
-                fitted = solver().fit(x, y[:, c])
-                weights[:, c], bias[c] = fitted.coef_[0], fitted.intercept_[0]
+    if exclusive:
+        fitted = solver().fit(x, y.argmax(axis=1))
+        solved = fitted.classes_
+        if len(solved) == 2:  # one row, of the second against the first, whose logit is then 0
+            bias[solved[0]], solved = 0.0, solved[1:]
+        weights[:, solved], bias[solved] = fitted.coef_.T, fitted.intercept_
         return weights, bias
-    fitted = solver().fit(x, y.argmax(axis=1))
-    weights[:, fitted.classes_], bias[fitted.classes_] = fitted.coef_.T, fitted.intercept_
+    for c in range(y.shape[1]):
+        if 0 < y[:, c].sum() < len(y):
+            fitted = solver().fit(x, y[:, c])
+            weights[:, c], bias[c] = fitted.coef_[0], fitted.intercept_[0]
     return weights, bias

@@ -34,11 +34,18 @@ class Objective:
         self.frame_labels = FrameLabels(task) if supervision != "weak" else None
 
     def __call__(
-        self, output: ModelOutput, rows: np.ndarray, augment: Augment | None, weight: float = 1.0
+        self,
+        output: ModelOutput,
+        rows: np.ndarray,
+        augment: Augment | None,
+        weight: float = 1.0,
+        starts: np.ndarray | None = None,
     ) -> Tensor:
         """Loss of the model's output for these clips, augmented as `augment` says.
 
-        `weight` is the clips' share of the team's batch, times the processes.
+        Args:
+            weight: the clips' share of the team's batch, times the processes.
+            starts: (B,) first frame that the model saw of each clip; None: their beginnings.
 
         Raises:
             UserError: strong supervision of a model without frame logits.
@@ -51,11 +58,16 @@ class Objective:
                 targets = augment.targets(targets)
             parts.append(clip_loss(output.clip_logits.float(), targets, self.loss) * weight)
         if self.frame_labels is not None:
-            parts.append(self._frame_part(output, rows, self.frame_labels, augment))
+            parts.append(self._frame_part(output, rows, starts, self.frame_labels, augment))
         return torch.stack(parts).sum()
 
     def _frame_part(
-        self, output: ModelOutput, rows: np.ndarray, labels: FrameLabels, augment: Augment | None
+        self,
+        output: ModelOutput,
+        rows: np.ndarray,
+        starts: np.ndarray | None,
+        labels: FrameLabels,
+        augment: Augment | None,
     ) -> Tensor:
         logits = output.frame_logits
         if logits is None:
@@ -65,7 +77,7 @@ class Objective:
             )
         active, labelled = (
             torch.from_numpy(part).to(logits.device)
-            for part in labels.batch(rows, logits.shape[1], output.seconds_per_frame)
+            for part in labels.batch(rows, logits.shape[1], output.seconds_per_frame, starts)
         )
         if augment is not None:
             active, labelled = augment.targets(active), augment.known(labelled)
@@ -88,26 +100,35 @@ class FrameLabels:
         self.classes = len(task.corpus.classes)
         self.events: EventArrays = merge_overlaps(encode(events, durations, task.corpus.classes))
         self.labelled_s = np.where(clips["strong"].to_numpy(bool), seconds, 0.0)
+        self.hop_s = task.front_end.hop / task.front_end.sample_rate
 
     def batch(
-        self, rows: np.ndarray, frames: int, seconds_per_frame: float
+        self,
+        rows: np.ndarray,
+        frames: int,
+        seconds_per_frame: float,
+        starts: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Targets of frames that span [i, i + 1) times `seconds_per_frame`, and what they weigh.
+
+        Args:
+            starts: (B,) feature frame of each clip at which these frames begin; None: its first.
 
         Returns:
             active (B, frames, C) float32: the share of the frame's labelled time that an event
             of the class fills. labelled (B, frames) float32: the share of the frame that is
             labelled: 1 inside a strongly labelled clip, 0 after its end and in all other clips.
         """
-        starts = np.arange(frames) * seconds_per_frame
+        begin_s = np.zeros(len(rows)) if starts is None else starts * self.hop_s
+        times = begin_s[:, None] + np.arange(frames) * seconds_per_frame
         filled = np.zeros((len(rows), frames, self.classes))
-        labelled = _overlap(starts, seconds_per_frame, 0.0, self.labelled_s[rows, None])
+        labelled = _overlap(times, seconds_per_frame, 0.0, self.labelled_s[rows, None])
         first, last = (np.searchsorted(self.events.clip, rows, side) for side in ("left", "right"))
         for place, row in enumerate(rows):
             for event in range(first[place], last[place]):
                 onset, offset = self.events.onset[event], self.events.offset[event]
                 end = min(offset, self.labelled_s[row])
-                seconds = _overlap(starts, seconds_per_frame, onset, end)
+                seconds = _overlap(times[place], seconds_per_frame, onset, end)
                 filled[place, :, self.events.label[event]] += seconds
         share = filled / np.where(labelled > 0, labelled, 1.0)[:, :, None]
         return (

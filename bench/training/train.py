@@ -11,19 +11,14 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.code_digest import model_stage_digest
+from bench.data.checkpoints import start_of
 from bench.data.task import Task, open_task
 from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout, Plan
-from bench.files import (
-    UserError,
-    digest_file,
-    digest_of,
-    read_json,
-    write_json_lines,
-)
+from bench.files import digest_of, read_json, write_json_lines
 from bench.models.card import Card
 from bench.models.scores import Scores, write_scores
 from bench.process.launch import find_device, in_team, is_follower, run_team, team_size
@@ -34,6 +29,11 @@ from bench.process.slots import gpu_slot
 from bench.provenance import environment
 from bench.training.description import SCORED, describe_run
 from bench.training.streams import stream_seed
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from bench.process.team import Team
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -125,6 +125,7 @@ def train_cell(
             identity,
             started,
             threads=resources.threads,
+            network=outcome.network,
             parameters=outcome.parameters,
             cost=outcome.cost,
             device=outcome.device,
@@ -139,6 +140,7 @@ class Outcome:
     save: Callable[[Path], None]
     scores: dict[str, Scores]
     curve: list[dict[str, Any]]
+    network: dict[str, Any] | None
     parameters: int
     cost: dict[str, Any]
     device: str
@@ -156,10 +158,8 @@ def input_digests(plan: Plan, layout: Layout) -> dict[str, str]:
     }
     if plan.parent is not None:
         digests["parent"] = read_json(layout.run(plan.parent) / "training.json")["identity"]
-    if (start := plan.recipe.start_file) is not None:
-        if not Path(start).is_file():
-            raise UserError(f"{plan.cell}: init '{plan.recipe.init}': no such file; put it there")
-        digests["start"] = digest_file(start)
+    if (start := start_of(plan)) is not None:
+        digests["start"] = start.sha256
     return digests
 
 
@@ -170,7 +170,6 @@ def _train_network(
 
     from bench.models import networks
     from bench.models.activations import saved_activation_bytes
-    from bench.models.shifts import score_shifted
     from bench.process.team import join_team, synchronised
     from bench.process.torch_setup import set_up
     from bench.training import fit
@@ -183,8 +182,8 @@ def _train_network(
         model = networks.build(plan, len(task.corpus.classes))
         if plan.parent is not None:
             networks.start_from_run(model, layout.run(plan.parent) / "model.pt")
-        elif plan.recipe.start_file is not None:
-            print(networks.start_from_file(model, plan.recipe.init), flush=True)
+        elif (start := start_of(plan)) is not None:
+            print(networks.start_from_file(model, plan.recipe.init, start.path), flush=True)
         device = find_device(resources.gpus)
         model = synchronised(model.to(device), team)
         sample = torch.from_numpy(task.features(task.rows["train"][:4])).to(device)
@@ -201,68 +200,86 @@ def _train_network(
             team=team,
             workers=resources.workers,
         )
-        clock = time.perf_counter()
-        shifts = {"test": plan.recipe.test_shifts}
-        scores = {
-            name: score_shifted(
-                model, task, task.rows[name], plan.dataset.loss, shifts.get(name, ()), team
-            )
-            for name in SCORED
-        }
-        score_seconds = time.perf_counter() - clock
-        on_gpu = device.type == "cuda"
-        card = Card.of_run(plan, task.corpus.classes, task.scale)
-        return Outcome(
-            save=lambda path: networks.save_run(model, card, path),
-            scores=scores,
-            curve=progress.curve,
-            parameters=networks.live_parameters(model),
-            cost=_cost(
-                progress.seconds,
-                score_seconds,
-                progress.clips_seen,
-                epochs=progress.epoch,
-                selected_epoch=progress.selected_epoch,
-                activation_bytes_per_clip=activation_bytes,
-                gpu_peak=torch.cuda.max_memory_allocated(device) if on_gpu else None,
-            ),
-            device=torch.cuda.get_device_name(device) if on_gpu else "cpu",
+        return _outcome(
+            model,
+            plan,
+            task,
+            progress.curve,
+            progress.seconds,
+            team=team,
+            clips_seen=progress.clips_seen,
+            epochs=progress.epoch,
+            selected_epoch=progress.selected_epoch,
+            activation_bytes_per_clip=activation_bytes,
         )
 
 
 def _train_linear(
     plan: Plan, layout: Layout, task: Task, identity: str, resources: Resources
 ) -> Outcome:
+    from bench.models import networks
+    from bench.process.torch_setup import set_up
     from bench.training import linear
 
+    set_up(resources.threads)
+    model = networks.build(plan, len(task.corpus.classes))
     clock = time.perf_counter()
-    model, curve, selected = linear.fit(task)
-    seconds = time.perf_counter() - clock
+    curve, selected = linear.fit(model, task, plan.dataset.loss)
+    return _outcome(
+        model,
+        plan,
+        task,
+        curve,
+        time.perf_counter() - clock,
+        clips_seen=len(task.rows["train"]),
+        epochs=len(curve),
+        selected_epoch=selected,
+        activation_bytes_per_clip=None,
+    )
+
+
+def _outcome(
+    model: nn.Module,
+    plan: Plan,
+    task: Task,
+    curve: list[dict[str, Any]],
+    seconds: float,
+    *,
+    team: Team | None = None,
+    **cost: Any,
+) -> Outcome:
+    """Score the clips of a trained model; `seconds` are those of its training."""
+    import torch
+
+    from bench.models import networks
+    from bench.models.shifts import score_shifted
+
     clock = time.perf_counter()
+    shifts = {"test": plan.recipe.test_shifts}
     scores = {
-        name: Scores(model.probabilities(linear.statistics(task, task.rows[name])), None, 0.0)
+        name: score_shifted(
+            model, task, task.rows[name], plan.dataset.loss, shifts.get(name, ()), team
+        )
         for name in SCORED
     }
+    score_seconds = time.perf_counter() - clock
+    card = Card.of_run(plan, task.corpus.classes, task.scale)
+    device = next(model.parameters()).device
+    on_gpu = device.type == "cuda"
+    peak = torch.cuda.max_memory_allocated(device) if on_gpu else None
     return Outcome(
-        save=model.write,
+        save=lambda path: networks.save_run(model, card, path),
         scores=scores,
         curve=curve,
-        parameters=model.parameters,
-        cost=_cost(
-            seconds,
-            time.perf_counter() - clock,
-            len(task.rows["train"]),
-            epochs=len(curve),
-            selected_epoch=selected,
-            activation_bytes_per_clip=None,
-            gpu_peak=None,
-        ),
-        device="cpu",
+        network=networks.resolved_values(model),
+        parameters=networks.live_parameters(model),
+        cost=_cost(seconds, score_seconds, gpu_peak=peak, **cost),
+        device=torch.cuda.get_device_name(device) if on_gpu else "cpu",
     )
 
 
 def _cost(
-    seconds: float, score_seconds: float, clips: int, *, gpu_peak: int | None, **rest: Any
+    seconds: float, score_seconds: float, clips_seen: int, *, gpu_peak: int | None, **rest: Any
 ) -> dict[str, Any]:
     """Cost fields of a record; peak memory is the GPU's allocations, else the resident set."""
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -270,8 +287,8 @@ def _cost(
         "train_seconds": seconds,
         "train_hours": seconds / 3600,
         "score_seconds": score_seconds,
-        "clips_seen": clips,
-        "clips_per_second": clips / seconds,
+        "clips_seen": clips_seen,
+        "clips_per_second": clips_seen / seconds,
         "peak_memory_mb": (resident if gpu_peak is None else gpu_peak) / 2**20,
         **rest,
     }

@@ -155,6 +155,12 @@ def tune(settings: config.Config, dataset: str, model: str, threads: int = 1) ->
     known(model, settings.models, "models")
     if settings.models[model].architecture == "linear":
         raise UserError(f"{model}: the linear baseline chooses its regularisation by itself")
+    chosen = settings.datasets[dataset]
+    if chosen.folds and chosen.fold_protocol == "published":
+        raise UserError(
+            f"datasets.{dataset}.fold_protocol: published leaves no validation clips, so trials "
+            "would be judged on tested ones; tune with clean folds and take the values over"
+        )
     path, tried = path_of(settings, dataset, model), points(settings, dataset, model)
     before = read_json(path)["trials"] if path.is_file() else []
     recorded, cell = [], first_cell(settings, dataset, model)

@@ -2,7 +2,7 @@
 
 
 rule fetch:
-    """Bring a data set to its folder: resumed where it stopped, verified, unpacked.
+    """Bring a data set or a checkpoint to its folder: resumed where it stopped, verified, unpacked.
     What is there already is not fetched again."""
     output:
         facts=layout.work / "fetched" / "{source}.json",

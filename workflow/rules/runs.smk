@@ -8,6 +8,7 @@ rule train:
         corpus=corpus_of,
         features=features_of,
         parent=parent_of,
+        start=start_of,
     output:
         model=RUN / "model.pt",
         curve=RUN / "metrics.jsonl",

@@ -9,6 +9,7 @@ rule tune_pair:
         corpus=corpus_of_pair,
         features=features_of_pair,
         parent=tuned_parent_of,
+        start=start_of_pair,
     output:
         record=update(Path(settings.paths.tuning) / settings.experiment / "{pair}.json"),
     log:
