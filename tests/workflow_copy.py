@@ -45,8 +45,9 @@ outputs = {
     "report": [report / name for name in ("index.html", "claims.html", "metrics.json")],
     "check": [],
 }
-if verb == "report":
+if verb in ("report", "track"):
     from bench.experiment.config import load
+if verb == "report":
     from bench.reporting.listed import SUFFIXES, table_names
 
     outputs["report"] += [
@@ -59,10 +60,10 @@ for path in outputs[verb]:
     # A new training has new weights; the same data gives the same corpus and features.
     path.write_text(json.dumps([verb, time.time_ns() if verb == "train" else 0]))
 if verb == "track":
-    from bench.experiment.config import load
     from bench.tracking.store import Seal, address, write_seal
 
-    write_seal(load(config), Seal(store=address(load(config)), files={}))
+    settings = load(config)
+    write_seal(settings, Seal(store=address(settings), files={}))
 """
 
 EXPERIMENT = {
