@@ -116,7 +116,7 @@ def test_they_appear_in_dag_tables_report_and_mlflow(folder: Path) -> None:
     own = [r for r in records if r["cell"]["model"] == "toy" and r["cell"]["variant"] == "base"]
     expected = np.mean([r["metrics"]["test"]["accuracy"]["value"] for r in own])
     assert row["accuracy_percent"] == pytest.approx(100 * expected)
-    assert own[0]["coverage"] == {"found": 24, "listed": 25, "excluded": 0}
+    assert own[0]["coverage"] == {"found": 24, "listed": 25, "excluded": 0, "windowed": 0}
     ablation = pd.read_csv("report/tables/ablations.csv")
     assert list(ablation["variant"]) == ["wide"]
     assert "Toy net" in Path("report/tables/cost.md").read_text()

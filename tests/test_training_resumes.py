@@ -52,14 +52,17 @@ def same(first: tuple[nn.Module, fit.Progress], second: tuple[nn.Module, fit.Pro
 def told_to_end(task: Task, monkeypatch: pytest.MonkeyPatch, at: int, number: int) -> Task:
     """`task`, which sends this process a signal when its features are read for the `at`-th time."""
     reads = iter(range(10**6))
-    whole = Task.features
 
-    def features(self: Task, rows: np.ndarray) -> np.ndarray:
-        if next(reads) == at:
-            signal.raise_signal(number)
-        return whole(self, rows)
+    def telling(read: Callable[..., Any]) -> Callable[..., Any]:
+        def reading(*arguments: Any) -> Any:
+            if next(reads) == at:
+                signal.raise_signal(number)
+            return read(*arguments)
 
-    monkeypatch.setattr(Task, "features", features)
+        return reading
+
+    for name in ("features", "clips"):  # in training, and in validation
+        monkeypatch.setattr(Task, name, telling(getattr(Task, name)))
     return task
 
 
