@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
-PROFILE ?= default
+EXPERIMENT ?= default
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH :=
@@ -24,8 +24,8 @@ help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
 
 reproduce: environment  ## everything from a bare clone: environment, the whole DAG, where to look
-	snakemake --cores $(CORES) --configfile config/$(PROFILE).yaml
-	@python -m bench status --config config/$(PROFILE).yaml --results
+	snakemake --cores $(CORES) --configfile config/$(EXPERIMENT).yaml
+	@python -m bench status --config config/$(EXPERIMENT).yaml --results
 
 test: test-environment lint  ## everything from a bare clone: lint, all tests, the smoke pipeline
 	pytest -n 2 --dist loadfile -m "not system and not long and not cuda" --ignore tests/test_smoke_pipeline.py
@@ -59,7 +59,7 @@ speed: test-environment  ## our models beside installed peers, and what became s
 	python -m bench speed --only models --pairs htsat/official pann/official --batches 4 --rounds 3 --against docs/speed.json
 
 ui: environment  ## the MLflow UI on 127.0.0.1:5000
-	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///results/$(PROFILE)/mlflow.db
+	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///results/$(EXPERIMENT)/mlflow.db
 
 # Pinned data through a DVC remote: make data-push REMOTE=/mnt/store (or s3://…, ssh://…); the remote
 # is remembered on this machine. DVC itself writes nothing that the DAG reads.
@@ -94,5 +94,7 @@ $(TEST_STAMP): $(RUNTIME_STAMP) requirements-test.txt requirements-oracles.txt
 	@touch $@
 
 clean:  ## delete what runs have made (not the environment, not downloads)
-	rm -rf work results .snakemake data/default data/smoke data/recordings
-	find reports/out -mindepth 2 ! -name metrics.json -delete
+	rm -rf .snakemake
+	find work results data -mindepth 2 -maxdepth 2 -name .owner -printf '%h\0' | xargs -0 rm -rf
+	find reports -mindepth 2 -maxdepth 2 -name .owner -printf '%h\0' \
+	    | xargs -0 -I @ find @ -mindepth 1 ! -name metrics.json ! -name .owner -delete

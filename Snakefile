@@ -1,4 +1,4 @@
-"""The whole benchmark: `snakemake --cores all [--configfile config/PROFILE.yaml]`."""
+"""The whole benchmark: `snakemake --cores all [--configfile config/NAME.yaml]`."""
 
 from snakemake.utils import min_version, validate
 

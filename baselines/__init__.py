@@ -1,1 +1,1 @@
-"""The models that HTS-AT is compared with: AST and PANN-CNN, one file each."""
+"""The models that HTS-AT is compared with, one file each."""

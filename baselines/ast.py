@@ -77,6 +77,7 @@ class AST(nn.Module):
     Attributes:
         v: timm's distilled vision transformer; `mlp_head`: the classifier. Names of entries equal
             those of the authors' checkpoints.
+        architecture: the preset with what overrode it.
         grid: (frequency, time) numbers of patches; tokens are frequency-major.
 
     Raises:
@@ -111,6 +112,7 @@ class AST(nn.Module):
             )
         if size.dim % size.heads:
             raise ValueError(f"AST's {size.heads} heads do not divide its width of {size.dim}")
+        self.architecture = size
         self.frames, self.mels, self.silence = frames, mels, silence
         self.grid = patch_grid(frames, mels, size.patch, size.stride)
         self.v = VisionTransformerDistilled(
@@ -142,7 +144,7 @@ class AST(nn.Module):
                 f"{tuple(features.shape)}; pad or cut them, or build AST with their size"
             )
         if augment is not None:
-            features = augment.mask(augment.mix(features), fill=self.silence)
+            features = augment.mask(augment.mix(features), fill=self.silence, mixed=True)
         tokens = self.v.forward_features(features.transpose(1, 2).unsqueeze(1))
         logits = self.mlp_head((tokens[:, 0] + tokens[:, 1]) / 2)
         return ModelOutput(clip_logits=logits, frame_logits=None, seconds_per_frame=0.0)

@@ -28,7 +28,7 @@ Variant = Literal["cnn14", "decision_max", "decision_avg", "decision_att"]
 
 @dataclass(frozen=True)
 class Size:
-    """What a preset fixes.
+    """What a preset fixes, and the variant that is made of it.
 
     Attributes:
         channels: outputs of each block; every block but the last halves both axes, and the last
@@ -39,6 +39,7 @@ class Size:
     channels: tuple[int, ...]
     conv_dropout: float
     dropout: float
+    variant: Variant = "cnn14"
 
 
 PRESETS = {
@@ -65,6 +66,7 @@ class PANN(nn.Module):
         channels, conv_dropout, dropout: override the preset.
 
     Attributes:
+        architecture: the preset with what overrode it, and the variant.
         ratio: frames per segment, 2 ** (blocks - 1): 32 in the paper's model, 0.32 s.
 
     Raises:
@@ -93,7 +95,8 @@ class PANN(nn.Module):
             raise ValueError(f"unknown preset {preset!r} of PANN; known: {', '.join(PRESETS)}")
         given: dict[str, Any] = {"conv_dropout": conv_dropout, "dropout": dropout}
         given["channels"] = None if channels is None else tuple(channels)
-        size = replace(PRESETS[preset], **{k: v for k, v in given.items() if v is not None})
+        given = {name: value for name, value in given.items() if value is not None}
+        self.architecture = size = replace(PRESETS[preset], variant=variant, **given)
         self.ratio = 2 ** (len(size.channels) - 1)
         if min(frames, mels) < self.ratio:
             raise ValueError(

@@ -23,7 +23,7 @@ class Verb(NamedTuple):
 
     module: str
     help: str
-    profile: bool = True  # whether it takes --config
+    experiment: bool = True  # whether it takes --config
 
 
 VERBS = {
@@ -37,25 +37,29 @@ VERBS = {
         "bench.evaluation.score_released", "evaluate a checkpoint that its authors released"
     ),
     "ensemble": Verb("bench.evaluation.ensemble", "average the scores of several runs"),
-    "cost": Verb("bench.speed.cost", "measure one full-size model for a few steps"),
-    "speed": Verb("bench.speed.measure", "time our models beside installed peers", profile=False),
+    "cost": Verb("bench.cost.measure", "measure one full-size model for a few steps"),
+    "speed": Verb("speed.measure", "time our models beside installed peers", experiment=False),
     "track": Verb("bench.tracking.sync", "bring the MLflow store up to date with the records"),
     "report": Verb("bench.reporting.build", "write the report and the tables"),
     "compare": Verb("bench.reporting.changes", "what changed between the reports of two commits"),
-    "check": Verb("bench.ops.preflight", "whether anything stands in the way of a profile"),
+    "check": Verb("bench.ops.preflight", "whether anything stands in the way of an experiment"),
     "plan": Verb("bench.ops.plan", "jobs, hours and disk ahead"),
     "status": Verb("bench.ops.status", "what ran, what runs, what is left"),
     "explain": Verb("bench.ops.explain", "where a number came from"),
     "pin": Verb("bench.data.pin", "pin the embedded corpora in data.dvc"),
-    "tag": Verb("bench.tagging.tag", "labels and located events of any recording", profile=False),
+    "tag": Verb(
+        "bench.tagging.tag", "labels and located events of any recording", experiment=False
+    ),
     "score": Verb(
-        "bench.evaluation.score", "all event metrics of a prediction file", profile=False
+        "bench.evaluation.score", "all event metrics of a prediction file", experiment=False
     ),
     "tune": Verb(
         "bench.training.tune", "try declared recipes on validation data, or show what was tried"
     ),
     "rescore": Verb("bench.evaluation.rescore", "score the prediction files of the HTS-AT authors"),
-    "schema": Verb("bench.experiment.schema", "write the JSON schema of the config", profile=False),
+    "schema": Verb(
+        "bench.experiment.schema", "write the JSON schema of the config", experiment=False
+    ),
 }
 # What a disk or a network drive says that is full, closed or gone.
 STORAGE = {
@@ -104,9 +108,11 @@ def _parser(chosen: list[str]) -> argparse.ArgumentParser:
             module = importlib.import_module(verb.module)
             module.add_arguments(child)
             child.set_defaults(run=module.run)
-            if verb.profile:
+            if verb.experiment:
                 child.add_argument(
-                    "--config", default=DEFAULT_CONFIG, help=f"profile (default: {DEFAULT_CONFIG})"
+                    "--config",
+                    default=DEFAULT_CONFIG,
+                    help=f"experiment (default: {DEFAULT_CONFIG})",
                 )
     return parser
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 SEAL = "sealed_sha256"
+OWNER = ".owner"
+"""In a folder that this project made: whose it is, so that nobody else writes there."""
 
 
 class UserError(Exception):
@@ -69,6 +71,40 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def owner_of(folder: Path) -> str | None:
+    """Whom `claim` made a folder for; None where it has no mark."""
+    mark = folder / OWNER
+    return mark.read_text(encoding="utf-8").strip() if mark.is_file() else None
+
+
+def refuse_foreign(folder: Path, owner: str, remedy: str) -> None:
+    """Refuse a folder that holds files and was not made for `owner`.
+
+    Raises:
+        UserError: naming the folder, whose it is, and `remedy`.
+    """
+    if folder.is_dir() and any(folder.iterdir()):
+        found = owner_of(folder)
+        if found != owner:
+            whose = f"belongs to {found}" if found else f"holds files that {owner} did not make"
+            raise UserError(f"{folder}: {whose}; {remedy}")
+
+
+def claim(folder: Path, owner: str, remedy: str) -> None:
+    """Make a folder that is absent or empty `owner`'s, and mark it; no other may write there.
+
+    Raises:
+        UserError: as `refuse_foreign`, or it cannot be used as a folder.
+    """
+    try:
+        refuse_foreign(folder, owner, remedy)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be used as a folder ({error.strerror})") from error
+    if not (folder / OWNER).exists():
+        write_text(folder / OWNER, f"{owner}\n")
 
 
 def _flush_to_disk(path: Path) -> None:

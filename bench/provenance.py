@@ -48,7 +48,7 @@ def source() -> dict[str, Any]:
     difference of more than LONGEST_DIFF characters is left out, its digest is not.
     Committed reports do not count: each run would change them, and nothing reads them.
     """
-    difference = _git("diff", "HEAD", "--", ".", ":(exclude)reports/out")
+    difference = _git("diff", "HEAD", "--", ".", ":(exclude)reports")
     kept = difference if difference and len(difference) <= LONGEST_DIFF else None
     return {
         "git_sha": _git("rev-parse", "HEAD"),

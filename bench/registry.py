@@ -1,6 +1,6 @@
 """Which code stands behind the names of the config: architectures and data set loaders.
 
-An entry is "module:attribute". A profile may name one directly (`architecture: my_model:Net`,
+An entry is "module:attribute". An experiment may name one directly (`architecture: my_model:Net`,
 `loader: my_data:load`): a plug-in is such a module in the working folder, or installed. Stages
 import what they are told by name, so that the code of one concerns the results of no other.
 """
@@ -18,6 +18,7 @@ ARCHITECTURES = {
     "htsat": "htsat:HTSAT",
     "ast": "baselines.ast:AST",
     "pann": "baselines.pann:PANN",
+    "mobilenet": "baselines.mobilenet:MobileNet",
     "linear": "baselines.linear:Linear",
 }
 LOADERS = {

@@ -84,6 +84,8 @@ def _explain(section: type[Strict], item: Any, where: str) -> str:
         return f"{where}: unknown key '{place}'{nearest(str(item['loc'][-1]), allowed)}"
     if item["type"] == "missing":
         return f"{where}: key '{place}' is missing"
+    if item["type"] == "value_error":  # several values that do not go together
+        return f"{where}: {place}: {item['ctx']['error']}".replace(": : ", ": ")
     return f"{where}: {place}: {item['msg']} (got {item['input']!r})"
 
 
@@ -117,7 +119,7 @@ def merge(base: Any, change: Any) -> Any:
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a profile and what it `extends` (a file beside it); later values win.
+    """Read a mapping.
 
     Raises:
         UserError: the file is missing, is not YAML, or is not a mapping.
@@ -131,5 +133,4 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected a mapping of keys, got {type(values).__name__}")
-    parent = values.pop("extends", None)
-    return merge(read_yaml(path.parent / parent), values) if parent else values
+    return values

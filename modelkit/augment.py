@@ -148,16 +148,21 @@ class Augment:
             ),
         )
 
-    def mask(self, x: Tensor, fill: float = 0.0) -> Tensor:
+    def mask(self, x: Tensor, fill: float = 0.0, *, mixed: bool = False) -> Tensor:
         """Set stripes of `x` (B, T, F) to `fill`; a new tensor, or `x` itself without SpecAugment.
+
+        `mixed`: `x` is what `mix` returned, (B', T, F); each clip has the stripes of its `first`.
 
         Raises:
             ValueError: a stripe may be wider than the features.
         """
         if self.stripes is None:
             return x
-        hidden = _stripes(self.time_draws, x.shape[1], self.stripes.time_width)[:, :, None]
-        hidden = hidden | _stripes(self.mel_draws, x.shape[2], self.stripes.mel_width)[:, None, :]
+        time_draws, mel_draws = self.time_draws, self.mel_draws
+        if mixed and self.mixup is not None:
+            time_draws, mel_draws = time_draws[self.first], mel_draws[self.first]
+        hidden = _stripes(time_draws, x.shape[1], self.stripes.time_width)[:, :, None]
+        hidden = hidden | _stripes(mel_draws, x.shape[2], self.stripes.mel_width)[:, None, :]
         return x.masked_fill(hidden.to(x.device), fill)
 
     def mix(self, x: Tensor) -> Tensor:

@@ -35,8 +35,8 @@ def resize_matrix(
     """
     if source < 1 or target < 1:
         raise ValueError(f"cannot resize {source} values to {target}; both must be at least 1")
-    identity = torch.eye(source)[None, None]
-    with torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad():  # cached: the next caller may train
+        identity = torch.eye(source)[None, None]
         return F.interpolate(
             identity, (target, source), mode=mode, align_corners=align_corners, antialias=antialias
         )[0, 0]

@@ -70,15 +70,22 @@ def _stand_ins() -> Iterator[None]:
                 sys.modules[name] = module
 
 
-def make_torchvision_importable() -> None:
-    """Let `import torchvision` work beside a CPU build of torch, for packages that want it.
+def make_companions_importable() -> None:
+    """Let torchvision and torchaudio be imported beside a CPU build of torch, for packages that
+    want them.
 
-    Its wheel on PyPI is built against CUDA torch. Beside a CPU torch the compiled operators do not
-    load, and the import stops with "operator torchvision::nms does not exist", because it registers
-    shape functions for two of them. Declaring their schemas is all that it needs. Where the real
-    operators load, nothing is declared.
+    Their wheels on PyPI are built against CUDA torch. Beside a CPU torch torchvision's compiled
+    operators do not load, and the import stops with "operator torchvision::nms does not exist",
+    because it registers shape functions for two of them. Declaring their schemas is all that it
+    needs. Where the real operators load, nothing is declared. Of torchaudio only what is written
+    in Python is used, so that its extension is left out.
     """
     global _library
+    extension = ModuleType("torchaudio._extension")
+    extension._IS_TORCHAUDIO_EXT_AVAILABLE = False  # type: ignore[attr-defined]
+    extension._IS_ALIGN_AVAILABLE = False  # type: ignore[attr-defined]
+    extension.fail_if_no_align = lambda function: function  # type: ignore[attr-defined]
+    sys.modules.setdefault(extension.__name__, extension)
     try:
         import torchvision
     except RuntimeError as error:

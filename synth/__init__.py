@@ -3,6 +3,5 @@
 from synth.bank import Bank
 from synth.builder import adopt, build, is_ours
 from synth.sizes import EmbeddedSizes
-from synth.synthetic import SyntheticBank
 
-__all__ = ["Bank", "EmbeddedSizes", "SyntheticBank", "adopt", "build", "is_ours"]
+__all__ = ["Bank", "EmbeddedSizes", "adopt", "build", "is_ours"]

@@ -1,45 +1,62 @@
-"""What the builder needs of a collection of sounds."""
+"""The bank: synthesised sounds by class and source."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
+from synth import animals, beds, household, machines, nature, signals, synth, words
+from synth.draw import Draw
 
-class Bank(Protocol):
-    """Single sounds by class and source.
+SOUNDS: dict[str, Callable[[Draw, np.random.Generator], np.ndarray]] = {
+    **animals.SOUNDS,
+    **nature.SOUNDS,
+    **machines.SOUNDS,
+    **household.SOUNDS,
+    **signals.SOUNDS,
+}
+SPEECH = "speech"
 
-    A *group* is an original recording or a synthetic source. Groups decide the splits: no group
-    is used in two splits or folds. Class names are those of ESC-50 where ESC-50 has the class,
-    else those of `taxonomy.CLASSES`. Banks are pickled to worker processes, and two equal calls of
-    `render` (generators in equal states) give equal samples in every process.
+NOTICE = """\
+Synthetic sounds: made by synth; the makers waive all rights in the audio (CC0 1.0,
+https://creativecommons.org/publicdomain/zero/1.0/).
+Spoken words: made with eSpeak NG (https://github.com/espeak-ng/espeak-ng), a program under the
+GPL-3.0 that runs as a tool at build time and is not part of these files.
+"""
+
+
+@dataclass(frozen=True)
+class Bank:
+    """Synthesised environmental sounds, and speech by eSpeak NG.
+
+    A *group* is one source of a class: a dog, an engine, a speaker. Groups decide the splits: none
+    is used in two splits or folds. Class names are those of ESC-50 where ESC-50 has the class, else
+    those of `taxonomy`. Banks are pickled to worker processes, and two equal calls of `render`
+    (generators in equal states) give equal samples in every process.
+
+    Attributes:
+        sources: groups per class.
+        variation: how far takes of one source differ; 1 is the default spread, 0 makes them alike
+            but for their noise.
     """
 
-    @property
-    def name(self) -> str:
-        """Short and unlike that of other banks."""
-        ...
-
-    def describe(self) -> dict[str, Any]:
-        """JSON-like values that determine every sound; a change of them rebuilds the corpora."""
-        ...
+    sources: int = 40
+    variation: float = 1.0
 
     def classes(self) -> tuple[str, ...]:
-        """Sounds that can be labelled."""
-        ...
+        """Sounds that can be labelled; speech is the last."""
+        return (*SOUNDS, SPEECH)
 
     def backgrounds(self) -> tuple[str, ...]:
-        """Further classes that serve as unlabelled background beds; may be empty."""
-        ...
+        """Unlabelled background beds."""
+        return tuple(beds.SOUNDS)
 
     def groups(self, name: str) -> tuple[str, ...]:
-        """Sources of a class or a background, in a fixed order."""
-        ...
-
-    def is_synthetic(self, name: str) -> bool:
-        """Whether the class is synthesised rather than recorded."""
-        ...
+        """`sources` numbered sources; for speech, speakers that say no command words."""
+        return tuple(f"{name}-{index:02d}" for index in range(self.sources))
 
     def render(
         self, name: str, group: str, take: int, rng: np.random.Generator
@@ -47,12 +64,17 @@ class Bank(Protocol):
         """One sound: float64 mono (samples,), any level, and its sample rate in Hz.
 
         Args:
-            take: any non-negative integer; it picks among the recordings of the group, or sets
-                how this take of a synthetic source differs from the others.
+            take: any non-negative integer; how this take of the source differs from the others.
             rng: for what differs from rendering to rendering.
         """
-        ...
+        if name == SPEECH:
+            speaker = _reversed_speakers()[int(group.rpartition("-")[2])]
+            return words.speak(speaker, [words.sentence(rng)])[0] / 32768.0, words.RATE
+        source, variant = synth.stream("source", group), synth.stream("take", group, take)
+        sound = (SOUNDS.get(name) or beds.SOUNDS[name])(Draw(source, variant, self.variation), rng)
+        return sound, synth.RATE
 
-    def notice(self) -> str:
-        """Licences and credits, as text for the corpus folder."""
-        ...
+
+@lru_cache(maxsize=1)
+def _reversed_speakers() -> tuple[words.Speaker, ...]:
+    return words.speakers()[::-1]  # command words count from the front

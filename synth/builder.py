@@ -15,24 +15,32 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench.code_digest import stage_digest
-from bench.files import UserError, digest_file, digest_of, read_json, write_json, write_text
+from bench.files import (
+    OWNER,
+    UserError,
+    claim,
+    digest_file,
+    digest_of,
+    owner_of,
+    read_json,
+    write_json,
+    write_text,
+)
 from bench.process.locks import Lock
 from bench.process.memory import keep_freed_memory
 from bench.process.parallel import ordered_map
 from synth import write_audioset, write_desed, write_esc50, write_speechcommands
-from synth.bank import Bank
+from synth.bank import NOTICE, Bank
 from synth.layout import Layout, Planned
-from synth.pools import Pools, share_out
+from synth.pools import share_out
 from synth.scenes import Clip, Event, Spec
 from synth.sizes import EmbeddedSizes
-from synth.synthetic import SyntheticBank
 
 MANIFEST = "manifest.json"
 LICENCE = "LICENCE.txt"
 CORPORA = ("audioset", "esc50", "speechcommands", "desed")
 BATCH = 8  # specs per task
-_MARK = ".embedded-corpora"  # stands in folders that may be written over
+_BUILDER = "the embedded builder"  # owns the folders that it may write over
 _LOCK = ".embedded-lock"
 _STAGE = ".unfinished"
 
@@ -53,41 +61,38 @@ class Written:
 def build(
     root: str | Path,
     sizes: EmbeddedSizes,
-    bank: Bank | None = None,
+    code: str,
     *,
     workers: int = 2,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Write `root`/{audioset,esc50,speechcommands,desed}, a licence text and manifest.json.
 
-    Nothing happens where an intact corpus of the same bank, sizes and code lies. Else everything
+    Nothing happens where intact corpora of the same sizes and code lie. Else everything
     is made in a hidden folder, moved into place, and the manifest is written last, so whoever
     finds a manifest finds everything that it names. Any number of workers gives the same bytes.
 
     Args:
         root: an empty or absent folder, or one that an earlier call wrote.
         sizes: numbers of clips and difficulty.
-        bank: sounds; the synthetic bank where it is None. Command words, and what the bank lacks
-            of DESED's classes and of backgrounds, are synthetic in any case.
+        code: digest of the builder's code: another one makes them anew.
         workers: processes.
         progress: see `Progress`.
 
     Returns:
-        The manifest: `files` (path -> size and sha256), `digest` over them, `parameters`,
-        `groups` (corpus -> class -> split -> sources), `synthetic`, and notes on the classes.
+        The manifest: `files` (path -> size and sha256), `digest` over them, `total_bytes`,
+        `parameters`, and `groups` (corpus -> class -> split -> sources).
 
     Raises:
         UserError: `root` holds files of others, cannot be written, or is being built already.
     """
     root = Path(root)
-    synthetic = SyntheticBank(sizes.sources, sizes.variation)
-    chosen = bank or synthetic
-    parameters = _parameters(chosen, synthetic, sizes)
-    _claim(root)
+    parameters = _parameters(sizes, code)
+    claim(root, _BUILDER, "set embedded.root to an empty folder")
     lock = Lock(root / _LOCK, f"building {root}").acquire(math.inf)
     try:
         found = _intact(root, parameters)
-        return found or _build(root, sizes, chosen, synthetic, parameters, workers, progress)
+        return found or _build(root, sizes, parameters, workers, progress)
     finally:
         lock.release()
 
@@ -95,31 +100,27 @@ def build(
 def _build(
     root: Path,
     sizes: EmbeddedSizes,
-    bank: Bank,
-    synthetic: SyntheticBank,
     parameters: dict[str, Any],
     workers: int,
     progress: Progress | None,
 ) -> dict[str, Any]:
-    pools, layouts = _plan(sizes, bank, synthetic)
+    bank, layouts = _plan(sizes)
     stage = root / _STAGE
     shutil.rmtree(stage, ignore_errors=True)
-    banks = {bank.name: bank, synthetic.name: synthetic}
     files: dict[str, dict[str, Any]] = {}
     events: dict[str, tuple[Event, ...]] = {}
     specs = [planned.spec for layout in layouts for planned in layout.clips]
-    for written in _render(stage, banks, specs, workers, progress):
+    for written in _render(stage, bank, specs, workers, progress):
         files[written.path] = {"bytes": written.size, "sha256": written.sha256}
         events[written.path] = written.events
-    notices = dict.fromkeys(of.notice() for of in (bank, synthetic))
-    texts = {LICENCE: "\n".join(notices)}
+    texts = {LICENCE: NOTICE}
     for layout in layouts:
         texts |= layout.tables(events)
     for path, text in texts.items():
         write_text(stage / path, text)
         data = text.encode()
         files[path] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-    manifest = _manifest(bank, pools, layouts, parameters, files)
+    manifest = _manifest(layouts, parameters, files)
     (root / MANIFEST).unlink(missing_ok=True)
     for name in (*CORPORA, LICENCE):
         _remove(root / name)
@@ -129,15 +130,13 @@ def _build(
     return manifest
 
 
-def adopt(root: str | Path, sizes: EmbeddedSizes) -> dict[str, Any]:
-    """Take over synthetic corpora that came from elsewhere; the manifest.
+def adopt(root: str | Path, sizes: EmbeddedSizes, code: str) -> dict[str, Any]:
+    """Take over corpora that came from elsewhere; the manifest.
 
     The caller has compared them with their pin: nothing is rendered again.
     """
     root = Path(root)
-    bank = SyntheticBank(sizes.sources, sizes.variation)
-    pools, layouts = _plan(sizes, bank, bank)
-    write_text(root / LICENCE, bank.notice())
+    write_text(root / LICENCE, NOTICE)
     paths = [root / LICENCE, *(p for name in CORPORA for p in (root / name).rglob("*"))]
     files = {
         path.relative_to(root).as_posix(): {
@@ -147,45 +146,37 @@ def adopt(root: str | Path, sizes: EmbeddedSizes) -> dict[str, Any]:
         for path in paths
         if path.is_file()
     }
-    manifest = _manifest(bank, pools, layouts, _parameters(bank, bank, sizes), files)
-    _mark(root)
+    manifest = _manifest(_plan(sizes)[1], _parameters(sizes, code), files)
+    write_text(root / OWNER, f"{_BUILDER}\n")
     write_json(root / MANIFEST, manifest)
     return manifest
 
 
 def is_ours(root: str | Path) -> bool:
     """Whether the builder wrote, or took over, what lies in `root`."""
-    return (Path(root) / _MARK).exists()
+    return owner_of(Path(root)) == _BUILDER
 
 
-def _plan(
-    sizes: EmbeddedSizes, bank: Bank, synthetic: SyntheticBank
-) -> tuple[Pools, tuple[Layout, ...]]:
-    pools = share_out(bank, synthetic, sizes.esc_classes)
-    return pools, (
+def _plan(sizes: EmbeddedSizes) -> tuple[Bank, tuple[Layout, ...]]:
+    bank = Bank(sizes.sources, sizes.variation)
+    pools = share_out(bank, sizes.esc_classes)
+    return bank, (
         write_audioset.plan(sizes, pools),
         write_esc50.plan(sizes, pools),
-        write_speechcommands.plan(sizes, synthetic),
+        write_speechcommands.plan(sizes, bank),
         write_desed.plan(sizes, pools),
     )
 
 
 def _manifest(
-    bank: Bank,
-    pools: Pools,
     layouts: Sequence[Layout],
     parameters: dict[str, Any],
     files: dict[str, dict[str, Any]],
 ) -> dict[str, Any]:
     return {
-        "format": 1,
-        "synthetic": all(bank.is_synthetic(name) for name in bank.classes()),
-        "bank": bank.name,
         "parameters": parameters,
         "digest": data_digest(files),
         "total_bytes": sum(entry["bytes"] for entry in files.values()),
-        "synthesised": _synthesised(bank, pools),
-        "shared_between_esc50_and_soundscapes": list(pools.shared),
         "groups": {layout.name: _groups(layout.clips) for layout in layouts},
         "files": dict(sorted(files.items())),
     }
@@ -196,35 +187,13 @@ def data_digest(files: dict[str, dict[str, Any]]) -> str:
     return digest_of([[p, f["bytes"], f["sha256"]] for p, f in sorted(files.items())])
 
 
-def _parameters(bank: Bank, synthetic: Bank, sizes: EmbeddedSizes) -> dict[str, Any]:
+def _parameters(sizes: EmbeddedSizes, code: str) -> dict[str, Any]:
     """All that the bytes depend on."""
     return {
-        "bank": bank.describe(),
-        "synthetic": synthetic.describe(),
         "sizes": sizes.model_dump(mode="json"),
-        "code": stage_digest("embed"),
+        "code": code,
         "versions": {name: version(name) for name in ("espeakng-loader", "numpy", "scipy")},
     }
-
-
-def _claim(root: Path) -> None:
-    """Make the folder ours, if it is empty or was so before."""
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        if is_ours(root):
-            return
-        if any(root.iterdir()):
-            raise UserError(
-                f"{root}: holds files that the embedded builder did not write; "
-                "set embedded.root to an empty folder"
-            )
-        _mark(root)
-    except OSError as error:
-        raise UserError(f"{root}: cannot be used as a folder ({error.strerror})") from error
-
-
-def _mark(root: Path) -> None:
-    write_text(root / _MARK, "Written by `python -m bench embed`, which may overwrite it.\n")
 
 
 def _intact(root: Path, parameters: dict[str, Any]) -> dict[str, Any] | None:
@@ -245,13 +214,13 @@ def _intact(root: Path, parameters: dict[str, Any]) -> dict[str, Any] | None:
 
 def _render(
     stage: Path,
-    banks: dict[str, Bank],
+    bank: Bank,
     specs: Sequence[Spec],
     workers: int,
     progress: Progress | None,
 ) -> Iterator[Written]:
     batches = [specs[start : start + BATCH] for start in range(0, len(specs), BATCH)]
-    work = partial(_render_batch, stage, banks)
+    work = partial(_render_batch, stage, bank)
     done = 0
     for batch, written in zip(batches, ordered_map(work, batches, workers, work), strict=True):
         yield from written
@@ -260,10 +229,10 @@ def _render(
             progress(done, len(specs))
 
 
-def _render_batch(stage: Path, banks: dict[str, Bank], specs: Sequence[Spec]) -> list[Written]:
+def _render_batch(stage: Path, bank: Bank, specs: Sequence[Spec]) -> list[Written]:
     if multiprocessing.parent_process() is not None:
         keep_freed_memory()
-    return [_write(stage, clip) for spec in specs for clip in spec.make(banks)]
+    return [_write(stage, clip) for spec in specs for clip in spec.make(bank)]
 
 
 def _write(stage: Path, clip: Clip) -> Written:
@@ -290,16 +259,6 @@ def _groups(clips: Sequence[Planned]) -> dict[str, dict[str, list[str]]]:
     return {
         name: {split: sorted(groups) for split, groups in sorted(splits.items())}
         for name, splits in sorted(used.items())
-    }
-
-
-def _synthesised(bank: Bank, pools: Pools) -> dict[str, Any]:
-    """What is not recorded, for whoever reads the scores."""
-    return {
-        "classes": [name for name in bank.classes() if bank.is_synthetic(name)],
-        "desed": list(pools.borrowed),
-        "speechcommands": True,
-        "backgrounds": sorted({bed.name for of in pools.beds.values() for bed in of}),
     }
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.fft import irfft, next_fast_len, rfft
 from scipy.signal import firwin, resample_poly
 
-from synth.synth import RATE, Array, Generator, exp2, gain, high_pass, low_pass
+from synth.synth import RATE, Array, Generator, exp2, gain, high_pass
 
 AUDIBLE = 0.03
 """A sound begins and ends where its 20 ms envelope passes this share of its peak."""
@@ -22,9 +22,9 @@ _GRAIN = (
 )  # whole numbers of it last whole numbers of samples at every rate divisible by 50
 
 
-def resample(x: Array, rate: int | Fraction, target: int) -> Array:
+def resample(x: Array, rate: int, target: int) -> Array:
     """Change the sample rate (Hz) by a windowed sinc with ten zero crossings on each side."""
-    ratio = Fraction(target) / Fraction(rate)
+    ratio = Fraction(target, rate)
     if ratio == 1:
         return x
     up, down = ratio.numerator, ratio.denominator
@@ -34,11 +34,6 @@ def resample(x: Array, rate: int | Fraction, target: int) -> Array:
 @lru_cache(maxsize=32)
 def _sinc(factor: int) -> Array:
     return firwin(20 * factor + 1, 1 / factor, window=("kaiser", 5.0))
-
-
-def shifted(rate: int, half_semitones: int) -> Fraction:
-    """The rate as which a recording is read to raise its pitch by so many half semitones."""
-    return Fraction(rate) * Fraction(float(exp2(half_semitones / 24))).limit_denominator(160)
 
 
 def envelope(x: Array) -> Array:
@@ -85,12 +80,6 @@ def levelled(x: Array) -> Array:
     level = envelope(x)
     loud = level[level >= 0.1 * level.max()]
     return x / np.sqrt(np.mean(loud * loud))
-
-
-def tilt(x: Array, decibels: float) -> Array:
-    """Raise (or lower) what lies above about 1 kHz against what lies below."""
-    low = low_pass(x, 1000.0)
-    return low + float(gain(decibels)) * (x - low)
 
 
 def loop(x: Array, samples: int) -> Array:

@@ -6,7 +6,6 @@ A clip's samples depend on its specification alone. Its random numbers come from
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -33,9 +32,8 @@ _PER_MS = RATE // 1000
 
 @dataclass(frozen=True)
 class Source:
-    """A group of a class in one of the banks."""
+    """A group of a class in the bank."""
 
-    bank: str
     name: str
     group: str
 
@@ -70,8 +68,8 @@ class Clip:
 class Spec(Protocol):
     """Something that renders to files."""
 
-    def make(self, banks: Mapping[str, Bank]) -> list[Clip]:
-        """Render with the banks by name."""
+    def make(self, bank: Bank) -> list[Clip]:
+        """Render with the sounds of a bank."""
         ...
 
     def sources(self) -> list[tuple[str, str]]:
@@ -111,15 +109,15 @@ class Soundscape:
         """See `Spec.sources`."""
         return [(s.name, s.group) for s in (*(sound.source for sound in self.sounds), self.bed)]
 
-    def make(self, banks: Mapping[str, Bank]) -> list[Clip]:
+    def make(self, bank: Bank) -> list[Clip]:
         """See `Spec.make`; the events' times are those heard, without the room's tail."""
         rng = stream(self.key)
         samples = round(self.seconds * RATE)
-        background = _background(banks, self.bed, samples, rng)
+        background = _background(bank, self.bed, samples, rng)
         dry = np.zeros(samples)
         events = []
         for sound in self.sounds:
-            x = _sound(banks, sound.source, rng)
+            x = _sound(bank, sound.source, rng)
             x, onset = _into(x, samples, rng)
             place(dry, mixer.levelled(x), onset, _level(rng, self.acoustics.snr_db))
             if sound.label is not None:
@@ -145,15 +143,15 @@ class SingleSound:
         """See `Spec.sources`."""
         return [(s.name, s.group) for s in (self.source, self.bed)]
 
-    def make(self, banks: Mapping[str, Bank]) -> list[Clip]:
+    def make(self, bank: Bank) -> list[Clip]:
         """See `Spec.make`. Half of the padding is digital silence, as in ESC-50."""
         rng = stream(self.key)
         samples = round(self.seconds * RATE)
-        x = _sound(banks, self.source, rng)
+        x = _sound(bank, self.source, rng)
         lasting = len(x) > 0.4 * samples and rng.random() < 0.7
         x = mixer.loop(x, samples) if lasting else x[:samples]
         onset = int(rng.integers(0, (samples - len(x)) // mixer.STEP + 1)) * mixer.STEP
-        background = _background(banks, self.bed, samples, rng)
+        background = _background(bank, self.bed, samples, rng)
         dry = np.zeros(samples)
         place(dry, mixer.levelled(x), onset, _level(rng, self.acoustics.snr_db))
         mix = _finish(dry, background, self.rate, self.acoustics, rng)
@@ -179,7 +177,7 @@ class SpokenWords:
         """See `Spec.sources`: the class is the word, the group the speaker."""
         return [(word, self.speaker.key) for word, _ in self.paths]
 
-    def make(self, banks: Mapping[str, Bank]) -> list[Clip]:
+    def make(self, bank: Bank) -> list[Clip]:
         """See `Spec.make`; `paths` holds (word, path) pairs, said in this order."""
         said = words.speak(self.speaker, [word for word, _ in self.paths])
         return [
@@ -211,23 +209,17 @@ def merged(events: list[Event]) -> tuple[Event, ...]:
     return tuple(sorted(result, key=lambda e: (e.onset, e.offset, e.label)))
 
 
-def _sound(banks: Mapping[str, Bank], source: Source, rng: Generator) -> Array:
-    """A source's sound at RATE, trimmed; recordings vary in pitch and tilt, too."""
-    bank = banks[source.bank]
-    take = int(rng.integers(1 << 16))
-    x, rate = bank.render(source.name, source.group, take, rng)
-    if bank.is_synthetic(source.name):
-        x = mixer.resample(x, rate, RATE)
-    else:
-        x = mixer.resample(x, mixer.shifted(rate, int(rng.integers(-3, 4))), RATE)
-        x = mixer.tilt(x, rng.uniform(-4.0, 4.0))
+def _sound(bank: Bank, source: Source, rng: Generator) -> Array:
+    """A source's sound at RATE, trimmed."""
+    x, rate = bank.render(source.name, source.group, int(rng.integers(1 << 16)), rng)
+    x = mixer.resample(x, rate, RATE)
     longest = 0.01 if len(x) < RATE else 0.4  # what lasts seldom begins at once
     return mixer.trim(mixer.faded(x, longest * rng.random() ** 2, longest * rng.random() ** 2))
 
 
-def _background(banks: Mapping[str, Bank], bed: Source, samples: int, rng: Generator) -> Array:
+def _background(bank: Bank, bed: Source, samples: int, rng: Generator) -> Array:
     """A bed of exactly `samples`, begun anywhere, with a root mean square of 1."""
-    x, rate = banks[bed.bank].render(bed.name, bed.group, int(rng.integers(1 << 16)), rng)
+    x, rate = bank.render(bed.name, bed.group, int(rng.integers(1 << 16)), rng)
     x = mixer.resample(x, rate, RATE)
     surplus = max(0, len(x) - samples)
     start = int(rng.integers(0, surplus + 1))

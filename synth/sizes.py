@@ -15,7 +15,7 @@ class EmbeddedSizes(Strict):
     """
 
     seed: int = Field(default=0, description="another seed, other corpora of the same kind")
-    sources: int = Field(default=60, ge=6, le=99, description="synthetic sources per class")
+    sources: int = Field(default=60, ge=10, le=99, description="synthetic sources per class")
     clip_seconds: float = Field(default=5.0, ge=2.0, le=30.0, description="of a soundscape")
     sounds: tuple[float, float, float, float] = Field(
         default=(0.45, 0.3, 0.17, 0.08), description="shares of soundscapes with 1 to 4 sounds"

@@ -1,4 +1,4 @@
-"""How the banks' classes are called in ESC-50, AudioSet and DESED.
+"""How the bank's classes are called in ESC-50, AudioSet and DESED.
 
 Machine ids and display names: AudioSet's class_labels_indices.csv and ontology. Targets: the class
 table of ESC-50's README, read column by column.
@@ -116,7 +116,7 @@ DESED: dict[str, tuple[str, ...]] = {
     "Speech": ("speech",),
     "Vacuum_cleaner": ("vacuum_cleaner",),
 }
-"""DESED's classes, in its order, and the banks' classes that are heard as them."""
+"""DESED's classes, in its order, and the bank's classes that are heard as them."""
 
 
 def shared_parents(classes: Iterable[str]) -> tuple[str, ...]:

@@ -91,8 +91,8 @@ def _tables(rows: list[Row], classes: list[str], seconds: float, events: Events)
             span = f"{start:.3f}, {start + seconds:.3f}"
             lines.append(f'{clip}, {span}, "{",".join(mids)}"')
             positives, used = positives + len(mids), used | set(mids)
-        head = (
-            "# Segments csv of synthetic soundscapes, made by synth",
+        head = (  # the builder's former place is part of the bytes that data.dvc pins
+            "# Segments csv of synthetic soundscapes, made by bench.corpora.embedded",
             f"# num_ytids={len(lines)}, num_segs={len(lines)}, num_unique_labels={len(used)}, "
             f"num_positive_labels={positives}",
             "# YTID, start_seconds, end_seconds, positive_labels",

@@ -49,7 +49,7 @@ def _source_numbers(sources: list[Source]) -> dict[Source, int]:
     """A Freesound-like number for each source, all different."""
     numbers: dict[Source, int] = {}
     for source in sources:
-        rng = stream("esc50 source", source.bank, source.group)
+        rng = stream("esc50 source", "synthetic", source.group)
         number = int(rng.integers(10_000, 260_000))
         while number in numbers.values():
             number += 1

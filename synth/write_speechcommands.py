@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,12 +23,12 @@ NOISES = {
     "exercise_bike": "train",
     "dude_miaowing": "cat",
 }
-"""Files of the original's noise folder, and the synthetic classes that stand for them."""
+"""Files of the original's noise folder, and the classes that stand for them."""
 
 _CYCLE = 1 << 27
 
 
-def plan(sizes: EmbeddedSizes, synthetic: Bank) -> Layout:
+def plan(sizes: EmbeddedSizes, bank: Bank) -> Layout:
     """Every word by every speaker, the two split lists, and six noise files."""
     spoken = words.COMMANDS[: sizes.words]
     speakers = words.speakers()[: sizes.speakers]
@@ -47,8 +46,7 @@ def plan(sizes: EmbeddedSizes, synthetic: Bank) -> Layout:
         path = f"{NOISE_FOLDER}/{name}.wav"
         source = None
         if name in NOISES:
-            group = synthetic.groups(NOISES[name])[-1]
-            source = Source(synthetic.name, NOISES[name], group)
+            source = Source(NOISES[name], bank.groups(NOISES[name])[-1])
         clips.append(Planned("noise", NoiseFile(path, sizes.noise_seconds, RATE, source)))
     tables = {
         "speechcommands/validation_list.txt": "".join(
@@ -79,15 +77,13 @@ class NoiseFile:
         """See `scenes.Spec.sources`."""
         return [(self.source.name, self.source.group)] if self.source else []
 
-    def make(self, banks: Mapping[str, Bank]) -> list[Clip]:
+    def make(self, bank: Bank) -> list[Clip]:
         """See `scenes.Spec.make`."""
         rng = stream("noise", self.path)
         samples = round(self.seconds * BANK_RATE)
         if self.source is not None:
             source = self.source
-            takes = [
-                banks[source.bank].render(source.name, source.group, t, rng)[0] for t in range(4)
-            ]
+            takes = [bank.render(source.name, source.group, take, rng)[0] for take in range(4)]
             x = mixer.loop(np.concatenate([unit(take) for take in takes]), samples)
         elif "white" in self.path:
             x = rng.standard_normal(samples)

@@ -15,13 +15,16 @@ import pandas as pd
 import soundfile
 
 from bench.code_digest import model_stage_digest
-from bench.corpora import desed
-from bench.corpora.base import EVENT_COLUMNS, assemble, save
+from bench.corpora import desed, save
+from bench.corpora.base import EVENT_COLUMNS, assemble
 from bench.data.task import Task, open_task
 from bench.evaluation.evaluate import evaluate_cell
-from bench.experiment import config as profiles
+from bench.experiment import config as experiments
+from bench.experiment import folders
 from bench.experiment.cells import Cell, Layout, feature_sets, list_cells, plan
 from bench.experiment.config import Config
+from bench.experiment.extends import read
+from bench.experiment.released import class_list
 from bench.files import (
     digest_file,
     digest_of,
@@ -33,6 +36,8 @@ from bench.files import (
 )
 from bench.models.scores import Scores, write_scores
 from bench.provenance import environment
+from bench.reporting.identity import fingerprints
+from bench.reporting.published import Published
 from bench.training.streams import PURPOSES, stream_seed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,19 +47,43 @@ CLASSES = {
     "speechcommands": ("yes", "no", "up", "down", "left", "right"),
     "desed": desed.CLASSES,
 }
+NETWORKS = {  # as the models resolve preset `paper`
+    "htsat": {
+        "image_size": 256,
+        "patch_size": 4,
+        "embed_dim": 96,
+        "depths": [2, 2, 6, 2],
+        "heads": [4, 8, 16, 32],
+        "window_size": 8,
+        "mlp_ratio": 4.0,
+        "drop_path": 0.1,
+        "token_order": "time_frequency_window",
+        "order_seed": 0,
+        "fold_frames": None,
+        "token_semantic": True,
+        "padding": "stretch",
+    },
+    "ast": {"dim": 768, "depth": 12, "heads": 12, "patch": 16, "stride": 10},
+    "pann": {
+        "channels": [64, 128, 256, 512, 1024, 2048],
+        "conv_dropout": 0.2,
+        "dropout": 0.5,
+        "variant": "cnn14",
+    },
+}
 SKILL = {"htsat": 1.5, "ast": 0.9, "pann": 1.3, "linear": 0.5}
 SECONDS, FRAMES = 5.0, 25
 CLIPS = 48
 
 
 def make_config(root: Path, seeds: tuple[int, ...] = (0, 1, 2), **changes: Any) -> Config:
-    """The default profile with its folders below `root`."""
-    values = profiles.read_yaml(ROOT / "config" / "default.yaml")
+    """The default experiment with its folders below `root`."""
+    values = read(ROOT / "config" / "default.yaml")
     values["paths"] = {name: str(root / name) for name in ("work", "results", "report", "tuning")}
     models = changes.get("models", values["models"])
     space = {k: v for k, v in values["tuning"]["space"].items() if k == "base" or k in models}
     tuning = {**values["tuning"], "space": space}
-    return profiles.load({**values, "seeds": seeds, "tuning": tuning, **changes})
+    return experiments.load({**values, "seeds": seeds, "tuning": tuning, **changes})
 
 
 def make_small_config(root: Path, seeds: tuple[int, ...] = (0,)) -> Config:
@@ -72,7 +101,7 @@ def make_small_config(root: Path, seeds: tuple[int, ...] = (0,)) -> Config:
 
 
 def make_results(config: Config) -> None:
-    """Everything that the profile's pipeline leaves behind, except for models and MLflow."""
+    """Everything that the experiment's pipeline leaves behind, except for models and MLflow."""
     make_inputs(config)
     for cell in list_cells(config):
         make_run(config, cell)
@@ -83,6 +112,7 @@ def make_results(config: Config) -> None:
 def make_inputs(config: Config) -> None:
     """Corpus tables and feature stores of every data set."""
     layout = Layout.of(config)
+    folders.take(config)
     for dataset in config.datasets:
         _corpus(config, dataset)
     for dataset, front_end in feature_sets(config):
@@ -205,6 +235,7 @@ def make_run(config: Config, cell: Cell, salt: str = "", **digests: str) -> None
                 "started": "2026-11-22T10:00:00+00:00",
                 "finished": "2026-11-22T10:01:00+00:00",
             },
+            "network": _network(settings.model.architecture, settings.model.arguments),
             "parameters": {"htsat": 610_000, "ast": 870_000, "pann": 790_000}.get(cell.model, 3000),
             "cost": {
                 "train_seconds": 40.0 + skill,
@@ -223,6 +254,14 @@ def make_run(config: Config, cell: Cell, salt: str = "", **digests: str) -> None
     )
     with contextlib.redirect_stdout(io.StringIO()):
         evaluate_cell(config, cell)
+
+
+def _network(architecture: str, arguments: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a model of preset `paper` resolves to; of other presets nothing is said."""
+    if architecture not in NETWORKS or arguments.get("preset", "paper") != "paper":
+        return None
+    own = NETWORKS[architecture]
+    return own | {name: value for name, value in arguments.items() if name in own}
 
 
 def _scores(task: Task, split: str, cell: Cell, skill: float, rng: np.random.Generator) -> Scores:
@@ -268,11 +307,13 @@ def _curve(
 def make_cost(config: Config, model: str) -> None:
     """The cost measurement of one full-size model."""
     parameters = {"htsat": 29_963_431, "ast": 87_728_641, "pann": 80_753_615}.get(model, 5_000_000)
-    published = config.cost.models[model].get("published_parameters")
+    asked = config.cost.models[model]
+    published = asked.get("published_parameters")
     write_json(
         Layout.of(config).results / "cost" / f"{model}.json",
         {
             "model": model,
+            "network": _network(asked.get("architecture", model), asked),
             "parameters": parameters,
             "published_parameters": published,
             "activation_bytes_per_clip": parameters * 11.0,
@@ -359,6 +400,34 @@ def _curve_of(config: Config, cell: Cell, points: int) -> None:
         for epoch in range(1, points + 1)
     ]
     write_json_lines(Layout.of(config).run(cell) / "metrics.jsonl", curve)
+
+
+def as_published(entry: Published) -> dict[str, Any]:
+    """What a record must say so that `entry` stands beside it: its data, network, start, features.
+
+    The lists count what the published ones do; nothing else of the record is changed.
+    """
+    known = fingerprints()
+    data, network = known.data[entry.dataset], known.networks[entry.beside]
+    clips = {"train": 100, "validation": 100, "test": 100}
+    for splits, count in data.clips.items():
+        first, *others = splits.split("+")
+        clips[first] = count - sum(clips[split] for split in others)
+    starts = {"": "random", "random": "random", "imagenet": "imagenet:swin-tiny-c24"}
+    starts["audioset"] = "official:ast-audioset-10"
+    return {
+        "data_kind": "real",
+        "classes": list(class_list(data.classes)),
+        "lists": {"clips": clips, "digest": data.lists},
+        "splits": clips,
+        "network": {**network.values, **network.training},
+        "resolved": {
+            "model": {"architecture": network.architecture},
+            "front_end": dict(entry.front_end),
+            "recipe": {"init": starts[entry.start]},
+        },
+        **({"parameters": entry.parameters} if entry.parameters else {}),
+    }
 
 
 def change_record(config: Config, cell: Cell, **values: Any) -> None:

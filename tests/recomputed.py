@@ -66,7 +66,7 @@ OTHER = ("claims", "protocol", "speed")
 
 @dataclass(eq=False)
 class Runs:
-    """The runs of a profile, by the paths of its results and corpora and its config as JSON."""
+    """The runs of an experiment, by the paths of its results and corpora and its config as JSON."""
 
     results: Path
     corpora: Path

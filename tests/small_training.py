@@ -23,10 +23,10 @@ from modelkit.output import ModelOutput
 CLASSES, FRAMES, MELS = 3, 12, 4
 
 
-def make_store(targets: np.ndarray) -> FeatureStore:
+def make_store(targets: np.ndarray, frames: int = FRAMES, mels: int = MELS) -> FeatureStore:
     """Clips whose mean level tells their class, with noise."""
     rng = np.random.default_rng(0)
-    noise = rng.normal(size=(len(targets), FRAMES, MELS))
+    noise = rng.normal(size=(len(targets), frames, mels))
     return stored(noise + 2.0 * targets.argmax(1)[:, None, None])
 
 
@@ -53,17 +53,19 @@ class Tagger(nn.Module):
         return ModelOutput(self.out(self.dropout(x)), None, 0.0)
 
 
-def make_task() -> Task:
-    """60 clips of three classes: 40 to train on, 10 to validate and 10 to test."""
-    labels = np.arange(60) % CLASSES
-    targets = np.eye(CLASSES, dtype=np.float32)[labels]
-    rows = {"train": np.arange(40), "validation": np.arange(40, 50), "test": np.arange(50, 60)}
-    clips = pd.DataFrame({"clip": [f"clip{i}" for i in range(60)]})
+def make_task(train: int = 37, frames: int = FRAMES, mels: int = MELS) -> Task:
+    """Clips of three classes: 37 (a prime) to train on, 10 to validate and 10 to test."""
+    everything = np.arange(train + 20)
+    targets = np.eye(CLASSES, dtype=np.float32)[everything % CLASSES]
+    parts = np.split(everything, [train, train + 10])
+    rows = dict(zip(("train", "validation", "test"), parts, strict=True))
+    clips = pd.DataFrame({"clip": [f"clip{i}" for i in everything]})
     corpus = Corpus("made up", Path(), ("a", "b", "c"), clips, None, False, True, clips.iloc[:0])
     front_end = FrontEnd(
-        kind="logmel", sample_rate=100, window=4, hop=2, mels=MELS, fmin=0, fmax=50, frames=FRAMES
+        kind="logmel", sample_rate=100, window=4, hop=2, mels=mels, fmin=0, fmax=50, frames=frames
     )
-    return Task(corpus, make_store(targets), front_end, targets, rows, np.arange(60), None)
+    store = make_store(targets, frames, mels)
+    return Task(corpus, store, front_end, targets, rows, everything, None)
 
 
 def make_recipe(**changes: Any) -> Recipe:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from bench.experiment import cells, config
 from bench.experiment.ablations import AblationStudy
+from bench.experiment.extends import read
 from bench.files import UserError
 from bench.ops.plan import table
 
@@ -27,8 +28,8 @@ def study(**values: Any) -> dict[str, Any]:
     return {"models": ["htsat"], "datasets": ["desed"], "factors": FACTORS, **values}
 
 
-def profile(**studies: dict[str, Any]) -> config.Config:
-    values = config.read_yaml(ROOT / "config" / "default.yaml")
+def experiment(**studies: dict[str, Any]) -> config.Config:
+    values = read(ROOT / "config" / "default.yaml")
     return config.load({**values, "ablations": studies})
 
 
@@ -37,7 +38,7 @@ def compared(settings: config.Config, name: str) -> list[tuple[str, str]]:
 
 
 def test_one_at_a_time_compares_each_level_with_base() -> None:
-    settings = profile(a=study())
+    settings = experiment(a=study())
     assert compared(settings, "a") == [
         ("window_2", "base"),
         ("frequency_first", "base"),
@@ -49,7 +50,7 @@ def test_one_at_a_time_compares_each_level_with_base() -> None:
 
 
 def test_a_full_grid_takes_every_combination() -> None:
-    settings = profile(a=study(design="full_grid"))
+    settings = experiment(a=study(design="full_grid"))
     names = [name for name, _ in compared(settings, "a")]
     assert len(names) == len(set(names)) == 7
     assert {against for _, against in compared(settings, "a")} == {"base"}
@@ -61,7 +62,7 @@ def test_a_full_grid_takes_every_combination() -> None:
 
 
 def test_leave_one_out_undoes_one_change_at_a_time() -> None:
-    settings = profile(a=study(design="leave_one_out"))
+    settings = experiment(a=study(design="leave_one_out"))
     every = "window_2+frequency_first+scratch"
     assert compared(settings, "a") == [
         (every, "base"),
@@ -78,7 +79,7 @@ def test_leave_one_out_undoes_one_change_at_a_time() -> None:
 
 
 def test_a_reference_level_is_where_the_other_factors_start() -> None:
-    settings = profile(a=study(reference="scratch"))
+    settings = experiment(a=study(reference="scratch"))
     assert compared(settings, "a") == [
         ("scratch", "base"),
         ("window_2", "scratch"),
@@ -90,7 +91,7 @@ def test_a_reference_level_is_where_the_other_factors_start() -> None:
 
 def test_a_study_may_take_several_models_and_data_sets_and_fewer_seeds() -> None:
     factors = {"rate": {"slow": {"recipe": {"learning_rate": 1e-5}}}}
-    settings = profile(
+    settings = experiment(
         a=study(models=["htsat", "pann"], datasets=["desed", "esc50"], seeds=[1], factors=factors)
     )
     own = [str(cell) for cell in cells.list_cells(settings) if cell.variant == "slow"]
@@ -103,7 +104,7 @@ def test_a_study_may_take_several_models_and_data_sets_and_fewer_seeds() -> None
 
 
 def test_two_studies_share_a_run_that_both_name() -> None:
-    settings = profile(a=study(), b=study(design="full_grid"))
+    settings = experiment(a=study(), b=study(design="full_grid"))
     names = [str(cell) for cell in cells.list_cells(settings)]
     assert len(names) == len(set(names)) == 3 * (4 * 4 + 7)
 
@@ -111,12 +112,12 @@ def test_two_studies_share_a_run_that_both_name() -> None:
 def test_a_variant_may_start_from_its_own_pretraining() -> None:
     factors = {"order": {"other": {"model": {"token_order": "frequency_time_window"}}}}
     tuned = {"other": {**factors["order"]["other"], "recipe": {"init": "run:audioset/other"}}}
-    settings = profile(
+    settings = experiment(
         a=study(datasets=["audioset"], factors=factors), b=study(factors={"order": tuned})
     )
     plan = cells.plan(settings, cells.find_cell(settings, "desed/htsat/other/seed2"))
     assert str(plan.parent) == "audioset/htsat/other/seed2"
-    absent = profile(b=study(factors={"order": tuned}))
+    absent = experiment(b=study(factors={"order": tuned}))
     with pytest.raises(UserError, match="names no run: no audioset/htsat/other/seed2"):
         cells.plan(absent, cells.find_cell(absent, "desed/htsat/other/seed2"))
 
@@ -140,7 +141,7 @@ def test_a_variant_may_start_from_its_own_pretraining() -> None:
 )
 def test_what_does_not_exist_or_fit_is_refused_with_its_remedy(changes, words) -> None:
     with pytest.raises(UserError, match=words):
-        profile(a=study(**changes))
+        experiment(a=study(**changes))
 
 
 def test_combined_levels_must_agree_on_what_they_set() -> None:
@@ -148,19 +149,19 @@ def test_combined_levels_must_agree_on_what_they_set() -> None:
         "f": {"x": {"recipe": {"epochs": 3}}},
         "g": {"y": {"recipe": {"epochs": 4}}},
     }
-    profile(a=study(factors=factors))
+    experiment(a=study(factors=factors))
     with pytest.raises(UserError, match=r"'x\+y' set recipe value 'epochs' to 3 and 4"):
-        profile(a=study(factors=factors, design="full_grid"))
+        experiment(a=study(factors=factors, design="full_grid"))
 
 
 def test_two_studies_cannot_mean_different_runs_by_one_name() -> None:
     other = {"window_size": {"window_2": {"model": {"window_size": 8}}}}
     with pytest.raises(UserError, match="'window_2' of htsat on desed has other values"):
-        profile(a=study(), b=study(factors=other))
+        experiment(a=study(), b=study(factors=other))
 
 
 def test_the_plan_counts_the_runs_of_a_study() -> None:
-    assert "ablation 'a': 21 runs" in table(profile(a=study(design="full_grid")))
+    assert "ablation 'a': 21 runs" in table(experiment(a=study(design="full_grid")))
 
 
 @given(st.lists(st.integers(1, 3), min_size=2, max_size=4))

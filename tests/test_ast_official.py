@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 
 from baselines.ast import AST, resize_positions
-from bench.speed.peers import transformers_ast_state
 from modelkit.checkpoint import CheckpointError
-from modelkit.vision import make_torchvision_importable
+from modelkit.vision import make_companions_importable
+from speed.peers import transformers_ast_state
 
-make_torchvision_importable()
+make_companions_importable()
 import transformers  # noqa: E402
 
 DEAD = ("v.head.weight", "v.head.bias", "v.head_dist.weight", "v.head_dist.bias")

@@ -51,6 +51,39 @@ def test_channels_are_averaged(tmp_path: Path, channels: int) -> None:
     np.testing.assert_allclose(read(path, RATE), tone() * 0.5, atol=1e-6)
 
 
+ANTIPHASE = [("wav", "FLOAT"), ("wav", "PCM_16"), ("wav", "PCM_U8"), ("flac", "PCM_24"),
+             ("mp3", "MPEG_LAYER_III"), ("ogg", "OPUS")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("suffix", "subtype"), ANTIPHASE)
+def test_channels_that_cancel_each_other_are_named_and_heard(
+    tmp_path: Path, suffix: str, subtype: str
+) -> None:
+    path = tmp_path / f"clip.{suffix}"
+    rate = 48000
+    quiet, loud = tone(3.0, rate) * 0.96, tone(3.0, rate)
+    soundfile.write(path, np.stack([quiet, -loud], axis=1), rate, subtype=subtype)
+    audio = decode(path, rate, start_s=0.5, duration_s=2.0)
+    assert audio.repairs == ("channels 1, 2 cancel each other: channel 2 alone is taken",)
+    assert not audio.silent
+    middle = slice(rate // 2, 3 * rate // 2)
+    assert audio.samples[middle].std() == pytest.approx(loud.std(), rel=0.05)
+
+
+def test_wide_or_half_silent_channels_are_averaged(tmp_path: Path) -> None:
+    path = tmp_path / "clip.wav"
+    rng = np.random.default_rng(0)
+    one = np.zeros((RATE, 8))
+    one[:, 3] = 0.5 * tone(1.0)
+    wide = 0.1 * rng.standard_normal((RATE, 2))
+    half = 0.1 * rng.standard_normal((RATE, 1)) * [1.0, -0.6]  # 12 dB below, but there
+    for channels in (one, wide, half, np.zeros((RATE, 2))):
+        soundfile.write(path, channels, RATE, subtype="FLOAT")
+        audio = decode(path, RATE)
+        assert audio.repairs == ()
+        np.testing.assert_allclose(audio.samples, channels.mean(axis=1), atol=1e-6)
+
+
 @pytest.mark.parametrize("rate", [8000, 22050, 44100, 48000])
 def test_resampling_keeps_length_and_pitch(tmp_path: Path, rate: int) -> None:
     path = tmp_path / "clip.wav"
@@ -117,6 +150,17 @@ def test_truncated_files_are_named(tmp_path: Path, suffix: str) -> None:
         decode(path, RATE)
     with pytest.raises(AudioError):
         decode(path, RATE, duration_s=10.0)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+def test_a_cut_is_seen_where_the_file_is_read_to_its_own_end(tmp_path: Path, suffix: str) -> None:
+    """The length asked for may be what a damaged header still says."""
+    path = tmp_path / f"clip.{suffix}"
+    soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 10 * RATE), RATE)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 6 // 10])
+    with pytest.raises(AudioError, match=rf"clip\.{suffix}: "):
+        decode(path, RATE, duration_s=soundfile.info(path).duration)
 
 
 def test_the_part_before_the_cut_is_usable(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from bench.audio.fbank import fbank, normalise
 from bench.audio.frontend import FrontEnd
 from bench.audio.logmel import logmel
-from bench.audio.mel import kaldi_filters, slaney_filters
-from modelkit.vision import make_torchvision_importable
+from bench.audio.mel import htk_filters, kaldi_filters, slaney_filters
+from modelkit.vision import make_companions_importable
 
 PAPER = {
     "kind": "logmel",
@@ -32,6 +32,38 @@ AST = {
     "fmin": 20.0,
     "fmax": 8000.0,
 }
+EFFICIENTAT = {  # and PaSST
+    "kind": "preemphasis",
+    "sample_rate": 32000,
+    "window": 800,
+    "hop": 320,
+    "mels": 128,
+    "fmin": 0.0,
+    "fmax": 15000.0,
+    "log_offset": 1e-5,
+}
+EFFICIENTSED = {
+    "kind": "preemphasis",
+    "sample_rate": 16000,
+    "window": 400,
+    "hop": 160,
+    "mels": 128,
+    "fmin": 0.0,
+    "fmax": 7000.0,
+    "log_floor": 1e-7,
+}
+ATST = {
+    "kind": "htk",
+    "sample_rate": 16000,
+    "window": 1024,
+    "hop": 160,
+    "mels": 64,
+    "fmin": 60.0,
+    "fmax": 7800.0,
+    "range_db": 80.0,
+}
+DASHENG = ATST | {"window": 512, "fmin": 0.0, "fmax": 8000.0, "range_db": 120.0}
+KINDS = {"logmel": SMALL, "fbank": AST, "preemphasis": EFFICIENTSED, "htk": DASHENG}
 
 
 def sound(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
@@ -43,6 +75,14 @@ def sound(seconds: float, rate: int, seed: int = 0) -> np.ndarray:
     )
     chirp = 0.3 * np.sin(2 * np.pi * (100 + 600 * time) * time)
     return ((noise - noise.mean() + chirp) * 10 ** (-2 * time / seconds)).astype(np.float32)
+
+
+def noise(seconds: float, rate: int) -> np.ndarray:
+    """Noise without tones: at the edge of a band, a tone shows the rounding of the filters, which
+    torchaudio computes in float32."""
+    rng = np.random.default_rng(3)
+    level = np.linspace(0, 12, int(seconds * rate))
+    return (0.1 * np.sin(level) ** 2 * rng.standard_normal(len(level))).astype(np.float32)
 
 
 def settings_of(front_end: dict) -> dict:
@@ -88,14 +128,15 @@ def test_bands_above_nyquist_read_as_silence() -> None:
     assert (features == -100.0).all(axis=0).sum() == 9
 
 
-def test_digital_silence_is_the_stated_value() -> None:
-    for front_end in (FrontEnd(**PAPER), FrontEnd(**AST)):
-        features = front_end.features(np.zeros(front_end.sample_rate, np.float32))
-        np.testing.assert_allclose(features, front_end.silence, rtol=1e-6)
+@pytest.mark.parametrize("settings", [*KINDS.values(), PAPER, EFFICIENTAT, ATST])
+def test_digital_silence_is_the_stated_value(settings: dict) -> None:
+    front_end = FrontEnd(**settings)
+    features = front_end.features(np.zeros(front_end.sample_rate, np.float32))
+    np.testing.assert_allclose(features, front_end.silence, rtol=1e-6)
 
 
 def test_fbank_equals_transformers() -> None:
-    make_torchvision_importable()
+    make_companions_importable()
     from transformers import ASTFeatureExtractor
 
     waveform = sound(2.0, 16000)
@@ -129,9 +170,95 @@ def test_fbank_equals_kaldi() -> None:
     assert np.abs(ours - expected).mean() < 1e-5
 
 
+# --- today's rivals, after their own normalisation -----------------------------------------------
+
+
+def test_preemphasis_equals_efficientat_and_passt() -> None:
+    import torch
+    from modern_peers import peer
+
+    waveform = noise(10.0, 32000)
+    ours = normalise(FrontEnd(**EFFICIENTAT).features(waveform), -4.5, 2.5)
+    for module in ("mobilenet", "passt"):
+        official = peer("deepaudiox", f"modules.backbones.{module}.preprocess").AugmentMelSTFT()
+        with torch.no_grad():
+            expected = official.eval()(torch.from_numpy(waveform)[None])[0].T.numpy()
+        assert ours.shape == expected.shape == (1000, 128)
+        np.testing.assert_allclose(ours, expected, atol=1e-4)
+
+
+def test_preemphasis_with_a_floor_is_that_of_efficientsed() -> None:
+    """The official class has no offset there, so it is put together of its parts here."""
+    import torch
+    from modern_peers import peer
+
+    waveform = noise(10.0, 16000)
+    official = peer("deepaudiox", "modules.backbones.mobilenet.preprocess").AugmentMelSTFT(
+        sr=16000, win_length=400, hopsize=160, n_fft=512, freqm=0, timem=0
+    )
+    assert (official.fmin, official.fmax) == (0.0, 7000)
+    with torch.no_grad():
+        offset = official.eval()(torch.from_numpy(waveform)[None])[0].T.double() * 5 - 4.5
+    power = (offset.exp() - 1e-5).numpy()
+    ours = FrontEnd(**EFFICIENTSED).features(waveform)
+    assert ours.shape == power.shape == (1000, 128)
+    loud = power > 1e-3
+    assert loud.mean() > 0.5
+    np.testing.assert_allclose(ours[loud] / 5, np.log(power[loud]) / 5, atol=1e-4)
+    empty = (power == 0).all(axis=0)  # a band between two FFT bins
+    assert (ours[:, 0] == np.float32(np.log(np.float32(1e-7)))).all()
+    assert empty.sum() <= 1
+
+
+@pytest.mark.parametrize("settings", [ATST, DASHENG])
+def test_htk_equals_torchaudio(settings: dict) -> None:
+    """ATST-Frame scales decibels to [-1, 1]; Dasheng's model begins with a batch norm."""
+    import torch
+
+    make_companions_importable()
+    from torchaudio import transforms
+
+    waveform = noise(10.0, 16000)
+    spectrogram = transforms.MelSpectrogram(
+        16000,
+        n_fft=settings["window"],
+        hop_length=160,
+        f_min=settings["fmin"],
+        f_max=settings["fmax"],
+        n_mels=64,
+    )
+    decibels = transforms.AmplitudeToDB(top_db=settings["range_db"])
+    with torch.no_grad():
+        expected = decibels(spectrogram(torch.from_numpy(waveform)[None]))[0].T.numpy()
+    ours = FrontEnd(**settings).features(waveform)
+    assert ours.shape == expected.shape == (1001, 64)
+    assert ours.max() - ours.min() <= settings["range_db"] + 1e-4
+    unit = 130.3324 / 2 if settings is ATST else expected.std(axis=0)
+    np.testing.assert_allclose(ours / unit, expected / unit, atol=1e-4)
+    bank = htk_filters(16000, settings["window"], 64, settings["fmin"], settings["fmax"])
+    np.testing.assert_allclose(bank.toarray(), spectrogram.mel_scale.fb, atol=1e-5)
+
+
+def test_a_loud_clip_does_not_raise_the_floor_of_a_quiet_one() -> None:
+    quiet = FrontEnd(**ATST).features(1e-4 * noise(1.0, 16000))
+    assert quiet.max() < FrontEnd(**ATST).features(noise(1.0, 16000)).max() - 70
+    assert quiet.max() - quiet.min() > 40
+
+
+def test_fixed_normalisations_are_the_published_ones() -> None:
+    """(x + 4.5) / 5, and [-79.6482, 50.6842] dB to [-1, 1]; both as (x - mean) / (2 std)."""
+    x = np.array([-79.6482, -14.482, 0.0, 50.6842], np.float32)
+    np.testing.assert_allclose(normalise(x, -4.5, 2.5), (x + 4.5) / 5, atol=1e-6)
+    scaled = (x + 79.6482) / (50.6842 + 79.6482) * 2 - 1
+    np.testing.assert_allclose(normalise(x, -14.482, 32.5831), scaled, atol=1e-6)
+
+
 def test_ten_seconds_make_the_published_numbers_of_frames() -> None:
     assert FrontEnd(**PAPER).features(sound(10.0, 32000)).shape == (1001, 64)
     assert FrontEnd(**AST).features(sound(10.0, 16000)).shape == (998, 128)
+    assert FrontEnd(**EFFICIENTAT).frames(320_000) == 1000
+    assert FrontEnd(**EFFICIENTSED).frames(160_000) == 1000
+    assert FrontEnd(**ATST).frames(160_000) == FrontEnd(**DASHENG).frames(160_000) == 1001
 
 
 def test_waveform_mean_has_no_effect_beyond_rounding() -> None:
@@ -148,8 +275,8 @@ def test_published_normalisation_of_padding_and_silence() -> None:
     np.testing.assert_allclose(values, [0.467, -1.278], atol=5e-4)
 
 
-@settings(max_examples=40, deadline=None)
-@given(samples=st.integers(1, 4000), kind=st.sampled_from([SMALL, AST]))
+@settings(max_examples=60, deadline=None)
+@given(samples=st.integers(1, 4000), kind=st.sampled_from(list(KINDS.values())))
 def test_frames_are_foretold_at_every_length(samples: int, kind: dict) -> None:
     front_end = FrontEnd(**kind)
     features = front_end.features(np.full(samples, 0.1, np.float32))
@@ -193,6 +320,13 @@ def test_settings_decide_the_digest() -> None:
         ({"hop": 0}, "hop is 0"),
         ({"fmin": 9000.0}, "fmin"),
         (AST | {"fmax": 9000.0}, "above half of 16000"),
+        (EFFICIENTSED | {"fmax": 9000.0}, "above half of 16000"),
+        (DASHENG | {"fmax": 9000.0}, "above half of 16000"),
+        (EFFICIENTAT | {"log_offset": 0.0}, "log_offset .*1e-5.* or log_floor"),
+        ({"log_floor": 1e-7}, "log_floor is a setting of kind preemphasis, not of logmel"),
+        ({"range_db": 80.0}, "range_db is a setting of kind htk, not of logmel"),
+        (EFFICIENTAT | {"log_offset": -1e-5}, "log_offset is -1e-05"),
+        (ATST | {"range_db": 0.0}, "range_db is 0"),
     ],
 )
 def test_impossible_settings_are_named(change: dict, message: str) -> None:

@@ -10,21 +10,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.corpora import open_corpus
-from bench.corpora.base import COLUMNS, assemble, save
+from bench.corpora import Corpus, open_corpus, save
+from bench.corpora.base import COLUMNS, assemble
 from bench.evaluation import evaluate
+from bench.experiment import config as experiments
 from bench.experiment.cells import Layout, find_cell, list_cells
 from bench.experiment.config import Config
-from bench.files import write_json
-from bench.reporting import audit
-from bench.reporting.build import build
+from bench.reporting import audit, context
+from bench.reporting.build import build, task_table
+from bench.reporting.context import notes
 from bench.reporting.names import DIGESTS
 from bench.reporting.results import load_results
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small profile without any fault, with its results."""
+    """A small experiment without any fault, with its results."""
     root = tmp_path_factory.mktemp("whole")
     config = small(root)
     factories.make_inputs(config)
@@ -49,7 +50,7 @@ def small(root: Path) -> Config:
 
 
 @pytest.fixture
-def profile(whole: Path, tmp_path: Path) -> Config:
+def experiment(whole: Path, tmp_path: Path) -> Config:
     """A copy that a test may break."""
     shutil.copytree(whole, tmp_path, dirs_exist_ok=True)
     return small(tmp_path)
@@ -66,88 +67,87 @@ def rules_broken(config: Config) -> dict[str, list[str]]:
     return found
 
 
-def test_clean_results_break_no_rule(profile: Config) -> None:
-    assert rules_broken(profile) == {}
-    page = page_of(profile)
+def test_clean_results_break_no_rule(experiment: Config) -> None:
+    assert rules_broken(experiment) == {}
+    page = page_of(experiment)
     assert "Not in this report" not in page
     assert "to be read with care" not in page
-    table = pd.read_csv(Layout.of(profile).report / "tables" / "protocol.csv")
+    table = pd.read_csv(Layout.of(experiment).report / "tables" / "protocol.csv")
     assert set(table["answer"]) == {"kept"}
 
 
 def test_thresholds_chosen_on_test_are_named(
-    profile: Config, monkeypatch: pytest.MonkeyPatch
+    experiment: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     honest = evaluate.read_scores
     monkeypatch.setattr(evaluate, "read_scores", lambda path, split: honest(path, "test"))
-    evaluate.evaluate_cell(profile, find_cell(profile, "desed/htsat/base/seed1"))
+    evaluate.evaluate_cell(experiment, find_cell(experiment, "desed/htsat/base/seed1"))
     place, words = "desed/htsat/base/seed1", "thresholds were chosen on the test clips"
-    assert rules_broken(profile) == {"selection": [f"{place}: {words}"]}
-    assert f"{words.capitalize()}: {place}; delete" in page_of(profile)
+    assert rules_broken(experiment) == {"selection": [f"{place}: {words}"]}
+    assert f"{words.capitalize()}: {place}; delete" in page_of(experiment)
 
 
-def test_an_epoch_chosen_on_test_is_named(profile: Config) -> None:
-    path = Layout.of(profile).run(find_cell(profile, "esc50/htsat/base/fold0-seed0"))
+def test_an_epoch_chosen_on_test_is_named(experiment: Config) -> None:
+    path = Layout.of(experiment).run(find_cell(experiment, "esc50/htsat/base/fold0-seed0"))
     with np.load(path / "scores.npz") as stored:
         arrays = dict(stored)
     names, split = arrays["clip_ids"].copy(), arrays["split"]
     names[np.flatnonzero(split == "validation")[:3]] = names[split == "test"][:3]
     np.savez(path / "scores.npz", **{**arrays, "clip_ids": names})
     place, words = "esc50/htsat/base/fold0-seed0", "the epoch was chosen on 3 test clips"
-    assert rules_broken(profile) == {"selection": [f"{place}: {words}"]}
-    assert f"{words.capitalize()}: {place}; delete" in page_of(profile)
+    assert rules_broken(experiment) == {"selection": [f"{place}: {words}"]}
+    assert f"{words.capitalize()}: {place}; delete" in page_of(experiment)
 
 
-def test_a_recording_in_two_splits_is_named(profile: Config) -> None:
-    folder = Layout.of(profile).corpus("desed")
+def test_a_recording_in_two_splits_is_named(experiment: Config) -> None:
+    folder = Layout.of(experiment).corpus("desed")
     clips = pd.read_parquet(folder / "clips.parquet")
     clips.loc[clips["split"] == "test", "group"] = clips["group"].iloc[0]
     factories.write_clips(folder, clips)
-    (named,) = rules_broken(profile)["groups"]
+    (named,) = rules_broken(experiment)["groups"]
     words = named.removeprefix("desed: ")
     assert words.startswith("recording 'desed_000.wav' lies in splits test, train")
-    assert words[1:] in page_of(profile)
+    assert words[1:] in page_of(experiment)
 
 
-def test_a_missing_seed_is_named(profile: Config) -> None:
-    (Layout.of(profile).run(find_cell(profile, "desed/htsat/base/seed1")) / "record.json").unlink()
-    assert rules_broken(profile) == {"seeds": ["desed/htsat/base/seed1: no record yet"]}
-    page = page_of(profile)
+def test_a_missing_seed_is_named(experiment: Config) -> None:
+    (
+        Layout.of(experiment).run(find_cell(experiment, "desed/htsat/base/seed1")) / "record.json"
+    ).unlink()
+    assert rules_broken(experiment) == {"seeds": ["desed/htsat/base/seed1: no record yet"]}
+    page = page_of(experiment)
     assert "No record yet: desed/htsat/base/seed1; run <code>snakemake --cores all</code>" in page
     assert "the highest" not in page  # of one model
     assert "(HTS-AT: 1 of 2 runs)" in page
     assert "desed/htsat/base: 1 of 2 runs." in page
 
 
-@pytest.mark.parametrize("digest", ["code_train", "code_evaluate", "data", "pins"])
-def test_a_stale_record_is_named(profile: Config, digest: str) -> None:
+@pytest.mark.parametrize("digest", ["code_train", "code_evaluate", "data", "features", "pins"])
+def test_a_stale_record_is_named(experiment: Config, digest: str) -> None:
     for seed in (0, 1):
-        cell = find_cell(profile, f"desed/htsat/base/seed{seed}")
-        factories.change_record(profile, cell, digests={digest: "0" * 64})
+        cell = find_cell(experiment, f"desed/htsat/base/seed{seed}")
+        factories.change_record(experiment, cell, digests={digest: "0" * 64})
     words = f"made with other {DIGESTS[digest]} than the present"
-    assert f"desed/htsat/base: {words}" in rules_broken(profile)["fresh"]
-    page = page_of(profile)
+    assert f"desed/htsat/base: {words}" in rules_broken(experiment)["fresh"]
+    page = page_of(experiment)
     assert "Not in this report" not in page
     shown = page.split("In this report, to be read with care")[1]
     assert f"{words.capitalize()}: desed/htsat/base; run <code>snakemake" in shown
 
 
-def test_a_record_of_other_settings_is_named_and_left_out(profile: Config) -> None:
-    cell = find_cell(profile, "desed/htsat/base/seed0")
-    factories.change_record(profile, cell, digests={"protocol": "0" * 64})
-    (named,) = rules_broken(profile)["fresh"]
+def test_a_record_of_other_settings_is_named_and_left_out(experiment: Config) -> None:
+    cell = find_cell(experiment, "desed/htsat/base/seed0")
+    factories.change_record(experiment, cell, digests={"protocol": "0" * 64})
+    (named,) = rules_broken(experiment)["fresh"]
     assert named.endswith("decided by other localization settings than the present ones")
-    group = load_results(profile).group("desed", "htsat")
+    group = load_results(experiment).group("desed", "htsat")
     assert group is not None
     assert group.record_keys == ("desed/htsat/base/seed1",)
 
 
-def test_a_partial_corpus_is_named(profile: Config) -> None:
-    layout = Layout.of(profile)
-    corpus = open_corpus(layout.corpus("desed"))
-    clips = corpus.clips[list(COLUMNS)].copy()
-    clips.loc[clips["split"] == "train", "path"] = ["", "", *["clip.wav"] * 14]
-    partial = assemble(
+def remake(experiment: Config, corpus: Corpus, clips: pd.DataFrame) -> None:
+    """DESED's runs on another table of clips."""
+    other = assemble(
         "desed",
         corpus.root,
         corpus.classes,
@@ -156,33 +156,103 @@ def test_a_partial_corpus_is_named(profile: Config) -> None:
         synthetic=True,
         events=corpus.events,
     )
-    save(partial, layout.corpus("desed"))
-    for cell in list_cells(profile):
+    save(other, Layout.of(experiment).corpus("desed"))
+    for cell in list_cells(experiment):
         if cell.dataset == "desed":
-            factories.make_run(profile, cell)
+            factories.make_run(experiment, cell)
+
+
+def test_a_recording_that_published_lists_cut_for_two_splits_is_told(experiment: Config) -> None:
+    corpus = open_corpus(Layout.of(experiment).corpus("desed"))
+    clips = corpus.clips.copy()
+    shared = [clips.index[clips["split"] == split][0] for split in ("train", "test")]
+    clips.loc[shared, ["group", "cut_s"]] = [["AaeemnJDijQ", 300.0], ["AaeemnJDijQ", 250.0]]
+    remake(experiment, corpus, clips)
+    assert rules_broken(experiment) == {}
+    results = load_results(experiment)
+    (note,) = notes(results, "desed")
+    assert "AaeemnJDijQ (test, train)" in note
+    assert notes(results, "esc50") == []
+    assert "AaeemnJDijQ" in page_of(experiment)
+
+
+def test_a_partial_corpus_is_named(experiment: Config) -> None:
+    layout = Layout.of(experiment)
+    corpus = open_corpus(layout.corpus("desed"))
+    clips = corpus.clips[list(COLUMNS)].copy()
+    clips.loc[clips["split"] == "train", "path"] = ["", "", *["clip.wav"] * 14]
+    remake(experiment, corpus, clips)
     words = "46 of 48 listed clips are on disk (95.8 %)"
-    assert rules_broken(profile) == {"coverage": [f"desed: {words}"]}
-    assert f"{words}: desed; get the absent clips" in page_of(profile)
+    assert rules_broken(experiment) == {"coverage": [f"desed: {words}"]}
+    assert f"{words}: desed; get the absent clips" in page_of(experiment)
 
 
-def test_damaged_scores_are_named(profile: Config) -> None:
-    path = Layout.of(profile).run(find_cell(profile, "desed/linear/base/seed0"))
+def test_damaged_scores_are_named(experiment: Config) -> None:
+    path = Layout.of(experiment).run(find_cell(experiment, "desed/linear/base/seed0"))
     (path / "scores.npz").write_bytes(b"PK")
-    assert rules_broken(profile) == {
+    assert rules_broken(experiment) == {
         "selection": ["desed/linear/base/seed0: scores.npz is missing or damaged"]
     }
 
 
-def test_the_published_fold_protocol_is_a_named_option_not_a_breach(profile: Config) -> None:
-    values = profile.model_dump(mode="json")
+@pytest.mark.parametrize("select", ["best", "last"])
+def test_the_published_fold_protocol_is_told_by_what_was_chosen(
+    experiment: Config, select: str
+) -> None:
+    """The network's epoch, and always the regularisation of the linear baseline."""
+    values = experiment.model_dump(mode="json")
     values["datasets"]["esc50"]["fold_protocol"] = "published"
-    path = Path(values["paths"]["results"]).parent / "published.json"
-    write_json(path, values)
-    from bench.experiment import config as profiles
-
-    published = profiles.load(str(path))
+    values["recipes"]["base"]["select"] = select
+    published = experiments.load(values)
     for cell in list_cells(published):
-        if cell.dataset == "esc50":
-            factories.make_run(published, cell)
-    assert "selection" not in rules_broken(published)
-    assert "the epoch is selected on the test fold" in page_of(published)
+        factories.make_run(published, cell)
+    broken = rules_broken(published)["selection"]
+    epochs = [words for words in broken if words.startswith("esc50/htsat/base/")]
+    assert len(broken) == len(epochs) + 2
+    assert all("the regularisation was chosen on" in words for words in {*broken} - {*epochs})
+    caption = task_table(load_results(published), "esc50").caption
+    if select == "best":
+        assert len(epochs) == 2
+        assert all("the epoch was chosen on 10 test clips" in words for words in epochs)
+        assert "HTS-AT: Chosen on clips that are tested as well: epoch." in caption
+    else:
+        assert epochs == []
+        assert "HTS-AT: No validation clips: nothing was chosen by scores" in caption
+    assert "Linear baseline: Chosen on clips that are tested as well: regularisation." in caption
+    # What the protocol itself asks for bars no comparison; other breaches do.
+    group = load_results(published).group("esc50", "htsat")
+    assert group is not None
+    assert audit.broken(load_results(published), group) == []
+    assert "set fold_protocol of esc50 to clean" in page_of(published)
+
+
+def test_without_corpus_tables_what_needs_them_is_not_called_kept(experiment: Config) -> None:
+    shutil.rmtree(Layout.of(experiment).corpus("desed"))
+    assert rules_broken(experiment) == {}
+    answers = [
+        row.entries["answer"].words for row in audit.audit_table(load_results(experiment)).rows
+    ]
+    named = dict(zip(audit.RULES, answers, strict=True))
+    for rule in ("groups", "fresh"):
+        assert named.pop(rule).startswith("not known")
+        assert "desed" in answers[list(audit.RULES).index(rule)]
+    assert set(named.values()) == {"kept"}
+
+
+def test_unusable_clips_are_no_full_coverage(experiment: Config) -> None:
+    for cell in list_cells(experiment):
+        if cell.dataset == "desed":
+            factories.change_record(experiment, cell, coverage={"excluded": 3})
+    assert rules_broken(experiment)["coverage"] == ["desed: 3 clips unusable"]
+
+
+def test_captions_count_the_seeds_that_are_there(experiment: Config) -> None:
+    """A data set may have seeds of its own, and a run no record."""
+    values = experiment.model_dump(mode="json")
+    values["datasets"]["desed"]["seeds"] = [0]
+    results = load_results(experiments.load(values))
+    assert "Seeds 0 (n = 1)" in task_table(results, "desed").caption
+    assert "Seeds 0, 1 (n = 2)" in task_table(results, "esc50").caption
+    said = context.seeds_sentence(results)
+    assert said.startswith("Seeds ESC-50-like 0, 1 (n = 2); DESED-like 0 (n = 1): fewer than")
+    assert context.fewest_seeds(results) == 1

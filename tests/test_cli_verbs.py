@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 import yaml
 from factories import change_record, make_config, make_inputs, make_run
-from workflow_copy import PROFILE, ROOT
+from workflow_copy import EXPERIMENT, ROOT
 
 from bench import __main__ as cli
 from bench import provenance
 from bench.data.featurize import run as featurize_run
+from bench.evaluation import SCHEMA
 from bench.experiment import schema
 from bench.experiment.cells import Layout, find_cell
 from bench.experiment.cells import plan as cell_plan
@@ -37,10 +38,10 @@ from bench.training.running import Running
 
 
 @pytest.fixture
-def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "small.yaml"
-    path.write_text(yaml.safe_dump(PROFILE))
+    path.write_text(yaml.safe_dump(EXPERIMENT))
     return path
 
 
@@ -49,23 +50,25 @@ def bench(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
-def test_a_mistake_is_one_line_and_exit_code_2(profile: Path) -> None:
-    profile.write_text(yaml.safe_dump({**PROFILE, "sedes": [0]}))
-    done = bench("plan", "--config", str(profile))
+def test_a_mistake_is_one_line_and_exit_code_2(experiment: Path) -> None:
+    experiment.write_text(yaml.safe_dump({**EXPERIMENT, "sedes": [0]}))
+    done = bench("plan", "--config", str(experiment))
     assert done.returncode == 2
-    assert done.stderr.startswith(f"error: {profile}: unknown key 'sedes'; did you mean 'seeds'?")
+    assert done.stderr.startswith(
+        f"error: {experiment}: unknown key 'sedes'; did you mean 'seeds'?"
+    )
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_missing_config_is_named(profile: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_config_is_named(experiment: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["status", "--config", "nowhere.yaml"]) == 2
     assert "nowhere.yaml: no such config file" in capsys.readouterr().err
 
 
 def test_an_unknown_run_names_its_neighbours(
-    profile: Path, capsys: pytest.CaptureFixture[str]
+    experiment: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["explain", "desed/htsat/base/seed9", "--config", str(profile)]
+    arguments = ["explain", "desed/htsat/base/seed9", "--config", str(experiment)]
     assert cli.main(arguments) == 2
     assert "did you mean 'desed/htsat/base/seed0'?" in capsys.readouterr().err
 
@@ -79,22 +82,24 @@ def test_an_unknown_run_names_its_neighbours(
     ],
 )
 def test_exit_codes(
-    profile: Path, monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: int
+    experiment: Path, monkeypatch: pytest.MonkeyPatch, raised: BaseException, code: int
 ) -> None:
     def fail(args: object) -> int:
         raise raised
 
     monkeypatch.setattr(plan, "run", fail)
-    assert cli.main(["plan", "--config", str(profile)]) == code
+    assert cli.main(["plan", "--config", str(experiment)]) == code
 
 
-def test_other_errors_keep_their_traceback(profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_errors_keep_their_traceback(
+    experiment: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(args: object) -> int:
         raise OSError(errno.EMFILE, "Input/output error", "x")
 
     monkeypatch.setattr(plan, "run", fail)
     with pytest.raises(OSError, match="Input/output"):
-        cli.main(["plan", "--config", str(profile)])
+        cli.main(["plan", "--config", str(experiment)])
 
 
 def test_every_verb_has_its_module_and_arguments() -> None:
@@ -113,7 +118,7 @@ def test_a_closed_pipe_is_no_error() -> None:
     assert done.stdout.startswith("python -m bench embed")
 
 
-def test_the_schema_file_is_current_and_describes_the_shipped_profiles() -> None:
+def test_the_schema_file_is_current_and_describes_the_shipped_experiments() -> None:
     import jsonschema
 
     from bench.experiment.config import load
@@ -124,9 +129,9 @@ def test_the_schema_file_is_current_and_describes_the_shipped_profiles() -> None
         validator.validate(load(path).model_dump(mode="json"))
 
 
-def test_featurize_names_the_valid_front_ends(profile: Path) -> None:
+def test_featurize_names_the_valid_front_ends(experiment: Path) -> None:
     args = cli._parser(["featurize"]).parse_args(
-        ["featurize", "desed", "mfcc", "--config", str(profile)]
+        ["featurize", "desed", "mfcc", "--config", str(experiment)]
     )
     with pytest.raises(UserError, match=r"desed\.front_ends: unknown 'mfcc'; valid: logmel"):
         featurize_run(args)
@@ -147,7 +152,7 @@ def test_explain_tells_figures_origin_and_how_to_make_them_again(tmp_path: Path)
     text = explain(record, path)
     value = record["metrics"]["test"]["intersection_f1"]["value"]
     assert re.search(rf"test +intersection_f1 +{value:.4f}  n = \d+, ", text)
-    assert "(synthetic data, profile default)" in text
+    assert "(synthetic data, experiment default)" in text
     for part in ("code_train digest", "starts from", "seeds", "learning_rate", "commit", "command"):
         assert re.search(rf"^  {part} +\S", text, re.MULTILINE), part
     assert re.search(r"^  .*bench evaluate desed/htsat/base/seed1", text, re.MULTILINE)
@@ -187,8 +192,8 @@ def test_an_edited_record_speaks_for_nothing(
     make_inputs(settings)
     cell = find_cell(settings, "esc50/pann/base/fold1-seed1")
     make_run(settings, cell)
-    profile = tmp_path / "profile.json"
-    write_json(profile, settings.model_dump(mode="json"))
+    experiment = tmp_path / "experiment.json"
+    write_json(experiment, settings.model_dump(mode="json"))
     path = Layout.of(settings).run(cell) / "record.json"
     (shown,) = [line for line in status.results(settings).splitlines() if "1 of 3 runs" in line]
     assert shown.split()[0] == "pann"
@@ -197,7 +202,7 @@ def test_an_edited_record_speaks_for_nothing(
     record["metrics"]["test"]["accuracy"]["value"] = 0.999
     write_json(path, record)
     for what in (str(cell), str(path)):
-        assert cli.main(["explain", what, "--config", str(profile)]) == 2
+        assert cli.main(["explain", what, "--config", str(experiment)]) == 2
         assert "record.json: not what was written" in capsys.readouterr().err
     said = status.results(settings)
     assert "1 of 3 runs" not in said
@@ -231,8 +236,8 @@ def test_events_decided_by_other_settings_are_no_result(tmp_path: Path) -> None:
     assert "left out, events decided by other localization settings" in said
 
 
-def test_status_shows_the_trainings_at_work(profile: Path) -> None:
-    settings = status.config.load(profile)
+def test_status_shows_the_trainings_at_work(experiment: Path) -> None:
+    settings = status.config.load(experiment)
     state = Path("work/state/0123456789abcdef")
     state.mkdir(parents=True)
     points = [{"epoch": 1, "seconds": 40.0}, {"epoch": 2, "seconds": 80.0}]
@@ -245,23 +250,24 @@ def test_status_shows_the_trainings_at_work(profile: Path) -> None:
     assert status.running_trainings(settings) == []
 
 
-def test_status_says_which_snakemake_is_at_work(profile: Path) -> None:
-    settings = status.config.load(profile)
+def test_status_says_which_snakemake_is_at_work(experiment: Path) -> None:
+    settings = status.config.load(experiment)
     assert "snakemake is at work" not in status.overview(settings)
     with hold(status.snakemake_lock(settings), "snakemake"):
         assert f"snakemake is at work: process {os.getpid()}" in status.overview(settings)
 
 
-def test_results_show_the_spread_over_seeds_and_what_cannot_localize(profile: Path) -> None:
-    values = copy.deepcopy({**PROFILE, "seeds": [0, 1]})
+def test_results_show_the_spread_over_seeds_and_what_cannot_localize(experiment: Path) -> None:
+    values = copy.deepcopy({**EXPERIMENT, "seeds": [0, 1]})
     values["datasets"]["desed"]["metric"] = "intersection_f1"
-    profile.write_text(yaml.safe_dump(values))
-    settings = status.config.load(profile)
+    experiment.write_text(yaml.safe_dump(values))
+    settings = status.config.load(experiment)
     for job in list_jobs(settings):
         if job.stage == "evaluate" and job.cell is not None:
             metrics = {"mAP": {"value": 0.5 + 0.1 * job.cell.seed}}
             record = {"metrics": {"test": metrics}, "chance": {"mAP": 0.1}}
             record |= {"digests": {"protocol": config_digest(settings.localization)}}
+            record["schema"] = SCHEMA
             digest = cell_plan(settings, job.cell).digest
             write_sealed(job.output, {**record, "config_digest": digest})
     text = status.results(settings)
@@ -272,8 +278,8 @@ def test_results_show_the_spread_over_seeds_and_what_cannot_localize(profile: Pa
     assert "out/index.html" in text
 
 
-def test_progress_counts_new_outputs_only(profile: Path) -> None:
-    settings = status.config.load(profile)
+def test_progress_counts_new_outputs_only(experiment: Path) -> None:
+    settings = status.config.load(experiment)
     jobs = [job for job in list_jobs(settings) if job.stage == "evaluate"]
     for job in jobs[:2]:
         write_json(job.output, {})
@@ -285,8 +291,8 @@ def test_progress_counts_new_outputs_only(profile: Path) -> None:
     assert f" 2 of {len(jobs)} jobs" in watcher.line()
 
 
-def test_the_progress_line_tells_what_runs_how_far_and_how_long(profile: Path) -> None:
-    cell = list_jobs(status.config.load(profile))[-4].cell
+def test_the_progress_line_tells_what_runs_how_far_and_how_long(experiment: Path) -> None:
+    cell = list_jobs(status.config.load(experiment))[-4].cell
     assert cell is not None
     line = progress_line(3, 12, [Running(cell, 5, 16, 50.0)], 600.0)
     expected = f"[######..................] 3 of 12 jobs, {cell} 5/16, about 10 min left"

@@ -76,5 +76,10 @@ def test_metrics_concern_evaluation(copy: Path) -> None:
 def test_a_new_model_or_data_set_concerns_no_other(copy: Path) -> None:
     added = 'LOADERS = {\n    "mine": "bench.corpora.mine:load",'
     assert _changed(copy, "bench/registry.py", "LOADERS = {", added) == set()
-    old = "CLIP_SECONDS = 5.0"
-    assert _changed(copy, "bench/corpora/esc50.py", old, "CLIP_SECONDS = 6.0") == set()
+    old = 'META = "meta/esc50.csv"'
+    assert _changed(copy, "bench/corpora/esc50.py", old, 'META = "meta/other.csv"') == set()
+
+
+def test_how_files_are_fetched_concerns_no_training(copy: Path) -> None:
+    for file in ("bench/sources/fetch.py", "bench/sources/present.py", "bench/data/checkpoints.py"):
+        assert _changed(copy, file, "import", "import os\nimport") == set()

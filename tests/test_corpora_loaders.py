@@ -15,7 +15,7 @@ from bench.corpora.folds import with_test_fold
 from bench.files import UserError
 
 
-def write_audio(path: Path, seconds: float = 0.01, rate: int = 16000) -> None:
+def write_audio(path: Path, seconds: float = 10.0, rate: int = 1000) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, np.zeros(int(seconds * rate), np.float32), rate)
 
@@ -176,7 +176,7 @@ def esc50_root(tmp_path: Path) -> Path:
                 source = 1000 * fold + target
                 name = f"{fold}-{source}-{take}-{target}.wav"
                 lines.append(f"{name},{fold},{target},{category},{target == 0},{source},{take}")
-                write_audio(tmp_path / "audio" / name, rate=44100)
+                write_audio(tmp_path / "audio" / name, 5.0)
     write(tmp_path / "meta" / "esc50.csv", "\n".join(lines) + "\n")
     return tmp_path
 
@@ -188,7 +188,6 @@ def test_esc50_folds_takes_and_classes(esc50_root: Path) -> None:
     assert len(corpus.clips) == 20
     clip = row(corpus, "3-3030-B-30.wav")
     assert (clip["fold"], clip["group"], clip["labels"]) == (2, "3030", ["door_wood_knock"])
-    assert clip["duration_s"] == 5.0
 
 
 def test_esc50_clean_and_published_splits(esc50_root: Path) -> None:
@@ -240,7 +239,7 @@ def commands_root(tmp_path: Path) -> Path:
     for word in ("yes", "no", "backward"):
         for speaker in ("0a7c2a8d", "1b4c9b89", "3cf85a0d"):
             for take in range(2):
-                write_audio(tmp_path / word / f"{speaker}_nohash_{take}.wav")
+                write_audio(tmp_path / word / f"{speaker}_nohash_{take}.wav", 0.8)
     write_audio(tmp_path / "_background_noise_" / "pink_noise.wav", 0.1)
     write(tmp_path / "README.md", "about\n")
     splits = {"validation_list.txt": "1b4c9b89", "testing_list.txt": "3cf85a0d"}
@@ -285,10 +284,26 @@ def test_speech_commands_names_bad_entries(commands_root: Path) -> None:
     write(listing, good + "yes/1b4c9b89_nohash_0.wav\n")
     with pytest.raises(UserError, match=r"stands in validation_list\.txt too"):
         load("speechcommands", commands_root)
-    write(listing, good)
-    write_audio(commands_root / "yes" / "mine.wav")
-    with pytest.raises(UserError, match="no '_nohash_'"):
-        load("speechcommands", commands_root)
+
+
+@pytest.mark.parametrize(
+    ("speaker", "groups"),
+    [(r"\d+_(\w+?)_\d+", {"george", "theo"}), ("(.+)", {"0_george_0", "0_george_1", "0_theo_0"})],
+)
+def test_words_under_other_names_are_read_once_the_speaker_is_told(
+    tmp_path: Path, speaker: str, groups: set[str]
+) -> None:
+    for name in ("0_george_0", "0_george_1", "0_theo_0"):
+        write_audio(tmp_path / "zero" / f"{name}.wav", 1.6)
+    write(tmp_path / "validation_list.txt", "zero/0_theo_0.wav\n")
+    write(tmp_path / "testing_list.txt", "")
+    with pytest.raises(UserError, match=r"0_george_0.*datasets\.digits\.options\.speaker"):
+        load("speechcommands", tmp_path, name="digits")
+    corpus = load("speechcommands", tmp_path, name="digits", speaker=speaker)
+    assert set(corpus.clips["group"]) == groups
+    for wrong in (r"\d+_\w+_\d+", "("):
+        with pytest.raises(UserError, match=r"datasets\.digits\.options\.speaker: .* group"):
+            load("speechcommands", tmp_path, name="digits", speaker=wrong)
 
 
 # --- DESED ------------------------------------------------------------------------------------
@@ -348,7 +363,7 @@ def test_desed_parts_labels_and_events(desed_root: Path) -> None:
     assert row(corpus, "1.wav")["labels"] == []
     validation = row(corpus, "Yvalidation_10.000_20.000.wav")
     assert (validation["split"], validation["duration_s"]) == ("validation", 9.97)
-    assert row(corpus, "Yvalidati_2_10.000_20.000.wav")["duration_s"] == 0.01  # by its header
+    assert (validation["group"], validation["cut_s"]) == ("Yvalidation", 10.0)
     assert row(corpus, "1Ro0FgMWTUE_120_130.wav")["split"] == "test"
     assert corpus.coverage == (7, 8)
     events = corpus.events[corpus.events["filename"] == "0.wav"]
@@ -360,6 +375,26 @@ def test_desed_parts_labels_and_events(desed_root: Path) -> None:
 def test_desed_training_parts(desed_root: Path, train: str, strong: list[bool]) -> None:
     clips = load("desed", desed_root, train=train).clips
     assert clips.loc[clips["split"] == "train", "strong"].tolist() == strong
+
+
+def test_desed_tables_may_repeat_a_file_but_not_contradict_themselves(desed_root: Path) -> None:
+    metadata = desed_root / "dataset" / "metadata"
+    for table, repeated, other in (
+        ("validation/validation_durations.tsv", "Yvalidation_10.000_20.000.wav\t9.97", "duration"),
+        ("train/weak.tsv", "Y0weak__0002_30.000_40.000.wav\tCat", "labels"),
+    ):
+        path = metadata / table
+        whole = path.read_text() + repeated + "\n"
+        write(path, whole)
+        assert load("desed", desed_root).coverage == (7, 8)
+        changed = repeated.replace("9.97", "8.1").replace("Cat", "Dog")
+        write(path, whole + changed + "\n")
+        line = whole.count("\n") + 1
+        with pytest.raises(
+            UserError, match=rf"{path.name}, line {line}: .* other.* {other}|another"
+        ):
+            load("desed", desed_root)
+        write(path, whole)
 
 
 @pytest.mark.parametrize(
@@ -382,15 +417,52 @@ def test_desed_names_wrong_lines(desed_root: Path, line: str, message: str) -> N
 
 @pytest.mark.parametrize("name", ["audioset", "esc50", "speechcommands", "desed"])
 def test_missing_data_names_the_path_and_the_key_to_set(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=rf"nowhere: no such file.*set datasets\.{name}\.root"):
-        load(name, tmp_path / "nowhere")
+    with pytest.raises(UserError, match=r"nowhere: no such file.*set datasets\.my_set\.root"):
+        load(name, tmp_path / "nowhere", name="my_set")
+    with pytest.raises(UserError, match=r"^datasets\.my_set\.options: unknown option 'flods'"):
+        load(name, tmp_path, name="my_set", flods=3)
+    if name in ("audioset", "desed"):
+        with pytest.raises(UserError, match=r"^datasets\.my_set\.options\.train: 'most'"):
+            load(name, tmp_path, name="my_set", train="most")
 
 
 def test_audio_that_is_elsewhere_names_the_key_to_set(esc50_root: Path) -> None:
     for path in (esc50_root / "audio").iterdir():
         path.unlink()
-    with pytest.raises(UserError, match=r"none of the 20 clips.*datasets\.esc50\.root"):
-        load("esc50", esc50_root)
+    with pytest.raises(UserError, match=r"none of the 20 clips.*datasets\.esc10\.root"):
+        load("esc50", esc50_root, name="esc10")
+
+
+ROOTS = {name: f"{name}_root" for name in ("audioset", "esc50", "desed")}
+ROOTS["speechcommands"] = "commands_root"
+
+
+@pytest.mark.parametrize("name", list(ROOTS))
+def test_audio_that_is_not_read_is_named_and_what_is_read_is_found_under_any_suffix(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    root = request.getfixturevalue(ROOTS[name])
+    before = load(name, root)
+    audio = sorted(path for path in root.rglob("*.*") if path.suffix in (".wav", ".flac"))
+    for path in audio:
+        path.rename(path.with_suffix(".ogg"))
+    renamed = load(name, root)
+    assert set(renamed.clips["path"].str.rpartition(".")[2]) == {"ogg"}
+    key = ["clip", "split", "labels"] if name != "speechcommands" else ["split", "labels"]
+    assert renamed.clips[key].astype(str).values.tolist() == (
+        before.clips[key].astype(str).values.tolist()
+    )
+    keep = renamed.root / renamed.clips["path"].iat[0]
+    for path in audio:
+        if path.with_suffix(".ogg") != keep:
+            path.with_suffix(".ogg").rename(path.with_suffix(".m4a"))
+    part = load(name, root)
+    assert part.coverage == (1, before.coverage.listed)
+    assert len(part.remarks) == before.coverage.found - 1
+    assert all(".m4a files are not read" in remark for remark in part.remarks.values())
+    keep.rename(keep.with_suffix(".m4a"))
+    with pytest.raises(UserError, match=r"can be read; \S+\.m4a: \.m4a files are not read"):
+        load(name, root)
 
 
 def test_building_loads_and_saves(desed_root: Path, tmp_path: Path) -> None:

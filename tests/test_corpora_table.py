@@ -109,7 +109,7 @@ def test_digests_follow_content_not_place(corpus: Corpus, tmp_path: Path) -> Non
 def test_unchanged_files_are_not_read_again(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench.corpora import base
+    from bench.corpora import saving
 
     first = save(corpus, tmp_path / "out")
     read: list[str] = []
@@ -118,8 +118,8 @@ def test_unchanged_files_are_not_read_again(
         read.extend([path.name] if path.is_relative_to(corpus.root) else [])  # not the tables
         return digest(path)
 
-    digest = base.digest_file
-    monkeypatch.setattr(base, "digest_file", spy)
+    digest = saving.digest_file
+    monkeypatch.setattr(saving, "digest_file", spy)
     assert save(corpus, tmp_path / "out").digest == first.digest
     assert read == []
     os.utime(corpus.root / "b.wav", ns=(1, 1))

@@ -16,13 +16,14 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.corpora import audioset, desed, esc50, speechcommands
+from bench.corpora import audioset, desed, esc50, shared_recordings, speechcommands
 from bench.files import UserError, digest_file
-from synth import EmbeddedSizes, SyntheticBank, build, write_audioset
+from synth import EmbeddedSizes, build, write_audioset
+from synth.bank import Bank
 from synth.builder import data_digest
 from synth.pools import share_out
 from synth.scenes import Event
-from synth.taxonomy import AUDIOSET, DESED, ESC50, shared_parents
+from synth.taxonomy import DESED, shared_parents
 
 TINY = EmbeddedSizes(
     sources=10,
@@ -43,10 +44,13 @@ TINY = EmbeddedSizes(
 )
 
 
+CODE = "digest of the builder's code"
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("embedded")
-    build(folder, TINY, workers=1)  # elsewhere two: the bytes are the same
+    build(folder, TINY, CODE, workers=1)  # elsewhere two: the bytes are the same
     return folder
 
 
@@ -58,83 +62,28 @@ def manifest(root: Path) -> dict:
 # Pools ------------------------------------------------------------------------------------------
 
 
-class Recorded:
-    """A bank with given numbers of recordings per class."""
-
-    name = "recorded"
-
-    def __init__(self, numbers: dict[str, int], beds: int = 0) -> None:
-        self.numbers, self.beds = numbers, beds
-
-    def describe(self):
-        return {"numbers": self.numbers}
-
-    def classes(self):
-        return tuple(self.numbers)
-
-    def backgrounds(self):
-        return ("bed_x",) if self.beds else ()
-
-    def groups(self, name):
-        number = self.beds if name == "bed_x" else self.numbers[name]
-        return tuple(f"{name}-{index}" for index in range(number))
-
-    def is_synthetic(self, name):
-        return False
-
-    def render(self, name, group, take, rng):
-        t = np.arange(8_000) / 8_000
-        return np.sin(2 * np.pi * 300 * t) * np.exp(-3 * t), 8_000
-
-    def notice(self):
-        return "Recorded by nobody, CC0."
-
-
-ALWAYS = {"cat", "dog"}  # enough for each corpus
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    st.dictionaries(
-        st.sampled_from(sorted({*ESC50, *AUDIOSET} - {"dog", "cat"})), st.integers(1, 45)
-    ),
-    st.integers(0, 12),
-)
-def test_no_source_serves_two_splits_or_folds(numbers: dict[str, int], beds: int):
-    numbers = dict.fromkeys(sorted(ALWAYS), 5) | numbers
-    pools = share_out(Recorded(numbers, beds), SyntheticBank(sources=10), 20)
+@settings(max_examples=20, deadline=None)
+@given(st.integers(10, 99))
+def test_no_source_serves_two_splits_or_folds(sources: int):
+    pools = share_out(Bank(sources), 20)
     split_of: dict[object, set[str]] = defaultdict(set)
     for parts in (*pools.audioset.values(), *pools.desed.values(), pools.others, pools.beds):
-        for split, sources in parts.items():
-            for source in sources:
+        assert all(parts.values())
+        for split, of in parts.items():
+            for source in of:
                 split_of[source].add(split)
     assert all(len(splits) == 1 for splits in split_of.values())
-    assert all(all(parts.values()) for parts in pools.audioset.values())
     assert list(pools.desed) == list(DESED)
+    assert len(pools.esc50) == 20
     for folds in (*pools.esc50.values(), pools.esc_beds):
         assert all(folds)
         for one, other in itertools.combinations(folds, 2):
             assert not set(one) & set(other)
-    for name, folds in pools.esc50.items():
-        used = {source for fold in folds for source in fold}
-        heard = {source for source in split_of if source.name == name}
-        assert bool(used & heard) <= (name in pools.shared)
-    for label in pools.borrowed:
-        assert sum(numbers.get(name, 0) for name in DESED[label]) < 10
-        assert {s.bank for of in pools.desed[label].values() for s in of} == {"synthetic"}
+        assert not {source for fold in folds for source in fold} & set(split_of)
 
 
-def test_too_small_a_bank_is_refused():
-    with pytest.raises(ValueError, match="each corpus needs two"):
-        share_out(Recorded({"dog": 5, "cat": 4}), SyntheticBank(sources=10), 20)
-
-
-def test_a_synthetic_bank_shares_nothing_between_esc50_and_soundscapes():
-    bank = SyntheticBank(sources=60)
-    pools = share_out(bank, bank, 20)
-    assert len(pools.esc50) == 20
-    assert pools.shared == ()
-    assert pools.borrowed == ()
+def test_how_many_sources_of_a_class_each_corpus_has():
+    pools = share_out(Bank(sources=60), 20)
     assert all(len(fold) == 4 for folds in pools.esc50.values() for fold in folds)
     assert len(pools.audioset["dog"]["train"]) == 24
 
@@ -164,8 +113,7 @@ def test_audioset_loads_and_no_source_crosses_its_splits(root: Path, manifest: d
 
 def test_the_builder_knows_the_loaders_validation_clips(tmp_path: Path):
     """Validation clips hold validation sources only, although AudioSet has no such split."""
-    bank = SyntheticBank()
-    layout = write_audioset.plan(EmbeddedSizes(), share_out(bank, bank, 20))
+    layout = write_audioset.plan(EmbeddedSizes(), share_out(Bank(), 20))
     heard = {}
     for planned in layout.clips:
         labels = [sound.label for sound in planned.spec.sounds]
@@ -241,6 +189,7 @@ def test_desed_loads_with_times(root: Path, manifest: dict):
     assert (evaluation["duration_s"] == 2.0).all()
     assert evaluation["labels"].map(len).eq(0).any()  # clips without events are kept
     assert set(corpus.events["event_label"]) == set(DESED)
+    assert shared_recordings(corpus) == {}
     _no_group_twice(manifest["groups"]["desed"])
 
 
@@ -283,13 +232,12 @@ def test_the_manifest_tells_the_truth(root: Path, manifest: dict):
         assert (root / path).stat().st_size == entry["bytes"]
         assert digest_file(root / path) == entry["sha256"]
     assert manifest["digest"] == data_digest(manifest["files"])
-    assert manifest["synthetic"] is True
     assert "eSpeak NG" in (root / "LICENCE.txt").read_text()
 
 
 def test_a_second_build_does_nothing(root: Path):
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*.wav")}
-    build(root, TINY, workers=1)
+    build(root, TINY, CODE, workers=1)
     assert before == {path: path.stat().st_mtime_ns for path in root.rglob("*.wav")}
 
 
@@ -303,45 +251,32 @@ def begin(done: int, total: int) -> None:
 
 def test_damage_and_other_parameters_start_a_new_build(root: Path, manifest: dict, tmp_path: Path):
     shutil.copytree(root, tmp_path / "copy")
-    build(tmp_path / "copy", TINY, workers=1, progress=begin)
+    build(tmp_path / "copy", TINY, CODE, workers=1, progress=begin)
+    other = TINY.model_copy(update={"room": 0.5})
     with pytest.raises(Begun):
-        build(tmp_path / "copy", TINY.model_copy(update={"room": 0.5}), workers=1, progress=begin)
+        build(tmp_path / "copy", other, CODE, workers=1, progress=begin)
+    with pytest.raises(Begun):
+        build(tmp_path / "copy", TINY, "other code", workers=1, progress=begin)
     victim = tmp_path / "copy" / next(path for path in manifest["files"] if path.endswith(".wav"))
     data = bytearray(victim.read_bytes())
     data[1000] ^= 1
     victim.write_bytes(bytes(data))
     with pytest.raises(Begun):
-        build(tmp_path / "copy", TINY, workers=1, progress=begin)
+        build(tmp_path / "copy", TINY, CODE, workers=1, progress=begin)
 
 
 def test_an_interrupted_build_shows_nothing_and_is_finished_later(manifest: dict, tmp_path: Path):
     with pytest.raises(Begun):
-        build(tmp_path, TINY, workers=1, progress=begin)
+        build(tmp_path, TINY, CODE, workers=1, progress=begin)
     assert (tmp_path / ".unfinished").is_dir()
     assert not [path for path in tmp_path.iterdir() if path.name[0] != "."]
-    assert build(tmp_path, TINY, workers=2)["digest"] == manifest["digest"]
+    assert build(tmp_path, TINY, CODE, workers=2)["digest"] == manifest["digest"]
     assert not (tmp_path / ".unfinished").exists()
 
 
 def test_a_folder_of_others_is_left_alone(tmp_path: Path):
     (tmp_path / "audioset").mkdir()
     (tmp_path / "audioset" / "thesis.txt").write_text("years of work")
-    with pytest.raises(UserError, match="did not write"):
-        build(tmp_path, TINY)
+    with pytest.raises(UserError, match="did not make"):
+        build(tmp_path, TINY, CODE)
     assert (tmp_path / "audioset" / "thesis.txt").exists()
-
-
-def test_a_small_bank_of_recordings_is_helped_out_and_the_manifest_says_so(tmp_path: Path):
-    numbers = {"dog": 6, "cat": 6, "rain": 6, "alarm_bell": 3, "siren": 3, "running_water": 3}
-    tiny = TINY.model_copy(update={"speakers": 10, "words": 2})
-    made = build(tmp_path, tiny, Recorded(numbers, beds=3), workers=1)
-    assert made["synthetic"] is False
-    assert "Blender" in made["synthesised"]["desed"]
-    assert "Dog" not in made["synthesised"]["desed"]
-    assert made["shared_between_esc50_and_soundscapes"] == ["dog", "cat"]
-    assert made["groups"]["esc50"]["dog"]["fold 1"] == ["dog-0"]
-    assert made["groups"]["audioset"]["siren"]["test"] == ["siren-0"]
-    text = (tmp_path / "LICENCE.txt").read_text()
-    assert "Recorded by nobody" in text
-    assert "CC0 1.0" in text
-    assert desed.load(tmp_path / "desed").coverage == (30, 30)

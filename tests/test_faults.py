@@ -39,11 +39,11 @@ OUTPUTS = ("model.pt", "metrics.jsonl", "scores.npz", "training.json")
 
 
 @pytest.fixture
-def profile(tmp_path: Path) -> tuple[Config, str]:
-    """Corpora and features of a profile, and its config file."""
+def experiment(tmp_path: Path) -> tuple[Config, str]:
+    """Corpora and features of an experiment, and its config file."""
     settings = make_config(tmp_path, seeds=(0,))
     make_inputs(settings)
-    path = tmp_path / "profile.yaml"
+    path = tmp_path / "experiment.yaml"
     path.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
     return settings, str(path)
 
@@ -61,13 +61,13 @@ def failing_fsync(at: int, number: int) -> Callable[[int], None]:
 
 @pytest.mark.parametrize("number", DISK)
 def test_a_disk_that_fails_under_a_stage_is_one_line_and_the_same_command_goes_on(
-    profile: tuple[Config, str],
+    experiment: tuple[Config, str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     number: int,
 ) -> None:
     """Full, over quota, turned read-only, a bad block, a network drive that is gone."""
-    settings, path = profile
+    settings, path = experiment
     folder = Layout.of(settings).results / "runs" / CELL
     for at, name in enumerate(OUTPUTS):
         with monkeypatch.context() as patch:
@@ -111,8 +111,8 @@ def test_torch_does_not_hide_what_the_disk_says(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "file"]
 
 
-def test_features_cut_short_or_damaged_are_named(profile: tuple[Config, str]) -> None:
-    folder = Layout.of(profile[0]).features("desed", "logmel")
+def test_features_cut_short_or_damaged_are_named(experiment: tuple[Config, str]) -> None:
+    folder = Layout.of(experiment[0]).features("desed", "logmel")
     FeatureStore.open(folder)
     data, index = folder / "features.npy", folder / "index.parquet"
     whole = data.read_bytes()
@@ -135,7 +135,7 @@ def test_features_that_vanish_under_a_training_leave_a_word_and_the_state(tmp_pa
     recipes = {"base": {"epochs": 500, "batch_size": 8, "learning_rate": 1e-3}}
     settings = make_config(tmp_path, seeds=(0,), recipes=recipes, ablations={})
     make_inputs(settings)
-    path, cell = tmp_path / "profile.yaml", "desed/pann/base/seed0"
+    path, cell = tmp_path / "experiment.yaml", "desed/pann/base/seed0"
     path.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
     process = subprocess.Popen(
         [sys.executable, "-m", "bench", "train", cell, "--config", path],
@@ -160,8 +160,8 @@ def _restored(path: Path, content: bytes) -> Path:
 
 
 @pytest.mark.parametrize("name", ["clips.parquet", "missing.tsv", "corpus.json"])
-def test_a_damaged_corpus_is_named(profile: tuple[Config, str], name: str) -> None:
-    folder = Layout.of(profile[0]).corpus("desed")
+def test_a_damaged_corpus_is_named(experiment: tuple[Config, str], name: str) -> None:
+    folder = Layout.of(experiment[0]).corpus("desed")
     whole = (folder / name).read_bytes()
     for content in (whole[: len(whole) // 2], b"", None):
         (folder / name).unlink()
@@ -172,9 +172,9 @@ def test_a_damaged_corpus_is_named(profile: tuple[Config, str], name: str) -> No
         (folder / name).write_bytes(whole)
 
 
-def test_an_edited_corpus_table_is_refused(profile: tuple[Config, str]) -> None:
+def test_an_edited_corpus_table_is_refused(experiment: tuple[Config, str]) -> None:
     """Whole and plausible, but with other labels: a training would learn them without a word."""
-    folder = Layout.of(profile[0]).corpus("desed")
+    folder = Layout.of(experiment[0]).corpus("desed")
     table = pd.read_parquet(folder / "clips.parquet")
     table["labels"] = table["labels"].iloc[::-1].to_numpy()
     table.to_parquet(folder / "clips.parquet", index=False)

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from bench.speed.peers import clap_state, official_htsat, official_htsat_name
 from htsat import HTSAT
 from modelkit.augment import Augment, Mixup
-from modelkit.vision import make_torchvision_importable
+from modelkit.vision import make_companions_importable
+from speed.peers import clap_state, official_htsat, official_htsat_name
 
 TINY = {"image_size": 64, "embed_dim": 24, "depths": (2, 2, 2), "heads": (1, 2, 4)}
 CLASSES = 7
@@ -114,7 +114,7 @@ def test_parameter_counts_are_the_published_ones(full: tuple[Any, HTSAT]) -> Non
 
 
 def test_features_equal_those_of_clap(full: tuple[Any, HTSAT]) -> None:
-    make_torchvision_importable()
+    make_companions_importable()
     from transformers import ClapAudioConfig, ClapAudioModel
 
     theirs, ours = full

@@ -62,7 +62,7 @@ def _python(code: str, *arguments: str) -> str:
     return done.stdout
 
 
-def _profile(folder: Path) -> dict[str, Any]:
+def _experiment(folder: Path) -> dict[str, Any]:
     """One linear model on the default's words."""
     full = make_config(folder).model_dump(mode="json")
     return make_config(
@@ -88,12 +88,12 @@ def peaks_mb(folder: Path, clips: int) -> dict[str, float]:
         path = folder / f"{number // 1000:03d}" / f"{number:06d}.wav"
         path.parent.mkdir(exist_ok=True)
         os.link(sounds / f"{number % 50}.wav", path)
-    profile = folder / "profile.yaml"
-    profile.write_text(yaml.safe_dump(_profile(folder)))
+    experiment = folder / "experiment.yaml"
+    experiment.write_text(yaml.safe_dump(_experiment(folder)))
     _python(CORPUS, str(folder), str(clips))
     peaks = {}
     for stage, arguments in STAGES.items():
-        printed = _python(STAGE, *arguments, "--config", str(profile))
+        printed = _python(STAGE, *arguments, "--config", str(experiment))
         own, worker = map(float, printed.split()[-2:])
         peaks |= {stage: own} | ({"worker": worker} if stage == "featurize" else {})
     print(f"{clips} clips:", ", ".join(f"{name} {peak:.0f} MB" for name, peak in peaks.items()))

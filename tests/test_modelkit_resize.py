@@ -55,3 +55,11 @@ def test_the_same_size_is_no_work() -> None:
 def test_nothing_cannot_be_resized() -> None:
     with pytest.raises(ValueError, match="cannot resize 0 values to 4"):
         resize_matrix(0, 4)
+
+
+def test_a_matrix_first_needed_in_inference_mode_can_train_afterwards() -> None:
+    with torch.inference_mode():
+        resize_time(torch.zeros(1, 91, 2), 113)
+    x = torch.zeros(1, 91, 2, requires_grad=True)
+    resize_time(x, 113).sum().backward()
+    assert x.grad is not None

@@ -43,14 +43,14 @@ sys.exit(", ".join(sorted(heavy & set(sys.modules))) or 0)
 
 
 def test_torchvision_imports_after_all() -> None:
-    vision.make_torchvision_importable()
+    vision.make_companions_importable()
     assert torch.ops.torchvision.nms.default._schema.name == "torchvision::nms"
 
 
 def test_nothing_is_declared_where_torchvision_imports(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchvision", ModuleType("torchvision"))
     monkeypatch.setattr(vision, "_library", None)
-    vision.make_torchvision_importable()
+    vision.make_companions_importable()
     assert vision._library is None
 
 
@@ -64,4 +64,4 @@ def test_other_failures_are_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(builtins, "__import__", failing)
     with pytest.raises(RuntimeError, match="something else"):
-        vision.make_torchvision_importable()
+        vision.make_companions_importable()

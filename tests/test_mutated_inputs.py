@@ -56,7 +56,7 @@ def refused_or_right(
 
 
 def test_configs(tmp_path: Path) -> None:
-    """What is not refused is a profile whose every run resolves."""
+    """What is not refused is an experiment whose every run resolves."""
     for name in ("default.yaml", "smoke.yaml"):
         (tmp_path / name).write_bytes((ROOT / "config" / name).read_bytes())
 
@@ -130,15 +130,15 @@ def test_checkpoints_and_states(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def profile(tmp_path_factory: pytest.TempPathFactory) -> config.Config:
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> config.Config:
     settings = make_config(tmp_path_factory.mktemp("fuzz"), seeds=(0,))
     make_inputs(settings)
     make_run(settings, find_cell(settings, CELL))
     return settings
 
 
-def test_scores(profile: config.Config) -> None:
-    path = Layout.of(profile).run(find_cell(profile, CELL)) / "scores.npz"
+def test_scores(experiment: config.Config) -> None:
+    path = Layout.of(experiment).run(find_cell(experiment, CELL)) / "scores.npz"
     whole = read_scores(path, "test")
 
     def use() -> None:
@@ -155,13 +155,13 @@ def test_scores(profile: config.Config) -> None:
     assert refused_or_right(path, 100, BINARY, use, UserError) > 50
 
 
-def test_records(profile: config.Config) -> None:
+def test_records(experiment: config.Config) -> None:
     """A record carries its own digest: nothing edited or cut ever reaches a table."""
-    path = Layout.of(profile).run(find_cell(profile, CELL)) / "record.json"
+    path = Layout.of(experiment).run(find_cell(experiment, CELL)) / "record.json"
     whole = json.loads(path.read_text())
 
     def use() -> None:
-        (group,) = load_results(profile).groups.values()
+        (group,) = load_results(experiment).groups.values()
         values = group.runs[0].values
         assert {**values, "sealed_sha256": whole["sealed_sha256"]} == whole
 
@@ -169,9 +169,9 @@ def test_records(profile: config.Config) -> None:
 
 
 @pytest.mark.parametrize(("name", "least"), [("index.parquet", 20), ("features.npy", 1)])
-def test_feature_stores(profile: config.Config, name: str, least: int) -> None:
+def test_feature_stores(experiment: config.Config, name: str, least: int) -> None:
     """Features themselves have no checksum; their index and shape must fit, and reading ends."""
-    folder = Layout.of(profile).features("desed", "logmel")
+    folder = Layout.of(experiment).features("desed", "logmel")
 
     def use() -> None:
         store = FeatureStore.open(folder)

@@ -1,4 +1,4 @@
-"""`python -m bench fetch`, from a profile to a data set that its loader reads."""
+"""`python -m bench fetch`, from an experiment to a data set that its loader reads."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from http_server import ranged
 
 from bench.__main__ import main
 from bench.corpora import load
-from bench.experiment import config
-from bench.experiment.wanted import fetched_here
 from bench.sources import registry
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -37,44 +35,25 @@ def archive_of_esc50(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def test_a_profile_fetches_its_data_set_and_the_loader_reads_it(
+def test_an_experiment_fetches_its_data_set_and_the_loader_reads_it(
     here: Path, server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    entry = dict(registry.find_entry("esc50").model_dump(exclude_none=True))
+    entries = registry.read_yaml(registry.DATA)
     url = server.url("/a.zip", ranged(archive_of_esc50(here / "made.zip")))
     unpack = {"from_first": ["audio", "meta"]}
-    entry["files"] = [{"name": "a.zip", "urls": [url], "unpack": unpack}]
-    (here / "data.yaml").write_text(yaml.safe_dump({"esc50": entry}))
+    entries["esc50"]["files"] = [{"name": "a.zip", "urls": [url], "unpack": unpack}]
+    (here / "data.yaml").write_text(yaml.safe_dump(entries))
     monkeypatch.setattr(registry.find_entry, "__defaults__", (here / "data.yaml",))
     monkeypatch.setattr(registry.LockFile.__init__, "__defaults__", (here / "lock.json",))
-    profile = ["--config", str(ROOT / "config" / "paper.yaml")]
-    assert main(["fetch", "esc50", *profile]) == 0
+    experiment = ["--config", str(ROOT / "config" / "paper.yaml")]
+    assert main(["fetch", "esc50", *experiment]) == 0
     facts = json.loads(Path("work/paper/fetched/esc50.json").read_text())
     assert facts["files"].keys() == {"a.zip"}
     assert load("esc50", "data/real/esc50").coverage == (1, 1)
     assert not Path("data/real/esc50/setup.py").exists()
     assert "CC BY-NC 3.0" in capsys.readouterr().out
     asked = len(server.requests)
-    assert main(["fetch", "esc50", *profile]) == 0
+    assert main(["fetch", "esc50", *experiment]) == 0
     assert len(server.requests) == asked
-    assert main(["fetch", "ecs50", *profile]) == 2
-    assert "valid: audioset, audioset_balanced, desed, esc50" in capsys.readouterr().err
-
-
-def test_recordings_go_the_same_way(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    profile = str(ROOT / "config" / "recordings.yaml")
-    (wanted,) = fetched_here(config.load(profile)).values()
-    assert wanted.entry == "recordings"
-    assert registry.find_entry("recordings").packages
-
-    class Bank:
-        recordings = (1, 2, 3)
-
-    opened = []
-    monkeypatch.setattr(
-        "bench.corpora.recordings.open_bank", lambda folder: opened.append(folder) or Bank()
-    )
-    assert main(["fetch", "recordings", "--config", profile]) == 0
-    assert opened == [wanted.folder]
-    facts = json.loads(Path("work/recordings/fetched/recordings.json").read_text())
-    assert facts == {"entry": "recordings", "clips": 3}
+    assert main(["fetch", "ecs50", *experiment]) == 2
+    assert "did you mean 'esc50'? (valid: audioset, audioset_balanced, " in capsys.readouterr().err

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.pann import PANN
-from bench.speed.peers import FRONT_END, submodule
 from modelkit.augment import Augment, Mixup, SpecAugment
 from modelkit.checkpoint import CheckpointError
+from speed.peers import FRONT_END, submodule
 
 
 @functools.cache

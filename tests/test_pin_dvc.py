@@ -77,17 +77,17 @@ def test_pushed_data_is_pulled_into_a_fresh_clone_and_used_as_it_is(
         assert main(["embed", "--config", "config/default.yaml", "--workers", "2"]) == 0
         return json.loads((here / "data/default/manifest.json").read_text())
 
-    profile = yaml.safe_load((ROOT / "config" / "default.yaml").read_text())
-    profile["embedded"] |= {"sizes": TINY, "pin": None}
+    experiment = yaml.safe_load((ROOT / "config" / "default.yaml").read_text())
+    experiment["embedded"] |= {"sizes": TINY, "pin": None}
     first.mkdir()
     (first / "config").mkdir()
-    (first / "config" / "default.yaml").write_text(yaml.safe_dump(profile))
+    (first / "config" / "default.yaml").write_text(yaml.safe_dump(experiment))
     (first / ".gitignore").write_text("/data/\n")
     call("git", "init", "-q", here=first)
     call(sys.executable, "-m", "dvc", "init", "-q", here=first)
     built = embed(first)
-    profile["embedded"]["pin"] = "data.dvc"
-    (first / "config" / "default.yaml").write_text(yaml.safe_dump(profile))
+    experiment["embedded"]["pin"] = "data.dvc"
+    (first / "config" / "default.yaml").write_text(yaml.safe_dump(experiment))
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     environment |= {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     make("data-push", first, f"REMOTE={store}")

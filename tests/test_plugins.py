@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import soundfile
 import yaml
-from workflow_copy import PROFILE, due, make_copy, write_profile
+from workflow_copy import EXPERIMENT, due, make_copy, write_experiment
 
 from bench import __main__ as cli
 from bench.code_digest import model_stage_digest
@@ -41,18 +41,18 @@ DATASET = {
     "loss": "ce",
     "metric": "accuracy",
     "selection": "accuracy",
-    "front_ends": PROFILE["datasets"]["desed"]["front_ends"],
+    "front_ends": EXPERIMENT["datasets"]["desed"]["front_ends"],
 }
 WIDER = {
     "models": ["toy"],
     "datasets": ["whistles"],
-    "factors": {"width": {"wide": {"why": "twice as wide", "model": {"width": 16}}}},
+    "factors": {"width": {"wide_1.5": {"why": "twice as wide", "model": {"width": 16}}}},
 }
 
 
 def extended() -> dict:
-    """A profile of one known and one made-up model on the made-up data set."""
-    values = copy.deepcopy(PROFILE)
+    """An experiment of one known and one made-up model on the made-up data set."""
+    values = copy.deepcopy(EXPERIMENT)
     values |= {"datasets": {"whistles": DATASET}, "ablations": {"width": WIDER}, "seeds": [0, 1]}
     values["models"] = {"pann": values["models"]["pann"], "toy": MODEL}
     values["recipes"] = {"base": values["recipes"]["base"]}
@@ -87,14 +87,14 @@ def forget_plugins() -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with the plug-ins, audio and profile in it."""
+    """A working folder with the plug-ins, audio and experiment in it."""
     for path in PLUGINS.glob("*.py"):
         (tmp_path / path.name).write_text(path.read_text())
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     forget_plugins()
     write_audio(tmp_path / "whistles")
-    (tmp_path / "profile.yaml").write_text(yaml.safe_dump(extended()))
+    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(extended()))
     yield tmp_path
     forget_plugins()
 
@@ -106,8 +106,8 @@ def test_plug_ins_are_short() -> None:
 
 
 def test_they_appear_in_dag_tables_report_and_mlflow(folder: Path) -> None:
-    for job in list_jobs(config.load(folder / "profile.yaml")):
-        arguments = [job.stage, *job.name.split(), "--config", "profile.yaml"]
+    for job in list_jobs(config.load(folder / "experiment.yaml")):
+        arguments = [job.stage, *job.name.split(), "--config", "experiment.yaml"]
         assert cli.main(arguments) == 0, arguments
     table = pd.read_csv("report/tables/whistles.csv")
     assert set(table["model"]) >= {"PANN-CNN", "Toy net"}
@@ -118,7 +118,7 @@ def test_they_appear_in_dag_tables_report_and_mlflow(folder: Path) -> None:
     assert row["accuracy_percent"] == pytest.approx(100 * expected)
     assert own[0]["coverage"] == {"found": 24, "listed": 25, "excluded": 0, "windowed": 0}
     ablation = pd.read_csv("report/tables/ablations.csv")
-    assert list(ablation["variant"]) == ["wide"]
+    assert list(ablation["variant"]) == ["wide_1.5"]
     assert "Toy net" in Path("report/tables/cost.md").read_text()
     page = Path("report/index.html").read_text()
     found = page.split('id="findings"')[1].split("</section>")[0]
@@ -137,15 +137,17 @@ def check_store(folder: Path) -> None:
     client = mlflow.MlflowClient(uri)
     experiment = client.get_experiment_by_name("whistles").experiment_id
     runs = {run.data.tags["key"]: run for run in client.search_runs([experiment])}
-    assert {"whistles/toy/base/seed0", "whistles/toy/base", "whistles/toy/wide/seed1"} <= set(runs)
+    assert {"whistles/toy/base/seed0", "whistles/toy/base", "whistles/toy/wide_1.5/seed1"} <= set(
+        runs
+    )
     found = client.search_runs([experiment], "tags.factor = 'width' and tags.level = 'run'")
-    assert {run.data.tags["variant"] for run in found} == {"wide"}
-    one = runs["whistles/toy/wide/seed1"]
-    parent = runs["whistles/toy/wide"]
+    assert {run.data.tags["variant"] for run in found} == {"wide_1.5"}
+    one = runs["whistles/toy/wide_1.5/seed1"]
+    parent = runs["whistles/toy/wide_1.5"]
     assert one.data.tags["mlflow.parentRunId"] == parent.info.run_id
-    assert {"git_sha", "data_digest", "profile", "seed", "model"} <= set(one.data.tags)
+    assert {"git_sha", "data_digest", "experiment", "seed", "model"} <= set(one.data.tags)
     curve = client.get_metric_history(one.info.run_id, "curve_train_loss")
-    lines = Path("results/runs/whistles/toy/wide/seed1/metrics.jsonl").read_text().splitlines()
+    lines = Path("results/runs/whistles/toy/wide_1.5/seed1/metrics.jsonl").read_text().splitlines()
     points = [json.loads(line) for line in lines]
     assert [(p.step, p.value) for p in curve] == [(p["step"], p["train_loss"]) for p in points]
     assert "system/process_memory_megabytes" in one.data.metrics
@@ -156,7 +158,7 @@ def check_store(folder: Path) -> None:
     mlflow.set_tracking_uri(uri)
     model = mlflow.pyfunc.load_model(f"models:/{base.outputs.model_outputs[0].model_id}")
     assert model.metadata.signature.inputs.inputs[0].shape == (-1, 100, 32)
-    settings = config.load(folder / "profile.yaml")
+    settings = config.load(folder / "experiment.yaml")
     best = find_cell(settings, base.data.tags["best"])
     resolved, layout = plan(settings, best), Layout.of(settings)
     task = open_task(resolved, layout.corpus("whistles"), layout.features("whistles", "logmel"))
@@ -173,15 +175,15 @@ def test_adding_one_runs_only_its_own_jobs(tmp_path: Path) -> None:
     for path in PLUGINS.glob("*.py"):
         (folder / path.name).write_text(path.read_text())
     (folder / "whistles").mkdir()
-    values = copy.deepcopy(PROFILE)
+    values = copy.deepcopy(EXPERIMENT)
     before = Triggers(config.load(values))
     known = {cell: (before.train(cell), before.evaluate(cell)) for cell in before.plans}
     values["models"]["toy"] = MODEL
     values["datasets"]["whistles"] = DATASET
     values["ablations"]["width"] = WIDER
-    write_profile(folder, values)
+    write_experiment(folder, values)
     jobs = due(folder)
-    assert {"train whistles/toy/base/seed0", "train whistles/toy/wide/seed0"} <= set(jobs)
+    assert {"train whistles/toy/base/seed0", "train whistles/toy/wide_1.5/seed0"} <= set(jobs)
     assert "read whistles" in jobs
     sys.path.insert(0, str(folder))
     try:
@@ -226,7 +228,7 @@ def test_an_edit_of_a_plug_in_concerns_its_own_runs(
     ],
 )
 def test_an_unknown_name_is_refused_with_its_remedy(section: str, key: str, words: str) -> None:
-    values = copy.deepcopy(PROFILE)
+    values = copy.deepcopy(EXPERIMENT)
     next(iter(values[section].values()))[key] = re.search("'(.*?)'", words).group(1)
     with pytest.raises(UserError, match=words):
         config.load(values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +19,20 @@ from test_ast_official import write as write_ast
 from test_htsat_checkpoints import SMALL, authors_state, averaged, lightning, save
 
 from bench.__main__ import main
+from bench.data import checkpoints
 from bench.data.task import open_task
-from bench.evaluation import score_released
 from bench.evaluation.score_released import (
     DESED_CORRECTED,
     DESED_FROM_AUDIOSET,
     mapped,
     outputs_of,
 )
-from bench.experiment import config as profiles
+from bench.experiment import config as experiments
 from bench.experiment import released
 from bench.experiment.cells import Layout, plan, released_cells
 from bench.experiment.config import Config
-from bench.experiment.released import Released, read_registry
+from bench.experiment.extends import read
+from bench.experiment.released import Released, evaluable
 from bench.experiment.triggers import Triggers
 from bench.files import UserError, digest_file, read_json
 from bench.models import networks
@@ -44,7 +46,7 @@ LOGMEL = {
 }  # fmt: skip
 FBANK = {
     "kind": "fbank", "sample_rate": 16000, "window": 400, "hop": 160, "mels": 128, "fmin": 20,
-    "fmax": 8000, "frames": 128, "fill": "zero", "normalise": True,
+    "fmax": 8000, "frames": 128, "fill": "zero", "normalise": [-6.8, 5.6],
 }  # fmt: skip
 ENTRIES = {
     "htsat": {"arguments": SMALL, "front_end": LOGMEL, "file": "HTSAT_*.ckpt",
@@ -54,7 +56,7 @@ ENTRIES = {
                   "classes": "esc50", "loss": "ce", "manual": "by hand", "fold": 3,
                   "evaluates": {"esc50": "97.0"}},
     "ast-words": {"arguments": {"preset": "tiny", "stride": 10}, "front_end": FBANK,
-                  "file": "words.pth", "classes": "speechcommands-ast", "scale": [-6.8, 5.6],
+                  "file": "words.pth", "classes": "speechcommands-ast",
                   "urls": ["https://nowhere.invalid/words.pth"],
                   "evaluates": {"speechcommands": "98.1"}},
     "pann": {"arguments": {"preset": "tiny", "variant": "decision_max"}, "front_end": LOGMEL,
@@ -70,7 +72,8 @@ PAIRS = {
 
 
 def _entry(name: str) -> Released:
-    values = {"architecture": name.split("-")[0], "licence": "none", "loss": "bce", **ENTRIES[name]}
+    values = {"architecture": name.split("-")[0], "licence": "none", "loss": "bce", "megabytes": 1}
+    values |= ENTRIES[name]
     return Released.model_validate(values)
 
 
@@ -82,22 +85,22 @@ def _pann_state() -> dict[str, Any]:
 
 
 @pytest.fixture
-def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     """Tiny corpora in the front ends of tiny "released" files, and those files in place."""
     monkeypatch.setattr(released, "read_registry", lambda: {n: _entry(n) for n in ENTRIES})
     record = LockFile(tmp_path / "lock.json")
-    monkeypatch.setattr(score_released, "LockFile", lambda: record)
+    monkeypatch.setattr(checkpoints, "LockFile", lambda: record)
     esc50 = ("dog", "rain", "clock_tick", "hand_saw", "siren")
     monkeypatch.setitem(factories.CLASSES, "esc50", esc50)
-    values = profiles.read_yaml(factories.ROOT / "config" / "default.yaml")
+    values = read(factories.ROOT / "config" / "default.yaml")
     for dataset in values["datasets"].values():
         dataset["front_ends"] = {"logmel": LOGMEL | {"fill": "silence"}, "fbank": FBANK}
     values |= {"ablations": {}, "released": {name: list(own) for name, own in PAIRS.items()}}
     values["paths"] = {
         name: str(tmp_path / name) for name in ("work", "results", "report", "checkpoints")
     }
-    (tmp_path / "profile.yaml").write_text(yaml.safe_dump(values))
-    settings = profiles.load(tmp_path / "profile.yaml")
+    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(values))
+    settings = experiments.load(tmp_path / "experiment.yaml")
     factories.make_inputs(settings)
     folder = tmp_path / "checkpoints"
     folder.mkdir()
@@ -110,15 +113,17 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 
 
 def test_the_registry_names_every_released_file_and_its_outputs() -> None:
-    entries = read_registry()
-    assert len({entry.file for entry in entries.values()}) == 14 + 8 + 3
-    sizes = {"audioset": 527, "esc50": 50}
+    entries = evaluable()
+    files = {entry.file: entry.architecture for entry in entries.values()}
+    assert Counter(files.values()) == {"htsat": 14, "ast": 8, "pann": 3, "mobilenet": 23 + 6}
+    sizes = {"audioset": 527, "audioset-strong": 447, "esc50": 50}
     for name, entry in entries.items():
         assert name.startswith(entry.architecture)
         assert len(set(entry.class_names())) == sizes.get(entry.classes, 35)
         assert entry.urls or entry.manual
-        assert (entry.scale is not None) == entry.front_end.normalise
-        assert set(entry.evaluates) <= {"audioset", "esc50", "speechcommands", "desed"}
+        assert entry.front_end.normalise is not True  # nobody's training split is at hand
+        reported = {"audioset", "audioset_strong", "esc50", "speechcommands", "desed"}
+        assert set(entry.evaluates) <= reported
     assert released.recognise(Path("x/HTSAT_ESC_exp=1_fold=1_acc=0.985.ckpt")).fold == 1
     assert released.recognise(Path("model.pt")) is None
 
@@ -149,16 +154,16 @@ def test_scores_of_classes_are_the_largest_of_their_outputs() -> None:
 
 @pytest.mark.parametrize("dataset", PAIRS)
 def test_each_form_is_evaluated_without_training(
-    dataset: str, profile: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    dataset: str, experiment: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    layout = Layout.of(profile)
-    for cell in released_cells(profile):
+    layout = Layout.of(experiment)
+    for cell in released_cells(experiment):
         if cell.dataset != dataset:
             continue
-        command = ["released", str(cell), "--config", str(tmp_path / "profile.yaml")]
+        command = ["released", str(cell), "--config", str(tmp_path / "experiment.yaml")]
         assert main(command) == 0, capsys.readouterr().err
         record = read_json(layout.run(cell) / "record.json")
-        chosen = plan(profile, cell)
+        chosen = plan(experiment, cell)
         entry = chosen.released
         assert record["metrics"]["test"]["accuracy" if entry.loss == "ce" else "mAP"]["n"] > 0
         assert record["cost"]["train_seconds"] == 0
@@ -169,12 +174,12 @@ def test_each_form_is_evaluated_without_training(
             ).rows["test"]
         )
         assert ("intersection_f1" in record["metrics"]["test"]) == (dataset == "desed")
-        _equals_a_plain_forward_pass(profile, cell, entry)
+        _equals_a_plain_forward_pass(experiment, cell, entry)
 
 
-def _equals_a_plain_forward_pass(profile: Config, cell: Any, entry: Released) -> None:
+def _equals_a_plain_forward_pass(experiment: Config, cell: Any, entry: Released) -> None:
     """The stored scores, from the file and the feature array alone."""
-    layout, chosen = Layout.of(profile), plan(profile, cell)
+    layout, chosen = Layout.of(experiment), plan(experiment, cell)
     stored = read_scores(layout.run(cell) / "scores.npz", "test")
     folder = layout.features(cell.dataset, chosen.model.front_end)
     task = open_task(chosen, layout.corpus(cell.dataset), folder)
@@ -185,9 +190,9 @@ def _equals_a_plain_forward_pass(profile: Config, cell: Any, entry: Released) ->
         frames = np.resize(frames, (length, frames.shape[1]))
     else:
         frames = np.pad(frames, ((0, length - 50), (0, 0)))
-    if entry.scale:
-        frames = (frames - entry.scale[0]) / (2 * entry.scale[1])
-    path = released.file_of(entry, Path(profile.paths.checkpoints))
+    if scale := entry.front_end.fixed_scale:
+        frames = (frames - scale[0]) / (2 * scale[1])
+    path = released.file_of(entry, Path(experiment.paths.checkpoints))
     model = networks.open_released(Card.of_released("x", entry), path).eval()
     with torch.no_grad():
         logits = model(torch.from_numpy(frames[None]).float()).clip_logits[0].double()
@@ -200,17 +205,17 @@ def _equals_a_plain_forward_pass(profile: Config, cell: Any, entry: Released) ->
 
 
 def test_an_absent_file_says_where_it_belongs_and_how_to_get_it(
-    profile: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    experiment: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = Path(profile.paths.checkpoints)
+    folder = Path(experiment.paths.checkpoints)
     (folder / "HTSAT_Saved_1.ckpt").unlink()
     command = ["released", "audioset/htsat/released-htsat/seed0"]
-    assert main([*command, "--config", str(tmp_path / "profile.yaml")]) == 2
+    assert main([*command, "--config", str(tmp_path / "experiment.yaml")]) == 2
     shown = capsys.readouterr().err
     assert (
         shown == f"error: {folder}/HTSAT_*.ckpt: no such file; ask the authors, and put it there\n"
     )
-    triggers = Triggers(profile)
+    triggers = Triggers(experiment)
     assert not triggers.obtainable("audioset/htsat/released-htsat/seed0")
     assert triggers.obtainable("audioset/pann/released-pann/seed0")
     (folder / "words.pth").unlink()
@@ -218,12 +223,12 @@ def test_an_absent_file_says_where_it_belongs_and_how_to_get_it(
 
 
 def test_what_was_used_first_is_recorded_and_enforced(
-    profile: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    experiment: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = ["released", "audioset/htsat/released-htsat/seed0"]
-    command += ["--config", str(tmp_path / "profile.yaml")]
+    command += ["--config", str(tmp_path / "experiment.yaml")]
     assert main(command) == 0
-    path = Path(profile.paths.checkpoints) / "HTSAT_Saved_1.ckpt"
+    path = Path(experiment.paths.checkpoints) / "HTSAT_Saved_1.ckpt"
     recorded = read_json(tmp_path / "lock.json")["checkpoints/HTSAT_Saved_1.ckpt"]
     assert recorded == {"sha256": digest_file(path), "bytes": path.stat().st_size}
     save(averaged(authors_state(527)), path)
@@ -232,39 +237,39 @@ def test_what_was_used_first_is_recorded_and_enforced(
 
 
 def test_a_file_of_another_model_is_refused_by_name(
-    profile: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    experiment: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save(lightning(authors_state(30)), Path(profile.paths.checkpoints) / "HTSAT_Saved_1.ckpt")
+    save(lightning(authors_state(30)), Path(experiment.paths.checkpoints) / "HTSAT_Saved_1.ckpt")
     command = ["released", "audioset/htsat/released-htsat/seed0"]
-    assert main([*command, "--config", str(tmp_path / "profile.yaml")]) == 2
+    assert main([*command, "--config", str(tmp_path / "experiment.yaml")]) == 2
     assert "tscam_conv.weight is (30, 96, 1, 3)" in capsys.readouterr().err
 
 
-def test_entries_that_do_not_suit_a_profile_are_refused(profile: Config) -> None:
+def test_entries_that_do_not_suit_an_experiment_are_refused(experiment: Config) -> None:
     def cells(**changes: Any) -> Any:
-        return released_cells(profile.model_copy(update=changes))
+        return released_cells(experiment.model_copy(update=changes))
 
     with pytest.raises(UserError, match="'htsat-esc' is for esc50, not audioset"):
         cells(released={"audioset": ("htsat-esc",)})
     with pytest.raises(UserError, match="did you mean 'htsat'"):
         cells(released={"audioset": ("htsatt",)})
     with pytest.raises(UserError, match="needs a model of architecture pann"):
-        cells(models={"ast": profile.models["ast"], "htsat": profile.models["htsat"]})
-    (cell, *_) = released_cells(profile)
-    other = profile.datasets["audioset"].front_ends["fbank"]
-    dataset = profile.datasets["audioset"].model_copy(
+        cells(models={"ast": experiment.models["ast"], "htsat": experiment.models["htsat"]})
+    (cell, *_) = released_cells(experiment)
+    other = experiment.datasets["audioset"].front_ends["fbank"]
+    dataset = experiment.datasets["audioset"].model_copy(
         update={"front_ends": {"logmel": other, "fbank": other}}
     )
     with pytest.raises(UserError, match="trained on other features"):
-        plan(profile.model_copy(update={"datasets": {"audioset": dataset}}), cell)
+        plan(experiment.model_copy(update={"datasets": {"audioset": dataset}}), cell)
 
 
 def test_the_table_shows_figures_and_gaps(
-    profile: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    experiment: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    where = ["--config", str(tmp_path / "profile.yaml")]
+    where = ["--config", str(tmp_path / "experiment.yaml")]
     assert main(["released", "audioset/pann/released-pann/seed0", *where]) == 0
-    (Path(profile.paths.checkpoints) / "HTSAT_Saved_1.ckpt").unlink()
+    (Path(experiment.paths.checkpoints) / "HTSAT_Saved_1.ckpt").unlink()
     capsys.readouterr()
     assert main(["report", "--released", *where]) == 0
     assert "no released checkpoint" in capsys.readouterr().out
@@ -272,17 +277,19 @@ def test_the_table_shows_figures_and_gaps(
         rows = {(row["section"], row["checkpoint"]): row for row in csv.DictReader(file)}
     audioset = "AudioSet-like (synthetic data)"
     assert float(rows[audioset, "pann"]["figure_percent"]) > 0
-    assert rows[audioset, "pann"]["authors"] == "0.385"
+    said = "nothing on these data: synthetic data, not AudioSet-2M"
+    assert rows[audioset, "pann"]["authors"] == said
     assert rows[audioset, "htsat"]["state"] == "no released checkpoint here: ask the authors"
     assert rows[audioset, "AST"]["state"] == "no released checkpoint"
 
 
-def test_the_papers_profile_evaluates_every_released_file() -> None:
+def test_the_papers_experiment_evaluates_every_released_file() -> None:
     """Each on the features that its front end gives, HTS-AT and PANN on DESED as well."""
-    paper = profiles.load(factories.ROOT / "config" / "paper.yaml")
+    paper = experiments.load(factories.ROOT / "config" / "paper.yaml")
     cells = released_cells(paper)
+    models = {model.architecture for model in paper.models.values()}
     assert {plan(paper, cell).released.file for cell in cells} == {
-        entry.file for entry in read_registry().values()
+        entry.file for entry in evaluable().values() if entry.architecture in models
     }
     assert (
         len([cell for cell in cells if cell.dataset == "desed"]) == 7 + 2
@@ -290,9 +297,9 @@ def test_the_papers_profile_evaluates_every_released_file() -> None:
 
 
 def test_released_files_tag_recordings_by_name_or_as_told(
-    profile: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    experiment: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder, sound = Path(profile.paths.checkpoints), tmp_path / "a.wav"
+    folder, sound = Path(experiment.paths.checkpoints), tmp_path / "a.wav"
     soundfile.write(sound, np.random.default_rng(0).normal(0, 0.1, 32000 * 6), 32000)
     (folder / "HTSAT_Saved_1.ckpt").rename(folder / "mine.ckpt")
     for name, entry, told in (

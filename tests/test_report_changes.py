@@ -20,7 +20,7 @@ from bench.files import UserError, read_json, write_json
 from bench.reporting.changes import changes, read_version, write_metrics
 from bench.reporting.results import load_results
 
-METRICS = Path("reports/out/default/metrics.json")
+METRICS = Path("reports/default/metrics.json")
 
 
 def run(*command: str) -> str:
@@ -46,7 +46,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
         localization={},
         cost={},
     )
-    write_json("profile.json", config.model_dump(mode="json"))
+    write_json("experiment.json", config.model_dump(mode="json"))
     factories.make_inputs(config)
     for cell in list_cells(config):
         factories.make_run(config, cell)
@@ -72,7 +72,7 @@ def commit(config: Config, message: str) -> None:
 
 
 def test_two_commits_are_compared(repository: Config, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["compare", "HEAD~1", "HEAD", "--config", "profile.json"]) == 0
+    assert cli.main(["compare", "HEAD~1", "HEAD", "--config", "experiment.json"]) == 0
     said = capsys.readouterr().out
     old, new = (read_version(name, METRICS) for name in ("HEAD~1", "HEAD"))
     before = old["speechcommands/htsat/base"]["accuracy"]["mean"]
@@ -97,7 +97,7 @@ def test_two_commits_are_compared(repository: Config, capsys: pytest.CaptureFixt
 def test_equal_reports_are_one_sentence(
     repository: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["compare", "HEAD", "HEAD", "--config", "profile.json"]) == 0
+    assert cli.main(["compare", "HEAD", "HEAD", "--config", "experiment.json"]) == 0
     said = capsys.readouterr().out
     assert re.search(r"0 of [1-9]\d* figures changed", said)
     assert "|" not in said

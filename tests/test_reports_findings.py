@@ -35,7 +35,7 @@ def plugged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(PLUGINS))
         patch.setitem(factories.SKILL, "toy", 2.6)
-        factories.make_results(profile(root))
+        factories.make_results(experiment(root))
     return root
 
 
@@ -44,10 +44,10 @@ def config(plugged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Co
     """A copy that a test may break."""
     monkeypatch.syspath_prepend(str(PLUGINS))
     shutil.copytree(plugged, tmp_path, dirs_exist_ok=True)
-    return profile(tmp_path)
+    return experiment(tmp_path)
 
 
-def profile(root: Path, seeds: tuple[int, ...] = SEEDS) -> Config:
+def experiment(root: Path, seeds: tuple[int, ...] = SEEDS) -> Config:
     full = factories.make_config(root).model_dump(mode="json")
     return factories.make_config(
         root,
@@ -139,7 +139,7 @@ def test_a_lead_names_who_is_absent_or_incomplete(config: Config) -> None:
 
 
 def test_where_no_test_can_decide_nobody_leads(config: Config, tmp_path: Path) -> None:
-    few = profile(tmp_path, seeds=(0, 1, 2))
+    few = experiment(tmp_path, seeds=(0, 1, 2))
     page = build(few).read_text(encoding="utf-8")
     found = said(few)
     assert titled(found, "DESED-like").title == "DESED-like: Toy net has the highest mean"

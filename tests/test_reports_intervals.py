@@ -24,7 +24,7 @@ from bench.reporting.tables import to_csv, to_markdown
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """Three models on two data sets, one of them with folds and one with events."""
-    return load_results(make(tmp_path_factory.mktemp("profile"), seeds=(0, 1, 2)))
+    return load_results(make(tmp_path_factory.mktemp("experiment"), seeds=(0, 1, 2)))
 
 
 def make(

@@ -24,16 +24,21 @@ from bench.reporting import names, published, token_orders
 from bench.reporting.build import build
 from bench.reporting.charts import mean_curve
 from bench.reporting.checks import ChanceCheck
-from bench.reporting.latex import FONTS, LATEX, ROWS_HEIGHT, latex, to_latex
-from bench.reporting.leaders import bold, standing
+from bench.reporting.claim import entry_beside
+from bench.reporting.identity import fingerprints
+from bench.reporting.latex import FONTS, ROWS_HEIGHT, to_latex
+from bench.reporting.leaders import Standing, bold, standings
 from bench.reporting.results import Group, MixedRecords, Run, group_runs, why_not_comparable
 from bench.reporting.soundscapes import choose_clips
 from bench.reporting.summary import summarise
 from bench.reporting.tables import Column, Entry, Row, Table, significant, to_csv, to_markdown
+from bench.reporting.trained import training_notes
 
 DIGESTS = {
     name: digest_of(name) for name in ("code_train", "code_evaluate", "data", "features", "pins")
 }
+
+RECIPE = {"epochs": 3, "init": "random", "supervision": "weak"}
 
 
 def run(value: float = 0.5, seed: int = 0, fold: int = -1, **changes: Any) -> Run:
@@ -43,7 +48,7 @@ def run(value: float = 0.5, seed: int = 0, fold: int = -1, **changes: Any) -> Ru
         "key": f"d/m/base/{f'fold{fold}-' if fold >= 0 else ''}seed{seed}",
         "cell": cell,
         "digests": DIGESTS,
-        "resolved": {"cell": cell, "recipe": {"epochs": 3}, "parent": f"p/m/base/seed{seed}"},
+        "resolved": {"cell": cell, "recipe": RECIPE, "parent": f"p/m/base/seed{seed}"},
         "splits": {"train": 300, "validation": 100, "test": 100},
         "metrics": {"test": {"mAP": {"value": value, "per_class": {"a": value, "b": None}}}},
         "provenance": {"git_sha": str(seed)},
@@ -52,8 +57,11 @@ def run(value: float = 0.5, seed: int = 0, fold: int = -1, **changes: Any) -> Ru
     return Run({**values, **changes}, Path("nowhere"))
 
 
-def group(values: list[float], model: str = "m") -> Group:
-    runs = tuple(run(value, seed) for seed, value in enumerate(values))
+def group(values: list[float], model: str = "m", **recipe: str) -> Group:
+    runs = tuple(
+        run(value, seed, resolved={"recipe": {**RECIPE, **recipe}})
+        for seed, value in enumerate(values)
+    )
     return Group("d", model, "base", runs, len(runs))
 
 
@@ -81,7 +89,7 @@ def test_records_of_other_code_data_or_pins_are_never_averaged(name: str) -> Non
 
 def test_records_of_another_config_are_never_averaged() -> None:
     one = run(0.4, 0)
-    resolved = {**run(0.6, 1).values["resolved"], "recipe": {"epochs": 4}}
+    resolved = {**run(0.6, 1).values["resolved"], "recipe": {**RECIPE, "epochs": 4}}
     with pytest.raises(MixedRecords, match="do not share the config"):
         group_runs([one, run(0.6, 1, resolved=resolved)])
 
@@ -135,25 +143,53 @@ def standing_among(*groups: Group) -> Any:
         )
         for g in groups
     }
-    config = SimpleNamespace(models=models)
+    config = SimpleNamespace(
+        models=models,
+        datasets={"d": SimpleNamespace(loader="d", title=None)},
+        data_kind=lambda dataset: "real",
+    )
     return SimpleNamespace(config=config, mixed={}, base_groups=lambda dataset: list(groups))
+
+
+def standing(results: Any, dataset: str, metric: str) -> Standing:
+    """How models stand that were all trained alike."""
+    (found,) = standings(results, dataset, metric)
+    return found
+
+
+def test_models_trained_otherwise_are_ranked_apart() -> None:
+    low = [0.50 + 0.01 * k for k in range(8)]
+    weak, better = group(low), group([value + 0.2 for value in low], "better")
+    both = group([value + 0.4 for value in low], "both", supervision="both")
+    pretrained = group([value + 0.3 for value in low], "pretrained", init="imagenet:swin.pth")
+    among = standing_among(weak, both, better, pretrained)
+    found = {one.training: [g.model for g, _ in one.ranked] for one in standings(among, "d", "mAP")}
+    assert found == {
+        "clip labels, from random weights": ["better", "m"],
+        "clip labels and time ranges, from random weights": ["both"],
+        "clip labels, from ImageNet weights": ["pretrained"],
+    }
+    assert bold(among, "d", "mAP") == {"d/better/base"}
+    (note,) = training_notes(among, "d")
+    for model in ("m", "better", "both", "pretrained"):
+        assert f"Model {model}" in note
+    assert training_notes(standing_among(weak, better), "d") == []
 
 
 def test_a_model_leads_only_where_it_beats_every_other_one_significantly() -> None:
     low = [0.50 + 0.01 * k for k in range(8)]
     high = group([value + 0.2 for value in low], "h")
-    assert bold(standing_among(group(low), high), "d", "mAP") == "d/h/base"
+    assert bold(standing_among(group(low), high), "d", "mAP") == {"d/h/base"}
     few = standing_among(group(low[:3]), group([v + 0.2 for v in low[:3]], "h"))
     found = standing(few, "d", "mAP")
-    assert found is not None
     assert found.rivals[0].limit is not None
     assert "3 paired runs cannot reach p = 0.05" in found.rivals[0].limit
-    assert bold(few, "d", "mAP") is None
-    assert bold(standing_among(group(low), group(list(low), "h")), "d", "mAP") is None
-    assert bold(standing_among(high), "d", "mAP") is None
+    assert not bold(few, "d", "mAP")
+    assert not bold(standing_among(group(low), group(list(low), "h")), "d", "mAP")
+    assert not bold(standing_among(high), "d", "mAP")
     mixed = standing_among(group(low), high)
     mixed.mixed["d"] = "they do not share the data"
-    assert bold(mixed, "d", "mAP") is None
+    assert not bold(mixed, "d", "mAP")
 
 
 def corrected(columns: dict[str, list[float]]) -> dict[frozenset[str], float]:
@@ -181,7 +217,6 @@ def test_who_leads_equals_an_enumeration(levels: list[int], noise: list[list[int
         for name, level, own in zip("abc", levels, noise, strict=True)
     }
     found = standing(standing_among(*(group(v, name) for name, v in columns.items())), "d", "mAP")
-    assert found is not None
     best, p = found.best.model, corrected(columns)
     assert np.mean(columns[best]) == max(map(np.mean, columns.values()))
     for rival in found.rivals:
@@ -199,7 +234,6 @@ def test_a_lead_over_the_second_alone_is_none() -> None:
     best = [value + 0.2 for value in low]
     near = [v + (0.01 if k % 2 else -0.011) for k, v in enumerate(best)]
     found = standing(standing_among(group(low), group(best, "h"), group(near, "n")), "d", "mAP")
-    assert found is not None
     assert found.best.model == "h"
     assert [(rival.group.model, rival.beaten) for rival in found.rivals] == [
         ("n", False),
@@ -213,10 +247,9 @@ def test_a_baseline_that_is_not_below_the_best_model_takes_the_bold_away() -> No
     high = group([value + 0.2 for value in low], "h")
     above = group([value + 0.3 for value in low], "linear")
     found = standing(standing_among(group(low), high, above), "d", "mAP")
-    assert found is not None
     assert found.leads
     assert found.above == ("linear",)
-    assert bold(standing_among(group(low), high, above), "d", "mAP") is None
+    assert not bold(standing_among(group(low), high, above), "d", "mAP")
 
 
 @pytest.mark.parametrize(
@@ -242,35 +275,16 @@ def test_published_figures_have_a_source_a_protocol_and_one_place() -> None:
     entries = published.load()
     assert sum(len(entry.figures) for entry in entries) == 399
     assert all(entry.source and entry.protocol and entry.figures for entry in entries)
-    places = [entry.beside for entry in entries if entry.beside]
-    assert len(places) == len(set(places)) == 10
-    table3 = next(entry for entry in entries if entry.beside == "htsat/desed")
+    places = [(entry.dataset, entry.beside) for entry in entries if entry.beside]
+    assert len(places) == len(set(places)) == 12
+    known = fingerprints()
+    assert {data for data, _ in places} == set(known.data)
+    assert {network for _, network in places} == set(known.networks)
+    table3 = entry_beside("htsat", "DESED-public-eval")
     by_class = [table3.figure("intersection_f1", c) for c in factories.CLASSES["desed"]]
     assert np.mean([v for v in by_class if v is not None]) == pytest.approx(
         table3.figure("intersection_f1"), abs=5e-4
     )
-
-
-def test_a_real_profile_is_compared_unless_the_protocol_differs(tmp_path: Path) -> None:
-    small = factories.make_config(tmp_path, data_kind="real")
-    models = small.model_dump(mode="json")["models"]
-    for model in models.values():
-        model["arguments"].pop("preset", None)
-    config = factories.make_config(tmp_path, data_kind="real", models=models)
-    coverage = {"found": 90, "listed": 100, "excluded": 0}
-    entry = published.beside(config, "pann", "audioset")
-    assert entry is not None
-    made = Group("audioset", "pann", "base", (run(coverage=coverage),), 1)
-    assert published.differences(config, made, entry) == ["90 of 100 clips are available"]
-    whole = Group("audioset", "pann", "base", (run(coverage={**coverage, "found": 99}),), 1)
-    assert published.differences(config, whole, entry) == []
-    size = ["preset tiny, not the published size"]
-    assert published.differences(small, whole, entry) == size
-    assert published.differences(config, whole, entry, ["broken"]) == ["broken"]
-    other = published.beside(config, "htsat", "audioset")
-    assert other is not None
-    assert "10-shift test-time augmentation" in published.differences(config, whole, other)
-    assert published.beside(config, "pann", "speechcommands") is None
 
 
 @pytest.mark.parametrize(
@@ -279,15 +293,6 @@ def test_a_real_profile_is_compared_unless_the_protocol_differs(tmp_path: Path) 
 )
 def test_significant_digits_without_exponents(value: float, text: str) -> None:
     assert significant(value) == text
-
-
-@given(st.text(alphabet=[*LATEX, "a", "1", " "]))
-def test_latex_interprets_no_character_of_a_name(text: str) -> None:
-    escaped = latex(text)
-    for raw, safe in LATEX.items():
-        escaped = escaped.replace(safe, "") if raw != "\\" else escaped
-    escaped = escaped.replace(LATEX["\\"], "")
-    assert not set(escaped) & set("\\{}$&#%_^~<>")
 
 
 def test_a_table_says_the_same_in_every_form() -> None:
@@ -365,8 +370,8 @@ def test_curves_average_the_epochs_that_every_run_has(tmp_path: Path) -> None:
     assert sd == pytest.approx([np.std([0.1, 0.3], ddof=1)] * 2)
 
 
-def test_a_profile_without_any_record_is_refused_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no record of profile 'default'"):
+def test_an_experiment_without_any_record_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no record of experiment 'default'"):
         build(factories.make_config(tmp_path))
 
 

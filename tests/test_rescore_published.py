@@ -16,6 +16,7 @@ from bench import __main__ as cli
 from bench.evaluation.rescore import output, rescore
 from bench.experiment import config
 from bench.experiment.config import Rescore
+from bench.experiment.extends import read
 from bench.files import UserError, read_json, write_json
 from bench.reporting import published, rescored
 from bench.reporting.build import build
@@ -108,10 +109,10 @@ def test_without_network_the_remedy_is_named(
         rescore(Rescore(folder=str(tmp_path / "cache")))
 
 
-def test_the_full_size_profile_rescores_with_what_was_released(
+def test_the_full_size_experiment_rescores_with_what_was_released(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    values = config.read_yaml(ROOT / "config" / "paper.yaml")
+    values = read(ROOT / "config" / "paper.yaml")
     values["paths"] = {name: str(tmp_path / name) for name in ("work", "results", "report")}
     path = tmp_path / "paper.json"
     write_json(path, values)
@@ -133,8 +134,8 @@ def test_the_full_size_profile_rescores_with_what_was_released(
 def test_the_verb_writes_what_the_report_shows(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = factories.make_config(tmp_path / "profile", seeds=(0,))
-    path = tmp_path / "profile.json"
+    config = factories.make_config(tmp_path / "experiment", seeds=(0,))
+    path = tmp_path / "experiment.json"
     write_json(path, config.model_dump(mode="json"))
     assert cli.main(["rescore", "--config", str(path), "--folder", str(folder)]) == 0
     assert "single: macro F1 in %: intersection 58.33, event_based 25.00" in capsys.readouterr().out
@@ -145,11 +146,25 @@ def test_the_verb_writes_what_the_report_shows(
     table = pd.read_csv(page.parent / "tables" / "rescore.csv").set_index(["section", "class"])
     (single,) = {section for section, _ in table.index if "(HCP)" in section}
     assert table.loc[(single, "macro mean"), "intersection_percent"] == pytest.approx(58.3333333)
-    assert table.loc[(single, "macro mean"), "published_percent"] == 48.4
-    assert table.loc[(single, "Dog"), "comparison"] == "differs by +2.00 points"
+    # Three clips are not the public evaluation list.
+    assert table["published_percent"].isna().all()
+    assert set(table["comparison"]) == {"no published figure"}
+    assert "not DESED-public-eval: 3 instead of 692 clips" in page.read_text(encoding="utf-8")
     text = page.read_text(encoding="utf-8")
     assert "psds_eval's intersection rule" in text.replace("&#39;", "'")
-    assert 'id="from-rescore-json"' in text
+    assert 'id="from-rescore_2e_json"' in text
+
+
+def test_scores_against_the_public_list_stand_beside_the_paper(folder: Path) -> None:
+    scored = rescore(Rescore(folder=str(folder), url=None))
+    for scores in scored["systems"].values():
+        scores |= {"files": 692, "reference_events": 2765}
+    rows = {(row.section, row.label): row.entries for row in rescored.rescore_table(scored).rows}
+    (single,) = {section for section, _ in rows if "(HCP)" in section}
+    assert rows[single, "macro mean"]["published_percent"].value == pytest.approx(0.484)
+    assert rows[single, "Dog"]["comparison"].words == "differs by +2.00 points"
+    scored["systems"]["single"]["reference_events"] = 2764
+    assert "not DESED-public-eval: 2,764 instead of 2,765 events" in rescored.meaning(scored)
 
 
 def test_a_figure_that_rounds_to_the_printed_one_is_reproduced() -> None:

@@ -72,7 +72,7 @@ def test_labels_that_the_reference_lacks_and_late_events_are_named(tmp_path):
         written(tmp_path, "d.tsv", DURATIONS),
     )
     assert "Cow" in result["warnings"][1]
-    assert result["warnings"][0].startswith("1 predicted events start after")
+    assert result["warnings"][0].startswith("1 of 1 predicted events start after")
     assert result["intersection"]["per_class"] == {"Cat": 0, "Cow": None, "Dog": 0}
 
 
@@ -116,13 +116,44 @@ def test_malformed_tables_name_file_line_and_remedy(tmp_path, text, message):
         ("filename\tseconds\na.wav\t1\n", "line 1: column duration is missing"),
         ("filename\tduration\na.wav\t0\n", "line 2: duration 0 of a.wav is not positive"),
         ("filename\tduration\na.wav\tNaN\n", "line 2: duration is NaN"),
-        ("filename\tduration\na.wav\t1\na.wav\t1\n", "line 3: a.wav is listed twice"),
+        ("filename\tduration\na.wav\t1\na.wav\t2\n", "line 3: a.wav has a duration of 2 here"),
         ("filename\tduration\n", "lists no files"),
     ],
 )
 def test_malformed_durations_name_file_line_and_remedy(tmp_path, text, message):
     with pytest.raises(UserError, match=message):
         read_durations(written(tmp_path, "durations.tsv", text))
+
+
+def test_a_file_may_be_listed_again_with_the_same_duration(tmp_path):
+    text = "filename\tduration\na.wav\t1.5\nb.wav\t2\na.wav\t1.50\n"
+    assert read_durations(written(tmp_path, "durations.tsv", text)) == {"a.wav": 1.5, "b.wav": 2.0}
+
+
+PREDICTED = HEADER + "a.wav\t1\t2\tCat\nb.wav\t2\t3\tDog\n"
+
+
+@pytest.mark.parametrize("kind", ["reference", "predicted"])
+@pytest.mark.parametrize(
+    ("rows", "notes"),
+    [
+        ("a.wav\t1000\t2000\tCat\nb.wav\t2000\t3000\tDog\n", [("2 of 2", "start after")]),
+        ("a.wav\t1\t2\tCat\nb.wav\t2\t3000\tDog\n", [("1 of 2", "end more than 1 s after")]),
+        ("a.wav\t10.0\t11.5\tCat\nb.wav\t9\t11.5\tDog\n",
+         [("1 of 2", "start after"), ("1 of 2", "end more than 1 s after")]),
+        ("a.wav\t1\t2\tCat\nb.wav\t9\t10.9\tDog\n", []),
+    ],
+)  # fmt: skip
+def test_times_outside_their_file_are_noted_in_either_table(tmp_path, kind, rows, notes):
+    tables = {"reference": PREDICTED, "predicted": PREDICTED, kind: HEADER + rows}
+    result = score_files(
+        written(tmp_path, "r.tsv", tables["reference"]),
+        written(tmp_path, "p.tsv", tables["predicted"]),
+        written(tmp_path, "d.tsv", DURATIONS),
+    )
+    assert len(result["warnings"]) == len(notes)
+    for warning, (count, where) in zip(result["warnings"], notes, strict=True):
+        assert warning.startswith(f"{count} {kind} events {where}")
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -18,7 +18,7 @@ from bench.files import UserError
 from bench.reporting.build import build
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("modelkit", "htsat", "baselines", "bench", "synth")
+PACKAGES = ("modelkit", "htsat", "baselines", "bench", "synth", "speed")
 SOURCES = [path for name in PACKAGES for path in sorted((ROOT / name).rglob("*.py"))]
 FORBIDDEN = {
     "pickle",
@@ -104,7 +104,7 @@ def test_nothing_is_reported_to_anyone_and_mlflow_stays_on_this_machine() -> Non
     dvc = configparser.ConfigParser()
     dvc.read(ROOT / ".dvc" / "config")
     assert dvc.get("core", "analytics") == "false"
-    assert "MLFLOW_DISABLE_TELEMETRY" in (ROOT / "bench" / "tracking" / "sync.py").read_text()
+    assert "MLFLOW_DISABLE_TELEMETRY" in (ROOT / "bench" / "tracking" / "store.py").read_text()
 
 
 def test_conda_and_the_container_install_the_pins_and_nothing_else() -> None:

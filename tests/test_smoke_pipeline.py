@@ -1,4 +1,4 @@
-"""The smoke profile from an empty folder to the report, by the commands that people type."""
+"""The smoke experiment from an empty folder to the report, by the commands that people type."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bench.models.scores import read_scores
 from bench.tagging.tag import Tagger
 
 ROOT = Path(__file__).resolve().parent.parent
-PROFILE = ("--configfile", "config/smoke.yaml")
+EXPERIMENT = ("--configfile", "config/smoke.yaml")
 CELL = "desed/htsat/base/seed0"
 CELLS = cells.list_cells(config.load(ROOT / "config" / "smoke.yaml"))
 GROUPS = {(cell.dataset, cell.model, cell.variant) for cell in CELLS}
@@ -34,7 +34,7 @@ GROUPS = {(cell.dataset, cell.model, cell.variant) for cell in CELLS}
 def _snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
     return subprocess.run(
-        [sys.executable, "-m", "snakemake", *arguments, "--cores", "all", *PROFILE],
+        [sys.executable, "-m", "snakemake", *arguments, "--cores", "all", *EXPERIMENT],
         cwd=folder,
         env=environment,
         capture_output=True,
@@ -191,7 +191,7 @@ def test_another_clean_copy_killed_three_times_gives_the_same_digits(
     """kill -9 at random moments, and the same command again: the short form of `make torture`."""
     other = copy_checkout(tmp_path_factory.mktemp("again"))
     record = f"results/smoke/runs/{CELL}/record.json"
-    call = [sys.executable, "-m", "snakemake", record, "--cores", "all", *PROFILE]
+    call = [sys.executable, "-m", "snakemake", record, "--cores", "all", *EXPERIMENT]
     rng = random.Random(0)
     kills = [kill_once(other, call, rng.uniform(5.0, 15.0), rng)[0] for _ in range(3)]
     assert any(kill != "finished" for kill in kills)

@@ -19,7 +19,7 @@ from bench.audio.decode import AudioError, decode
 from bench.corpora import audioset, desed, load
 from bench.files import UserError
 from bench.sources import parquet, youtube
-from bench.sources.clips import suffix_of
+from bench.sources.clips import Absent, suffix_of
 from bench.sources.registry import Parquet
 from bench.strict import parse
 
@@ -58,13 +58,13 @@ def lists(audioset_root: Path) -> Path:  # noqa: F811
 @pytest.mark.parametrize("dtype", [np.int16, np.float32])
 def test_packs_are_read_like_files(lists: Path, dtype: type) -> None:
     pack = lists / "packs" / "waveforms" / "eval.h5"
-    second = tone(hz=880.0)
-    clips = {"Y__eval____1.wav": tone(), "Yeval_____12.wav": second, "Ymissing_id1.wav": None}
+    second = tone(10.0, hz=880.0)
+    clips = {"Y__eval____1.wav": tone(10.0), "Yeval_____12.wav": second, "Ymissing_id1.wav": None}
     write_pack(pack, clips, dtype)
     corpus = load("audioset", lists, audio="audio", packs="packs", validation_share=0)
     table = corpus.clips.set_index("clip")
     assert table.loc["eval_____12", "path"] == "../packs/waveforms/eval.h5"
-    assert tuple(table.loc["eval_____12", ["start_s", "duration_s"]]) == (0.5, 0.5)
+    assert tuple(table.loc["eval_____12", ["start_s", "duration_s"]]) == (10.0, 10.0)
     assert table.loc["--4gqARaEJE", "path"] == "train/Y--4gqARaEJE.wav"  # a file comes first
     assert "missing_id1" in set(corpus.missing["clip"])  # zeros without labels are no clip
     place = table.loc["eval_____12"]
@@ -237,6 +237,78 @@ def test_a_refusal_stops_at_once_and_is_no_verdict_on_the_clip(lists: Path, prog
     assert len(log.read_text().splitlines()) == 1
     journal = (lists / ".fetched/youtube.jsonl").read_text()
     assert json.loads(journal)["outcome"] == "failed"
+
+
+PASSING = (
+    "Requested format is not available. Use --list-formats for a list of available formats",
+    "The following content is not available on this app. Watch on the latest version of YouTube",
+    "Video unavailable. This content isn't available, try again later.",
+    "Video unavailable. The uploader has not made this video available in your country",
+    "Sign in to confirm your age. This video may be inappropriate for some users",
+    "Join this channel to get access to members-only content",
+    "This live event will begin in 3 hours",
+    "Unable to download webpage: <urlopen error [Errno -3] Temporary failure in name resolution>",
+)
+NEVER = (
+    "Video unavailable",
+    "Private video. Sign in if you've been granted access to this video",
+    "Video unavailable. This video has been removed by the uploader",
+    "This video has been removed for violating YouTube's Terms of Service",
+    "Video unavailable. This video is no longer available because the YouTube account associated "
+    "with this video has been terminated.",
+    "Video unavailable. This video is no longer available due to a copyright claim by X",
+)
+
+
+def missing_clips(count: int) -> list[Absent]:
+    names = [f"429defgh{number:03d}" for number in range(count)]  # ids may look like HTTP codes
+    return [Absent("weak", name, 0.0, 10.0, f"a/{name}.wav") for name in names]
+
+
+@pytest.mark.parametrize("says", PASSING)
+def test_passing_trouble_stops_the_run_and_every_clip_is_asked_for_again(
+    tmp_path: Path, program, says: str
+) -> None:
+    clips = missing_clips(2 * youtube.GIVE_UP_AFTER + 1)
+    ids = [clip.youtube_id for clip in clips]
+    log = program(dict.fromkeys(ids, says))
+
+    def attempt() -> list[str]:
+        log.unlink(missing_ok=True)
+        with pytest.raises(UserError, match="goes on from here"):
+            youtube.take(clips, tmp_path, pause=lambda seconds: None)
+        return log.read_text().split()[::2]
+
+    first, second, third = attempt(), attempt(), attempt()
+    assert first == ids[: youtube.GIVE_UP_AFTER]
+    assert second == ids[youtube.GIVE_UP_AFTER : 2 * youtube.GIVE_UP_AFTER]  # not the same again
+    assert third[0] == ids[-1]
+    program(dict.fromkeys(ids, "audio"))
+    counts = youtube.take(clips, tmp_path, pause=lambda seconds: None)
+    assert counts == {"came": len(clips), "gone": 0, "failed": 0}
+
+
+@pytest.mark.parametrize("says", NEVER)
+def test_videos_that_are_gone_never_stop_the_run_and_are_asked_for_once(
+    tmp_path: Path, program, says: str
+) -> None:
+    clips = missing_clips(youtube.GIVE_UP_AFTER + 5)
+    log = program({clip.youtube_id: says for clip in clips})
+    for _ in range(2):
+        counts = youtube.take(clips, tmp_path, pause=lambda seconds: None)
+        assert counts == {"came": 0, "gone": len(clips), "failed": 0}
+    assert len(log.read_text().splitlines()) == len(clips)
+
+
+def test_an_older_note_that_called_passing_trouble_gone_is_not_believed(
+    tmp_path: Path, program
+) -> None:
+    (clip,) = missing_clips(1)
+    note = {"id": clip.youtube_id, "outcome": "gone", "reason": PASSING[0]}
+    (tmp_path / ".fetched").mkdir()
+    (tmp_path / ".fetched" / "youtube.jsonl").write_text(json.dumps(note) + "\n")
+    program({clip.youtube_id: "audio"})
+    assert youtube.take([clip], tmp_path, pause=lambda seconds: None)["came"] == 1
 
 
 def test_desed_asks_for_its_recorded_clips_under_their_own_names(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from http_server import ranged, status
 from test_sources_unpack import zip_of
 
 from bench.files import UserError
-from bench.sources import download
+from bench.sources import download, present, source
 from bench.sources.registry import DATA, Entry, LockFile, find_entry, read_registry
 from bench.strict import parse
 
+RIGHT = hashlib.sha256(b"good").hexdigest()
 Bring = Callable[..., dict[str, str]]
 
 
@@ -124,12 +126,57 @@ def test_every_source_that_failed_is_named_with_the_way_out(server, bring, tmp_p
 
 def test_a_file_that_needs_a_browser_says_how(bring, tmp_path):
     entry = entry_of({"name": "x.ckpt", "manual": "take it from https://drive"})
-    with pytest.raises(UserError, match=r"x\.ckpt: take it from https://drive"):
+    with pytest.raises(UserError, match=r"data/x\.ckpt: no such file; take it from https://drive"):
         bring(entry)
     (tmp_path / "data/downloads").mkdir(parents=True)
     (tmp_path / "data/downloads/x.ckpt").write_bytes(b"weights")
     bring(entry)
     assert (tmp_path / "data/x.ckpt").read_bytes() == b"weights"
+
+
+def test_a_file_put_where_it_belongs_is_taken_and_enforced(bring, lock, tmp_path):
+    entry = entry_of({"name": "x.ckpt", "manual": "take it from https://drive"})
+    path = tmp_path / "data/x.ckpt"
+    path.parent.mkdir()
+    path.write_bytes(b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    assert bring(entry) == {"x.ckpt": digest}
+    assert lock.read()["set/x.ckpt"] == {"sha256": digest, "bytes": 7}
+    path.write_bytes(b"another")
+    with pytest.raises(UserError, match=r"x\.ckpt: is not the file that was used first"):
+        bring(entry)
+    assert path.read_bytes() == b"another"
+
+
+def test_a_file_is_hashed_once_until_it_changes(server, bring, tmp_path, monkeypatch):
+    hashed = []
+    for module in (present, source):
+        monkeypatch.setattr(module, "digest_file", lambda path: hashed.append(path) or RIGHT)
+    path = tmp_path / "data/x"
+    path.parent.mkdir()
+    path.write_bytes(b"good")
+    for how in ({"manual": "by hand"}, {"urls": [server.url("/x", ranged(b"good"))]}):
+        for _ in range(3):
+            assert bring(entry_of({"name": "x", **how})) == {"x": RIGHT}
+    assert len(hashed) == 1
+    path.touch()
+    os.utime(path, ns=(0, 0))
+    bring(entry_of({"name": "x", "manual": "by hand"}))
+    assert len(hashed) == 2
+
+
+@pytest.mark.parametrize(("begins", "fits"), [(8, True), (64, True), (0, False)])
+def test_the_beginning_of_a_sha256_is_enforced(server, bring, lock, tmp_path, begins, fits):
+    sha256 = RIGHT[:begins] or "d0272ac0"
+    files = {"name": "x", "urls": [server.url("/x", ranged(b"good"))], "stated_by": "its name"}
+    entry = entry_of({**files, "sha256": sha256})
+    if not fits:
+        with pytest.raises(UserError, match=r"wrong bytes \(sha256"):
+            bring(entry)
+        return
+    assert bring(entry) == {"x": RIGHT}
+    assert ("set/x" in lock.read()) == (begins < 64)  # from then on it is known in full
+    assert bring(entry) == {"x": RIGHT}
 
 
 def test_only_the_asked_parts_are_fetched(server, bring, tmp_path):
@@ -171,7 +218,7 @@ def test_mistakes_in_the_registry_are_named(values, said):
 
 def test_the_shipped_registry_is_complete():
     entries = read_registry(DATA)
-    assert {"audioset", "esc50", "speechcommands", "desed", "recordings"} <= set(entries)
+    assert {"audioset", "esc50", "speechcommands", "desed"} <= set(entries)
     for name, entry in entries.items():
         assert entry.parts, name
         assert entry.splits, name

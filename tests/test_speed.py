@@ -14,9 +14,9 @@ from torch import nn
 from bench.__main__ import main
 from bench.code_digest import ROOT
 from bench.reporting.speed import speed_chart, speed_table
-from bench.speed import breakdown, feeding, measure, models, pairs, tables, timing
-from bench.speed.pairs import Pair, Side, check_equal
 from modelkit.output import ModelOutput
+from speed import breakdown, feeding, measure, models, pairs, tables, timing
+from speed.pairs import Pair, Side, check_equal
 
 
 def pair(scale: float = 1.0) -> Pair:

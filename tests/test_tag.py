@@ -20,7 +20,6 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bench.__main__ import main
-from bench.data.task import audio_front_end
 from bench.data.windows import drawn_windows, stitch, window_samples, window_starts
 from bench.experiment.config import FrontEnd, load
 from bench.files import write_json
@@ -38,6 +37,15 @@ FBANK = FrontEnd(
     kind="fbank", sample_rate=RATE, window=512, hop=320, mels=64, fmin=20, fmax=8000, frames=248,
     fill="zero", normalise=True,
 )  # fmt: skip
+KALDI = FrontEnd(
+    kind="preemphasis", sample_rate=RATE, window=400, hop=160, mels=64, fmin=0, fmax=7000,
+    log_floor=1e-7, frames=500, fill="silence", normalise=(-4.5, 2.5),
+)  # fmt: skip
+HTK = FrontEnd(
+    kind="htk", sample_rate=RATE, window=512, hop=160, mels=64, fmin=0, fmax=8000, range_db=120,
+    frames=501, fill="silence",
+)  # fmt: skip
+CANNOT_LOCALIZE = ("ast", "mn", "linear")
 CARDS = {
     "htsat": Card("d/htsat", "htsat", {"preset": "tiny"}, LOGMEL, CLASSES, "bce", None),
     "pann": Card(
@@ -50,6 +58,16 @@ CARDS = {
         None,
     ),
     "ast": Card("d/ast", "ast", {"preset": "tiny"}, FBANK, CLASSES, "ce", (-8.0, 4.0)),
+    "mn": Card("d/mn", "mobilenet", {"preset": "tiny"}, KALDI, CLASSES, "bce", (-4.5, 2.5)),
+    "fmn": Card(
+        "d/fmn",
+        "mobilenet",
+        {"preset": "tiny", "variant": "fmn"},
+        HTK,
+        CLASSES,
+        "bce",
+        None,
+    ),
     "linear": Card("d/linear", "linear", {}, LOGMEL, CLASSES, "bce", None),
 }
 
@@ -122,15 +140,18 @@ def test_a_clip_of_the_trained_length_is_one_window(profile: str) -> None:
     for dataset in load(ROOT / "config" / f"{profile}.yaml").datasets.values():
         for front_end in dataset.front_ends.values():
             samples = round(front_end.seconds * front_end.sample_rate)
-            made = audio_front_end(front_end).frames(samples)
+            made = front_end.transform.frames(samples)
             assert window_starts(made, front_end.frames) == [0]
 
 
 def test_a_window_fills_the_frames_of_its_front_end_exactly() -> None:
-    for front_end in (LOGMEL, FBANK):
-        frames = audio_front_end(front_end).frames
+    for front_end in (LOGMEL, FBANK, HTK):
+        frames = front_end.transform.frames
         assert frames(window_samples(front_end)) == front_end.frames
         assert frames(window_samples(front_end) - 1) < front_end.frames
+    frames = KALDI.transform.frames  # a whole second's samples make a second's frames
+    assert window_samples(KALDI) == KALDI.seconds * RATE
+    assert frames(window_samples(KALDI)) == KALDI.frames < frames(window_samples(KALDI) + 1)
 
 
 @given(length=st.integers(2, 400), step=st.floats(0.05, 0.5), count=st.integers(2, 40))
@@ -214,7 +235,7 @@ def test_any_length(name: str, seconds: float, runs, tmp_path: Path, capsys) -> 
     soundfile.write(tmp_path / "a.wav", noise(seconds), RATE)
     found = printed(capsys, tmp_path / "a.wav", "--checkpoint", runs[name])
     assert found["duration_s"] == pytest.approx(seconds)
-    assert found["can_localize"] == (name in ("htsat", "pann"))
+    assert found["can_localize"] == (name not in CANNOT_LOCALIZE)
     assert [label["probability"] for label in found["labels"]] == sorted(
         (label["probability"] for label in found["labels"]), reverse=True
     )
@@ -410,7 +431,7 @@ def test_tables_and_picture(name: str, runs, tmp_path: Path, capsys) -> None:
     assert main(["tag", str(tmp_path / "a.wav"), "--checkpoint", str(runs[name]), *arguments]) == 0
     shown = capsys.readouterr().out
     assert "12.00 s" in shown
-    assert ("cannot localize" in shown) == (name in ("ast", "linear"))
+    assert ("cannot localize" in shown) == (name in CANNOT_LOCALIZE)
     pixels = matplotlib.image.imread(picture)
     assert pixels.shape[1] == 1350
     assert pixels[..., :3].std() > 0.1

@@ -16,7 +16,7 @@ import torch
 import yaml
 from factories import make_config, make_inputs
 from small_training import Tagger
-from team_training import main
+from team_training import made_up_recipes, main, torchrun
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -39,20 +39,6 @@ from modelkit.draws import Share, share_of_batch
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def torchrun(*arguments: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command += ["--nproc-per-node", "2", "tests/team_training.py", *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-
 def test_two_processes_equal_one_also_when_told_to_end_between(tmp_path: Path) -> None:
     two, one = tmp_path / "two", tmp_path / "one"
     stopped = torchrun(str(two), "20000")
@@ -70,7 +56,7 @@ def test_two_processes_equal_one_also_when_told_to_end_between(tmp_path: Path) -
     finished = torchrun(str(two), str(epochs))
     out, _ = finished.communicate(timeout=300)
     assert finished.returncode == 0, out
-    main(one, epochs)
+    main(one, made_up_recipes(epochs))
     for pairing in ("reversed", "permutation", "pairs"):
         both, alone = (torch.load(folder / f"{pairing}.pt") for folder in (two, one))
         assert both["scores"].shape == (11, 3)  # an odd number: no clip twice
@@ -92,6 +78,9 @@ def test_the_parts_of_an_augmentation_are_the_whole(pairing: str | None, parts: 
     assert sorted(order) == list(range(len(expected)))
     found = torch.cat([share.mix(share.mask(x[needed])) for _, needed, share in shares])
     assert torch.equal(found, expected[order])
+    after = whole.mask(whole.mix(x), mixed=True)  # as AST does it
+    found = torch.cat([share.mask(share.mix(x[needed]), mixed=True) for _, needed, share in shares])
+    assert torch.equal(found, after[order])
     if pairing != "permutation":
         assert sum(len(needed) for _, needed, _ in shares) == 12  # none is read twice
 
@@ -121,20 +110,20 @@ def test_the_parts_of_a_batch_drop_out_what_the_whole_does(make: Callable[..., n
 
 
 @pytest.fixture
-def profile(tmp_path: Path) -> tuple[Config, str]:
+def experiment(tmp_path: Path) -> tuple[Config, str]:
     """Corpora and features, and the config file of two epochs on them."""
     recipes = {"base": {"epochs": 2, "batch_size": 8, "learning_rate": 1e-3}}
     settings = make_config(tmp_path, seeds=(0,), recipes=recipes, ablations={})
     make_inputs(settings)
-    path = tmp_path / "profile.yaml"
+    path = tmp_path / "experiment.yaml"
     path.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
     return settings, str(path)
 
 
 def test_the_command_gives_the_same_scores_by_one_and_by_two_processes(
-    profile: tuple[Config, str],
+    experiment: tuple[Config, str],
 ) -> None:
-    settings, path = profile
+    settings, path = experiment
     folder = Layout.of(settings).results / "runs" / "esc50/ast/base/fold0-seed0"
     command = ["-m", "bench", "train", "esc50/ast/base/fold0-seed0", "--config", path]
     scores, weights, ran = [], [], []
@@ -159,14 +148,14 @@ def test_the_command_gives_the_same_scores_by_one_and_by_two_processes(
 
 
 def test_a_run_on_two_gpus_is_torchrun_inside_one_claim_on_both(
-    profile: tuple[Config, str], tmp_path: Path
+    experiment: tuple[Config, str], tmp_path: Path
 ) -> None:
     """Without GPUs each of the two processes says that they are missing."""
     command = [sys.executable, "-m", "bench", "train", "desed/ast/base/seed0", "--gpus", "2"]
     environment = {k: v for k, v in os.environ.items() if k != "SLURM_JOB_ID"}
     environment |= {VISIBLE: "GPU-a,GPU-b,GPU-c", "TMPDIR": str(tmp_path)}
     started = subprocess.Popen(
-        [*command, "--config", profile[1]],
+        [*command, "--config", experiment[1]],
         cwd=ROOT,
         env=environment,
         stderr=subprocess.PIPE,

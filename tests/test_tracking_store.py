@@ -17,20 +17,20 @@ from bench.experiment.cells import Layout
 from bench.experiment.config import Config
 from bench.files import UserError
 from bench.process.locks import hold
-from bench.tracking import sync
-from bench.tracking.sync import Store
+from bench.tracking import rows, sync
+from bench.tracking.store import Store
 
 
 @pytest.fixture
-def profile(tmp_path: Path) -> Config:
+def experiment(tmp_path: Path) -> Config:
     return make_config(tmp_path, seeds=(0,), ablations={})
 
 
 def test_after_a_kill_while_the_store_is_made_the_same_command_goes_on(
-    profile: Config, tmp_path: Path
+    experiment: Config, tmp_path: Path
 ) -> None:
-    path, results = tmp_path / "profile.yaml", tmp_path / "results"
-    path.write_text(yaml.safe_dump(profile.model_dump(mode="json")))
+    path, results = tmp_path / "experiment.yaml", tmp_path / "results"
+    path.write_text(yaml.safe_dump(experiment.model_dump(mode="json")))
     process = subprocess.Popen([sys.executable, "-m", "bench", "track", "--config", path], cwd=ROOT)
     while not any(file.stat().st_size > 100_000 for file in results.glob("**/*.db")):
         assert process.poll() is None
@@ -38,13 +38,13 @@ def test_after_a_kill_while_the_store_is_made_the_same_command_goes_on(
     process.kill()
     process.wait()
     assert not (results / "mlflow.db").exists()  # half its tables are in another file
-    assert Store(profile).experiment("desed") == "1"
+    assert Store(experiment).experiment("desed") == "1"
 
 
 def test_a_writer_waits_for_one_that_a_killed_snakemake_has_left(tmp_path: Path) -> None:
     config = make_small_config(tmp_path, seeds=(0,))
     make_results(config)
-    path, results = tmp_path / "profile.yaml", Layout.of(config).results
+    path, results = tmp_path / "experiment.yaml", Layout.of(config).results
     path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
     call = [sys.executable, "-m", "bench", "track", "--config", path]
     with hold(results / ".mlflow.lock", "track"):
@@ -57,25 +57,25 @@ def test_a_writer_waits_for_one_that_a_killed_snakemake_has_left(tmp_path: Path)
 
 
 @pytest.mark.parametrize("content", [b"SQLite format 3\x00 and no more", b"text"])
-def test_a_damaged_store_is_named(profile: Config, tmp_path: Path, content: bytes) -> None:
+def test_a_damaged_store_is_named(experiment: Config, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "mlflow.db").write_bytes(content)
     with pytest.raises(
-        UserError, match=r"mlflow\.db: missing or damaged (.|\n)*; delete it and run"
+        UserError, match=r"mlflow\.db: missing or damaged (.|\n)*; move it away and run"
     ):
-        Store(profile)
+        Store(experiment)
 
 
 def test_a_disk_that_is_full_under_the_store_is_one_line(
-    profile: Config,
+    experiment: Config,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """SQLite says the same of a full disk and of a limit on its pages."""
-    path = tmp_path / "profile.yaml"
-    path.write_text(yaml.safe_dump(profile.model_dump(mode="json")))
-    monkeypatch.setattr(sync, "NO_WAIT", "PRAGMA max_page_count = 50")
+    path = tmp_path / "experiment.yaml"
+    path.write_text(yaml.safe_dump(experiment.model_dump(mode="json")))
+    monkeypatch.setattr(rows, "NO_WAIT", "PRAGMA max_page_count = 50")
     assert cli.main(["track", "--config", str(path)]) == 2
     told = capsys.readouterr().err.splitlines()[-1]
     assert told.startswith("error: [Errno 28] No space left on device: 'mlflow.db'; nothing fin")
@@ -89,11 +89,11 @@ def test_runs_that_were_made_but_not_filled_are_written_again(
     make_results(config)
     fill, filled = Store.fill, []
 
-    def cut_short(store: Store, runs: dict[str, sync.Tracked]) -> None:
+    def cut_short(store: Store, runs: dict[str, sync.Tracked]) -> dict[str, int]:
         if filled:
             raise KeyboardInterrupt
         filled.extend(runs)
-        fill(store, runs)
+        return fill(store, runs)
 
     monkeypatch.setattr(Store, "fill", cut_short)
     with pytest.raises(KeyboardInterrupt):
@@ -112,5 +112,5 @@ def test_runs_that_were_made_but_not_filled_are_written_again(
             "test_mAP",
             "test_accuracy_sd",
         ]
-        kinds = store.execute("SELECT key, value FROM experiment_tags").fetchall()
-        assert kinds == [("mlflow.experimentKind", "custom_model_development")]
+    (experiment,) = (e for e in Store(config).client.search_experiments() if e.name == "esc50")
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"

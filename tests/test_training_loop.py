@@ -13,7 +13,7 @@ from small_training import make_recipe, make_task, train
 from torch import nn
 
 from bench import registry
-from bench.data.task import Task, epoch_order
+from bench.data.task import Task, epoch_batches
 from bench.training.losses import clip_loss
 from bench.training.schedule import learning_rate
 from bench.training.streams import generator, stream_seed
@@ -61,10 +61,14 @@ def test_learning_rates_by_hand() -> None:
 
 def test_samplers(task) -> None:
     rng = np.random.default_rng(0)
-    assert sorted(epoch_order(task, "shuffle", rng)) == list(range(40))
-    task.targets[:36] = [1.0, 0.0, 0.0]  # 37 of the first class, 1 or 2 of the others
-    counts = task.targets[epoch_order(task, "balanced", rng)].sum(axis=0)
-    assert counts.max() - counts.min() <= 1
+    plain = epoch_batches(task, make_recipe(), rng)
+    assert plain.shape == (5, 8)
+    assert sorted(plain.ravel()[:37]) == list(range(37))
+    assert plain.ravel()[37:].tolist() == plain.ravel()[:3].tolist()
+    task.targets[:35] = [1.0, 0.0, 0.0]  # all are of the first class, but for one of the third
+    balanced = epoch_batches(task, make_recipe(sampler="balanced"), rng).ravel()
+    assert set(balanced) <= set(range(37))
+    assert task.targets[balanced].sum(axis=0).tolist() == [20, 0, 20]
 
 
 @pytest.mark.parametrize(("loss", "expected"), [("ce", np.log(3)), ("bce", np.log(2))])

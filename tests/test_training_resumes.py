@@ -18,12 +18,18 @@ from small_training import Tagger, make_recipe, make_task, train
 from torch import nn
 
 from bench.data.task import Task
+from bench.experiment.config import Mixup
 from bench.files import UserError, write_tensors
 from bench.training import fit
 from bench.training.headroom import Batch, within_memory
 from bench.training.state import StateFolder
 
-RECIPES: list[dict[str, Any]] = [{}, {"select": "last"}, {"average_epochs": 2}]
+RECIPES: list[dict[str, Any]] = [
+    {},
+    {"select": "last"},
+    {"average_epochs": 2},
+    {"sampler": "balanced", "mixup": Mixup(alpha=1.0, pairing="pairs")},
+]
 
 
 @pytest.fixture
@@ -50,19 +56,19 @@ def same(first: tuple[nn.Module, fit.Progress], second: tuple[nn.Module, fit.Pro
 
 
 def told_to_end(task: Task, monkeypatch: pytest.MonkeyPatch, at: int, number: int) -> Task:
-    """`task`, which sends this process a signal when its features are read for the `at`-th time."""
+    """`task`, which sends this process a signal when its store is read for the `at`-th time."""
     reads = iter(range(10**6))
 
-    def telling(read: Callable[..., Any]) -> Callable[..., Any]:
-        def reading(*arguments: Any) -> Any:
+    def counted(whole: Callable[..., Any]) -> Callable[..., Any]:
+        def read(self: Task, *arguments: Any) -> Any:
             if next(reads) == at:
                 signal.raise_signal(number)
-            return read(*arguments)
+            return whole(self, *arguments)
 
-        return reading
+        return read
 
-    for name in ("features", "clips"):  # in training, and in validation
-        monkeypatch.setattr(Task, name, telling(getattr(Task, name)))
+    for name in ("features", "clips"):  # what training reads, and what validation does
+        monkeypatch.setattr(Task, name, counted(getattr(Task, name)))
     return task
 
 
@@ -248,7 +254,7 @@ OUT = [
 
 @pytest.mark.parametrize("error", OUT, ids=["gpu", "cpu", "python"])
 def test_out_of_memory_names_the_batch_size_that_fits(error: Exception) -> None:
-    batch = Batch(torch.zeros(48, 3, 2), np.arange(48), None, 1.0)
+    batch = Batch(torch.zeros(48, 3, 2), np.arange(48), np.zeros(48, int), None, 1.0)
     assert within_memory(NeedsMemory(48, error), batch) == 0.5
     with pytest.raises(UserError, match=r"on 48 clips of \(3, 2\) values; 12 fit: set batch_size"):
         within_memory(NeedsMemory(13, error), batch)

@@ -44,7 +44,7 @@ def make(root: Path, **changes: Any) -> Config:
 
 
 @pytest.fixture
-def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     config = make(tmp_path)
     factories.make_inputs(config)
     for cell in list_cells(config):
@@ -91,12 +91,12 @@ def files(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if path.is_file()}
 
 
-def test_every_trial_is_recorded_with_its_validation_figure(profile: Config) -> None:
-    found = tune(profile, "audioset", "htsat")
+def test_every_trial_is_recorded_with_its_validation_figure(experiment: Config) -> None:
+    found = tune(experiment, "audioset", "htsat")
     assert [trial["point"]["learning_rate"] for trial in found["trials"]] == RATES
     assert factories.trained == [f"audioset/htsat/base/seed0 {rate}" for rate in RATES]
     for number, trial in enumerate(found["trials"]):
-        folder = trial_folder(profile, "audioset", "htsat", number)
+        folder = trial_folder(experiment, "audioset", "htsat", number)
         with np.load(folder / "scores.npz") as arrays:
             chosen = arrays["split"] == "validation"
             scores, targets = arrays["clip_scores"][chosen], arrays["targets"][chosen]
@@ -107,35 +107,37 @@ def test_every_trial_is_recorded_with_its_validation_figure(profile: Config) -> 
     assert len(set(values)) == 4
     assert found["chosen"] == int(np.argmax(values))
     assert (found["split"], found["seed"]) == ("validation", 0)
-    assert read_json(path_of(profile, "audioset", "htsat")) == found
+    assert read_json(path_of(experiment, "audioset", "htsat")) == found
 
 
-def test_the_profile_itself_sees_nothing_of_trials(profile: Config, tmp_path: Path) -> None:
-    before = files(Layout.of(profile).results), overview(profile)
-    tune(profile, "audioset", "htsat")
-    assert (files(Layout.of(profile).results), overview(profile)) == before
-    text = path_of(profile, "audioset", "htsat").read_text()
+def test_the_experiment_itself_sees_nothing_of_trials(experiment: Config, tmp_path: Path) -> None:
+    before = files(Layout.of(experiment).results), overview(experiment)
+    tune(experiment, "audioset", "htsat")
+    assert (files(Layout.of(experiment).results), overview(experiment)) == before
+    text = path_of(experiment, "audioset", "htsat").read_text()
     assert str(tmp_path) not in text  # what is committed names no folder of this machine
 
 
-def test_recorded_trials_are_not_trained_again_unless_something_changed(profile: Config) -> None:
-    first = tune(profile, "audioset", "htsat")
-    shutil.rmtree(Layout.of(profile).work / "tuning")
-    assert tune(profile, "audioset", "htsat") == first
+def test_recorded_trials_are_not_trained_again_unless_something_changed(experiment: Config) -> None:
+    first = tune(experiment, "audioset", "htsat")
+    shutil.rmtree(Layout.of(experiment).work / "tuning")
+    assert tune(experiment, "audioset", "htsat") == first
     assert len(factories.trained) == 4
-    path = path_of(profile, "audioset", "htsat")
+    path = path_of(experiment, "audioset", "htsat")
     record = read_json(path)
     record["trials"][2]["digests"]["data"] = "0" * 64
     write_json(path, record)
-    assert tune(profile, "audioset", "htsat")["trials"][2]["value"] == first["trials"][2]["value"]
+    assert (
+        tune(experiment, "audioset", "htsat")["trials"][2]["value"] == first["trials"][2]["value"]
+    )
     assert factories.trained[4:] == [f"audioset/htsat/base/seed0 {RATES[2]}"]
     write_json(path, record)  # the same again: what was trained still stands in the work folder
-    tune(profile, "audioset", "htsat")
+    tune(experiment, "audioset", "htsat")
     assert len(factories.trained) == 5
 
 
 def test_trials_start_from_the_best_trial_where_runs_start_from_runs(
-    profile: Config, tmp_path: Path
+    experiment: Config, tmp_path: Path
 ) -> None:
     config = with_child(tmp_path / "child")
     with pytest.raises(UserError, match="not recorded; first run `python -m bench tune audioset"):
@@ -157,20 +159,23 @@ def test_trials_start_from_the_best_trial_where_runs_start_from_runs(
         tune(config, "desed", "htsat")
 
 
-def test_the_report_says_how_each_recipe_was_chosen(profile: Config, tmp_path: Path) -> None:
-    assert how(profile, "htsat") == "set by hand: 0 of 4 declared trials of this profile recorded"
-    assert how(profile, "linear") == tuning.NEEDS_NONE
-    found = tune(profile, "audioset", "htsat")
+def test_the_report_says_how_each_recipe_was_chosen(experiment: Config, tmp_path: Path) -> None:
+    assert (
+        how(experiment, "htsat")
+        == "set by hand: 0 of 4 declared trials of this experiment recorded"
+    )
+    assert how(experiment, "linear") == tuning.NEEDS_NONE
+    found = tune(experiment, "audioset", "htsat")
     best = found["trials"][found["chosen"]]["point"]["learning_rate"]
-    tried = "best of 4 trials of this profile by validation mAP on seed 0"
+    tried = "best of 4 trials of this experiment by validation mAP on seed 0"
     chosen = f"tuned: {tried}"
     if best in (RATES[0], RATES[-1]):
         chosen += f" (the {'lowest' if best == RATES[0] else 'highest'} learning_rate tried)"
     follow, other = (
-        make(tmp_path, recipes={**profile.recipes, "htsat": values})
+        make(tmp_path, recipes={**experiment.recipes, "htsat": values})
         for values in ({"learning_rate": best}, {"learning_rate": best, "epochs": 3})
     )
-    another = make(tmp_path, recipes={**profile.recipes, "htsat": {"learning_rate": 0.123}})
+    another = make(tmp_path, recipes={**experiment.recipes, "htsat": {"learning_rate": 0.123}})
     factories.make_run(another, list_cells(another)[0])
     assert how(another, "htsat") == (f"set by hand: the {tried} has learning_rate {best}")
     factories.make_run(other, list_cells(other)[0])
@@ -186,21 +191,24 @@ def test_the_report_says_how_each_recipe_was_chosen(profile: Config, tmp_path: P
     assert ("trials", str(path_of(follow, "audioset", "htsat"))) in source.facts
 
 
-def test_a_recipe_that_another_profile_tuned_is_called_inherited(
-    profile: Config, tmp_path: Path
+def test_a_recipe_that_another_experiment_tuned_is_called_inherited(
+    experiment: Config, tmp_path: Path
 ) -> None:
-    found = tune(profile, "audioset", "htsat")
+    found = tune(experiment, "audioset", "htsat")
     rate = found["trials"][found["chosen"]]["point"]["learning_rate"]
     inherited = (
-        f"inherited from profile {profile.profile}: learning_rate {rate}, "
+        f"inherited from experiment {experiment.experiment}: learning_rate {rate}, "
         "best of 4 trials there by validation mAP on seed 0"
     )
     for values, words in (
         ({"learning_rate": rate}, inherited),
         ({"learning_rate": rate, "epochs": 3}, f"{inherited}; epochs set by hand"),
-        ({"learning_rate": 0.123}, "set by hand: 0 of 4 declared trials of this profile recorded"),
+        (
+            {"learning_rate": 0.123},
+            "set by hand: 0 of 4 declared trials of this experiment recorded",
+        ),
     ):
-        other = make(tmp_path, profile="other", recipes={**profile.recipes, "htsat": values})
+        other = make(tmp_path, experiment="other", recipes={**experiment.recipes, "htsat": values})
         for cell in list_cells(other):
             factories.make_run(other, cell)
         assert how(other, "htsat") == words
@@ -211,23 +219,23 @@ def test_a_recipe_that_another_profile_tuned_is_called_inherited(
     [("code_train", "training code"), ("data", "data"), ("parent", "starting weights")],
 )
 def test_the_report_names_what_trials_and_runs_do_not_share(
-    profile: Config, tmp_path: Path, digest: str, words: str
+    experiment: Config, tmp_path: Path, digest: str, words: str
 ) -> None:
-    found = tune(profile, "audioset", "htsat")
+    found = tune(experiment, "audioset", "htsat")
     point = found["trials"][found["chosen"]]["point"]
-    follow = make(tmp_path, recipes={**profile.recipes, "htsat": point})
+    follow = make(tmp_path, recipes={**experiment.recipes, "htsat": point})
     for cell in list_cells(follow):
         factories.make_run(follow, cell, **{digest: "0" * 64})
     assert how(follow, "htsat").endswith(f", tried with other {words}")
 
 
-def test_unequal_budgets_are_named(profile: Config) -> None:
-    tune(profile, "audioset", "htsat")
-    (breach,) = audit.violations(load_results(profile))
+def test_unequal_budgets_are_named(experiment: Config) -> None:
+    tune(experiment, "audioset", "htsat")
+    (breach,) = audit.violations(load_results(experiment))
     assert breach.rule == "budget"
     assert breach.text.endswith("recorded trials: HTS-AT 4, PANN-CNN 0")
-    tune(profile, "audioset", "pann")
-    assert audit.violations(load_results(profile)) == ()
+    tune(experiment, "audioset", "pann")
+    assert audit.violations(load_results(experiment)) == ()
 
 
 def test_each_model_gets_the_same_number_of_points(tmp_path: Path) -> None:
@@ -263,20 +271,20 @@ def test_a_space_of_unknown_values_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_verb_prints_the_trials_and_how_to_apply_the_best(
-    profile: Config, tmp_path: Path, capsys: Any
+    experiment: Config, tmp_path: Path, capsys: Any
 ) -> None:
-    path = tmp_path / "profile.json"
-    write_json(path, profile.model_dump(mode="json"))
+    path = tmp_path / "experiment.json"
+    write_json(path, experiment.model_dump(mode="json"))
     call = ["tune", "--config", str(path)]
     assert cli.main([*call, "audioset", "pann"]) == 0
     said = capsys.readouterr().out
-    found = read_json(path_of(profile, "audioset", "pann"))
+    found = read_json(path_of(experiment, "audioset", "pann"))
     best = found["trials"][found["chosen"]]["point"]["learning_rate"]
     assert f"best of 4 by validation mAP: learning_rate {best}" in said
     assert said.count("{'learning_rate'") == 4
     applied = f"to apply it, put under recipes:  pann/audioset: {{learning_rate: {best}}}"
-    used = profile.recipe("pann", "audioset").learning_rate
-    assert ("the profile has it" if best == used else applied) in said
+    used = experiment.recipe("pann", "audioset").learning_rate
+    assert ("the experiment has it" if best == used else applied) in said
     assert cli.main(call) == 0
     said = capsys.readouterr().out
     assert "audioset pann\n  best of 4" in said

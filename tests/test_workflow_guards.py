@@ -14,11 +14,11 @@ from pathlib import Path
 from subprocess import STDOUT
 
 import pytest
-from workflow_copy import PROFILE, ROOT, due, make_copy, snakemake
+from workflow_copy import EXPERIMENT, ROOT, due, make_copy, snakemake
 
 from bench.experiment import config
 from bench.experiment.jobs import list_jobs
-from bench.files import UserError
+from bench.files import UserError, claim
 from bench.ops import preflight
 from bench.ops.plan import table
 from bench.ops.preflight import check
@@ -27,9 +27,9 @@ from bench.process.locks import hold
 
 
 def settings_in(folder: Path, **changes: object) -> config.Config:
-    """PROFILE with its folders below `folder`."""
-    values = copy.deepcopy(PROFILE) | changes
-    values["paths"] = {name: str(folder / path) for name, path in PROFILE["paths"].items()}
+    """EXPERIMENT with its folders below `folder`."""
+    values = copy.deepcopy(EXPERIMENT) | changes
+    values["paths"] = {name: str(folder / path) for name, path in EXPERIMENT["paths"].items()}
     return config.load(values)
 
 
@@ -57,18 +57,18 @@ def test_an_unknown_key_is_named_before_any_job(pipeline: Path) -> None:
 
 def test_a_second_live_call_is_refused_but_not_after_a_dead_one(pipeline: Path) -> None:
     lock = pipeline / "results" / ".snakemake.lock"
-    lock.parent.mkdir(exist_ok=True)
+    claim(lock.parent, "experiment small", "")
     lock.write_text('{"purpose": "snakemake", "pid": 1}')  # left behind by a kill -9
-    with hold(lock, "snakemake on profile 'small'"):
+    with hold(lock, "snakemake on experiment 'small'"):
         done = snakemake(pipeline)
     assert done.returncode != 0
-    assert "snakemake on profile 'small' (process" in done.stdout
+    assert "snakemake on experiment 'small' (process" in done.stdout
     assert "is at work here" in done.stdout
     lock.write_text('{"purpose": "snakemake", "pid": 1}')
     done = snakemake(pipeline, "--until", "embed", "--config", "recipes={base: {epochs: 7}}")
     assert done.returncode == 0, done.stdout
     resolved = json.loads((pipeline / "results" / "config.json").read_text())
-    assert resolved["recipes"]["base"] == {**PROFILE["recipes"]["base"], "epochs": 7}
+    assert resolved["recipes"]["base"] == {**EXPERIMENT["recipes"]["base"], "epochs": 7}
 
 
 def test_after_a_kill_the_same_command_goes_on(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_too_little_disk_is_said_with_both_amounts(
 
 
 def test_a_wrong_model_argument_is_found_before_work(tmp_path: Path) -> None:
-    models = copy.deepcopy(PROFILE["models"])
+    models = copy.deepcopy(EXPERIMENT["models"])
     models["htsat"]["arguments"]["tokens"] = 3
     with pytest.raises(UserError, match=r"models\.htsat\.arguments: .*tokens"):
         preflight.check_parts(settings_in(tmp_path, models=models))
@@ -209,9 +209,9 @@ def test_a_plug_in_of_wrong_shapes_is_named_before_work(
         f"    def forward(self, x):\n        {body}\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    front_end = PROFILE["models"]["htsat"]["front_end"]
+    front_end = EXPERIMENT["models"]["htsat"]["front_end"]
     models = {"mine": {"architecture": f"{tmp_path.name}:Net", "front_end": front_end}}
-    recipes = {"base": PROFILE["recipes"]["base"]}
+    recipes = {"base": EXPERIMENT["recipes"]["base"]}
     settings = settings_in(tmp_path, models=models, recipes=recipes, ablations={}, cost={})
     with pytest.raises(UserError, match=r"models\.mine .* on features \(1, \d+, 32\).*" + words):
         preflight.check_parts(settings)

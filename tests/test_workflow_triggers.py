@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 import workflow_copy
-from workflow_copy import PROFILE, due, make_copy, snakemake
+from workflow_copy import EXPERIMENT, due, make_copy, snakemake
+
+from bench.files import OWNER
 
 VIEWS = {"bring the MLflow store up to date", "write the report", "the report and the MLflow store"}
 HTSAT = ("audioset/htsat/base/seed0", "desed/htsat/base/seed0", "desed/htsat/scratch/seed0")
@@ -43,16 +45,16 @@ def edited(path: Path, old: str, new: str) -> Iterator[None]:
 
 @contextmanager
 def configured(folder: Path, *place: str, value: object) -> Iterator[None]:
-    values = copy.deepcopy(PROFILE)
+    values = copy.deepcopy(EXPERIMENT)
     section: dict = values
     for key in place[:-1]:
         section = section[key]
     section[place[-1]] = value
-    workflow_copy.write_profile(folder, values)
+    workflow_copy.write_experiment(folder, values)
     try:
         yield
     finally:
-        workflow_copy.write_profile(folder, PROFILE)
+        workflow_copy.write_experiment(folder, EXPERIMENT)
 
 
 def test_comments_touched_files_and_code_without_results_run_nothing(finished: Path) -> None:
@@ -107,6 +109,16 @@ def test_snakemakes_own_report_holds_page_claims_and_tables_with_captions(finish
         assert words in page
 
 
+def test_what_a_person_adds_to_the_tables_outlives_the_next_report(finished: Path) -> None:
+    assert (finished / "out" / OWNER).read_text() == "experiment small\n"
+    note = finished / "out" / "tables" / "note.md"
+    note.write_text("mine")
+    done = snakemake(finished, "--forcerun", "report")
+    assert done.returncode == 0, done.stdout
+    assert "write the report" in done.stdout
+    assert note.read_text() == "mine"
+
+
 @pytest.mark.parametrize("jump", [-(10**8), 10**8])
 def test_a_clock_that_jumped_while_files_were_written_runs_nothing_again(
     finished: Path, jump: int
@@ -120,7 +132,7 @@ def test_a_clock_that_jumped_while_files_were_written_runs_nothing_again(
 
 def test_trials_run_on_request_parents_first_and_reports_show_them(finished: Path) -> None:
     pairs = {
-        f"{dataset}/{model}" for dataset in ("audioset", "desed") for model in PROFILE["models"]
+        f"{dataset}/{model}" for dataset in ("audioset", "desed") for model in EXPERIMENT["models"]
     }
     choice = "the best recipes"
     assert set(due(finished, "tune")) == {choice, *(f"tune {pair}" for pair in pairs)}

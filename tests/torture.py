@@ -136,10 +136,10 @@ def kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def digests(folder: Path, profile: str) -> dict[str, str]:
+def digests(folder: Path, experiment: str) -> dict[str, str]:
     """Of every run with a record: all of it that is no time, its scores and its weights."""
     found = {}
-    for path in records(folder, profile):
+    for path in records(folder, experiment):
         record = json.loads(path.read_text())
         digest = hashlib.sha256(json.dumps([record.get(n) for n in SAME], sort_keys=True).encode())
         for name in ("scores.npz", "model.pt"):
@@ -154,9 +154,9 @@ def digests(folder: Path, profile: str) -> dict[str, str]:
     return found
 
 
-def records(folder: Path, profile: str) -> list[Path]:
+def records(folder: Path, experiment: str) -> list[Path]:
     """The records that stand by now."""
-    return sorted((folder / "results" / profile / "runs").rglob("record.json"))
+    return sorted((folder / "results" / experiment / "runs").rglob("record.json"))
 
 
 def arrays(path: Path) -> dict[str, np.ndarray]:
@@ -187,7 +187,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=10, help="that begin before a kill, at most")
     parser.add_argument("--longest", type=float, default=4.0, help="seconds to a kill, at most")
     arguments = parser.parse_args()
-    profile = Path(arguments.config).stem
+    experiment = Path(arguments.config).stem
     calm, killed = arguments.folder / "undisturbed", arguments.folder / "killed"
     for folder in (calm, killed):
         if not folder.exists():
@@ -204,20 +204,20 @@ def main() -> int:
             aim, longest = {"stage": least_hit(done)}, AIMED_LONGEST
         wait = rng.uniform(0.0, longest)
         what, stages = kill_once(killed, command(config=arguments.config), wait, rng, **aim)
-        count = len(records(killed, profile))
+        count = len(records(killed, experiment))
         entry = {**aim, "after_s": round(wait, 1), "what": what, "stages": stages, "records": count}
         done.append(entry)
         with open(log, "a") as file:
             file.write(json.dumps(entry) + "\n")
         print(f"{kills} kills, {entry}", flush=True)
         if what == "finished":
-            compare(calm, killed, profile)
-            for part in ("work", "results", "data", "reports/out"):
+            compare(calm, killed, experiment)
+            for part in ("work", "results", "data", "reports"):
                 shutil.rmtree(killed / part, ignore_errors=True)
         else:
             kills += 1
     finish(killed, arguments.config)
-    runs = compare(calm, killed, profile)
+    runs = compare(calm, killed, experiment)
     counts = collections.Counter(entry["what"] for entry in done)
     print(f"{kills} kills ({dict(counts)}), at work then: {hits(done)}")
     print(f"all {runs} runs equal the undisturbed ones")
@@ -240,9 +240,9 @@ def least_hit(done: list[dict[str, Any]]) -> str:
     return min(STAGES[behind:], key=counts.__getitem__)
 
 
-def compare(calm: Path, killed: Path, profile: str) -> int:
+def compare(calm: Path, killed: Path, experiment: str) -> int:
     """Number of runs; ends the test where one differs."""
-    expected, found = digests(calm, profile), digests(killed, profile)
+    expected, found = digests(calm, experiment), digests(killed, experiment)
     if expected != found:
         differing = [key for key in expected if expected[key] != found.get(key)]
         raise SystemExit(f"runs that differ after kills: {', '.join(differing)}")

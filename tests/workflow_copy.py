@@ -1,6 +1,6 @@
 """A copy of the pipeline whose stages only write their outputs: a whole DAG runs in seconds.
 
-The Snakefile, the rules, the profile, the digests and Snakemake are the real ones.
+The Snakefile, the rules, the experiment, the digests and Snakemake are the real ones.
 """
 
 from __future__ import annotations
@@ -27,7 +27,10 @@ from pathlib import Path
 verb, *rest = sys.argv[1:]
 config = json.loads(Path(rest[rest.index("--config") + 1]).read_text())
 names = rest[: min(i for i, word in enumerate(rest) if word.startswith("--"))]
-work, results, report = (Path(config["paths"][key]) for key in ("work", "results", "report"))
+work, results, report = (
+    Path(config["paths"].get(key) or f"{parent}/{config['experiment']}")
+    for key, parent in (("work", "work"), ("results", "results"), ("report", "reports"))
+)
 run = results / "runs" / (names[0] if names else "")
 outputs = {
     "embed": [Path(config["embedded"]["root"]) / "manifest.json"],
@@ -37,24 +40,29 @@ outputs = {
     "evaluate": [run / "record.json"],
     "cost": [results / "cost" / f"{run.name}.json"],
     "rescore": [results / "rescore.json"],
-    "tune": [Path(config["paths"]["tuning"], config["profile"], *names).with_suffix(".json")],
+    "tune": [Path(config["paths"]["tuning"], config["experiment"], *names).with_suffix(".json")],
     "track": [results / "mlflow.json"],
-    "report": [
-        report / name
-        for name in ("index.html", "claims.html", "metrics.json", "tables/cost.csv")
-    ],
+    "report": [report / name for name in ("index.html", "claims.html", "metrics.json")],
     "check": [],
 }
+if verb == "report":
+    from bench.experiment.config import load
+    from bench.reporting.listed import SUFFIXES, table_names
+
+    outputs["report"] += [
+        report / "tables" / f"{name}.{suffix}"
+        for name in table_names(load(config))
+        for suffix in SUFFIXES
+    ]
 for path in outputs[verb]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # A new training has new weights; the same data gives the same corpus and features.
     path.write_text(json.dumps([verb, time.time_ns() if verb == "train" else 0]))
 """
 
-PROFILE = {
-    "profile": "small",
+EXPERIMENT = {
+    "experiment": "small",
     "title": "Small",
-    "data_kind": "synthetic",
     "seeds": [0],
     "paths": {"work": "work", "results": "results", "report": "out"},
     "embedded": {"root": "data"},
@@ -118,16 +126,16 @@ def copy_parts(folder: Path, parts: Iterable[str]) -> None:
 
 
 def make_copy(folder: Path) -> Path:
-    """The pipeline below `folder`, its stages replaced, with PROFILE as config/default.yaml."""
+    """The pipeline below `folder`, its stages replaced, with EXPERIMENT as config/default.yaml."""
     folder.mkdir(exist_ok=True)
     copy_parts(folder, (*CODE, *WORKFLOW))
     (folder / "bench" / "__main__.py").write_text(STAND_IN)
-    write_profile(folder, PROFILE)
+    write_experiment(folder, EXPERIMENT)
     return folder
 
 
-def write_profile(folder: Path, values: dict) -> None:
-    """Make `values` the default profile of a copy."""
+def write_experiment(folder: Path, values: dict) -> None:
+    """Make `values` the default experiment of a copy."""
     (folder / "config").mkdir(exist_ok=True)
     (folder / "config" / "default.yaml").write_text(yaml.safe_dump(values))
 

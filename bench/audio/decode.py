@@ -24,6 +24,7 @@ STREAMED = (
 FULL_SCALE = 0.9999
 MOST_STUCK = 0.9  # a square wave at full scale is no recording
 LOUDEST = 2.0**31  # times full scale; integers stored as floats stay below
+CANCELLED = 0.01  # of the power that a mix of unrelated channels has: one inverts the others
 MP3_SLACK_S = 1.0  # libsndfile's length of an MP3 is an estimate, measured up to 0.53 s too long
 
 
@@ -95,16 +96,15 @@ def decode(
             first = round(start_s * source_rate)
             promised = file.frames - first
             wanted = None if duration_s is None else math.ceil(duration_s * source_rate)
-            samples = _read_mono(file, first, wanted)
+            samples, repairs = _read_mono(file, first, wanted)
     except OSError as error:
         raise AudioError(path, f"cannot be read ({error.strerror or error})") from error
     except soundfile.LibsndfileError as error:
         raise AudioError(path, f"not decodable ({error.error_string.rstrip('.')})") from error
-    repairs: tuple[str, ...] = ()
-    if wanted is None or len(samples) < wanted:
+    if wanted is None or len(samples) >= promised or len(samples) < wanted:
         slack = int(MP3_SLACK_S * source_rate) if container in ("MP3", "MPEG") else 0
         expected = promised if wanted is None else min(promised, wanted)
-        repairs = _check_complete(path, len(samples), expected - slack, source_rate)
+        repairs += _check_complete(path, len(samples), expected - slack, source_rate)
     if not len(samples):
         raise AudioError(path, f"no samples from {start_s} s on")
     return _finish(path, samples, source_rate, rate, repairs)
@@ -146,11 +146,33 @@ def _finish(
     return Audio(samples, source_rate, duration_s, repairs)
 
 
-def _read_mono(file: soundfile.SoundFile, first: int, wanted: int | None) -> np.ndarray:
-    """Up to `wanted` frames from `first` on, channels averaged: float32 (n,)."""
+def _read_mono(
+    file: soundfile.SoundFile, first: int, wanted: int | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Up to `wanted` frames from `first` on, channels averaged: float32 (n,).
+
+    Channels that cancel each other, because one is inverted, would average to nothing: the loudest
+    alone is taken then, and that is a repair.
+    """
+    with np.errstate(over="ignore"):  # absurd samples are refused later
+        mixed, energy = _read_channels(file, first, wanted)
+        left = np.dot(mixed, mixed)
+    if not left < CANCELLED * energy.sum() / len(energy) ** 2:
+        return mixed, ()
+    loudest = int(energy.argmax())
+    alone, _ = _read_channels(file, first, wanted, only=loudest)
+    names = ", ".join(str(channel + 1) for channel in range(len(energy)))
+    return alone, (f"channels {names} cancel each other: channel {loudest + 1} alone is taken",)
+
+
+def _read_channels(
+    file: soundfile.SoundFile, first: int, wanted: int | None, only: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The mean of the channels (or `only` one), float32 (n,), and the energy of each of several."""
+    energy = np.zeros(file.channels)
     if first >= file.frames:
-        return np.empty(0, np.float32)
-    if first:
+        return np.empty(0, np.float32), energy
+    if first or only is not None:
         file.seek(first)
     block = max(1, BLOCK_VALUES // file.channels)
     # libsndfile's own scaling, ten times faster in NumPy than in its loop over samples
@@ -165,9 +187,14 @@ def _read_mono(file: soundfile.SoundFile, first: int, wanted: int | None) -> np.
         if plain:
             part = part.astype(np.float32)
             part *= np.float32(2.0**-15)
-        parts.append(part[:, 0] if part.shape[1] == 1 else part.mean(axis=1, dtype=np.float32))
+        if only is not None or part.shape[1] == 1:
+            parts.append(np.ascontiguousarray(part[:, only or 0]))
+        else:
+            energy += np.einsum("tc,tc->c", part, part)
+            parts.append(part.mean(axis=1, dtype=np.float32))
         left -= len(part)
-    return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.float32), *parts])
+    mixed = parts[0] if len(parts) == 1 else np.concatenate([np.empty(0, np.float32), *parts])
+    return mixed, energy
 
 
 def _check_complete(path: str | Path, got: int, expected: int, rate: int) -> tuple[str, ...]:

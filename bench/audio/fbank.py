@@ -6,17 +6,14 @@ no dither, no energy; Kaldi's defaults otherwise (feat/feature-window.cc, featur
 
 from __future__ import annotations
 
-from functools import cache
-
 import numpy as np
 from scipy.fft import rfft
 
-from bench.audio.logmel import BLOCK
 from bench.audio.mel import kaldi_filters
+from bench.audio.stft import BLOCK, symmetric_hann
 
 PREEMPHASIS = 0.97
 FLOOR = float(np.finfo(np.float32).eps)
-SILENCE = float(np.log(np.float32(FLOOR)))  # -15.94
 
 
 def fbank(
@@ -50,7 +47,7 @@ def fbank(
     frames = np.lib.stride_tricks.sliding_window_view(waveform, window)[::hop]
     size = 1 << (window - 1).bit_length()
     filters = kaldi_filters(sample_rate, size, mels, fmin, fmax)
-    taper = _symmetric_hann(window)
+    taper = symmetric_hann(window)
     out = np.empty((len(frames), mels), np.float32)
     for first in range(0, len(frames), BLOCK):
         block = frames[first : first + BLOCK]
@@ -70,8 +67,3 @@ def fbank(
 def normalise(features: np.ndarray, mean: float, deviation: float) -> np.ndarray:
     """AST's input scaling, (x - mean) / (2 * deviation), after padding with zeros."""
     return (features - np.float32(mean)) / np.float32(2.0 * deviation)
-
-
-@cache
-def _symmetric_hann(window: int) -> np.ndarray:
-    return np.hanning(window).astype(np.float32)

@@ -1,6 +1,6 @@
-"""Mel filter banks: Slaney's (as librosa computes it) and Kaldi's.
+"""Mel filter banks: Slaney's (as librosa computes it), Kaldi's and HTK's (as torchaudio does).
 
-Both are kept sparse: a filter covers a few of the FFT's bins, so the product with a spectrum takes
+All are kept sparse: a filter covers a few of the FFT's bins, so the product with a spectrum takes
 no BLAS call, hence no threads, and its sums do not depend on the BLAS build.
 """
 
@@ -47,6 +47,18 @@ def kaldi_filters(sample_rate: int, fft: int, mels: int, fmin: float, fmax: floa
     weights = _triangles(bins, edges)
     weights[-1] = 0.0
     return csc_array(weights.astype(np.float32))
+
+
+@cache
+def htk_filters(sample_rate: int, fft: int, mels: int, fmin: float, fmax: float) -> csc_array:
+    """Unit-peak triangles over Hz, with edges even on HTK's mel scale: float32, sparse.
+
+    (fft // 2 + 1, mels), as torchaudio's MelSpectrogram has them by default.
+    """
+    low, high = (2595.0 * np.log10(1.0 + hz / 700.0) for hz in (fmin, fmax))
+    edges = 700.0 * (10.0 ** (np.linspace(low, high, mels + 2) / 2595.0) - 1.0)
+    bins = np.arange(fft // 2 + 1) * sample_rate / fft
+    return csc_array(_triangles(bins, edges).astype(np.float32))
 
 
 def _triangles(bins: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -12,11 +12,10 @@ from bench.corpora.base import (
     SPLITS,
     Corpus,
     Coverage,
-    Progress,
     check,
-    open_corpus,
-    save,
+    shared_recordings,
 )
+from bench.corpora.saving import Progress, open_corpus, save
 from bench.files import UserError
 
 __all__ = [
@@ -28,39 +27,53 @@ __all__ = [
     "load",
     "open_corpus",
     "save",
+    "shared_recordings",
 ]
 
 
-def load(name: str, root: str | Path, *, synthetic: bool = False, **options: Any) -> Corpus:
-    """Read a data set from its own layout below `root`; `options` are its loader's.
+def load(
+    loader: str,
+    root: str | Path,
+    *,
+    name: str | None = None,
+    synthetic: bool = False,
+    **options: Any,
+) -> Corpus:
+    """Read a data set from its own layout below `root`.
+
+    Args:
+        loader: a key of `registry.LOADERS`, or module:function.
+        root: folder of the data set.
+        name: its key in the experiment, by which messages call it; as the loader if left out.
+        synthetic: whether the audio was made by the embedded builder.
+        options: the loader's.
 
     Raises:
-        UserError: an unknown data set or option, or files that are absent or wrong.
+        UserError: an unknown loader or option, or files that are absent or wrong.
     """
-    registry.check(name, registry.LOADERS, "loader")
-    load_dataset: Callable[..., Corpus] = registry.find(name, registry.LOADERS)
-    valid = set(signature(load_dataset).parameters) - {"root", "synthetic"}
+    name = name or loader
+    registry.check(loader, registry.LOADERS, f"datasets.{name}.loader")
+    read: Callable[..., Corpus] = registry.find(loader, registry.LOADERS)
+    valid = set(signature(read).parameters) - {"root", "name", "synthetic"}
     for key in set(options) - valid:
         raise UserError(
             f"datasets.{name}.options: unknown option '{key}'; "
             f"valid: {', '.join(sorted(valid)) or 'none'}"
         )
-    return load_dataset(Path(root), synthetic=synthetic, **options)
+    return read(Path(root), name=name, synthetic=synthetic, **options)
 
 
 def build_corpus(
-    name: str,
+    loader: str,
     root: str | Path,
     folder: str | Path,
     *,
-    synthetic: bool = False,
     threads: int = 8,
     progress: Progress | None = None,
-    **options: Any,
+    **of: Any,
 ) -> Corpus:
-    """`load` a data set and `save` it to `folder`; returns it with its digests.
+    """`load` a data set (`of` are its further arguments) and `save` it to `folder`.
 
-    `progress` is called with the numbers of files hashed so far and in all.
+    `progress` is called with the numbers of files read so far and in all.
     """
-    corpus = load(name, root, synthetic=synthetic, **options)
-    return save(corpus, folder, threads=threads, progress=progress)
+    return save(load(loader, root, **of), folder, threads=threads, progress=progress)

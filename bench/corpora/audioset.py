@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,15 @@ import pandas as pd
 
 from bench.audio.packs import PACK_SUFFIXES, pack_clips
 from bench.corpora.base import Corpus, assemble
-from bench.corpora.reading import Row, audio_files, headless_rows, require, rows
+from bench.corpora.lengths import part_of
+from bench.corpora.reading import (
+    AudioFolder,
+    Row,
+    headless_rows,
+    require,
+    rows,
+    unread_remark,
+)
 from bench.files import UserError
 from bench.sources.clips import Absent
 
@@ -34,32 +42,57 @@ PARTS = {
     "unbalanced_train_segments.csv": "unbalanced",
     EVAL_FILE: "evaluation",
 }
+SHORTEST = 0.5  # of a segment: what is shorter is a download that broke off
 SEGMENT_COLUMNS = ("YTID", "start_seconds", "end_seconds", "positive_labels")
 
 # An 11-character id, possibly after a Y (PANNs, DESED), possibly before _start or _start_end.
-_STEM = re.compile(r"Y?(?P<id>[A-Za-z0-9_-]{11})(_\d+(\.\d+)?){0,2}")
+_STEM = re.compile(r"Y?(?P<id>[A-Za-z0-9_-]{11})(_(?P<start>\d+(\.\d+)?)(_(?P<end>\d+(\.\d+)?))?)?")
+
+
+class Cut(NamedTuple):
+    """A YouTube video and which seconds of it a file holds; -1 where its name does not say."""
+
+    youtube_id: str
+    start_s: float = -1.0
+    end_s: float = -1.0
+
+
+def cut_of(stem: str) -> Cut | None:
+    """What a file's stem says: ID, YID, [Y]ID_START, [Y]ID_START_END; None for any other.
+
+    The forms exclude each other, because an id has exactly eleven characters. A start alone may
+    count milliseconds as well as seconds, so it is not told.
+    """
+    match = _STEM.fullmatch(stem)
+    if match is None:
+        return None
+    if match["end"] is None or float(match["end"]) <= float(match["start"]):
+        return Cut(match["id"])
+    return Cut(match["id"], float(match["start"]), float(match["end"]))
 
 
 def youtube_id(stem: str) -> str | None:
-    """The YouTube id in a file's stem: ID, YID, ID_START_END, YID_START_END; None if there is none.
-
-    The forms exclude each other, because an id has exactly eleven characters.
-    """
-    match = _STEM.fullmatch(stem)
-    return match["id"] if match else None
+    """The YouTube id in a file's stem, if there is one (`cut_of`)."""
+    cut = cut_of(stem)
+    return cut and cut.youtube_id
 
 
 class _Place(NamedTuple):
-    """A file, where in it a clip begins, and how long the clip is (None: as listed)."""
+    """A file that holds a clip; in a pack, where in it and how long (in a file: to be measured)."""
 
     path: str
     start_s: float = 0.0
-    duration_s: float | None = None
+    seconds: float | None = None
+    remark: str = ""
+
+
+_NOWHERE = _Place("")
 
 
 def load(
     root: Path,
     *,
+    name: str = "audioset",
     train: str = "balanced",
     validation_share: float = 0.1,
     audio: str = ".",
@@ -70,6 +103,7 @@ def load(
 
     Args:
         root: folder with class_labels_indices.csv and the segment lists.
+        name: the data set's key in the experiment.
         train: training list: balanced, unbalanced, or full (both).
         validation_share: share of the training clips set aside as validation split, chosen by a
             hash of the YouTube id and so the same on every machine; 0 for the published protocol.
@@ -83,44 +117,56 @@ def load(
     """
     if not 0 <= validation_share < 1:
         raise UserError(
-            f"datasets.audioset.options.validation_share: {validation_share} is not in [0, 1)"
+            f"datasets.{name}.options.validation_share: {validation_share} is not in [0, 1)"
         )
-    names, places = _open(root, train, audio, packs)
+    names, places = _open(root, name, train, audio, packs)
     clips: list[dict[str, Any]] = []
-    for name, row, start, end in _segments(root, train):
+    remarks: dict[str, str] = {}
+    for file, row, start, end in _segments(root, train):
         clip = row["YTID"]
         mids = [mid for mid in row["positive_labels"].split(",") if mid]
         labels = dict.fromkeys(names[row.known(mid, names)] for mid in mids)
-        if name == EVAL_FILE:
+        if file == EVAL_FILE:
             split = "test"
         else:
             split = "validation" if _unit_hash(clip) < validation_share else "train"
-        place = places.get(clip, _Place(""))
+        place = places.get(clip, _NOWHERE)
+        path, duration, remark = place.path, end - start, place.remark
+        if place.seconds is not None:
+            _, duration, remark = part_of(place.seconds, end - start, shortest=SHORTEST)
+            if not duration:
+                path, duration = "", end - start
+        if remark:
+            remarks[clip] = remark
         clips.append(
             {
                 "clip": clip,
-                "path": place.path,
-                "start_s": place.start_s,  # files of their own are cut to the segment already
-                "duration_s": min(end - start, place.duration_s or end - start),
+                "path": path,
+                "start_s": place.start_s,
+                "duration_s": duration,
                 "split": split,
                 "fold": -1,
                 "group": clip,
+                "cut_s": start if place.seconds is None else -1.0,
                 "labels": list(labels),
             }
         )
     return assemble(
-        "audioset",
+        name,
         root / audio,
         names.values(),
         pd.DataFrame(clips),
         multilabel=True,
         synthetic=synthetic,
+        remarks=remarks,
+        shortest=SHORTEST,
     )
 
 
 def absent(
     root: Path,
     *,
+    name: str = "audioset",
     train: str = "balanced",
     audio: str = ".",
     packs: str | None = None,
@@ -131,29 +177,31 @@ def absent(
     Raises:
         UserError: absent or malformed lists.
     """
-    places = _open(root, train, audio, packs)[1]
+    places = _open(root, name, train, audio, packs)[1]
     folder = "audio" if audio == "." else audio
-    for name, row, start, end in _segments(root, train):
+    for file, row, start, end in _segments(root, train):
         clip = row["YTID"]
-        if clip not in places:
-            part = PARTS[name]
+        if not places.get(clip, _NOWHERE).path:
+            part = PARTS[file]
             # at most a few thousand files in one folder
             yield Absent(part, clip, start, end, f"{folder}/{part}/{clip[:2]}/{clip}")
 
 
 def _open(
-    root: Path, train: str, audio: str, packs: str | None
+    root: Path, name: str, train: str, audio: str, packs: str | None
 ) -> tuple[dict[str, str], dict[str, _Place]]:
     """Class names by machine id, and where each clip lies by YouTube id."""
     if train not in TRAIN_FILES:
         raise UserError(
-            f"datasets.audioset.options.train: '{train}'; one of {', '.join(TRAIN_FILES)}"
+            f"datasets.{name}.options.train: '{train}'; one of {', '.join(TRAIN_FILES)}"
         )
     folders = [audio] if packs is None else [audio, packs]
-    require(root, "audioset", CLASS_FILE, *TRAIN_FILES[train], EVAL_FILE, *folders)
-    places = {} if packs is None else _packed(root / packs, root / audio)
-    places |= {clip: _Place(path) for clip, path in _files_by_id(root / audio).items()}
-    return _class_names(root / CLASS_FILE), places
+    require(root, name, CLASS_FILE, *TRAIN_FILES[train], EVAL_FILE, *folders)
+    files = AudioFolder(root / audio)
+    unread = _by_id((path, _Place("", remark=unread_remark(path))) for path in files.unread)
+    packed = {} if packs is None else _packed(root / packs, root / audio)
+    own = _by_id((path, _Place(path)) for path in files.names)
+    return _class_names(root / CLASS_FILE), unread | packed | own
 
 
 def _segments(root: Path, train: str) -> Iterator[tuple[str, Row, float, float]]:
@@ -168,16 +216,12 @@ def _segments(root: Path, train: str) -> Iterator[tuple[str, Row, float, float]]
 
 def _packed(folder: Path, base: Path) -> dict[str, _Place]:
     """Where the clips of all packs below `folder` lie; a pack counts as one long recording."""
-    found: dict[str, _Place] = {}
-    for pack in sorted(folder.rglob("*")):
-        if pack.suffix.lower() not in PACK_SUFFIXES:
-            continue
-        path = os.path.relpath(pack, base)
-        for name, start_s, duration_s in pack_clips(pack):
-            clip = youtube_id(Path(name).stem)
-            if clip is not None:
-                found.setdefault(clip, _Place(path, start_s, duration_s))
-    return found
+    packs = [pack for pack in sorted(folder.rglob("*")) if pack.suffix.lower() in PACK_SUFFIXES]
+    return _by_id(
+        (name, _Place(os.path.relpath(pack, base), start_s, seconds))
+        for pack in packs
+        for name, start_s, seconds in pack_clips(pack)
+    )
 
 
 def _class_names(path: Path) -> dict[str, str]:
@@ -190,13 +234,13 @@ def _class_names(path: Path) -> dict[str, str]:
     return {mid: name if count[name] == 1 else f"{name} ({mid})" for mid, (_, name) in ordered}
 
 
-def _files_by_id(folder: Path) -> dict[str, str]:
-    """Relative path by YouTube id; the first path in sorted order where an id has several."""
-    found: dict[str, str] = {}
-    for path in audio_files(folder):
+def _by_id(places: Iterable[tuple[str, _Place]]) -> dict[str, _Place]:
+    """Places by the YouTube id in their path; of several the first."""
+    found: dict[str, _Place] = {}
+    for path, place in places:
         clip = youtube_id(Path(path).stem)
         if clip is not None:
-            found.setdefault(clip, path)
+            found.setdefault(clip, place)
     return found
 
 

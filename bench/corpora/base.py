@@ -2,35 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
-from bench.corpora.listing import REMEDY, read_facts
-from bench.files import (
-    UserError,
-    atomic_write,
-    damage_told,
-    digest_file,
-    digest_of,
-    write_json,
-)
-
-Progress = Callable[[int, int], None]  # called with (done, total) now and then
+from bench.files import UserError
 
 SPLITS = ("train", "validation", "test")
-COLUMNS = ("clip", "path", "start_s", "duration_s", "split", "fold", "group", "strong", "labels")
+COLUMNS = (
+    "clip", "path", "start_s", "duration_s", "split", "fold", "group", "cut_s", "strong", "labels",
+)  # fmt: skip
 EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
-FILE_COLUMNS = ("path", "size", "mtime_ns", "sha256")
-ROWS_AT_ONCE = 1 << 16  # of a parquet file: what a reader that streams it holds
+TOUCH_S = 0.1  # encoders pad: two clips that follow each other overlap by less than this
 
 
 class Coverage(NamedTuple):
@@ -50,14 +36,17 @@ class Corpus:
         classes: class names in their fixed order.
         clips: one row per clip that is on disk, sorted by `clip` (unique). `path` str; `start_s`
             and `duration_s` float, the part of the file that is the clip (the file may end
-            earlier); `split` one of SPLITS; `fold` int, -1 where there are none; `group` str, the
-            original recording; `strong` bool, whether `events` covers the clip; `labels` list of
-            class names.
+            earlier; a loader's NaN stands for the whole file until `save` measures it); `split`
+            one of SPLITS; `fold` int, -1 where there are none; `group` str, the original recording;
+            `cut_s` float, where in it a published list says that the clip begins, -1 where none
+            does; `strong` bool, whether `events` covers the clip; `labels` list of class names.
         events: `filename` (= `clips.clip`), `onset`, `offset` in seconds, `event_label`; None for
             data sets without times. A strong clip without rows has no event.
         multilabel: whether a clip can have several labels or none.
         synthetic: whether the audio was made by the embedded builder.
-        missing: listed clips without a file: the columns of `clips`, `path` empty.
+        missing: listed clips without a usable file: the columns of `clips`, `path` empty.
+        remarks: clip -> what was found wrong with its file; it was cut, or counts as missing.
+        shortest: share of its listed length that a file must have; what `save` holds has it, and 0.
         digest, audio_digest: see `save`; empty until saved.
     """
 
@@ -69,6 +58,8 @@ class Corpus:
     multilabel: bool
     synthetic: bool
     missing: pd.DataFrame
+    remarks: Mapping[str, str] = field(default_factory=dict)
+    shortest: float = 0.0
     digest: str = ""
     audio_digest: str = ""
 
@@ -94,24 +85,30 @@ def assemble(
     multilabel: bool,
     synthetic: bool,
     events: pd.DataFrame | None = None,
+    remarks: Mapping[str, str] | None = None,
+    shortest: float = 0.0,
 ) -> Corpus:
     """A checked corpus from a loader's table, in which clips without a file have an empty path.
+
+    Args:
+        name: the data set's key in the experiment, for messages.
+        clips: COLUMNS in any order; `strong` and `cut_s` may be left out.
+        remarks, shortest: see `Corpus`.
 
     Raises:
         UserError: no audio at all, a repeated clip, or a group in two splits or folds.
     """
-    if "strong" not in clips:
-        clips = clips.assign(strong=False)
+    remarks = remarks or {}
+    usual = {"strong": False, "cut_s": -1.0}
+    clips = clips.assign(**{key: usual[key] for key in usual.keys() - {*clips}})
     clips = clips[list(COLUMNS)].sort_values("clip", kind="stable")
     on_disk = clips["path"] != ""
     if not on_disk.any():
-        raise UserError(
-            f"{root}: none of the {len(clips)} clips that {name} lists is there; "
-            f"set datasets.{name}.root to the folder that holds the audio"
-        )
+        told = next((f"can be read; {remark}" for remark in remarks.values()), None)
+        told = told or f"is there; set datasets.{name}.root to the folder that holds the audio"
+        raise UserError(f"{root}: none of the {len(clips)} clips that {name} lists {told}")
     if events is not None:
-        kept = set(clips.loc[on_disk, "clip"])
-        events = events[events["filename"].isin(kept)]
+        events = events_of(events, clips[on_disk])
         events = events.sort_values(list(EVENT_COLUMNS), kind="stable").reset_index(drop=True)
     corpus = Corpus(
         name=name,
@@ -122,164 +119,64 @@ def assemble(
         multilabel=multilabel,
         synthetic=synthetic,
         missing=clips[~on_disk].reset_index(drop=True),
+        remarks=remarks,
+        shortest=shortest,
     )
     check(corpus)
     return corpus
 
 
+def events_of(events: pd.DataFrame, clips: pd.DataFrame) -> pd.DataFrame:
+    """The events of these clips."""
+    return events[events["filename"].isin(set(clips["clip"]))]
+
+
 def check(corpus: Corpus) -> None:
-    """Hold a corpus to its promises.
+    """Hold a corpus to its promises. Clips that are missing can leak nothing.
 
     Raises:
-        UserError: a clip is listed twice, or a recording (group) lies in two splits or folds;
-            the message names it.
+        UserError: a clip is listed twice, or a recording (group) lies in two folds, or in two
+            splits without a published list that cuts it there at other times; the message names it.
     """
-    tables = [table for table in (corpus.clips, corpus.missing) if len(table)]
+    tables = [table["clip"] for table in (corpus.clips, corpus.missing) if len(table)]
     clips = pd.concat(tables, ignore_index=True)
-    repeated = clips.loc[clips["clip"].duplicated(), "clip"]
+    repeated = clips[clips.duplicated()]
     if len(repeated):
         raise UserError(f"{corpus.name}: clip '{repeated.iloc[0]}' is listed more than once")
     for column in ("split", "fold"):
-        counts = clips.groupby("group", sort=True)[column].nunique()
-        for group in counts.index[counts > 1][:1]:
-            values = sorted(clips.loc[clips["group"] == group, column].unique().tolist())
+        for group, pieces in _straddling(corpus.clips, column):
+            if column == "split" and _apart(pieces):
+                continue
+            values = ", ".join(map(str, sorted(pieces[column].unique().tolist())))
             raise UserError(
-                f"{corpus.name}: recording '{group}' lies in {column}s "
-                f"{', '.join(map(str, values))}; a recording belongs to one {column} only"
+                f"{corpus.name}: recording '{group}' lies in {column}s {values}; "
+                f"a recording belongs to one {column} only"
             )
 
 
-def save(
-    corpus: Corpus,
-    folder: str | Path,
-    *,
-    threads: int = 8,
-    progress: Progress | None = None,
-) -> Corpus:
-    """Hash every audio file and write the corpus; returns it with its digests.
-
-    `folder` gets clips.parquet, events.tsv (where there are events), missing.tsv, files.parquet
-    (path, size, mtime_ns, sha256) and, last, corpus.json. A file whose size and modification time
-    are those of an earlier files.parquet is not read again.
-
-    `audio_digest` covers (path, size, sha256) of the audio files, `digest` also the table, the
-    classes and the events. Neither depends on where the data set lies.
-    """
-    folder = Path(folder)
-    files = _hash_files(corpus, folder / "files.parquet", threads, progress)
-    audio_digest = _digest_table(files[["path", "size", "sha256"]])
-    digest = digest_of(
-        {
-            "audio": audio_digest,
-            "clips": _digest_table(corpus.clips),
-            "events": None if corpus.events is None else _digest_table(corpus.events),
-            "classes": corpus.classes,
-            "multilabel": corpus.multilabel,
-        }
-    )
-    for name, table in (("files", files), ("clips", corpus.clips)):
-        with atomic_write(folder / f"{name}.parquet") as path:
-            table.to_parquet(path, index=False, row_group_size=ROWS_AT_ONCE)
-    written = ["clips.parquet"]
-    for name, frame in (
-        ("missing.tsv", corpus.missing.drop(columns="path")),
-        ("events.tsv", corpus.events),
-    ):
-        if frame is not None:
-            with atomic_write(folder / name) as path:
-                _joined(frame).to_csv(path, sep="\t", index=False)
-            written.append(name)
-    by_split = corpus.coverage_by_split()
-    write_json(
-        folder / "corpus.json",
-        {
-            "name": corpus.name,
-            "root": str(corpus.root),
-            "classes": corpus.classes,
-            "multilabel": corpus.multilabel,
-            "synthetic": corpus.synthetic,
-            "coverage": corpus.coverage._asdict(),
-            "coverage_by_split": {split: c._asdict() for split, c in by_split.items()},
-            "digest": digest,
-            "audio_digest": audio_digest,
-            "tables": {name: digest_file(folder / name) for name in written},
-        },
-    )
-    return dataclasses.replace(corpus, digest=digest, audio_digest=audio_digest)
+def shared_recordings(corpus: Corpus) -> dict[str, list[str]]:
+    """Recordings that a published list cuts into clips of several splits, with these splits."""
+    straddling = _straddling(corpus.clips, "split")
+    return {group: sorted(pieces["split"].unique().tolist()) for group, pieces in straddling}
 
 
-def open_corpus(folder: str | Path) -> Corpus:
-    """Read what `save` wrote.
-
-    Raises:
-        UserError: the folder holds no complete corpus, or a damaged one.
-    """
-    folder = Path(folder)
-    facts = read_facts(folder)
-    with damage_told(folder, REMEDY):
-        clips = pd.read_parquet(folder / "clips.parquet")
-        clips["labels"] = [list(labels) for labels in clips["labels"]]
-        text: dict[str, Any] = {"clip": str, "group": str, "labels": str}
-        missing = pd.read_csv(folder / "missing.tsv", sep="\t", keep_default_na=False, dtype=text)
-        missing["labels"] = [labels.split("|") if labels else [] for labels in missing["labels"]]
-        events = None
-        if "events.tsv" in facts["tables"]:
-            events = pd.read_csv(folder / "events.tsv", sep="\t", dtype={"filename": str})
-        return Corpus(
-            name=facts["name"],
-            root=Path(facts["root"]),
-            classes=tuple(facts["classes"]),
-            clips=clips,
-            events=events,
-            multilabel=facts["multilabel"],
-            synthetic=facts["synthetic"],
-            missing=missing.assign(path="")[list(COLUMNS)],
-            digest=facts["digest"],
-            audio_digest=facts["audio_digest"],
-        )
+def _straddling(clips: pd.DataFrame, column: str) -> Iterator[tuple[str, pd.DataFrame]]:
+    """(group, its clips) of every recording with several values of `column`, in order."""
+    counts = clips.groupby("group", sort=True)[column].nunique()
+    for group in counts.index[counts > 1]:
+        yield group, clips[clips["group"] == group]
 
 
-def _joined(table: pd.DataFrame) -> pd.DataFrame:
-    """`table` with its lists of labels written as a|b."""
-    if "labels" not in table:
-        return table
-    return table.assign(labels=["|".join(labels) for labels in table["labels"]])
-
-
-def _digest_table(table: pd.DataFrame) -> str:
-    text = _joined(table).to_csv(index=False, lineterminator="\n")
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _hash_files(
-    corpus: Corpus, earlier: Path, threads: int, progress: Progress | None
-) -> pd.DataFrame:
-    """FILE_COLUMNS of every audio file of the corpus, sorted by path."""
-    known: dict[str, tuple[int, int, str]] = {}
-    if earlier.exists():
-        table = pd.read_parquet(earlier)
-        known = {row[0]: row[1:] for row in table[list(FILE_COLUMNS)].itertuples(index=False)}
-    paths = sorted(set(corpus.clips["path"]))
-
-    def describe(path: str) -> tuple[str, int, int, str]:
-        file = corpus.root / path
-        state = os.stat(file)
-        stamp = (state.st_size, state.st_mtime_ns)
-        before = known.get(path)
-        if before is not None and before[:2] == stamp:
-            return path, *before
-        return path, *stamp, digest_file(file)
-
-    rows: list[tuple[str, int, int, str]] = []
-    with ThreadPoolExecutor(threads) as pool:
-        for batch in _batches(paths, 1024):  # bounds the queue: millions of files, flat memory
-            rows += pool.map(describe, batch)
-            if progress is not None:
-                progress(len(rows), len(paths))
-    return pd.DataFrame(rows, columns=list(FILE_COLUMNS))
-
-
-def _batches(items: Iterable[str], size: int) -> Iterator[list[str]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
+def _apart(pieces: pd.DataFrame) -> bool:
+    """Whether clips of one recording are known to overlap only within their split."""
+    spans = zip(pieces["cut_s"], pieces["duration_s"], pieces["split"], strict=True)
+    ordered = sorted(spans)
+    if ordered[0][0] < 0:
+        return False
+    reach: dict[str, float] = {}  # how far the clips of each split came so far
+    for cut_s, duration_s, split in ordered:
+        others = (end for other, end in reach.items() if other != split)
+        if any(not cut_s > end - TOUCH_S for end in others):  # NaN: how far, nobody knows
+            return False
+        reach[split] = max(reach.get(split, 0.0), cut_s + duration_s)
+    return True

@@ -6,18 +6,17 @@ soundscape synthesis", DCASE 2019. The tree is that of the DCASE 2021-2024 recip
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import soundfile
 
-from bench.corpora.audioset import youtube_id
+from bench.corpora.audioset import cut_of
 from bench.corpora.base import EVENT_COLUMNS, Corpus, assemble
-from bench.corpora.reading import audio_files, require, rows
+from bench.corpora.reading import AudioFolder, require, rows
 from bench.files import UserError
 from bench.sources.clips import Absent
 
@@ -33,8 +32,6 @@ CLASSES = (
     "Speech",
     "Vacuum_cleaner",
 )
-CLIP_SECONDS = 10.0
-_CUT = re.compile(r"Y(?P<id>[\w-]{11})_(?P<start>\d+\.\d+)_(?P<end>\d+\.\d+)\.wav", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Part:
     split: str
     labels: str
     audio: str
-    durations: str = ""  # file of durations; without it, or a line in it, the audio's header counts
+    durations: str = ""  # file of durations; without a line there, what the clip's name says
 
     @property
     def strong(self) -> bool:
@@ -74,13 +71,17 @@ PUBLIC = Part(
 TRAINING = {"weak": (WEAK,), "strong": (SYNTHETIC,), "both": (WEAK, SYNTHETIC)}
 
 
-def load(root: Path, *, train: str = "both", synthetic: bool = False) -> Corpus:
+def load(
+    root: Path, *, name: str = "desed", train: str = "both", synthetic: bool = False
+) -> Corpus:
     """DESED from `root` (the folder `dataset`, or the one that holds it).
 
-    Validation is the real validation set (for thresholds), test the public evaluation set.
+    Validation is the real validation set (for thresholds), test the public evaluation set. The
+    public lists cut two videos into clips of two splits, at other times (`shared_recordings`).
 
     Args:
         root: folder with `audio` and `metadata`.
+        name: the data set's key in the experiment.
         train: training parts: weak (real clips, clip labels), strong (synthetic soundscapes with
             times), or both. `strong` tells the clips apart; `labels` of a strong clip are the
             classes of its events.
@@ -90,47 +91,48 @@ def load(root: Path, *, train: str = "both", synthetic: bool = False) -> Corpus:
         UserError: absent files, unknown labels, malformed lines, events outside time, or no audio.
     """
     if train not in TRAINING:
-        raise UserError(f"datasets.desed.options.train: '{train}'; one of {', '.join(TRAINING)}")
+        raise UserError(f"datasets.{name}.options.train: '{train}'; one of {', '.join(TRAINING)}")
     if (root / "dataset").is_dir():
         root = root / "dataset"
     parts = (*TRAINING[train], VALIDATION, PUBLIC)
-    require(root, "desed", *(path for part in parts for path in (part.labels, part.audio)))
+    require(root, name, *(path for part in parts for path in (part.labels, part.audio)))
     clips: list[dict[str, Any]] = []
     events: list[tuple[str, float, float, str]] = []
+    remarks: dict[str, str] = {}
     for part in parts:
         labels = _strong(root / part.labels, events) if part.strong else _weak(root / part.labels)
-        clips += _clips(root, part, labels)
+        files = AudioFolder(root, part.audio)
+        clips += _clips(root, part, labels, files)
+        remarks |= files.remarks
     return assemble(
-        "desed",
+        name,
         root,
         CLASSES,
         pd.DataFrame(clips),
         multilabel=True,
         synthetic=synthetic,
         events=pd.DataFrame(events, columns=list(EVENT_COLUMNS)),
+        remarks=remarks,
     )
 
 
-def absent(root: Path, *, train: str = "both") -> Iterator[Absent]:
+def absent(root: Path, *, name: str = "desed", train: str = "both") -> Iterator[Absent]:
     """The recorded training and validation clips without a file, which YouTube may have.
 
     Raises:
         UserError: absent or malformed lists.
     """
     base = "dataset/" if (root / "dataset").is_dir() else ""
-    for part, name in ((WEAK, "weak"), (VALIDATION, "validation")):
+    for part, called in ((WEAK, "weak"), (VALIDATION, "validation")):
         if part.split == "train" and part not in TRAINING[train]:
             continue
-        require(root / base, "desed", part.labels)
-        files = set(audio_files(root / base / part.audio))
-        columns = ("filename",)
-        for row in rows(root / base / part.labels, columns, separator="\t"):
-            filename = row["filename"]
-            cut = _CUT.fullmatch(filename)
-            if filename not in files and cut:
-                files.add(filename)
-                start, end = float(cut["start"]), float(cut["end"])
-                yield Absent(name, cut["id"], start, end, f"{base}{part.audio}/{filename}")
+        require(root / base, name, part.labels)
+        files = AudioFolder(root / base, part.audio)
+        listed = rows(root / base / part.labels, ("filename",), separator="\t")
+        for filename in dict.fromkeys(row["filename"] for row in listed):
+            cut = cut_of(Path(filename).stem)
+            if cut is not None and cut.end_s > 0 and not files.find(filename):
+                yield Absent(called, *cut, f"{base}{part.audio}/{filename}")
 
 
 def _weak(path: Path) -> dict[str, list[str]]:
@@ -138,7 +140,9 @@ def _weak(path: Path) -> dict[str, list[str]]:
     labels: dict[str, list[str]] = {}
     for row in rows(path, ("filename", "event_labels"), separator="\t"):
         names = [name for name in row["event_labels"].split(",") if name]
-        labels[row["filename"]] = list(dict.fromkeys(row.known(name, CLASSES) for name in names))
+        found = list(dict.fromkeys(row.known(name, CLASSES) for name in names))
+        if labels.setdefault(row["filename"], found) != found:
+            raise row.error(f"'{row['filename']}' has other labels here than above")
     return labels
 
 
@@ -162,34 +166,40 @@ def _strong(path: Path, events: list[tuple[str, float, float, str]]) -> dict[str
     return labels
 
 
-def _length(path: Path) -> float:
-    """Seconds of an audio file by its header; those of a full clip where it cannot be read."""
-    try:
-        return soundfile.info(path).duration or CLIP_SECONDS
-    except (OSError, soundfile.LibsndfileError):
-        return CLIP_SECONDS
-
-
-def _clips(root: Path, part: Part, labels: dict[str, list[str]]) -> list[dict[str, Any]]:
-    files = set(audio_files(root / part.audio))
+def _durations(path: Path) -> dict[str, float]:
+    """Seconds by file name; none where there is no such table."""
     seconds: dict[str, float] = {}
-    if part.durations and (root / part.durations).exists():
-        for row in rows(root / part.durations, ("filename", "duration"), separator="\t"):
-            seconds[row["filename"]] = row.number("duration")
-            if seconds[row["filename"]] <= 0:
-                raise row.error("a duration of 0 s or less")
+    for row in rows(path, ("filename", "duration"), separator="\t") if path.exists() else ():
+        duration = row.number("duration")
+        if duration <= 0:
+            raise row.error("a duration of 0 s or less")
+        if seconds.setdefault(row["filename"], duration) != duration:
+            raise row.error(f"'{row['filename']}' has another duration here than above")
+    return seconds
+
+
+def _clips(
+    root: Path, part: Part, labels: dict[str, list[str]], files: AudioFolder
+) -> list[dict[str, Any]]:
+    seconds = _durations(root / part.durations) if part.durations else {}
     clips = []
     for filename, names in labels.items():
         stem = Path(filename).stem
+        cut = None if part == SYNTHETIC else cut_of(stem)
+        if cut is None:  # a recording of its own
+            group, cut_s, listed_s = f"{part.audio}/{stem}", 0.0, math.nan
+        else:
+            group, cut_s, listed_s = cut.youtube_id, cut.start_s, cut.end_s - cut.start_s
         clips.append(
             {
                 "clip": filename,
-                "path": f"{part.audio}/{filename}" if filename in files else "",
+                "path": files.find(filename),
                 "start_s": 0.0,
-                "duration_s": seconds.get(filename) or _length(root / part.audio / filename),
+                "duration_s": seconds.get(filename, listed_s) if cut_s >= 0 else math.nan,
                 "split": part.split,
                 "fold": -1,
-                "group": (part != SYNTHETIC and youtube_id(stem)) or f"{part.audio}/{stem}",
+                "group": group,
+                "cut_s": cut_s,
                 "strong": part.strong,
                 "labels": names,
             }

@@ -5,6 +5,7 @@ Piczak, "ESC: Dataset for environmental sound classification", ACM Multimedia 20
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +13,22 @@ import pandas as pd
 
 from bench.corpora.base import Corpus, assemble
 from bench.corpora.folds import with_test_fold
-from bench.corpora.reading import audio_files, require, rows
+from bench.corpora.reading import AudioFolder, require, rows
 
 META = "meta/esc50.csv"
-CLIP_SECONDS = 5.0
 
 
-def load(root: Path, *, synthetic: bool = False) -> Corpus:
+def load(root: Path, *, name: str = "esc50", synthetic: bool = False) -> Corpus:
     """ESC-50 from meta/esc50.csv and audio/; splits are those of test fold 0 (`with_test_fold`).
 
     Classes follow the target numbers. `fold` counts from 0 (the file counts from 1) and `group` is
-    the source recording, which lies in one fold.
+    the source recording, which lies in one fold. A clip is its whole file, whatever its length.
 
     Raises:
         UserError: absent files, malformed lines, a target with two names, or no audio.
     """
-    require(root, "esc50", META, "audio")
-    files = set(audio_files(root / "audio"))
+    require(root, name, META, "audio")
+    files = AudioFolder(root, "audio")
     names: dict[int, str] = {}
     clips: list[dict[str, Any]] = []
     for row in rows(root / META, ("filename", "fold", "target", "category", "src_file", "take")):
@@ -42,9 +42,9 @@ def load(root: Path, *, synthetic: bool = False) -> Corpus:
         clips.append(
             {
                 "clip": filename,
-                "path": f"audio/{filename}" if filename in files else "",
+                "path": files.find(filename),
                 "start_s": 0.0,
-                "duration_s": CLIP_SECONDS,
+                "duration_s": math.nan,
                 "split": "train",
                 "fold": fold - 1,
                 "group": row["src_file"],
@@ -52,11 +52,12 @@ def load(root: Path, *, synthetic: bool = False) -> Corpus:
             }
         )
     corpus = assemble(
-        "esc50",
+        name,
         root,
         [names[target] for target in sorted(names)],
         pd.DataFrame(clips),
         multilabel=False,
         synthetic=synthetic,
+        remarks=files.remarks,
     )
     return with_test_fold(corpus, 0)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.files import damage_told, digest_file, read_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 AT_ONCE = 4096  # rows of the table in memory
 REMEDY = "delete this folder and run again"
@@ -27,6 +31,24 @@ def read_facts(folder: Path) -> dict[str, Any]:
         return dict(facts)
 
 
+def digest_of_lists(*tables: pd.DataFrame) -> str:
+    """sha256 of what a data set's lists say: each clip with its fold and labels, in any order.
+
+    Args:
+        tables: `Corpus.clips` and `Corpus.missing`. Splits are left out: an option may cut
+            validation clips from a published training list.
+    """
+    lines = sorted(
+        f"{clip}\t{fold}\t{'|'.join(labels)}\n"
+        for table in tables
+        for clip, fold, labels in zip(table["clip"], table["fold"], table["labels"], strict=True)
+    )
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(line.encode())
+    return digest.hexdigest()
+
+
 @dataclass(frozen=True)
 class Listing:
     """What `save` wrote about a corpus, its table left on the disk.
@@ -35,6 +57,7 @@ class Listing:
         folder: where the corpus was saved.
         name, root, audio_digest: those of the `Corpus`.
         found, listed: clips on disk, which are the table's rows, and clips in the lists.
+        remarks: clip -> what was found wrong with its file before it was decoded.
     """
 
     folder: Path
@@ -43,6 +66,7 @@ class Listing:
     audio_digest: str
     found: int
     listed: int
+    remarks: dict[str, str]
 
     @classmethod
     def open(cls, folder: str | Path) -> Listing:
@@ -59,6 +83,7 @@ class Listing:
                 root=Path(facts["root"]),
                 audio_digest=facts["audio_digest"],
                 **facts["coverage"],
+                remarks=facts["remarks"],
             )
 
     def rows(self, *columns: str) -> Iterator[tuple[Any, ...]]:

@@ -5,11 +5,16 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Collection, Iterator
+from functools import cached_property
 from pathlib import Path
 
 from bench.files import UserError
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
+UNREAD_SUFFIXES = (
+    ".3gp", ".aac", ".aif", ".aiff", ".amr", ".au", ".avi", ".caf", ".flv", ".m4a", ".m4v", ".mka",
+    ".mkv", ".mov", ".mp4", ".mpg", ".oga", ".sph", ".webm", ".wma", ".wv",
+)  # fmt: skip
 
 
 class Row:
@@ -149,24 +154,79 @@ def require(folder: Path, dataset: str, *names: str) -> None:
             )
 
 
-def audio_files(folder: Path) -> list[str]:
-    """Audio files below `folder`, as sorted paths relative to it; hidden files are left out.
+class AudioFolder:
+    """The audio below a folder, found by listed names; hidden files are left out.
 
-    One scan of the directories, no look at single files: two million clips take seconds.
+    A list may name a.wav where a.flac lies: another suffix that is read is as good.
+
+    Attributes:
+        names: of the files that can be read, sorted, relative to the folder.
+        remarks: listed name -> why `find` did not find it, where it is one of `unread`.
     """
-    found: list[str] = []
-    waiting = [""]
-    while waiting:
-        prefix = waiting.pop()
-        try:
-            entries = list(os.scandir(folder / prefix))
-        except FileNotFoundError:
-            continue
-        for entry in entries:
-            if entry.name.startswith("."):
+
+    def __init__(self, root: Path, below: str = "") -> None:
+        """One scan of `root / below`, no look at single files: two million clips take seconds."""
+        self._prefix = f"{below}/" if below else ""
+        self.names: list[str] = []
+        self.remarks: dict[str, str] = {}
+        self._others: list[str] = []
+        waiting = [""]
+        while waiting:
+            inner = waiting.pop()
+            try:
+                entries = list(os.scandir(root / below / inner))
+            except FileNotFoundError:
                 continue
-            if entry.is_dir():
-                waiting.append(f"{prefix}{entry.name}/")
-            elif os.path.splitext(entry.name)[1].lower() in AUDIO_SUFFIXES:
-                found.append(prefix + entry.name)
-    return sorted(found)
+            for entry in entries:
+                suffix = os.path.splitext(entry.name)[1].lower()
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    waiting.append(f"{inner}{entry.name}/")
+                elif suffix in AUDIO_SUFFIXES:
+                    self.names.append(inner + entry.name)
+                elif suffix in UNREAD_SUFFIXES:
+                    self._others.append(inner + entry.name)
+        self.names.sort()
+        self._others.sort()
+
+    def find(self, listed: str) -> str:
+        """The file of a listed name, relative to `root`; empty where there is none to be read."""
+        stem = stem_of(listed)
+        found = listed if listed in self._known else self._by_stem.get(stem)
+        if found is not None:
+            return self._prefix + found
+        other = self._unread_by_stem.get(stem)
+        if other is not None:
+            self.remarks[listed] = unread_remark(self._prefix + other)
+        return ""
+
+    @property
+    def unread(self) -> list[str]:
+        """Names in forms that are not read, where none that is read stands beside them."""
+        return [*self._unread_by_stem.values()]
+
+    @cached_property
+    def _known(self) -> set[str]:
+        return set(self.names)
+
+    @cached_property
+    def _by_stem(self) -> dict[str, str]:
+        return {stem_of(name): name for name in reversed(self.names)}
+
+    @cached_property
+    def _unread_by_stem(self) -> dict[str, str]:
+        if not self._others:
+            return {}
+        others = {stem_of(name): name for name in reversed(self._others)}
+        return {stem: name for stem, name in others.items() if stem not in self._by_stem}
+
+
+def unread_remark(path: str) -> str:
+    """What is wrong with audio in a form that is not read."""
+    return f"{path}: {os.path.splitext(path)[1]} files are not read; convert it to FLAC or WAV"
+
+
+def stem_of(path: str) -> str:
+    """A path without its suffix."""
+    return os.path.splitext(path)[0]

@@ -5,88 +5,111 @@ Warden, "Speech Commands: A dataset for limited-vocabulary speech recognition", 
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from bench.corpora.base import Corpus, assemble
-from bench.corpora.reading import audio_files, lines_of, require
+from bench.corpora.reading import AudioFolder, lines_of, require, stem_of
 from bench.files import UserError
 
 LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
-CLIP_SECONDS = 1.0
+SPEAKER = r"(.+?)_nohash_.*"
 
 
-def load(root: Path, *, synthetic: bool = False) -> Corpus:
+def load(
+    root: Path,
+    *,
+    name: str = "speechcommands",
+    speaker: str = SPEAKER,
+    synthetic: bool = False,
+) -> Corpus:
     """Speech Commands from its word folders and the two split lists; the rest is training.
 
     Classes are all word folders in alphabetical order; folders that start with '_' or '.'
-    (_background_noise_) are none. `group` is the speaker: the part of a file's name before
-    `_nohash_`. HTS-AT's code numbers the classes in directory order, which differs by machine.
+    (_background_noise_) are none. `group` is the speaker. A clip is its whole file. HTS-AT's code
+    numbers the classes in directory order, which differs by machine.
+
+    Args:
+        root: folder with the word folders and the lists.
+        name: the data set's key in the experiment.
+        speaker: regular expression of a file's whole name without suffix, whose first group is the
+            speaker; V2's own by default. "(.+)" makes every file its own speaker.
+        synthetic: whether the audio was made by the embedded builder.
 
     Raises:
-        UserError: absent files, a listed word without a folder, a name without `_nohash_`, or no
-            audio.
+        UserError: absent files, a listed word without a folder, a name that `speaker` does not
+            fit, or no audio.
     """
-    require(root, "speechcommands", *LISTS.values())
-    words = sorted(
-        entry.name for entry in root.iterdir() if entry.is_dir() and entry.name[0] not in "_."
-    )
-    on_disk = [path for word in words for path in _word_files(root, word)]
+    require(root, name, *LISTS.values())
+    words = {entry.name for entry in root.iterdir() if entry.is_dir() and entry.name[0] not in "_."}
     splits: dict[str, str] = {}
-    for split, name in LISTS.items():
-        for path in _listed(root / name, words):
+    for split, file in LISTS.items():
+        for path in _listed(root / file, words):
             if splits.setdefault(path, split) != split:
-                raise UserError(f"{root / name}: '{path}' stands in {LISTS['validation']} too")
-    found = set(on_disk)
+                raise UserError(f"{root / file}: '{path}' stands in {LISTS['validation']} too")
+    files = AudioFolder(root)
+    listed = {stem_of(path) for path in splits}
+    rest = [
+        path
+        for path in (*files.names, *files.unread)
+        if path.count("/") == 1 and path.split("/")[0] in words and stem_of(path) not in listed
+    ]
     clips: list[dict[str, Any]] = []
-    for path in dict.fromkeys([*on_disk, *splits]):
-        word, name = path.split("/")
-        speaker, mark, _ = name.partition("_nohash_")
-        if not mark:
-            raise UserError(
-                f"{root / path}: the name has no '_nohash_', so its speaker is unknown; "
-                "remove the file if it is not part of Speech Commands"
-            )
+    for path in (*rest, *splits):
         clips.append(
             {
                 "clip": path,
-                "path": path if path in found else "",
+                "path": files.find(path),
                 "start_s": 0.0,
-                "duration_s": CLIP_SECONDS,
+                "duration_s": math.nan,
                 "split": splits.get(path, "train"),
                 "fold": -1,
-                "group": speaker,
-                "labels": [word],
+                "group": _speaker(root / path, speaker, f"datasets.{name}.options.speaker"),
+                "labels": [path.split("/")[0]],
             }
         )
     if not clips:
         raise UserError(
-            f"{root}: no word folders with audio; set datasets.speechcommands.root to the folder "
+            f"{root}: no word folders with audio; set datasets.{name}.root to the folder "
             "that holds them"
         )
     return assemble(
-        "speechcommands",
+        name,
         root,
-        words,
+        sorted(words),
         pd.DataFrame(clips),
         multilabel=False,
         synthetic=synthetic,
+        remarks=files.remarks,
     )
 
 
-def _word_files(root: Path, word: str) -> list[str]:
-    return [f"{word}/{name}" for name in audio_files(root / word) if "/" not in name]
+def _speaker(path: Path, pattern: str, key: str) -> str:
+    """The speaker in a file's name."""
+    try:
+        found = re.fullmatch(pattern, path.stem)
+        if found is not None:
+            return found[1]
+    except (re.error, IndexError) as error:
+        raise UserError(
+            f"{key}: '{pattern}' is not a regular expression with a group ({error})"
+        ) from error
+    raise UserError(
+        f"{path}: '{path.stem}' does not fit {key} '{pattern}', so its speaker is unknown; set it "
+        "to a regular expression whose group is the speaker, or remove the file"
+    )
 
 
-def _listed(path: Path, words: list[str]) -> list[str]:
+def _listed(path: Path, words: set[str]) -> list[str]:
     """The word/file lines of a split list."""
-    known = set(words)
     entries = []
     for number, line in lines_of(path):
         word, _, name = line.partition("/")
-        if word not in known or not name or "/" in name:
+        if word not in words or not name or "/" in name:
             raise UserError(
                 f"{path}, line {number}: '{line}' does not name a file in one of the "
                 f"{len(words)} word folders"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from bench.experiment import config
+from bench.experiment import config, folders
 from bench.experiment.cells import Layout
 from bench.strict import known
 
@@ -16,11 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     dataset = find_dataset(settings, args.dataset)
-    from bench.corpora import build_corpus
+    from bench.corpora import build_corpus, shared_recordings
     from bench.process.meter import Meter
 
+    folder = Layout.of(settings).corpus(args.dataset)
     with Meter(f"{args.dataset}: audio files", 0, "files") as meter:
 
         def progress(done: int, total: int) -> None:
@@ -30,27 +31,35 @@ def run(args: argparse.Namespace) -> int:
         corpus = build_corpus(
             dataset.loader,
             dataset.root,
-            Layout.of(settings).corpus(args.dataset),
-            synthetic=is_synthetic(settings, dataset),
+            folder,
+            name=args.dataset,
+            synthetic=settings.data_kind(args.dataset) == "synthetic",
             progress=progress,
             **dataset.options,
         )
     found, listed = corpus.coverage
     print(f"{args.dataset}: {found} of {listed} listed clips are on disk", flush=True)
+    if corpus.remarks:
+        clip, remark = next(iter(corpus.remarks.items()))
+        print(
+            f"{args.dataset}: {len(corpus.remarks)} remarks in {folder}/corpus.json; the first, "
+            f"{clip}: {remark}",
+            flush=True,
+        )
+    for recording, splits in shared_recordings(corpus).items():
+        print(
+            f"{args.dataset}: its lists cut recording {recording} into clips of "
+            f"{' and '.join(splits)}, at other times",
+            flush=True,
+        )
     return 0
-
-
-def is_synthetic(settings: config.Config, dataset: config.Dataset) -> bool:
-    """Whether nothing in a data set was recorded: the builder speaks all command words itself."""
-    spoken_here = settings.data_kind == "recordings" and dataset.loader == "speechcommands"
-    return settings.data_kind == "synthetic" or spoken_here
 
 
 def find_dataset(settings: config.Config, name: str) -> config.Dataset:
     """The data set of this name.
 
     Raises:
-        UserError: the profile has none of this name.
+        UserError: the experiment has none of this name.
     """
-    known(name, settings.datasets, f"datasets of profile '{settings.profile}'")
+    known(name, settings.datasets, f"datasets of experiment '{settings.experiment}'")
     return settings.datasets[name]

@@ -184,7 +184,10 @@ def _write_report(listing: Listing, array: PartialArray, folder: Path) -> None:
             "kept": usable - len(listed["repaired"]),
             "repaired": listed["repaired"],
             "excluded": listed["excluded"],
-            "remarks": listed["kept"],
+            "remarks": [
+                *({"clip": c, "reason": r} for c, r in listing.remarks.items()),
+                *listed["kept"],
+            ],
             "source_rates": {str(rate): n for rate, n in sorted(rates.items())},
         },
     )

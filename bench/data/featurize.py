@@ -6,7 +6,7 @@ import argparse
 
 from bench.code_digest import stage_digest
 from bench.data.corpus import find_dataset
-from bench.experiment import config
+from bench.experiment import folders
 from bench.experiment.cells import Layout
 from bench.process.memory import give_back_tables
 from bench.strict import known
@@ -21,17 +21,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     front_ends = find_dataset(settings, args.dataset).front_ends
     known(args.front_end, front_ends, f"datasets.{args.dataset}.front_ends")
     give_back_tables()
     from bench.data.features import featurize
-    from bench.data.task import audio_front_end
 
     layout = Layout.of(settings)
     usable = featurize(
         layout.corpus(args.dataset),
-        audio_front_end(front_ends[args.front_end]),
+        front_ends[args.front_end].transform,
         layout.features(args.dataset, args.front_end),
         code=stage_digest("featurize"),
         workers=args.workers,

@@ -1,17 +1,19 @@
-"""`python -m bench fetch NAME`: bring what a profile's data set is made from to its folder."""
+"""`python -m bench fetch NAME`: bring what an experiment's data set is made from to its folder, or
+a checkpoint that its runs start from."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import math
 from typing import TYPE_CHECKING, Any
 
-from bench.experiment import config
+from bench.experiment import folders
 from bench.experiment.cells import Layout
 from bench.experiment.wanted import Wanted, fetched_here
 from bench.files import UserError, write_json
 from bench.process.locks import hold
-from bench.sources.registry import Entry, LockFile, find_entry
+from bench.sources.registry import LockFile
 from bench.strict import known
 
 if TYPE_CHECKING:
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("name", help="a data set of the profile that has a source, or 'recordings'")
+    parser.add_argument(
+        "name", help="a data set of the experiment that has a source, or checkpoints/NAME"
+    )
     parser.add_argument(
         "--from", dest="folders", action="append", default=[], metavar="FOLDER",
         help="folder that holds files of the registry already (may be given several times)",
@@ -30,43 +34,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     wanted = fetched_here(settings)
-    known(args.name, wanted, f"what profile '{settings.profile}' fetches")
+    known(args.name, wanted, f"what experiment '{settings.experiment}' fetches")
     order = wanted[args.name]
-    entry = find_entry(order.entry)
-    with hold(order.folder / ".fetched.lock", f"fetch {args.name}"):
-        facts = _fetch(order, entry, args)
-    write_json(Layout.of(settings).fetched(args.name), {"entry": order.entry, **facts})
+    with hold(order.folder / ".fetched.lock", f"fetch {args.name}", patience=math.inf):
+        facts = _fetch(order, args)
+    write_json(Layout.of(settings).fetched(args.name), {"entry": order.key, **facts})
     return 0
 
 
-def _fetch(order: Wanted, entry: Entry, args: argparse.Namespace) -> dict[str, Any]:
+def _fetch(order: Wanted, args: argparse.Namespace) -> dict[str, Any]:
     """Fetch what is not there; what came, in a form that is the same at every call."""
-    if entry.packages:
-        from bench.corpora.recordings import open_bank
-
-        return {"clips": len(open_bank(order.folder).recordings)}
+    entry = order.entry
     from bench.sources.download import bring
 
     parts = entry.wanted(order.options)
     size = sum(part.gigabytes for part in parts.values())
     print(f"{entry.title}: about {size:,.1f} GB on disk; licence: {entry.licence}", flush=True)
     files = bring(
-        order.entry, entry, order.folder, parts,
+        order.key, entry, order.folder, parts,
         lock=LockFile(), also_in=args.folders, keep_archives=args.keep_archives,
     )  # fmt: skip
-    return {"files": files, "clips": _clips(order, entry)}
+    return {"files": files, "clips": _clips(args.name, order) if order.loader else {}}
 
 
-def _clips(order: Wanted, entry: Entry) -> dict[str, int]:
-    """Fetch clips that have no file, as far as the profile says how; how many are still absent."""
+def _clips(name: str, order: Wanted) -> dict[str, int]:
+    """Fetch clips without a file, as far as the experiment says how; how many are still absent."""
+    entry = order.entry
     module = importlib.import_module(f"bench.corpora.{order.loader}")
     if not hasattr(module, "absent"):
         return {}
 
     def absent() -> list[Absent]:
-        return list(module.absent(order.folder, **order.options))
+        return list(module.absent(order.folder, name=name, **order.options))
 
     for way in order.ways:
         if way == "parquet" and entry.parquet is not None:
@@ -78,7 +79,7 @@ def _clips(order: Wanted, entry: Entry) -> dict[str, int]:
 
             print(f"YouTube: {youtube.take(absent(), order.folder)}", flush=True)
         else:
-            raise UserError(f"{order.entry}: cannot be fetched by '{way}' (see the registry)")
+            raise UserError(f"datasets.{name}.fetch: {entry.title} cannot be fetched by '{way}'")
     count = len(absent())
     hint = f" ({entry.manual})" if count and entry.manual else ""
     print(f"{entry.title}: {count:,} listed clips are not here{hint}", flush=True)

@@ -28,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     """Entry of the verb: pin the corpora as they lie on disk."""
     settings = config.load(args.config)
     if settings.embedded is None or settings.embedded.pin is None:
-        raise UserError(f"profile '{settings.profile}' has no embedded.pin; nothing to write")
+        raise UserError(f"experiment '{settings.experiment}' has no embedded.pin; nothing to write")
     folders = [Path(dataset.root) for dataset in settings.datasets.values()]
     pinned = {"outs": [folder_entry(folder) for folder in folders]}
     write_text(settings.embedded.pin, yaml.safe_dump(pinned, sort_keys=False))

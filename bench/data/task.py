@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from bench.audio import frontend as audio
 from bench.corpora import SPLITS, Corpus, open_corpus
 from bench.corpora.folds import with_test_fold
 from bench.data.store import FeatureStore
 from bench.experiment.cells import Plan
-from bench.experiment.config import FrontEnd
+from bench.experiment.config import FrontEnd, Recipe
 from bench.files import UserError
 
 
@@ -23,8 +21,8 @@ class Task:
     """Clips of one corpus under one front end, in the corpus table's order.
 
     `targets` (N, C) uint8 are 0/1; `rows` maps a split to indices of usable clips; `position`
-    maps a clip to its place in the feature store; `scale` is the (mean, standard deviation) of the
-    training split's frames where the front end normalises.
+    maps a clip to its place in the feature store; `scale` is the (mean, standard deviation)
+    that the front end normalises with: its own, or of the training split's frames.
     """
 
     corpus: Corpus
@@ -53,19 +51,13 @@ class Task:
         return self.store.frames[self.position[rows]]
 
 
-def audio_front_end(settings: FrontEnd) -> audio.FrontEnd:
-    """What computes the features that a config describes."""
-    same = (field.name for field in dataclasses.fields(audio.FrontEnd))
-    return audio.FrontEnd(**{name: getattr(settings, name) for name in same})
-
-
 def assembled(
     parts: Sequence[np.ndarray], front_end: FrontEnd, scale: tuple[float, float] | None
 ) -> np.ndarray:
     """Stored features, each (T, F), as the batch (B, frames, F) that a model sees of them."""
     lengths = np.array([len(part) for part in parts])
     first = np.cumsum(lengths) - lengths
-    silence = audio_front_end(front_end).silence
+    silence = front_end.transform.silence
     store = FeatureStore(np.concatenate(parts), [], first, lengths, silence, "")
     rows = np.arange(len(parts))
     return scaled(store.batch(rows, frames=front_end.frames, fill=front_end.fill), scale)
@@ -111,10 +103,8 @@ def open_task(plan: Plan, corpus_folder: Path, feature_folder: Path) -> Task:
     for name in SPLITS if plan.released is None else ("validation", "test"):
         if not len(rows[name]):
             raise UserError(f"{corpus_folder}: no usable clip in the {name} split")
-    scale = None
-    if plan.released is not None:
-        scale = plan.released.scale
-    elif plan.front_end.normalise:
+    scale = plan.front_end.fixed_scale
+    if plan.front_end.normalise is True:
         scale = store.mean_std(position[rows["train"]])
     return Task(corpus, store, plan.front_end, multi_hot(corpus), rows, position, scale)
 
@@ -137,17 +127,30 @@ def multi_hot(corpus: Corpus) -> np.ndarray:
     return targets
 
 
-def epoch_order(task: Task, sampler: str, rng: np.random.Generator) -> np.ndarray:
-    """Clip indices of one epoch, as many as the training split has.
+def epoch_batches(task: Task, recipe: Recipe, rng: np.random.Generator) -> np.ndarray:
+    """Clip indices of one epoch's batches, (steps, batch_size): all full, as PANNs' sampler has
+    them (data_generator.py), where a cut last batch would weigh its few clips like a whole one.
 
-    `shuffle` is a permutation. `balanced` is the sampler of HTS-AT and PANNs: rounds over the
-    classes in random order, one random clip of each (data_generator.py of both).
+    `shuffle` is a permutation of the training split, which begins anew where the last batch needs
+    it. `balanced` is the sampler of HTS-AT and PANNs: rounds over the classes in random order, one
+    random clip of each (data_generator.py of both), until the batches are full.
     """
     rows = task.rows["train"]
-    if sampler == "shuffle":
-        return rng.permutation(rows)
-    members = [rows[column > 0] for column in task.targets[rows].T]
-    members = [clips for clips in members if len(clips)]
-    rounds = -(-len(rows) // len(members))
-    picks = [rng.choice(members[c]) for _ in range(rounds) for c in rng.permutation(len(members))]
-    return np.asarray(picks[: len(rows)])
+    clips = recipe.steps(len(rows)) * recipe.batch_size
+    if recipe.sampler == "shuffle":
+        order = np.resize(rng.permutation(rows), clips)
+    else:
+        order = rows[_class_rounds(task.targets[rows], clips, rng)]
+    return order.reshape(-1, recipe.batch_size)
+
+
+def _class_rounds(targets: np.ndarray, clips: int, rng: np.random.Generator) -> np.ndarray:
+    """Places of `clips` random clips among `targets` (N, C), one of each class in turn."""
+    places, labels = np.nonzero(targets)
+    members = places[np.argsort(labels, kind="stable")]  # those of each class in a row
+    sizes = np.bincount(labels)
+    sizes = sizes[sizes > 0]
+    rounds = np.tile(np.arange(len(sizes)), (-(-clips // len(sizes)), 1))
+    turns = rng.permuted(rounds, axis=1).ravel()[:clips]
+    first = np.cumsum(sizes) - sizes
+    return members[first[turns] + rng.integers(sizes[turns])]

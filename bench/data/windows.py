@@ -45,8 +45,8 @@ def drawn_windows(lengths: np.ndarray, frames: int, rng: np.random.Generator) ->
 
 def window_samples(front_end: FrontEnd) -> int:
     """Samples that fill the front end's `frames` exactly."""
-    span = (front_end.frames - 1) * front_end.hop
-    return span + (front_end.window if front_end.kind == "fbank" else 0)
+    last = {"fbank": front_end.window, "preemphasis": front_end.hop}.get(front_end.kind, 0)
+    return (front_end.frames - 1) * front_end.hop + last
 
 
 def stitch(frames: np.ndarray, starts_s: Sequence[float], seconds_per_frame: float) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 from bench.code_digest import stage_digest
 from bench.data.task import open_task
 from bench.evaluation.evaluate import evaluate_cell
-from bench.experiment import cells, config
+from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout
 from bench.files import UserError, digest_of, read_json, write_json_lines
 from bench.models.scores import Scores, StoredScores, read_scores, write_scores
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     known(args.name, settings.ensembles, "ensembles")
     evaluate_ensemble(settings, args.name)
     return 0
@@ -69,6 +69,7 @@ def evaluate_ensemble(settings: config.Config, name: str) -> dict[str, Any]:
         digest_of({"resolved": plan.resolved, "digests": digests}),
         started,
         threads=1,
+        network=trained[0]["network"],
         parameters=sum(one["parameters"] for one in trained),
         cost={
             key: sum(one["cost"][key] for one in trained)

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from bench.code_digest import stage_digest
-from bench.corpora import Corpus
+from bench.corpora import Corpus, shared_recordings
 from bench.data.task import split_corpus
-from bench.evaluation import localization
+from bench.evaluation import SCHEMA, localization
 from bench.evaluation.operating_point import OperatingPoint, published_operating_point
-from bench.experiment import cells, config
+from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout
 from bench.files import UserError, digest_file, read_json, write_sealed
 from bench.metrics import finite_or_none
@@ -24,7 +24,6 @@ from bench.metrics.psds import PSDS1, PSDS2, psds
 from bench.metrics.tagging import tagging_metrics
 from bench.models.scores import Scores, StoredScores, excludes, read_scores
 
-SCHEMA = 1
 FAMILIES = {
     "intersection": "intersection_f1",
     "event_based": "event_based_f1",
@@ -39,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     evaluate_cell(settings, cells.find_cell(settings, args.cell))
     return 0
 
@@ -59,8 +58,8 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> dict[str, Any]:
         "schema": SCHEMA,
         "key": str(cell),
         "cell": vars(cell),
-        "profile": settings.profile,
-        "data_kind": settings.data_kind,
+        "experiment": settings.experiment,
+        "data_kind": settings.data_kind(cell.dataset),
         **{
             name: training[name]
             for name in (
@@ -71,6 +70,7 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> dict[str, Any]:
                 "splits",
                 "seeds",
                 "provenance",
+                "network",
                 "parameters",
                 "cost",
             )
@@ -82,6 +82,11 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> dict[str, Any]:
             "excluded": training["excluded"],
             "windowed": training["windowed"],
         },
+        "lists": {
+            "digest": read_json(layout.corpus(cell.dataset) / "corpus.json")["lists"],
+            "clips": {name: one.listed for name, one in corpus.coverage_by_split().items()},
+        },
+        "shared_recordings": shared_recordings(corpus),
         "classes": list(corpus.classes),
         "metrics": {
             "validation": tagging(validation, corpus),
@@ -144,7 +149,9 @@ def locate(
         UserError: the corpus has no events, or the list does not name one of its classes.
     """
     if corpus.events is None:
-        raise UserError(f"{corpus.name}: nothing to localize; set datasets.*.localize to false")
+        raise UserError(
+            f"{corpus.name}: no events to localize; set datasets.{corpus.name}.localize to false"
+        )
     events_table = corpus.events
     durations = dict(zip(corpus.clips["clip"], corpus.clips["duration_s"], strict=True))
     truth = {

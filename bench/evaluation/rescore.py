@@ -10,7 +10,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from bench.experiment import config
+from bench.experiment import config, folders
 from bench.experiment.cells import Layout
 from bench.experiment.config import Rescore
 from bench.files import UserError, digest_file, write_json
@@ -19,7 +19,7 @@ from bench.files import UserError, digest_file, write_json
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument(
-        "--folder", help="folder that holds the files (default: the profile's rescore.folder)"
+        "--folder", help="folder that holds the files (default: the experiment's rescore.folder)"
     )
 
 
@@ -27,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     from bench.metrics.event_scores import FAMILIES
 
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     wanted = settings.rescore or Rescore()
     if args.folder:
         wanted = wanted.model_copy(update={"folder": args.folder, "url": None})
@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def output(settings: config.Config) -> Path:
-    """Where the scores of a profile lie."""
+    """Where the scores of an experiment lie."""
     return Layout.of(settings).results / "rescore.json"
 
 

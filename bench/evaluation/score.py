@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.files import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BEYOND_S = 1.0  # that an event may end after its file: annotators and frames round
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,14 +63,22 @@ def score_files(reference: Path, predictions: Path, durations: Path) -> dict[str
     if truth.empty:
         raise UserError(f"{reference}: holds no events; every F1 needs some")
     classes = sorted({*truth["event_label"], *made["event_label"]})
-    late = int((made["onset"] >= made["filename"].map(seconds)).sum()) if len(made) else 0
     unknown = sorted({*made["event_label"]} - {*truth["event_label"]})
-    warnings = []
-    if late:
-        warnings.append(
-            f"{late} predicted events start after the end of their file: the intersection and "
-            "segment rules leave them out, the collar rule counts them as false"
-        )
+    warnings = [
+        *_outside(
+            truth,
+            seconds,
+            "reference",
+            "the intersection and collar rules want them found, the segment rule leaves them out",
+        ),
+        *_outside(
+            made,
+            seconds,
+            "predicted",
+            "the intersection and segment rules leave them out, the collar rule counts them as "
+            "false",
+        ),
+    ]
     if unknown:
         warnings.append(
             f"predicted but never in the reference, so in no macro mean: {', '.join(unknown)}"
@@ -76,6 +90,28 @@ def score_files(reference: Path, predictions: Path, durations: Path) -> dict[str
         "predicted_events": len(made),
         "warnings": warnings,
     }
+
+
+def _outside(
+    events: pd.DataFrame, seconds: Mapping[str, float], kind: str, late_ones: str
+) -> Iterator[str]:
+    """Notes on events that are not within their file: their times may be in another unit."""
+    ends = events["filename"].map(seconds).astype(float)
+    late = events["onset"] >= ends
+    beyond = ~late & (events["offset"] > ends + BEYOND_S)
+    for found, where, scored in (
+        (late, "start after the end of their file", late_ones),
+        (
+            beyond,
+            f"end more than {BEYOND_S:g} s after their file",
+            "the segment rule cuts them there, the others take them as they are",
+        ),
+    ):
+        if found.any():
+            yield (
+                f"{found.sum()} of {len(events)} {kind} events {where} (are all times in "
+                f"seconds?): {scored}"
+            )
 
 
 def as_table(scores: dict[str, Any]) -> str:

@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 
 from bench.code_digest import model_stage_digest
+from bench.data.checkpoints import obtain
 from bench.data.task import Task, open_task
 from bench.evaluation.evaluate import evaluate_cell
-from bench.experiment import cells, config, released
+from bench.experiment import cells, config, folders
 from bench.experiment.cells import RELEASED, Cell, Layout, Plan
 from bench.experiment.released import Released
-from bench.files import UserError, digest_file, digest_of, read_json, write_json_lines
+from bench.files import UserError, digest_of, read_json, write_json_lines
 from bench.models.card import Card
 from bench.models.scores import Scores, write_scores
 from bench.process.launch import find_device
 from bench.process.locks import run_lock
 from bench.process.slots import gpu_slot
-from bench.sources.registry import LockFile
 from bench.strict import known
 from bench.training.description import SCORED, describe_run
 
@@ -69,9 +69,9 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: no such evaluation, no file, or one that does not fit.
     """
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     found = {str(cell): cell for cell in cells.released_cells(settings)}
-    known(args.cell, found, f"`released` of profile '{settings.profile}'")
+    known(args.cell, found, f"`released` of experiment '{settings.experiment}'")
     evaluate_released(settings, found[args.cell], args.threads)
     return 0
 
@@ -85,7 +85,7 @@ def evaluate_released(settings: config.Config, cell: Cell, threads: int = 1) -> 
     plan, layout = cells.plan(settings, cell), Layout.of(settings)
     assert plan.released is not None
     started = datetime.now(UTC)
-    path, sha256 = obtain(plan, Path(settings.paths.checkpoints))
+    file = obtain(plan.released, Path(settings.paths.checkpoints))
     corpus, features = (
         layout.corpus(cell.dataset),
         layout.features(cell.dataset, plan.model.front_end),
@@ -95,53 +95,16 @@ def evaluate_released(settings: config.Config, cell: Cell, threads: int = 1) -> 
         "code_train": model_stage_digest("released", plan.model.architecture),
         "data": read_json(corpus / "corpus.json")["digest"],
         "features": read_json(features / "digest.json")["digest"],
-        "start": sha256,
+        "start": file.sha256,
     }
     identity = digest_of({"resolved": plan.resolved, "digests": digests, "threads": threads})
     folder = layout.run(cell)
     with run_lock(layout.state(identity), str(cell)):
-        scores, facts = _score(plan, task, path, threads)
+        scores, facts = _score(plan, task, file.path, threads)
         write_json_lines(folder / "metrics.jsonl", [])
         write_scores(folder / "scores.npz", task, scores)
         describe_run(folder, plan, task, digests, identity, started, threads=threads, **facts)
     return evaluate_cell(settings, cell)
-
-
-def obtain(plan: Plan, folder: Path, lock: LockFile | None = None) -> tuple[Path, str]:
-    """The released file of a plan and its sha256, fetched where its host gives it to programs.
-
-    Where nobody published a checksum, that of the first file seen is recorded and enforced.
-
-    Raises:
-        UserError: it is not there and has to be put there by hand (the message says how), or it
-            is another file than the one published or recorded.
-    """
-    from bench.sources.fetch import fetch
-    from bench.sources.source import Source
-
-    entry, lock = plan.released, lock or LockFile()
-    assert entry is not None
-    path = folder / entry.file if entry.urls else released.file_of(entry, folder)
-    if path is None:
-        wanted = folder / entry.file
-        raise UserError(f"{wanted}: no such file; {entry.manual}, and put it there")
-    key = f"checkpoints/{path.name}"
-    size, sha256 = lock.promise(key, entry.download)
-    if entry.urls:
-        got = fetch(Source(entry.urls, size, sha256), path)
-        if got.received:
-            print(f"{path}: {got.size:,} bytes, sha256 {got.sha256}; licence: {entry.licence}")
-        digest = got.sha256
-    else:
-        digest = digest_file(path)
-    if sha256 not in (None, digest):
-        raise UserError(
-            f"{path}: is not the file that was used first (sha256 {digest[:12]}…, recorded "
-            f"{str(sha256)[:12]}…); put that one there, or take its line out of {lock.path}"
-        )
-    if entry.sha256 is None:
-        lock.record(key, digest, path.stat().st_size)
-    return path, digest
 
 
 def _score(
@@ -181,6 +144,7 @@ def _score(
             )
         cost = {"train_seconds": 0.0, "score_seconds": time.perf_counter() - clock}
         return scores, {
+            "network": networks.resolved_values(model),
             "parameters": networks.live_parameters(model),
             "cost": cost,
             "device": str(torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"),

@@ -1,1 +1,1 @@
-"""What is to be run: the profile, its cells, the jobs with their digests, and hours ahead."""
+"""What is to be run: the experiment, its cells, the jobs with their digests, and hours ahead."""

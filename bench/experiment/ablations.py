@@ -33,13 +33,15 @@ class Level(Strict):
 class AblationStudy(Strict):
     """Factors varied on some models and data sets (on each, one family for Holm's correction).
 
-    Every factor has the level that the profile's models and recipes stand for, and those named
+    Every factor has the level that the experiment's models and recipes stand for, and those named
     here. A variant is named by its changed levels, joined by "+".
     """
 
     models: tuple[str, ...] = Field(min_length=1)
     datasets: tuple[str, ...] = Field(min_length=1)
-    seeds: tuple[int, ...] | None = Field(None, description="some of the profile's; default: all")
+    seeds: tuple[int, ...] | None = Field(
+        None, description="some of the experiment's; default: all"
+    )
     design: Literal["one_at_a_time", "full_grid", "leave_one_out"] = Field(
         "one_at_a_time",
         description="each level alone; all combinations; all factors changed at once, and that "

@@ -1,4 +1,4 @@
-"""The runs of a profile, listed from its config: one `Cell` per run, and where its files lie."""
+"""The runs of an experiment, listed from its config: a `Cell` each, and where its files lie."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from bench.experiment.ablations import BASE
 from bench.experiment.config import Config, Dataset, FrontEnd, Model, Recipe
-from bench.experiment.released import Released
+from bench.experiment.released import Checkpoint, Released, find_file
 from bench.experiment.released import find as find_released
 from bench.files import UserError, digest_of
 from bench.strict import known
@@ -37,6 +37,14 @@ class Cell:
         return f"{self.dataset}/{self.model}/{self.variant}/{fold}seed{self.seed}"
 
 
+class Start(NamedTuple):
+    """A file that weights start from: an entry of the registry of checkpoints, and its folder."""
+
+    name: str
+    entry: Checkpoint
+    folder: Path
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a cell resolves to: every value that its result depends on, besides code and data."""
@@ -47,6 +55,7 @@ class Plan:
     front_end: FrontEnd
     recipe: Recipe
     parent: Cell | None
+    start: Start | None = None
     released: Released | None = None
     members: tuple[Cell, ...] = ()
 
@@ -54,7 +63,7 @@ class Plan:
     def resolved(self) -> dict[str, Any]:
         """JSON-like form, hashed for the run's identity. Paths are left out: data has a digest."""
         model = self.model.model_dump(mode="json", exclude={"title", "arguments_on"})
-        elsewhere = {"title", "root", "source", "fetch", "seeds", "front_ends"}
+        elsewhere = {"title", "root", "data_kind", "source", "fetch", "seeds", "front_ends"}
         return {
             "cell": asdict(self.cell),
             "dataset": self.dataset.model_dump(mode="json", exclude=elsewhere),
@@ -75,7 +84,7 @@ class Plan:
 
 
 def list_cells(config: Config) -> list[Cell]:
-    """Every run of the profile: all models on all data sets, then the ablations' variants."""
+    """Every run of the experiment: all models on all data sets, then the ablations' variants."""
     cells = [
         Cell(dataset, model, BASE, _fold(config, dataset, seed), seed)
         for dataset in config.datasets
@@ -94,7 +103,7 @@ def list_cells(config: Config) -> list[Cell]:
 
 
 def target_cells(config: Config, name: str) -> list[Cell]:
-    """The runs of one target of the profile."""
+    """The runs of one target of the experiment."""
     target = config.targets[name]
     return [
         cell
@@ -116,16 +125,16 @@ def find_cell(config: Config, name: str) -> Cell:
         UserError: no such cell; the message lists the nearest names.
     """
     cells = {str(cell): cell for cell in list_cells(config)}
-    known(name, cells, f"runs of profile '{config.profile}'")
+    known(name, cells, f"runs of experiment '{config.experiment}'")
     return cells[name]
 
 
 def released_cells(config: Config) -> list[Cell]:
-    """The released checkpoints of the profile, each as the run that evaluates it.
+    """The released checkpoints of the experiment, each as the run that evaluates it.
 
     Raises:
         UserError: an entry that the registry lacks, that was not made for the data set, or whose
-            architecture is none of the profile's.
+            architecture is none of the experiment's.
     """
     cells = []
     for dataset, names in config.released.items():
@@ -147,7 +156,7 @@ def released_cells(config: Config) -> list[Cell]:
 
 
 def _released_plan(config: Config, cell: Cell) -> Plan:
-    """The plan of a released checkpoint: the profile's data, what the checkpoint was made with."""
+    """The plan of a released checkpoint: the experiment's data, the checkpoint's own features."""
     entry = find_released(cell.variant.removeprefix(RELEASED))
     dataset, model = config.datasets[cell.dataset], config.models[cell.model]
     stored = entry.front_end.model_dump(exclude=ON_READING)
@@ -173,10 +182,10 @@ def _released_plan(config: Config, cell: Cell) -> Plan:
 
 
 def ensemble_cells(config: Config, name: str) -> tuple[Cell, tuple[Cell, ...]]:
-    """An ensemble of the profile as a run, and its members.
+    """An ensemble of the experiment as a run, and its members.
 
     Raises:
-        UserError: fewer than two members, or a member that the profile lacks.
+        UserError: fewer than two members, or a member that the experiment lacks.
     """
     chosen = config.ensembles[name]
     ours = (chosen.dataset, chosen.model)
@@ -190,7 +199,7 @@ def ensemble_cells(config: Config, name: str) -> tuple[Cell, tuple[Cell, ...]]:
     if len(members) < 2 or found != variants:
         raise UserError(
             f"ensembles.{name}: needs two runs or more of {'/'.join(ours)}, "
-            f"each of {', '.join(sorted(variants))}; the profile has {len(members)}"
+            f"each of {', '.join(sorted(variants))}; the experiment has {len(members)}"
         )
     first = members[0]
     return dataclasses.replace(first, variant=f"{ENSEMBLE}{name}"), tuple(members)
@@ -225,7 +234,22 @@ def plan(config: Config, cell: Cell) -> Plan:
         front_end=dataset.front_ends[model.front_end],
         recipe=recipe,
         parent=_parent(config, cell, recipe),
+        start=_start(config, cell, model, recipe),
     )
+
+
+def _start(config: Config, cell: Cell, model: Model, recipe: Recipe) -> Start | None:
+    """The file whose weights a run starts from."""
+    if recipe.start is None:
+        return None
+    where = f"{cell}: recipe init '{recipe.init}'"
+    entry = find_file(recipe.start, where)
+    if not recipe.init.startswith(entry.kind) or entry.architecture != model.architecture:
+        raise UserError(
+            f"{where}: {recipe.start} is a start of {entry.architecture} by {entry.kind}:, not "
+            f"of {model.architecture}"
+        )
+    return Start(recipe.start, entry, Path(config.paths.checkpoints))
 
 
 def _parent(config: Config, cell: Cell, recipe: Recipe) -> Cell | None:
@@ -250,7 +274,7 @@ def _parent(config: Config, cell: Cell, recipe: Recipe) -> Cell | None:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a profile keeps things; `work` may be deleted at any time, `results` is the outcome."""
+    """Where an experiment keeps things: `work` may be deleted at any time, `results` may not."""
 
     work: Path
     results: Path
@@ -258,9 +282,13 @@ class Layout:
 
     @classmethod
     def of(cls, config: Config) -> Layout:
-        """The layout of a profile."""
-        paths = config.paths
-        return cls(Path(paths.work), Path(paths.results), Path(paths.report))
+        """The layout of an experiment: folders of its name, where it gives no others."""
+        paths, name = config.paths, config.experiment
+        return cls(
+            Path(paths.work or f"work/{name}"),
+            Path(paths.results or f"results/{name}"),
+            Path(paths.report or f"reports/{name}"),
+        )
 
     def fetched(self, name: str) -> Path:
         """File that says what was fetched of a data set."""
@@ -283,7 +311,7 @@ class Layout:
         return self.work / "state" / identity[:16]
 
     def records(self, config: Config) -> Iterator[Path]:
-        """The record of every cell of the profile."""
+        """The record of every cell of the experiment."""
         return (self.run(cell) / "record.json" for cell in list_cells(config))
 
 

@@ -1,31 +1,38 @@
 """The experiment file: typed, frozen, and strict about every key.
 
-`load` reads YAML, merges `extends`, checks it against the models below and names the nearest valid
-key for an unknown one. `python -m bench schema` writes the JSON schema that Snakemake validates.
+`load` checks what `bench.experiment.extends` reads against the models below and names the nearest
+valid key for an unknown one. `python -m bench schema` writes the JSON schema for Snakemake.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
 from bench import registry
-from bench.code_digest import ROOT
+from bench.audio import frontend as audio
 from bench.experiment.ablations import BASE, AblationStudy, Variant
+from bench.experiment.extends import read
 from bench.files import UserError, digest_of
-from bench.strict import Strict, Values, known, merge, parse, read_yaml
+from bench.strict import Strict, Values, known, merge, parse
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
+UNQUOTABLE = re.compile(r"""[\x00-\x1f\x7f{}*?\[\]\\$`"]""")
+"""What Snakemake takes for a wildcard, or a shell inside a shell for a command, in a path."""
+
+DataKind = Literal["synthetic", "recordings", "real"]
 
 
 class FrontEnd(Strict):
     """What turns a waveform into (frames, mels); times in samples unless named otherwise."""
 
-    kind: Literal["logmel", "fbank"]
+    kind: audio.Kind
     sample_rate: int = Field(gt=0, description="Hz; audio is resampled to it")
     window: int = Field(gt=0, description="analysis window in samples")
     hop: int = Field(gt=0, description="hop in samples")
@@ -35,11 +42,41 @@ class FrontEnd(Strict):
     repeat_to_s: float | None = Field(
         None, gt=0, description="repeat shorter waveforms up to this many seconds"
     )
+    log_offset: float = Field(
+        0.0, ge=0, description="of kind preemphasis: added to powers before the logarithm"
+    )
+    log_floor: float = Field(
+        0.0, ge=0, description="of kind preemphasis: smallest power that the logarithm sees"
+    )
+    range_db: float | None = Field(
+        None, gt=0, description="of kind htk: a clip's values end so many dB below its largest"
+    )
     frames: int = Field(gt=0, description="frames that a model sees per clip")
     fill: Literal["repeat", "zero", "silence"] = Field(
         "repeat", description="how shorter clips reach `frames`"
     )
-    normalise: bool = Field(False, description="(x - mean) / (2 std) of the training split (AST)")
+    normalise: bool | tuple[float, float] = Field(
+        False,
+        description="(x - mean) / (2 std): true = of the training split (AST), or [mean, std]",
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> FrontEnd:
+        if self.fixed_scale is not None and self.fixed_scale[1] <= 0:
+            raise ValueError(f"normalise: the standard deviation is {self.fixed_scale[1]}")
+        _ = self.transform  # checks what concerns several settings
+        return self
+
+    @property
+    def transform(self) -> audio.FrontEnd:
+        """What computes the features."""
+        same = (field.name for field in dataclasses.fields(audio.FrontEnd))
+        return audio.FrontEnd(**{name: getattr(self, name) for name in same})
+
+    @property
+    def fixed_scale(self) -> tuple[float, float] | None:
+        """(mean, standard deviation) that `normalise` states, if it does."""
+        return None if isinstance(self.normalise, bool) else self.normalise
 
     @property
     def seconds(self) -> float:
@@ -69,6 +106,9 @@ class Dataset(Strict):
     title: str | None = Field(None, description="name in tables and figures")
     loader: str = Field(description="audioset, esc50, speechcommands, desed, or module:function")
     root: str = Field(description="folder in the data set's own on-disk layout")
+    data_kind: DataKind | None = Field(
+        None, description="null: real, or what the embedded builder makes of it"
+    )
     source: str | None = Field(
         None,
         description="entry of config/registry/data.yaml that fills `root`; null: it is filled",
@@ -77,7 +117,7 @@ class Dataset(Strict):
         (), description="how clips without a file are fetched, in this order"
     )
     seeds: tuple[int, ...] | None = Field(
-        None, min_length=1, description="seeds on this data set, where not the profile's"
+        None, min_length=1, description="seeds on this data set, where not the experiment's"
     )
     options: Values = Field(default_factory=dict, description="loader options")
     folds: int = Field(
@@ -166,16 +206,22 @@ class Recipe(Strict):
     init: str = Field(
         "random",
         pattern=r"^(random|run:[^/]+(/[^/]+)?|(official|imagenet):.+)$",
-        description="random; the weights of the same model and seed, run:DATASET[/VARIANT]; or a "
-        "file: official:FILE of the model's authors, imagenet:FILE of its image backbone",
+        description="random; the weights of the same model and seed, run:DATASET[/VARIANT]; or an "
+        "entry of config/registry/checkpoints.yaml: official:NAME of the model's authors, "
+        "imagenet:NAME of its image backbone",
     )
     precision: Literal["fp32", "bf16"] = "fp32"
 
+    def steps(self, clips: int) -> int:
+        """Optimisation steps of an epoch over a training split of `clips`: full batches, as many
+        as it takes to hold them all."""
+        return -(-clips // self.batch_size)
+
     @property
-    def start_file(self) -> str | None:
-        """The checkpoint file that `init` names, if it names one."""
-        kind, _, path = self.init.partition(":")
-        return path if kind in ("official", "imagenet") else None
+    def start(self) -> str | None:
+        """The entry of the registry of checkpoints that `init` names, if it names one."""
+        kind, _, name = self.init.partition(":")
+        return name if kind in ("official", "imagenet") else None
 
 
 class Localization(Strict):
@@ -204,6 +250,16 @@ class Tuning(Strict):
     )
 
 
+class Tracking(Strict):
+    """The MLflow server that MLFLOW_TRACKING_URI names, where it names one."""
+
+    unreachable: Literal["continue", "stop"] = Field(
+        default="continue",
+        description="what to do while it does not answer: continue = say so and go on without it, "
+        "stop = begin nothing, and end what has begun",
+    )
+
+
 class Rescore(Strict):
     """Prediction files that the HTS-AT authors published, scored again (`bench rescore`)."""
 
@@ -227,11 +283,9 @@ class Rescore(Strict):
 class Embedded(Strict):
     """The builder of the small corpora."""
 
-    bank: Literal["synthetic", "recordings"] = "synthetic"
     root: str
     sizes: Values = Field(default_factory=dict, description="EmbeddedSizes values")
     pin: str | None = Field(default=None, description="DVC file that the corpora must match")
-    cache: str = Field("data/cache", description="downloaded packages of the recordings bank")
 
 
 class Cost(Strict):
@@ -244,7 +298,7 @@ class Cost(Strict):
 
 
 class Target(Strict):
-    """A part of a profile that can be asked for by name: `snakemake NAME`."""
+    """A part of an experiment that can be asked for by name: `snakemake NAME`."""
 
     about: str
     datasets: tuple[str, ...] = Field(min_length=1, description="whose runs belong to it")
@@ -263,23 +317,24 @@ class Ensemble(Strict):
 
 
 class Paths(Strict):
-    """Folders, relative to the folder that the command runs in."""
+    """Folders, relative to the folder that the command runs in; never taken over by `extends`."""
 
-    work: str
-    results: str
-    report: str
-    checkpoints: str = Field("data/checkpoints", description="released files, fetched or put there")
-    tuning: str = Field("config/tuning", description="recorded trials, to be committed")
+    work: str | None = Field(default=None, description="null: work/EXPERIMENT")
+    results: str | None = Field(default=None, description="null: results/EXPERIMENT")
+    report: str | None = Field(default=None, description="null: reports/EXPERIMENT")
+    checkpoints: str = Field(
+        default="data/checkpoints", description="released files, fetched or put there"
+    )
+    tuning: str = Field(default="config/tuning", description="recorded trials, to be committed")
 
 
 class Config(Strict):
-    """One profile: everything that its runs depend on."""
+    """One experiment: everything that its runs depend on."""
 
-    profile: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    experiment: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     title: str
-    data_kind: Literal["synthetic", "recordings", "real"]
     seeds: tuple[int, ...] = Field(min_length=1)
-    paths: Paths
+    paths: Paths = Paths()
     embedded: Embedded | None = None
     datasets: dict[str, Dataset]
     models: dict[str, Model]
@@ -296,6 +351,7 @@ class Config(Strict):
     localization: Localization = Localization()
     cost: Cost = Cost()
     tuning: Tuning = Tuning()
+    tracking: Tracking = Tracking()
     rescore: Rescore | None = Field(
         None, description="give it (empty will do) to score the authors' predictions in the DAG"
     )
@@ -306,11 +362,34 @@ class Config(Strict):
         variants = {
             variant.name for study in self.ablations.values() for variant in study.variants()
         }
-        for name in {*self.datasets, *self.models, *front_ends, *variants, *self.cost.models}:
+        rules = {*self.targets, *self.ensembles}
+        for name in {
+            *self.datasets,
+            *self.models,
+            *front_ends,
+            *variants,
+            *self.cost.models,
+            *rules,
+        }:
             if not NAME.fullmatch(name):
                 raise UserError(
                     f"the name '{name}' cannot be part of a path and a command; "
                     "begin with a letter or digit, and use these, _ . + = and - alone"
+                )
+
+    def _check_paths(self) -> None:
+        """Paths become parts of commands and of Snakemake's patterns."""
+        paths = {f"paths.{key}": value for key, value in self.paths.model_dump().items()}
+        paths |= {f"datasets.{key}.root": data.root for key, data in self.datasets.items()}
+        if self.embedded is not None:
+            paths["embedded.root"] = self.embedded.root
+        if self.rescore is not None:
+            paths["rescore.folder"] = self.rescore.folder
+        for key, path in paths.items():
+            if path is not None and (found := UNQUOTABLE.search(path)):
+                raise UserError(
+                    f"{key}: {path!r} has {found.group()!r}, which cannot be part of a path and a "
+                    "command; rename the folder"
                 )
 
     @model_validator(mode="after")
@@ -353,10 +432,11 @@ class Config(Strict):
         for name, study in self.ablations.items():
             self._check_study(study, f"ablations.{name}")
         self._check_names()
+        self._check_paths()
         return self
 
     def _check_study(self, study: AblationStudy, where: str) -> None:
-        """Refuse a study that names what the profile lacks, or a variant that two studies mean."""
+        """Refuse a study that names what the config lacks, or a variant that two studies mean."""
         study.check(where)
         for model in study.models:
             known(model, self.models, f"{where}.models")
@@ -391,6 +471,19 @@ class Config(Strict):
         """The seeds of a data set's runs."""
         return self.datasets[dataset].seeds or self.seeds
 
+    def built_here(self, dataset: str) -> bool:
+        """Whether the embedded builder makes this data set."""
+        if self.embedded is None:
+            return False
+        return Path(self.datasets[dataset].root).is_relative_to(self.embedded.root)
+
+    def data_kind(self, dataset: str) -> DataKind:
+        """What a data set's audio is: as it says, else by who made it."""
+        chosen = self.datasets[dataset].data_kind
+        if chosen is not None:
+            return chosen
+        return "synthetic" if self.built_here(dataset) else "real"
+
     def recipe(
         self, model: str, dataset: str, overrides: Mapping[str, Any] | None = None
     ) -> Recipe:
@@ -408,24 +501,28 @@ class Config(Strict):
             overrides,
         ):
             merged.update(layer)
-        return parse(Recipe, merged, where)
+        recipe: Recipe = parse(Recipe, merged, where)
+        if recipe.batch_size % 2 and recipe.mixup and recipe.mixup.pairing == "pairs":
+            raise UserError(
+                f"{where}: batch_size {recipe.batch_size} cannot be mixed in pairs; make it even"
+            )
+        if recipe.average_epochs > recipe.epochs:
+            raise UserError(
+                f"{where}: average_epochs {recipe.average_epochs} of {recipe.epochs} epochs; "
+                "lower it, or raise epochs"
+            )
+        return recipe
 
 
-def load(source: str | Path | Mapping[str, Any]) -> Config:
-    """The checked config of a profile, from a file or an already merged mapping.
+def load(*sources: str | Path | Mapping[str, Any]) -> Config:
+    """The checked config of an experiment, from files and values, of which later ones win.
 
     Raises:
         UserError: naming the file, every wrong key or value, and the nearest valid key.
     """
-    if isinstance(source, Mapping):
-        return parse(Config, _merge_extends(source), "config")
-    return parse(Config, read_yaml(source), str(source))
-
-
-def _merge_extends(values: Mapping[str, Any]) -> dict[str, Any]:
-    own = {key: value for key, value in values.items() if key != "extends"}
-    parent = values.get("extends")
-    return merge(read_yaml(ROOT / "config" / parent), own) if parent else own
+    files = [str(source) for source in sources if not isinstance(source, Mapping)]
+    values: dict[str, Any] = reduce(merge, map(read, sources), {})
+    return parse(Config, values, ", ".join(files) or "config")
 
 
 def config_digest(value: BaseModel) -> str:

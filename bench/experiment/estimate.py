@@ -17,12 +17,18 @@ from bench.process import slots
 from bench.sources.registry import find_entry
 
 # Before a first run has finished. Full size: training on one V100, from published GPU hours
-# (HTS-AT 80 h for 30 epochs of AudioSet, AST 192 h for 5 epochs, PANN 72 h for 19.2M clips).
-FULL_SIZE_SECONDS_PER_CLIP = {"htsat": 0.005, "ast": 0.07, "pann": 0.0135}
-FULL_SIZE_VALUES = {"htsat": 1001 * 64, "ast": 1024 * 128, "pann": 1001 * 64}  # of such a clip
+# (HTS-AT 80 h for 30 epochs of AudioSet, AST 192 h for 5 epochs, PANN 72 h for 19.2M clips). For
+# EfficientAT none are published: mn10 steps eight times as fast as PANN on a CPU.
+FULL_SIZE_SECONDS_PER_CLIP = {"htsat": 0.005, "ast": 0.07, "pann": 0.0135, "mobilenet": 0.0017}
+FULL_SIZE_VALUES = {  # of such a clip
+    "htsat": 1001 * 64,
+    "ast": 1024 * 128,
+    "pann": 1001 * 64,
+    "mobilenet": 1000 * 128,
+}
 # Presets: one CPU core, per clip and 1000 feature values of the clip.
-PRESET_SECONDS_PER_KILOVALUE = {"htsat": 2.0e-3, "ast": 1.0e-3, "pann": 0.7e-3}
-PARAMETERS = {"htsat": 31e6, "ast": 87e6, "pann": 81e6}
+PRESET_SECONDS_PER_KILOVALUE = {"htsat": 2.0e-3, "ast": 1.0e-3, "pann": 0.7e-3, "mobilenet": 0.3e-3}
+PARAMETERS = {"htsat": 31e6, "ast": 87e6, "pann": 81e6, "mobilenet": 4.9e6}
 PRESET_PARAMETERS = 1e6
 STARTED = {  # seconds that a job of the stage takes besides its work on clips
     "embed": 60.0,
@@ -38,7 +44,7 @@ STARTED = {  # seconds that a job of the stage takes besides its work on clips
 FETCH_RATE = 20e6  # bytes a second
 TRAINING_SHARE = 0.7  # of a corpus' clips, before its splits are known
 EMBEDDED_CLIPS = 1000  # of each embedded corpus, before it is built
-EMBEDDED_BYTES = 500e6  # of all embedded corpora, cached downloads included
+EMBEDDED_BYTES = 500e6  # of all embedded corpora
 AUDIO_SPEED = 300.0  # seconds of audio that one core turns into features in a second
 
 
@@ -67,7 +73,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is known of a profile's clips and of its finished runs."""
+    """What is known of an experiment's clips and of its finished runs."""
 
     settings: Config
     clips: Mapping[str, int | None]
@@ -154,7 +160,7 @@ class Estimate:
             and front_end in (None, self.settings.models[cell.model].front_end)
         )
 
-    def _clips_seen(self, resolved: Plan) -> float | None:
+    def _clips_seen(self, resolved: Plan) -> int | None:
         known = [
             run.clips_per_epoch
             for cell, run in self.finished.items()
@@ -162,13 +168,14 @@ class Estimate:
         ]
         total = self.clips[resolved.cell.dataset]
         if known:
-            per_epoch = sum(known) / len(known)
+            per_epoch = sum(known) // len(known)
         elif total is not None:
             dataset = resolved.cell.dataset
-            per_epoch = _listed_for_training(self.settings, dataset) or TRAINING_SHARE * total
+            per_epoch = _listed_for_training(self.settings, dataset) or int(TRAINING_SHARE * total)
         else:
             return None
-        return per_epoch * resolved.recipe.epochs
+        recipe = resolved.recipe
+        return recipe.steps(per_epoch) * recipe.batch_size * recipe.epochs
 
     def _seconds_per_clip(self, resolved: Plan) -> float:
         """Of finished runs of this model: on the same data set, else on any, scaled by size."""
@@ -267,10 +274,14 @@ def _listed_for_training(settings: Config, dataset: str) -> int | None:
 
 
 def _source_parts(settings: Config, name: str) -> dict[str, float]:
-    """Bytes on disk by part of what is fetched under this name."""
+    """Bytes on disk by part of what is fetched under this name; of a file, unless it is here."""
     wanted = fetched_here(settings)[name]
-    parts = find_entry(wanted.entry).wanted(wanted.options)
-    return {part: 1e9 * facts.gigabytes for part, facts in parts.items()}
+    parts = wanted.entry.wanted(wanted.options)
+    return {
+        part: 1e9 * facts.gigabytes
+        for part, facts in parts.items()
+        if not (wanted.folder / part).is_file()
+    }
 
 
 def _values(front_end: FrontEnd) -> int:

@@ -1,4 +1,4 @@
-"""The jobs of a profile, one by one, with the file that shows that each is done."""
+"""The jobs of an experiment, one by one, with the file that shows that each is done."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Job:
 
 
 def list_jobs(settings: Config) -> list[Job]:
-    """Every job of the profile in the order of the stages."""
+    """Every job of the experiment in the order of the stages."""
     layout = Layout.of(settings)
     jobs = [Job("fetch", name, layout.fetched(name)) for name in fetched_here(settings)]
     if settings.embedded is not None:

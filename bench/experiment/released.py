@@ -1,4 +1,4 @@
-"""Checkpoints that the models' authors released: what each is, and what its outputs stand for."""
+"""Checkpoints that others released: files that weights start from, and what outputs stand for."""
 
 from __future__ import annotations
 
@@ -9,55 +9,82 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from bench import registry
 from bench.code_digest import ROOT
 from bench.experiment.config import FrontEnd
 from bench.files import UserError, digest_of
-from bench.sources.registry import Download
-from bench.strict import Strict, Values, known, parse, read_yaml
+from bench.sources.registry import Entry, Obtained
+from bench.strict import Values, known, parse, read_yaml
 
 REGISTRY = ROOT / "config" / "registry" / "checkpoints.yaml"
 
 
-class Released(Strict):
-    """One entry of the registry."""
+class Checkpoint(Obtained):
+    """One file of the registry."""
 
-    architecture: Literal["htsat", "ast", "pann"]
-    arguments: Values
+    kind: Literal["official", "imagenet"]
+    architecture: str = Field(description="models that it starts: a short name of registry.py")
     file: str = Field(description="name of the file, * where it differs between copies")
-    urls: tuple[str, ...] = ()
-    bytes: int | None = Field(None, ge=0)
-    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
-    stated_by: str | None = Field(None, description="public source of bytes and sha256")
+    megabytes: int = Field(gt=0, description="on disk, roughly")
     licence: str
-    manual: str | None = Field(None, description="how to get the file by hand")
+
+    @model_validator(mode="after")
+    def _starts_a_known_model(self) -> Checkpoint:
+        known(self.architecture, registry.ARCHITECTURES, f"{self.file}: architecture")
+        return self
+
+    @property
+    def called(self) -> str:
+        return self.file
+
+    def entry(self, folder: Path) -> Entry:
+        """How the file comes into the folder of checkpoints, in the form of all that is fetched."""
+        name = (file_of(self, folder) or Path(self.file)).name
+        how = self.model_dump(include=set(Obtained.model_fields))
+        return Entry.model_validate(
+            {
+                "title": name,
+                "homepage": str(REGISTRY.relative_to(ROOT)),
+                "licence": self.licence,
+                "citation": "",
+                "parts": {name: {"gigabytes": self.megabytes / 1000}},
+                "files": [{"name": name, "part": name, **how}],
+            }
+        )
+
+
+class Backbone(Checkpoint):
+    """Weights of an image network, as a model's authors began with them."""
+
+    kind: Literal["imagenet"]
+
+
+class Released(Checkpoint):
+    """What a model's authors trained, to be evaluated as it is."""
+
+    kind: Literal["official"] = "official"
+    arguments: Values
     classes: str = Field(description="order of the outputs: a file of registry/classes/")
     desed_classes: Literal["published", "corrected"] = Field(
         "published", description="which AudioSet outputs stand for DESED's classes"
     )
     loss: Literal["bce", "ce"]
     front_end: FrontEnd
-    scale: tuple[float, float] | None = Field(
-        None, description="(mean, standard deviation) of the features it was trained on"
-    )
     fold: int | None = Field(None, ge=0, description="the fold that it was not trained on")
     evaluates: dict[str, str] = Field(description="data set -> what its authors report")
 
     @model_validator(mode="after")
-    def _is_obtainable(self) -> Released:
-        if not self.urls and self.manual is None:
-            raise UserError(f"{self.file}: neither urls nor manual")
+    def _states_its_scale(self) -> Released:
+        if self.front_end.normalise is True:
+            raise UserError(
+                f"{self.file}: front_end.normalise: give the [mean, std] it was trained with"
+            )
         return self
-
-    @property
-    def download(self) -> Download:
-        """How the file is fetched."""
-        same = {"urls", "bytes", "sha256", "stated_by", "manual"}
-        return Download.model_validate({"name": self.file, **self.model_dump(include=same)})
 
     @property
     def values(self) -> dict[str, Any]:
         """What an evaluation depends on, as JSON values."""
-        used = {"architecture", "arguments", "loss", "front_end", "scale", "fold", "desed_classes"}
+        used = {"architecture", "arguments", "loss", "front_end", "fold", "desed_classes"}
         outputs = digest_of(self.class_names())
         return {**self.model_dump(mode="json", include=used), "outputs": outputs}
 
@@ -74,36 +101,55 @@ def class_list(name: str) -> tuple[str, ...]:
 
 
 @cache
-def read_registry(path: Path = REGISTRY) -> dict[str, Released]:
+def read_registry(path: Path = REGISTRY) -> dict[str, Checkpoint]:
     """Every entry by its name.
 
     Raises:
         UserError: the file is missing, or an entry has a wrong key or value.
     """
     return {
-        name: parse(Released, values, f"{path}: {name}") for name, values in read_yaml(path).items()
+        name: parse(
+            Backbone if values.get("kind") == "imagenet" else Released, values, f"{path}: {name}"
+        )
+        for name, values in read_yaml(path).items()
     }
 
 
-def find(name: str) -> Released:
+def find_file(name: str, where: str) -> Checkpoint:
     """The entry of this name.
+
+    Raises:
+        UserError: there is none; the message says where it was named, and the nearest names.
+    """
+    entries = read_registry()
+    known(name, entries, f"{where} (in {REGISTRY.relative_to(ROOT)})")
+    return entries[name]
+
+
+def evaluable() -> dict[str, Released]:
+    """The entries that a model's authors trained, by name."""
+    return {n: entry for n, entry in read_registry().items() if isinstance(entry, Released)}
+
+
+def find(name: str) -> Released:
+    """The entry of this name among `evaluable`.
 
     Raises:
         UserError: there is none; the message lists the nearest names.
     """
-    entries = read_registry()
+    entries = evaluable()
     known(name, entries, "released checkpoints")
     return entries[name]
 
 
 def recognise(path: Path) -> Released | None:
-    """The entry whose file name this path has, if any."""
-    for entry in read_registry().values():
+    """The entry among `evaluable` whose file name this path has, if any."""
+    for entry in evaluable().values():
         if fnmatchcase(path.name, entry.file):
             return entry
     return None
 
 
-def file_of(entry: Released, folder: Path) -> Path | None:
+def file_of(entry: Checkpoint, folder: Path) -> Path | None:
     """The entry's file in the folder of checkpoints, if it is there."""
     return next(iter(sorted(folder.glob(entry.file))), None)

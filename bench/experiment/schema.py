@@ -30,7 +30,7 @@ def text() -> str:
 
 
 def schema() -> dict[str, Any]:
-    """JSON schema (2020-12) of a profile whose `extends` has been merged."""
+    """JSON schema (2020-12) of an experiment whose `extends` has been merged."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Config.model_json_schema(),

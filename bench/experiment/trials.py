@@ -21,7 +21,7 @@ def pairs(settings: Config) -> list[tuple[str, str]]:
 
 def path_of(settings: Config, dataset: str, model: str) -> Path:
     """Where the trials of a model on a data set are recorded."""
-    return Path(settings.paths.tuning) / settings.profile / dataset / f"{model}.json"
+    return Path(settings.paths.tuning) / settings.experiment / dataset / f"{model}.json"
 
 
 def first_cell(settings: Config, dataset: str, model: str) -> Cell:
@@ -37,7 +37,7 @@ def points(settings: Config, dataset: str, model: str) -> list[dict[str, Any]]:
     All combinations where they are no more than the budget, else a sample drawn from the names.
 
     Raises:
-        UserError: the profile declares no trials, or a space of fewer points than trials.
+        UserError: the experiment declares no trials, or a space of fewer points than trials.
     """
     tuning = settings.tuning
     space = {**tuning.space.get("base", {}), **tuning.space.get(model, {})}

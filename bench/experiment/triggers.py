@@ -7,6 +7,7 @@ those of its own cells.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,26 +27,29 @@ from bench.experiment.trials import first_cell, pairs, path_of
 from bench.experiment.wanted import fetched_here
 from bench.files import digest_file, digest_of
 from bench.provenance import environment
-from bench.sources.registry import find_entry
 
-DATA_FILES = {"embed": "bench/corpora", "report": "bench/reporting"}
+READ_BY_REPORT = (
+    "bench/reporting",
+    "config/registry/fingerprints.yaml",
+    "config/registry/classes",
+)
 
 
 class Triggers:
-    """Digests of every job of a profile."""
+    """Digests of every job of an experiment."""
 
     def __init__(self, settings: Config) -> None:
         self.settings = settings
 
     @cached_property
     def plans(self) -> dict[str, Plan]:
-        """Every run of the profile by its name."""
+        """Every run of the experiment by its name."""
         return {str(cell): plan(self.settings, cell) for cell in list_cells(self.settings)}
 
     def fetch(self, name: str) -> dict[str, str]:
         """Of one fetch: what is asked for. Other code does not fetch again what is verified."""
         wanted = fetched_here(self.settings)[name]
-        entry = find_entry(wanted.entry).model_dump(mode="json")
+        entry = wanted.entry.model_dump(mode="json")
         value = digest_of([entry, str(wanted.folder), wanted.options, wanted.ways])
         return {"config": value[:16]}
 
@@ -54,14 +58,12 @@ class Triggers:
         embedded = self.settings.embedded
         if embedded is None:
             return {}
-        values = embedded.model_dump(mode="json", exclude={"cache"})
-        bank = ["bench.corpora.recordings"] if embedded.bank == "recordings" else []
-        return _digests("embed", values, stage_digest("embed", *bank))
+        return _digests("embed", embedded.model_dump(mode="json"))
 
     def corpus(self, dataset: str) -> dict[str, str]:
         """Of one corpus table: what its loader is told."""
         chosen = self.settings.datasets[dataset]
-        values = [chosen.loader, chosen.root, chosen.options, self.settings.data_kind]
+        values = [chosen.loader, chosen.root, chosen.options, self.settings.data_kind(dataset)]
         return _digests("corpus", values, loader_stage_digest(chosen.loader))
 
     def featurize(self, dataset: str, front_end: str) -> dict[str, str]:
@@ -107,7 +109,7 @@ class Triggers:
         chosen = self.plans[cell]
         located = self.settings.localization if chosen.dataset.localize else None
         choice = located.model_dump(mode="json") if located else None
-        names = [self.settings.profile, self.settings.data_kind]
+        names = [self.settings.experiment, self.settings.data_kind(chosen.cell.dataset)]
         return _digests("evaluate", [chosen.resolved, choice, names])
 
     def cost(self, model: str) -> dict[str, str]:
@@ -133,7 +135,7 @@ class Triggers:
         return _digests("track", None)
 
     def report(self) -> dict[str, str]:
-        """Of the report: it shows the whole profile, and what trials chose its recipes."""
+        """Of the report: it shows the whole experiment, and what trials chose its recipes."""
         values = self.settings.model_dump(mode="json")
         paths = (path_of(self.settings, *pair) for pair in pairs(self.settings))
         recorded = {str(path): digest_file(path) for path in paths if path.is_file()}
@@ -146,13 +148,15 @@ def _digests(stage: str, values: Any, code: str | None = None) -> dict[str, str]
         "code": code or stage_digest(stage),
         "pins": environment()["pins_sha256"],
     }
-    if stage in DATA_FILES:
-        digests["files"] = _files_digest(ROOT / DATA_FILES[stage])
+    if stage == "report":
+        digests["files"] = _files_digest(READ_BY_REPORT)
     return {name: digest[:16] for name, digest in digests.items()}
 
 
-def _files_digest(folder: Path) -> str:
-    """Digest of what stands beside the code and is not code: templates, published values."""
-    paths = (path for path in folder.rglob("*") if path.is_file())
+def _files_digest(places: Iterable[str]) -> str:
+    """Digest of what is read like code and is not code: templates, published values."""
+    roots = [ROOT / place for place in places]
+    found = [path for root in roots for path in (root, *root.rglob("*"))]
+    paths = (path for path in found if path.is_file())
     kept = [p for p in paths if p.suffix not in (".py", ".pyc") and "out" not in p.parts]
     return digest_of({str(path.relative_to(ROOT)): digest_file(path) for path in sorted(kept)})

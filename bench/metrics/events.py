@@ -22,6 +22,8 @@ DURATION_COLUMNS = ("filename", "duration")
 def read_durations(path: str | Path) -> dict[str, float]:
     """Read a durations table: file name -> seconds, in the order of the file.
 
+    A file may be listed again with the same duration.
+
     Raises:
         UserError: names file, line and remedy.
     """
@@ -30,9 +32,13 @@ def read_durations(path: str | Path) -> dict[str, float]:
         duration = _seconds(path, line, "duration", text)
         if duration <= 0:
             _fail(path, line, f"duration {text} of {name} is not positive", "give it in seconds")
-        if name in durations:
-            _fail(path, line, f"{name} is listed twice", "keep one row per file")
-        durations[name] = duration
+        if durations.setdefault(name, duration) != duration:
+            _fail(
+                path,
+                line,
+                f"{name} has a duration of {text} here and of {durations[name]:g} above",
+                "keep the right row",
+            )
     if not durations:
         raise UserError(f"{path}: lists no files; give every scored file with its duration")
     return durations

@@ -19,7 +19,7 @@ class Card:
     Attributes:
         name: the run or the released checkpoint.
         loss: "bce": outputs are sigmoid, several labels; "ce": softmax, one label.
-        scale: (mean, standard deviation) of the training features, where the front end normalises.
+        scale: (mean, standard deviation) that features are normalised with, if they are.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Card:
             entry.front_end,
             entry.class_names(),
             entry.loss,
-            entry.scale,
+            entry.front_end.fixed_scale,
         )
 
     def to_plain(self) -> dict[str, Any]:

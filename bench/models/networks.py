@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,7 @@ def _open_run(path: Path) -> tuple[torch.nn.Module, Card]:
         raise UserError(
             f"{path}: neither a run's model.pt nor named like a released checkpoint; give it a "
             f"released file's name, or say which one it is with --as "
-            f"({', '.join(released.read_registry())})"
+            f"({', '.join(released.evaluable())})"
         )
     try:
         card = Card.from_plain(content["card"])
@@ -103,6 +104,16 @@ def _open_run(path: Path) -> tuple[torch.nn.Module, Card]:
 def live_parameters(model: torch.nn.Module) -> int:
     """Trainable parameters."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def resolved_values(model: torch.nn.Module) -> dict[str, Any] | None:
+    """What fixes a network besides its classes and its features, preset and arguments resolved.
+
+    Read from the model as it was built (`model.architecture`, a dataclass); None where its class
+    does not tell.
+    """
+    found = getattr(model, "architecture", None)
+    return asdict(found) if is_dataclass(found) and not isinstance(found, type) else None
 
 
 def start_from_run(model: torch.nn.Module, weights: Path) -> list[str]:
@@ -138,8 +149,9 @@ def start_from_run(model: torch.nn.Module, weights: Path) -> list[str]:
     return fresh
 
 
-def start_from_file(model: torch.nn.Module, init: str) -> KeyReport:
-    """Start from official:FILE (all but the classifier) or imagenet:FILE, see `Recipe.init`.
+def start_from_file(model: torch.nn.Module, init: str, path: Path) -> KeyReport:
+    """Start from the file of official:NAME (all but the classifier) or imagenet:NAME, see
+    `Recipe.init`.
 
     Returns what became of each entry of the file: of timm's Swin-T, some do not fit.
 
@@ -148,7 +160,7 @@ def start_from_file(model: torch.nn.Module, init: str) -> KeyReport:
     """
     from modelkit.checkpoint import CheckpointError
 
-    kind, _, path = init.partition(":")
+    kind = init.partition(":")[0]
     load = getattr(model, f"load_{kind}", None)
     if load is None:
         raise UserError(f"init '{init}': {type(model).__name__} has no ImageNet weights")

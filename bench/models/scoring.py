@@ -16,10 +16,10 @@ from bench.experiment.config import FrontEnd
 from bench.models.scores import Scores, excludes, joined
 from bench.process.team import Team
 
-AT_ONCE_ON_GPU = 64
-"""Windows of one forward pass. On a CPU it is one: a matrix product adds the numbers of a row in
-another order where there are other rows, and a clip's digits must not depend on what else is
-scored."""
+AT_ONCE = 64
+"""Windows of one forward pass. Where figures are kept it is one on a CPU: a matrix product adds the
+numbers of a row in another order where there are other rows, and a clip's digits must not depend on
+what else is scored."""
 
 
 def probabilities(logits: torch.Tensor, loss: str) -> torch.Tensor:
@@ -30,7 +30,13 @@ def probabilities(logits: torch.Tensor, loss: str) -> torch.Tensor:
 
 
 def score_clips(
-    model: nn.Module, task: Task, rows: np.ndarray, loss: str, team: Team | None = None
+    model: nn.Module,
+    task: Task,
+    rows: np.ndarray,
+    loss: str,
+    team: Team | None = None,
+    *,
+    at_once: int | None = None,
 ) -> Scores:
     """`score` the clips of a task.
 
@@ -38,7 +44,8 @@ def score_clips(
     """
     team = team or Team()
     clips = task.clips(team.share(rows))
-    return joined(team.gather(score(model, clips, task.front_end, task.scale, loss)))
+    mine = score(model, clips, task.front_end, task.scale, loss, at_once=at_once)
+    return joined(team.gather(mine))
 
 
 def score(
@@ -48,6 +55,8 @@ def score(
     scale: tuple[float, float] | None,
     loss: str,
     count: Callable[[int], None] = lambda windows: None,
+    *,
+    at_once: int | None = None,
 ) -> Scores:
     """Run `model` in evaluation mode over clips of any length.
 
@@ -59,19 +68,23 @@ def score(
         clips: stored features of each, float16 (frames, F).
         scale: (mean, standard deviation) of the training features, where the front end normalises.
         count: called with the number of windows scored since the last call.
+        at_once: windows of one forward pass, where its last digits do not matter.
     """
     hop_s = front_end.hop / front_end.sample_rate
     clip_scores, frames, step = [], [], 0.0
-    heard = _heard(model, _windows(clips, front_end.frames), front_end, scale, loss, count)
+    device = next(model.parameters()).device
+    size = at_once or (1 if device.type == "cpu" else AT_ONCE)
+    windows = _windows(clips, front_end.frames)
+    heard = _heard(model, windows, front_end, scale, loss, device, size, count)
     for _, group in groupby(heard, key=lambda window: window.clip):
-        windows = list(group)
-        own = np.stack([window.clip_scores for window in windows])
+        heard_of_clip = list(group)
+        own = np.stack([part.clip_scores for part in heard_of_clip])
         clip_scores.append(own.mean(axis=0) if excludes(loss) else own.max(axis=0))
-        parts = [part.frame_scores for part in windows if part.frame_scores is not None]
-        if parts:
-            step = windows[0].seconds_per_frame
-            starts = [window.start * hop_s for window in windows]
-            frames.append(stitch(np.stack(parts), starts, step).astype(np.float16))
+        over_time = [part.frame_scores for part in heard_of_clip if part.frame_scores is not None]
+        if over_time:
+            step = heard_of_clip[0].seconds_per_frame
+            starts = [part.start * hop_s for part in heard_of_clip]
+            frames.append(stitch(np.stack(over_time), starts, step).astype(np.float16))
     return Scores.of(clip_scores, frames, step)
 
 
@@ -105,12 +118,12 @@ def _heard(
     front_end: FrontEnd,
     scale: tuple[float, float] | None,
     loss: str,
+    device: torch.device,
+    size: int,
     count: Callable[[int], None],
 ) -> Iterator[_Heard]:
-    """The windows' scores, in their order."""
+    """The windows' scores, in their order, `size` of them in one forward pass."""
     model.eval()
-    device = next(model.parameters()).device
-    size = 1 if device.type == "cpu" else AT_ONCE_ON_GPU
     remaining = iter(windows)
     while lot := list(islice(remaining, size)):
         parts = [window.features for window in lot]

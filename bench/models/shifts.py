@@ -12,7 +12,7 @@ import numpy as np
 from torch import nn
 
 from bench.audio.decode import decode
-from bench.data.task import Task, audio_front_end
+from bench.data.task import Task
 from bench.data.windows import window_samples
 from bench.models.scores import Scores
 from bench.models.scoring import score_clips
@@ -57,7 +57,7 @@ class _ShiftedTask(Task):
 
     def clips(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """As `Task.clips`, of the shifted clips, shorter ones padded before."""
-        front_end, table = audio_front_end(self.front_end), self.corpus.clips
+        front_end, table = self.front_end.transform, self.corpus.clips
         for row in rows:
             clip = table.iloc[row]
             samples = decode(

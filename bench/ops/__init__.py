@@ -1,1 +1,1 @@
-"""Before, while and after a profile runs: checks, plan, status, where a number came from."""
+"""Before, while and after an experiment runs: checks, plan, status, where a number came from."""

@@ -46,7 +46,7 @@ def explain(record: dict[str, Any], path: Path) -> str:
     evaluation = made["command"].replace(" train ", " evaluate ").split(" --threads ")[0]
     splits = ", ".join(f"{count} {name}" for name, count in record["splits"].items())
     lines = [
-        f"{record['key']}  ({record['data_kind']} data, profile {record['profile']})",
+        f"{record['key']}  ({record['data_kind']} data, experiment {record['experiment']})",
         f"record {path}",
         "",
         *_figures(record["metrics"]),

@@ -1,13 +1,15 @@
-"""`python -m bench plan`: the jobs of a profile, and the hours and disk that lie ahead."""
+"""`python -m bench plan`: the jobs of an experiment, and the hours and disk that lie ahead."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 
 from bench.experiment import config
 from bench.experiment.config import Config
 from bench.experiment.estimate import Estimate, wall_seconds, workers
 from bench.experiment.jobs import STAGES, list_jobs
+from bench.experiment.wanted import starts
 from bench.files import UserError
 from bench.ops import preflight
 
@@ -25,14 +27,23 @@ def run(args: argparse.Namespace) -> int:
             print(f"python -m bench {job.stage} {job.name}".rstrip(), f"--config {args.config}")
         return 0
     print(table(settings))
-    try:
-        preflight.check(settings)
-        preflight.check_space(settings, list_jobs(settings))
-    except UserError as obstacles:
+    obstacles = [
+        *_obstacles(lambda: preflight.check(settings)),
+        *_obstacles(lambda: preflight.check_starts(settings, starts(settings))),
+        *_obstacles(lambda: preflight.check_space(settings, list_jobs(settings))),
+    ]
+    if obstacles:
         print("\nIn the way:")
-        print("\n".join(f"  {line}" for line in str(obstacles).splitlines()))
-        return 2
-    return 0
+        print("\n".join(f"  {line}" for line in obstacles))
+    return 2 if obstacles else 0
+
+
+def _obstacles(check: Callable[[], None]) -> list[str]:
+    try:
+        check()
+    except UserError as error:
+        return str(error).splitlines()
+    return []
 
 
 def table(settings: Config) -> str:

@@ -8,39 +8,64 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from bench.data import embed
+from bench.data.checkpoints import start_obstacle
 from bench.experiment import config
-from bench.experiment.cells import Layout, Plan, list_cells, plan
+from bench.experiment.cells import Plan, list_cells, plan
 from bench.experiment.config import Config
 from bench.experiment.estimate import Estimate
+from bench.experiment.folders import foreign, output_folders
 from bench.experiment.jobs import Job
-from bench.experiment.wanted import fetched_here
+from bench.experiment.released import find_file
+from bench.experiment.wanted import fetched_here, starts
 from bench.files import UserError, digest_of
 
 SPARE = 200e6  # bytes kept free beside what is estimated
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb: none of its own."""
+    """Arguments of the verb."""
+    parser.add_argument(
+        "--parts", action="store_true", help="the builder's sizes and the networks alone"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     settings = config.load(args.config)
-    check(settings)
+    if not args.parts:
+        check(settings)
+        check_starts(settings, starts(settings))
     check_parts(settings)
-    print(f"{settings.profile}: nothing stands in the way of its {len(list_cells(settings))} runs")
+    print(
+        f"{settings.experiment}: nothing stands in the way of its {len(list_cells(settings))} runs"
+    )
     return 0
 
 
 def check(settings: Config) -> None:
-    """Hold a profile against this machine: cells, data folders, output folders.
+    """Hold an experiment against this machine: cells, data folders, output folders.
 
     Raises:
         UserError: one line per obstacle, each with its remedy.
     """
     for cell in list_cells(settings):
         plan(settings, cell)
-    obstacles = [*_missing_data(settings), *_unwritable(settings)]
+    obstacles = [*foreign(settings), *_missing_data(settings), *_unwritable(settings)]
+    if obstacles:
+        raise UserError("\n".join(obstacles))
+
+
+def check_starts(settings: Config, names: Iterable[str]) -> None:
+    """Hold checkpoints that runs start from against the registry, as far as they are here; each is
+    hashed once.
+
+    Raises:
+        UserError: one line per file that is another, or that a person has to get first.
+    """
+    folder = Path(settings.paths.checkpoints)
+    entries = (find_file(name, "recipes: init") for name in names)
+    obstacles = [said for entry in entries if (said := start_obstacle(entry, folder))]
     if obstacles:
         raise UserError("\n".join(obstacles))
 
@@ -57,7 +82,7 @@ def check_space(settings: Config, jobs: Iterable[Job]) -> None:
 
 
 def check_parts(settings: Config) -> None:
-    """Read the builder's sizes and build every network of the profile once (imports torch); each
+    """Read the builder's sizes and build every network of the experiment once (imports torch); each
     model takes one forward pass at every size of its features.
 
     Raises:
@@ -68,9 +93,7 @@ def check_parts(settings: Config) -> None:
     from bench.ops.trial_pass import CLASSES, try_network
 
     if settings.embedded is not None:
-        from synth import EmbeddedSizes
-
-        config.parse(EmbeddedSizes, settings.embedded.sizes, "embedded.sizes")
+        embed.sizes_of(settings.embedded)
     shapes: dict[str, Plan] = {}
     for cell in list_cells(settings):
         resolved = plan(settings, cell)
@@ -85,16 +108,9 @@ def check_parts(settings: Config) -> None:
             tried.add(size)
 
 
-def built_here(settings: Config, dataset: str) -> bool:
-    """Whether the embedded builder makes this data set."""
-    if settings.embedded is None:
-        return False
-    return Path(settings.datasets[dataset].root).is_relative_to(settings.embedded.root)
-
-
 def _missing_data(settings: Config) -> Iterator[str]:
     for name, dataset in settings.datasets.items():
-        here = built_here(settings, name) or dataset.source is not None
+        here = settings.built_here(name) or dataset.source is not None
         if not here and not Path(dataset.root).is_dir():
             yield (
                 f"datasets.{name}.root: no such folder: {dataset.root}; put {name} there, name the "
@@ -132,12 +148,7 @@ def _too_little_space(settings: Config, jobs: Iterable[Job]) -> Iterator[str]:
 
 
 def _outputs(settings: Config) -> dict[str, Path]:
-    layout = Layout.of(settings)
-    folders = {
-        "paths.work": layout.work,
-        "paths.results": layout.results,
-        "paths.report": layout.report,
-    }
+    folders = output_folders(settings)
     if settings.embedded is not None:
         folders["embedded.root"] = Path(settings.embedded.root)
     for name, wanted in fetched_here(settings).items():

@@ -37,12 +37,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def snakemake_lock(settings: Config) -> Path:
-    """The lock that a live Snakemake call holds on a profile."""
+    """The lock that a live Snakemake call holds on an experiment."""
     return Layout.of(settings).results / ".snakemake.lock"
 
 
 def resolved_path(settings: Config) -> Path:
-    """The profile as the commands read it, overrides included."""
+    """The experiment as the commands read it, overrides included."""
     return Layout.of(settings).results / "config.json"
 
 
@@ -117,7 +117,7 @@ def results(settings: Config) -> str:
         f"report   {layout.report}/index.html",
         f"tables   {layout.report}/tables/",
         f"records  {layout.results}/runs/",
-        f"MLflow   make ui PROFILE={settings.profile}   ({store})",
+        f"MLflow   make ui EXPERIMENT={settings.experiment}   ({store})",
     ]
     return "\n".join(lines)
 

@@ -1,16 +1,20 @@
-"""What a Snakemake call does beside its jobs: a lock on the profile, checks, a progress line."""
+"""What a Snakemake call does beside its jobs: a lock on the experiment, checks, a progress line."""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterable, Sequence
 from typing import TextIO
 
+from bench.experiment import folders
+from bench.experiment.cells import plan
 from bench.experiment.config import Config
 from bench.experiment.jobs import Job, list_jobs
 from bench.files import UserError, write_text
@@ -18,7 +22,7 @@ from bench.ops import preflight
 from bench.ops.plan import duration
 from bench.ops.status import resolved_path, seconds_left, snakemake_lock
 from bench.process.locks import Lock
-from bench.tracking.sync import server
+from bench.tracking.server import reachable, server
 from bench.training.running import Running, running_trainings
 
 LOG_EVERY_S = 15.0
@@ -28,7 +32,7 @@ SCHEDULING = ("Select jobs to execute", "Execute ")
 
 
 def begin(settings: Config, outputs: Iterable[str]) -> Lock:
-    """Take the profile, write its resolved config, check its parts, start the progress line.
+    """Take the experiment, write its resolved config, check its parts, start the progress line.
 
     Args:
         outputs: outputs of the jobs that are about to run.
@@ -37,18 +41,27 @@ def begin(settings: Config, outputs: Iterable[str]) -> Lock:
         The lock, which the caller keeps as long as it lives.
 
     Raises:
-        UserError: another live call works on this profile, a part of it cannot be built, or the
-            disk has no room for what the jobs write.
+        UserError: a folder is another experiment's, another live call works on this one, a part of
+            it cannot be built, a checkpoint that runs start from is not the right one or has to be
+            got by hand, or the disk has no room for what the jobs write.
     """
-    lock = Lock(snakemake_lock(settings), f"snakemake on profile '{settings.profile}'").acquire()
+    folders.take(settings)
+    lock = Lock(
+        snakemake_lock(settings), f"snakemake on experiment '{settings.experiment}'"
+    ).acquire()
     _write_resolved(settings)
     jobs = {str(job.output): job for job in list_jobs(settings)}
     todo = [jobs[name] for name in outputs if name in jobs]
+    cells = [job.cell for job in todo if job.stage == "train" and job.cell is not None]
+    needed = (plan(settings, cell).recipe.start for cell in cells)
+    preflight.check_starts(settings, dict.fromkeys(name for name in needed if name is not None))
     preflight.check_space(settings, todo)
     if any(job.stage in ("embed", "train") for job in todo):
         _check_parts(settings)
-    if server() is not None and any(job.stage == "train" for job in todo):
-        _show_live(settings)
+    if todo and server() is not None:
+        reachable(settings)
+        if any(job.stage == "train" for job in todo):
+            _show_live(settings)
     if todo:
         Watcher(settings, todo, sys.stderr).start()
     return lock
@@ -66,14 +79,26 @@ def _write_resolved(settings: Config) -> None:
 
 
 def _show_live(settings: Config) -> None:
-    """Show running trainings on the tracking server, from a process that ends with this one."""
+    """Show running trainings on the tracking server, from a process that ends with this one.
+
+    Where it loses the server and `tracking.unreachable` says stop, this ends as by Ctrl-C.
+    """
     command = [sys.executable, "-m", "bench", "track", "--live"]
-    subprocess.Popen([*command, "--config", str(resolved_path(settings))], stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*command, "--config", str(resolved_path(settings))], stdin=subprocess.DEVNULL
+    )
+
+    def watch() -> None:
+        if process.wait() == 2 and settings.tracking.unreachable == "stop":
+            os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=watch, name="live tracking", daemon=True).start()
 
 
 def _check_parts(settings: Config) -> None:
     """`python -m bench check` in a process of its own: this one shall not carry torch for days."""
-    command = [sys.executable, "-m", "bench", "check", "--config", str(resolved_path(settings))]
+    command = [sys.executable, "-m", "bench", "check", "--parts"]
+    command += ["--config", str(resolved_path(settings))]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         message = done.stderr.strip() or f"{' '.join(command)} failed"

@@ -1,4 +1,9 @@
-"""Load and memory of a process while it works, for curves beside those of its learning."""
+"""Load and memory of a process while it works, for curves beside those of its learning.
+
+MLflow has a monitor of its own (`mlflow.system_metrics`). It measures the whole machine, on which
+several trainings run side by side, and sends to a store while they train; here no training knows of
+MLflow, and the figures are its process's own.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +27,7 @@ class Sampler:
         import psutil
 
         self.process = psutil.Process(pid)
+        self.process.cpu_percent()  # the first call has nothing to compare with
         self.samples: list[dict[str, float]] = []
         self._pause = FIRST_PAUSE_S
         self._started = time.monotonic()
@@ -29,7 +35,6 @@ class Sampler:
         self._thread = threading.Thread(target=self._run, name="system", daemon=True)
 
     def __enter__(self) -> Sampler:
-        self.process.cpu_percent()  # the first call has nothing to compare with
         self._thread.start()
         return self
 

@@ -1,1 +1,1 @@
-"""The report and the tables of a profile, made from its records and scores. Needs no torch."""
+"""The report and the tables of an experiment, made from its records and scores. Needs no torch."""

@@ -139,9 +139,9 @@ def ablation_table(results: Results, found: list[Effect]) -> Table:
         caption=(
             "Each variant against its reference, paired by seed and fold; mAP, accuracy and F1 in "
             f"percent, differences and their intervals in points. {_datasets_sentence(results)} "
-            f"{context.seeds_sentence(results)} {context.SPREAD} p: two-sided exact sign-flip "
-            "test, corrected by Holm within a section; smallest p: the least that this number of "
-            "pairs can reach."
+            f"{context.seeds_sentence(results, *_datasets(results))} {context.SPREAD} p: two-sided "
+            "exact sign-flip test, corrected by Holm within a section; smallest p: the least that "
+            "this number of pairs can reach."
         ),
         columns=columns,
         rows=[_row(results, effect) for effect in found],

@@ -10,14 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-import numpy as np
-
-from bench.code_digest import ARCHITECTURES, model_stage_digest, stage_digest
+from bench.code_digest import model_stage_digest, stage_digest
 from bench.corpora.base import check
-from bench.evaluation.operating_point import clips_digest
 from bench.files import UserError, read_json
 from bench.provenance import environment
 from bench.reporting import context
+from bench.reporting.choices import Choice, choices
 from bench.reporting.names import DIGESTS
 from bench.reporting.results import NO_RECORD, Group, Results, Run, corpus_of
 from bench.reporting.tables import Column, Entry, Row, Table
@@ -25,20 +23,27 @@ from bench.reporting.tuning import unequal
 
 RULES = {
     "selection": "epochs, thresholds and filters are chosen on validation clips, never on test",
-    "groups": "no original recording lies in two splits or folds",
+    "groups": "no stretch of an original recording lies in two splits or folds",
     "seeds": "every declared run has its record",
     "fresh": "every record was made by the present config, code, pinned packages and data",
     "alike": "records that are averaged or compared were made alike",
-    "coverage": "every listed clip is on disk",
+    "coverage": "every listed clip is on disk and can be used",
     "budget": "models that stand side by side got the same number of recorded trials",
 }
+
+NEEDS_TABLE = ("groups", "fresh")
+"""Rules that are held against the corpus tables."""
 
 
 @dataclass(frozen=True)
 class Breach:
-    """One rule broken in one place; `group` is empty where it touches the whole data set.
+    """One rule broken in one place.
 
-    `where` names the place: a run, a group or a data set.
+    Attributes:
+        where: the place: a run, a group or a data set.
+        group: empty where it touches the whole data set.
+        bars: whether it keeps figures from being compared with published ones. What a published
+            protocol does itself bars nothing: `published.differences` weighs it.
     """
 
     rule: str
@@ -46,6 +51,7 @@ class Breach:
     where: str
     text: str
     group: str = ""
+    bars: bool = True
 
     def __str__(self) -> str:
         return f"{self.where}: {self.text}"
@@ -54,7 +60,9 @@ class Breach:
 @cache
 def violations(results: Results) -> tuple[Breach, ...]:
     """What only this audit finds: absent and unlike records are named by `Results` already."""
-    budgets = (Breach("budget", dataset, dataset, text) for dataset, text in unequal(results))
+    budgets = (
+        Breach("budget", dataset, dataset, text, bars=False) for dataset, text in unequal(results)
+    )
     return (*_selection(results), *_corpora(results), *_stale(results), *budgets)
 
 
@@ -70,20 +78,21 @@ def broken(results: Results, group: Group) -> list[str]:
     return [
         str(breach)
         for breach in violations(results)
-        if breach.dataset == group.dataset
-        and breach.group in ("", group.name)
-        and breach.rule not in ("coverage", "budget")
+        if breach.bars and breach.dataset == group.dataset and breach.group in ("", group.name)
     ]
 
 
 def audit_table(results: Results) -> Table:
-    """A row per rule: kept, or what broke it."""
+    """A row per rule: kept, not known, or what broke it."""
     found, rows = breaches(results), []
     for rule, meaning in RULES.items():
         places: dict[str, list[str]] = {}
         for breach in found:
             if breach.rule == rule:
                 places.setdefault(breach.text, []).append(breach.where)
+        gone = without_table(results) if rule in NEEDS_TABLE else []
+        if gone:
+            places["not known, because the corpus table is not there any more"] = gone
         answer = "; ".join(f"{text}: {', '.join(where)}" for text, where in places.items())
         rows.append(Row(meaning, {"answer": Entry(words=answer or "kept")}))
     return Table(
@@ -101,61 +110,72 @@ def audit_table(results: Results) -> Table:
 
 def _selection(results: Results) -> Iterator[Breach]:
     for group in results.groups.values():
-        protocol = results.config.datasets[group.dataset].fold_protocol
         for run in group.runs:
-            for text in _chosen_elsewhere(run, named=protocol == "published" and run.fold >= 0):
+            choice = choices(results)[run.key]
+            if choice is None:
+                text = "scores.npz is missing or damaged"
+                yield Breach("selection", group.dataset, run.key, text, group.name)
+                continue
+            if choice.on_test:
+                text = f"the {choice.what} was chosen on {choice.tested} test clips"
+                bars = not _asks_for_test(run)
+                text += "" if bars else ", as fold_protocol published asks"
+                yield Breach("selection", group.dataset, run.key, text, group.name, bars)
+            if text := _thresholds_elsewhere(run, choice):
                 yield Breach("selection", group.dataset, run.key, text, group.name)
 
 
-def _chosen_elsewhere(run: Run, *, named: bool) -> Iterator[str]:
-    """How a run's choices left the validation clips; `named`: its protocol says that they do."""
-    clips = _scored_clips(run)
-    if clips is None:
-        yield "scores.npz is missing or damaged"
-        return
-    validation, test = clips
-    if validation & test and not named:
-        yield f"the epoch was chosen on {len(validation & test)} test clips"
+def _asks_for_test(run: Run) -> bool:
+    """Whether a run's own protocol leaves nothing to choose on but the tested fold."""
+    return run.fold >= 0 and run.values["resolved"]["dataset"]["fold_protocol"] == "published"
+
+
+def _thresholds_elsewhere(run: Run, choice: Choice) -> str:
+    """How a run's thresholds left the validation clips; empty where they did not."""
     point = (run.values.get("localization") or {}).get("operating_point")
     if point is None:
-        return
+        return ""
     chosen = point.get("chosen_on")
-    if chosen == clips_digest(test):
-        yield "thresholds were chosen on the test clips"
-    elif chosen is None:
-        yield "the record does not say on which clips its thresholds were chosen"
-    elif chosen != clips_digest(validation):
-        yield "thresholds were chosen on other clips than the validation clips"
-
-
-def _scored_clips(run: Run) -> tuple[set[str], set[str]] | None:
-    """The (validation, test) clips of a run; None where its scores cannot be read."""
-    try:
-        with np.load(run.folder / "scores.npz", allow_pickle=False) as arrays:
-            clips, split = arrays["clip_ids"], arrays["split"]
-    except (OSError, ValueError, KeyError, EOFError):
-        return None
-    return set(clips[split == "validation"].tolist()), set(clips[split == "test"].tolist())
+    if chosen == choice.test:
+        return "thresholds were chosen on the test clips"
+    if chosen is None:
+        return "the record does not say on which clips its thresholds were chosen"
+    other = chosen != choice.validation
+    return "thresholds were chosen on other clips than the validation clips" if other else ""
 
 
 def _corpora(results: Results) -> Iterator[Breach]:
     for dataset in results.config.datasets:
-        group = results.any_group(dataset)
-        if group is not None:
-            found, listed = (group.first["coverage"][name] for name in ("found", "listed"))
-            if found < listed:
-                share = 100 * found / listed
-                text = f"{found} of {listed} listed clips are on disk ({share:.1f} %)"
-                yield Breach("coverage", dataset, dataset, text)
+        if text := _lacking(results, dataset):
+            yield Breach("coverage", dataset, dataset, text, bars=False)
+        if dataset in without_table(results):
+            continue
         try:
-            corpus = corpus_of(results, dataset)
-        except UserError:
-            continue  # the tables of a finished profile may have been deleted
-        try:
-            check(corpus)
+            check(corpus_of(results, dataset))
         except UserError as error:
             text = str(error).removeprefix(f"{dataset}: ")
             yield Breach("groups", dataset, dataset, text)
+
+
+def without_table(results: Results) -> list[str]:
+    """Data sets whose corpus table is not there (any more): a work folder may be deleted."""
+    layout = results.layout
+    return [d for d in results.config.datasets if not (layout.corpus(d) / "corpus.json").is_file()]
+
+
+def _lacking(results: Results, dataset: str) -> str:
+    """What of a data set's lists is not on disk, or cannot be used by some run."""
+    groups = [group for group in results.groups.values() if group.dataset == dataset]
+    if not groups:
+        return ""
+    found, listed = (groups[0].first["coverage"][name] for name in ("found", "listed"))
+    excluded = max(group.first["coverage"]["excluded"] for group in groups)
+    said = []
+    if found < listed:
+        said.append(f"{found} of {listed} listed clips are on disk ({100 * found / listed:.1f} %)")
+    if excluded:
+        said.append(f"{excluded} of them cannot be used" if said else f"{excluded} clips unusable")
+    return ", ".join(said)
 
 
 def _absent(results: Results) -> Iterator[Breach]:
@@ -177,14 +197,19 @@ def _stale(results: Results) -> Iterator[Breach]:
     pins = environment()["pins_sha256"]
     evaluation = stage_digest("evaluate")
     for group in results.groups.values():
-        architecture = results.config.models[group.model].architecture
-        now = {}
-        if architecture in ARCHITECTURES:
-            now["code_train"] = model_stage_digest("train", architecture)
-        now |= {"code_evaluate": evaluation, "pins": pins}
-        corpus = results.layout.corpus(group.dataset) / "corpus.json"
-        if corpus.is_file():
-            now["data"] = read_json(corpus)["digest"]
+        model = group.first["resolved"]["model"]
+        now = {
+            "code_train": model_stage_digest("train", model["architecture"]),
+            "code_evaluate": evaluation,
+            "pins": pins,
+        }
+        features = results.layout.features(group.dataset, model["front_end"])
+        for name, path in (
+            ("data", results.layout.corpus(group.dataset) / "corpus.json"),
+            ("features", features / "digest.json"),
+        ):
+            if path.is_file():
+                now[name] = read_json(path)["digest"]
         digests = group.first["digests"]
         other = [DIGESTS[name] for name, digest in now.items() if digests.get(name) != digest]
         if other:

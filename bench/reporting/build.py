@@ -1,11 +1,11 @@
-"""`python -m bench report`: write the report and the tables of a profile."""
+"""`python -m bench report`: write the report and the tables of an experiment."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from bench.experiment import config
+from bench.experiment import config, folders
 from bench.files import UserError, write_text
 from bench.reporting import rescored
 from bench.reporting.ablations import ablation_table, effects
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     if args.released:
         print(write_tables(settings), flush=True)
         return 0
@@ -56,12 +56,12 @@ def build(settings: config.Config) -> Path:
     Absent, stale or unlike records do not stop the report: it names each and why.
 
     Raises:
-        UserError: the profile has no record at all.
+        UserError: the experiment has no record at all.
     """
     results = load_results(settings)
     if not results.groups and not results.refused:
         raise UserError(
-            f"{results.layout.results}: no record of profile '{settings.profile}'; run "
+            f"{results.layout.results}: no record of experiment '{settings.experiment}'; run "
             "`snakemake --cores all` with its config first"
         )
     found = effects(results)

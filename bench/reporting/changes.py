@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.code_digest import ROOT
-from bench.experiment import config
+from bench.experiment import folders
+from bench.experiment.cells import Layout
 from bench.files import UserError, read_json, write_json, write_text
 from bench.reporting.intervals import metrics_of
 from bench.reporting.names import DIGESTS, METRICS
@@ -39,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb: prints the comparison and writes it beside the report."""
-    settings = config.load(args.config)
-    folder = Path(settings.paths.report)
+    settings = folders.load(args.config)
+    folder = Layout.of(settings).report
     old = read_version(args.old, folder / NAME)
     new = read_version(args.new, folder / NAME) if args.new else read_json(folder / NAME)
     table = change_table(old, new, (args.old, args.new or "the present report"))

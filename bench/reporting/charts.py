@@ -132,7 +132,7 @@ def accuracy_against_cost(results: Results, cost: str) -> Picture | None:
     return picture(
         figure,
         f"Test result against {label}: {'; '.join(said)}.",
-        f"Test result against {label} ({data_words(results)}), models as trained in this profile; "
+        f"Test result against {label} ({data_words(results)}), models as trained here; "
         "bars: 95 % t-intervals over runs.",
     )
 

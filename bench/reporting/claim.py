@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.reporting import audit, published
+from bench.reporting import published
+from bench.reporting.identity import fingerprints
 from bench.reporting.published import Published, Verdict
 from bench.reporting.results import Group, Results
 
 CLAIMS, FIGURES = "Claims of the paper", "Published figures beside measured ones"
-NOT_MEASURED = Verdict("inconclusive", "not measured in this profile")
+NOT_MEASURED = Verdict("inconclusive", "not measured in this experiment")
 PAPER = "HTS-AT (arXiv 2202.00874)"
 AUDIOSET = "AudioSet-2M"
 
@@ -51,19 +52,20 @@ def make_claim(
     )
 
 
-def groups_of(
-    results: Results, architecture: str, loader: str
-) -> Iterator[tuple[str, Group | None]]:
-    """(data set, group) of every model of an architecture on every data set of a loader."""
+def groups_of(results: Results, network: str, data: str) -> Iterator[tuple[str, Group | None]]:
+    """(data set, group) of every model of a published network's architecture on every data set in
+    a published one's layout: what could be meant by them, not what is them."""
+    known = fingerprints()
+    loader, architecture = known.data[data].loader, known.networks[network].architecture
     for dataset, settings in results.config.datasets.items():
         for model, chosen in results.config.models.items():
             if settings.loader == loader and chosen.architecture == architecture:
                 yield dataset, results.group(dataset, model)
 
 
-def entry_beside(architecture: str, loader: str) -> Published:
-    """The published row of an architecture on a data set."""
-    return next(e for e in published.load() if e.beside == f"{architecture}/{loader}")
+def entry_beside(network: str, data: str) -> Published:
+    """The published row of a network on a data set."""
+    return next(e for e in published.load() if (e.beside, e.dataset) == (network, data))
 
 
 def printed(system: str, variant: str, figure: str) -> float:
@@ -75,8 +77,3 @@ def printed(system: str, variant: str, figure: str) -> float:
         and figure in entry.figures
         and entry.source.startswith(PAPER)
     )
-
-
-def why_unlike(results: Results, group: Group, entry: Published) -> list[str]:
-    """What keeps a group from being compared with an entry: protocol, data, size, coverage."""
-    return published.differences(results.config, group, entry, audit.broken(results, group))

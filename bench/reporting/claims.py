@@ -1,6 +1,6 @@
 """The claims of the HTS-AT paper, one by one: what was published, what was measured, a verdict.
 
-Every claim is listed in every profile. Where a profile cannot speak to one, its verdict says why.
+Every claim is listed in every experiment. Where one cannot speak to it, the verdict says why.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from bench.experiment.config import Config
 from bench.reporting import published, rescored
 from bench.reporting.ablations import paired
 from bench.reporting.claim import (
+    AUDIOSET,
     CLAIMS,
     FIGURES,
     NOT_MEASURED,
@@ -22,10 +23,10 @@ from bench.reporting.claim import (
     groups_of,
     make_claim,
     printed,
-    why_unlike,
 )
 from bench.reporting.cost_claims import cost_claims
 from bench.reporting.hand_set import at_hand_set
+from bench.reporting.identity import fingerprints
 from bench.reporting.names import (
     ARCHITECTURES,
     DATASETS,
@@ -40,20 +41,20 @@ from bench.reporting.results import Group, Results
 from bench.reporting.words import counted, figure_words, gap_words, points, value_words
 
 LEADING = {
-    "audioset": "mAP",
-    "esc50": "accuracy",
-    "speechcommands": "accuracy",
-    "desed": "intersection_f1",
+    AUDIOSET: "mAP",
+    "ESC-50": "accuracy",
+    "SpeechCommandsV2-35": "accuracy",
+    "DESED-public-eval": "intersection_f1",
 }
 RIVALS = (
-    ("audioset", "ast"),
-    ("audioset", "pann"),
-    ("esc50", "ast"),
-    ("esc50", "pann"),
-    ("speechcommands", "ast"),
-    ("desed", "pann"),
+    (AUDIOSET, "ast"),
+    (AUDIOSET, "pann-cnn14"),
+    ("ESC-50", "ast"),
+    ("ESC-50", "pann-cnn14"),
+    ("SpeechCommandsV2-35", "ast"),
+    ("DESED-public-eval", "pann-decision-max"),
 )
-"""Data sets and models that the paper sets HTS-AT beside, with a figure for both."""
+"""Data sets and networks that the paper sets HTS-AT beside, with a figure for both."""
 GAP_MARGIN = 0.01
 """mAP by which a difference may miss the published one."""
 Change = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
@@ -86,9 +87,11 @@ def _measured(group: Group | None, metric: str, name: str) -> str:
 
 
 def _ranks(results: Results) -> Iterator[Claim]:
-    for loader, rival in RIVALS:
-        metric, name = LEADING[loader], ARCHITECTURES[rival]
-        own, other = entry_beside("htsat", loader), entry_beside(rival, loader)
+    for data, rival in RIVALS:
+        known = fingerprints()
+        loader, architecture = known.data[data].loader, known.networks[rival].architecture
+        metric, name = LEADING[data], ARCHITECTURES[architecture]
+        own, other = entry_beside("htsat", data), entry_beside(rival, data)
         ours, theirs = own.figure(metric), other.figure(metric)
         assert ours is not None
         assert theirs is not None
@@ -98,17 +101,18 @@ def _ranks(results: Results) -> Iterator[Claim]:
             f"{value_words(theirs, metric)}, by {other.source}; HTS-AT minus {name} "
             f"{points(ours - theirs, metric)}"
         )
-        key = f"rank-{loader}-{rival}"
-        mine, beside = (
-            dict(groups_of(results, "htsat", loader)),
-            dict(groups_of(results, rival, loader)),
-        )
+        key = f"rank-{loader}-{architecture}"
+        mine = dict(groups_of(results, "htsat", data))
+        beside = dict(groups_of(results, rival, data))
         places = [place for place in mine if place in beside]
         if not places:
-            yield make_claim(key, text, said, "no such models in this profile", NOT_MEASURED)
+            yield make_claim(key, text, said, "no such models in this experiment", NOT_MEASURED)
         for place in places:
             first, second = mine[place], beside[place]
-            measured = f"{_measured(first, metric, 'HTS-AT')}, {_measured(second, metric, name)}"
+            measured = (
+                f"{short_dataset_name(results.config, place)}: "
+                f"{_measured(first, metric, 'HTS-AT')}, {_measured(second, metric, name)}"
+            )
             gap = paired(first, second, metric) if first and second else None
             verdict = NOT_MEASURED
             if first and second and gap:
@@ -117,10 +121,12 @@ def _ranks(results: Results) -> Iterator[Claim]:
                     gap.values,
                     ours - theirs,
                     published.MARGINS[metric],
-                    [
-                        *why_unlike(results, first, own),
-                        *why_unlike(results, second, other),
-                    ],
+                    _reasons(
+                        {
+                            "HTS-AT": published.differences(results, first, own),
+                            name: published.differences(results, second, other),
+                        }
+                    ),
                 )
             where = "" if len(places) == 1 else f" [{place}]"
             yield make_claim(
@@ -128,9 +134,18 @@ def _ranks(results: Results) -> Iterator[Claim]:
             )
 
 
+def _reasons(by_model: Mapping[str, Sequence[str]]) -> list[str]:
+    """Differences from what was published, each once, with the model that has it if not both do."""
+    shared = set.intersection(*map(set, by_model.values()))
+    own = [(name, reason) for name, found in by_model.items() for reason in found]
+    return [reason if reason in shared else f"{name}: {reason}" for name, reason in own]
+
+
 def _ast_cannot_localize(results: Results) -> Claim:
-    groups = [group for _, group in groups_of(results, "ast", "desed") if group is not None]
-    verdict, measured = NOT_MEASURED, "no AST on DESED in this profile"
+    groups = [
+        group for _, group in groups_of(results, "ast", "DESED-public-eval") if group is not None
+    ]
+    verdict, measured = NOT_MEASURED, "no AST on DESED in this experiment"
     if groups:
         located = [group.name for group in groups if group.can_localize]
         measured = "AST gives clip scores alone: no frame output to score"
@@ -163,14 +178,15 @@ def _variants(results: Results, changed: Change) -> Iterator[tuple[Group, Group]
 def _gap(
     results: Results, pairs: Sequence[tuple[Group, Group]], expected: float
 ) -> tuple[str, Verdict]:
-    """What the first pair measured, preferring AudioSet, as words and verdict.
+    """What the first pair measured, preferring the published network on AudioSet, and a verdict.
 
-    `expected` is the published variant less its reference; only AudioSet's can be compared.
+    `expected` is the published variant less its reference; only theirs can be compared.
     """
     if not pairs:
-        return "no such variant in this profile", NOT_MEASURED
+        return "no such variant in this experiment", NOT_MEASURED
     config = results.config
-    ranked = sorted(pairs, key=lambda pair: config.datasets[pair[0].dataset].loader != "audioset")
+    entry = entry_beside("htsat", AUDIOSET)
+    ranked = sorted(pairs, key=lambda pair: bool(published.another(pair[1], entry)))
     said, verdict = [], NOT_MEASURED
     for group, base in ranked:
         metric = config.datasets[group.dataset].metric
@@ -183,9 +199,7 @@ def _gap(
             f"paired by seed: {gap_words(gap, metric)}"
         )
         if verdict is NOT_MEASURED:
-            reasons = why_unlike(results, base, entry_beside("htsat", "audioset"))
-            if config.datasets[group.dataset].loader != "audioset":
-                reasons = [*reasons, f"measured on {place}, published on AudioSet"]
+            reasons = published.differences(results, base, entry)
             verdict = published.compare(gap.values, expected, GAP_MARGIN, reasons)
     return "; ".join(said) or "no common seeds", verdict
 
@@ -269,7 +283,9 @@ def _rescored(results: Results) -> Iterator[Claim]:
             f"{100 * scores['event_based']['macro_f1']:.2f} % by collars of 200 ms"
         )
         verdict = Verdict("reproduced", "equal to the printed digit, by the intersection rule")
-        if not rescored.agrees(macro, value):
+        if reason := rescored.unlike(scores):
+            verdict = Verdict("not comparable", reason)
+        elif not rescored.agrees(macro, value):
             kind: Kind = "better" if macro > value else "below"
             verdict = Verdict(kind, f"{off_by(macro, value)} off the printed figure")
         files = (rescored.FILE,)
@@ -277,30 +293,24 @@ def _rescored(results: Results) -> Iterator[Claim]:
 
 
 def _figures(results: Results) -> Iterator[Claim]:
-    """The leading figure of every model that has a published one on its data set."""
+    """The leading figure of every group that a published one stands beside."""
     for dataset, settings in results.config.datasets.items():
-        for model in results.config.models:
-            entry = published.beside(results.config, model, dataset)
-            value = entry.figure(settings.metric) if entry else None
-            if entry is None or value is None:
-                continue
-            name = model_name(results.config, model)
-            place = short_dataset_name(results.config, dataset)
-            text = f"{name} on {place}, {METRICS[settings.metric]}"
-            shown = value_words(value, settings.metric)
-            said = f"{shown}: {entry.label}, by {entry.source}; {entry.protocol}"
-            group = results.group(dataset, model)
-            listed = at_hand_set(group) if group else None
+        for group in results.base_groups(dataset):
+            listed = at_hand_set(group)
             for chosen, how in ((group, ""), (listed, ", hand-set thresholds")):
-                if chosen is None and how:
+                compared = chosen and published.against(results, chosen, settings.metric)
+                if not chosen or not compared:
                     continue
-                compared = published.against(results, chosen, settings.metric) if chosen else None
+                entry, value, verdict = compared
+                name = model_name(results.config, group.model)
+                place = short_dataset_name(results.config, dataset)
+                shown = value_words(value, settings.metric)
                 claim = make_claim(
-                    f"figure-{dataset}-{model}{how}",
-                    text + how,
-                    said,
+                    f"figure-{dataset}-{group.model}{how}",
+                    f"{name} on {place}, {METRICS[settings.metric]}{how}",
+                    f"{shown}: {entry.label}, by {entry.source}; {entry.protocol}",
                     _words(chosen, settings.metric) or "no figure",
-                    compared[2] if compared else NOT_MEASURED,
+                    verdict,
                     [chosen],
                 )
                 yield replace(claim, section=FIGURES)

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from bench.reporting import context
 from bench.reporting.claim import Claim
-from bench.reporting.page import BANNERS, downloads, environment, style
+from bench.reporting.page import downloads, environment, style
 from bench.reporting.results import Results
 from bench.reporting.tables import Column, Entry, Row, Table
 
@@ -20,7 +20,7 @@ def render_claims(results: Results, table: Table, found: Sequence[Claim]) -> str
         .get_template("claims.html")
         .render(
             table=table,
-            banner=BANNERS[results.config.data_kind],
+            banner=context.banner(results.config),
             style=style(),
             sections=[(section, list(members)) for section, members in by_section],
             downloads=downloads,

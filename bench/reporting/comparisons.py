@@ -19,9 +19,10 @@ from bench.reporting.ablations import DIFFERENCE, Effect, paired
 from bench.reporting.leaders import ALPHA
 from bench.reporting.names import METRICS, model_name, short_dataset_name, variant_words
 from bench.reporting.published import MARGINS
-from bench.reporting.results import Group, Results, is_baseline, why_not_comparable
+from bench.reporting.results import Group, Results, why_not_comparable
 from bench.reporting.summary import Summary
 from bench.reporting.tables import Column, Entry, Row, Table
+from bench.reporting.trained import models_by_training, training_notes
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,18 @@ class Paired:
 
 
 def comparisons(results: Results, effects: Sequence[Effect]) -> list[Paired]:
-    """Model against model on every data set, then each ablation against its reference."""
+    """Models trained alike against one another, then each ablation against its reference."""
     found = []
     for dataset, settings in results.config.datasets.items():
         if dataset in results.mixed:
             continue
-        groups = [g for g in results.base_groups(dataset) if not is_baseline(results, g.model)]
+        alike = models_by_training(results, dataset)
         name = short_dataset_name(results.config, dataset)
-        for one, other in combinations(groups, 2):
-            label = " minus ".join(model_name(results.config, g.model) for g in (one, other))
-            found += _paired(f"Models on {name}", label, settings.metric, one, other)
+        for training, groups in alike.items():
+            family = f"Models on {name}" + (f", {training}" if len(alike) > 1 else "")
+            for one, other in combinations(groups, 2):
+                label = " minus ".join(model_name(results.config, g.model) for g in (one, other))
+                found += _paired(family, label, settings.metric, one, other)
     for effect in effects:
         if effect.group is not None and effect.reference is not None and not effect.problem:
             model = model_name(results.config, effect.model)
@@ -120,6 +123,7 @@ def comparison_table(results: Results, found: Sequence[Paired]) -> Table:
         ],
         rows=rows,
         head="Comparison",
+        notes=[note for d in results.config.datasets for note in training_notes(results, d)],
     )
 
 

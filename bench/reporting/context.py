@@ -2,21 +2,55 @@
 
 from __future__ import annotations
 
+from bench.experiment.config import Config, DataKind
 from bench.metrics.statistics import ENOUGH_SEEDS
-from bench.reporting.names import DATA, dataset_name, model_name
+from bench.reporting.choices import Choice, choices
+from bench.reporting.names import DATA, dataset_name, model_name, short_dataset_name
 from bench.reporting.results import Group, Results, is_baseline
 
 SPREAD = (
     "± is the standard deviation between runs; intervals are 95 % t-intervals of the mean (new "
     "seeds on this test set; with folds, corrected for the training data that folds share)."
 )
-CLEAN = "Epochs, thresholds and filters are chosen on validation data; the test set is scored once."
-PUBLISHED_FOLDS = "Published fold protocol: the epoch is selected on the test fold."
+
+CLEAN = "Epochs, thresholds and filters were chosen on validation clips; test clips scored once."
+
+
+BANNERS = {
+    "synthetic": (
+        "All audio behind these numbers is synthetic: small corpora made on this machine in the "
+        "layouts of the real data sets. The numbers compare the models with one another here; they "
+        "say nothing about the published results."
+    ),
+    "recordings": (
+        "The audio behind these numbers comes from a small collection of real recordings, mixed on "
+        "this machine in the layouts of the real data sets; command words and the DESED classes "
+        "with too few recordings are synthesized. Published results stand on other data."
+    ),
+    "real": "",
+}
 
 
 def data_words(results: Results) -> str:
-    """The kind of data, for titles."""
-    return DATA[results.config.data_kind]
+    """The kinds of data, for titles of what shows several data sets."""
+    return " and ".join(DATA[kind] for kind in data_kinds(results.config))
+
+
+def data_kinds(config: Config) -> dict[DataKind, list[str]]:
+    """The data sets of each kind, in the config's order."""
+    kinds: dict[DataKind, list[str]] = {}
+    for name in config.datasets:
+        kinds.setdefault(config.data_kind(name), []).append(short_dataset_name(config, name))
+    return kinds
+
+
+def banner(config: Config) -> str:
+    """What a reader must know of the data before any number; empty where all are real."""
+    kinds = data_kinds(config)
+    if len(kinds) > 1:
+        listed = (f"{', '.join(names)}: {DATA[kind]}" for kind, names in kinds.items())
+        return f"The numbers stand on data of several kinds. {'. '.join(listed)}."
+    return BANNERS[next(iter(kinds))]
 
 
 def data_sentence(results: Results, dataset: str) -> str:
@@ -50,28 +84,66 @@ def models_sentence(results: Results) -> str:
     return f"{listed}: {tasks}."
 
 
-def seeds_sentence(results: Results) -> str:
-    """How many seeds, and the warning below ten."""
-    seeds = results.config.seeds
+def seeds_by_dataset(results: Results, *datasets: str) -> dict[str, tuple[int, ...]]:
+    """The seeds of the runs that are here, on these data sets or on all; without runs: none."""
+    found = {}
+    for dataset in datasets or results.config.datasets:
+        runs = (run for group in results.base_groups(dataset) for run in group.runs)
+        if seeds := tuple(sorted({run.seed for run in runs})):
+            found[dataset] = seeds
+    return found
+
+
+def fewest_seeds(results: Results, *datasets: str) -> int:
+    """The number of seeds on the data set that has the fewest of these; 0 without any run."""
+    return min(map(len, seeds_by_dataset(results, *datasets).values()), default=0)
+
+
+def seeds_sentence(results: Results, *datasets: str) -> str:
+    """How many seeds the runs on these data sets have, and the warning below ten."""
+    found = seeds_by_dataset(results, *datasets)
+    said = {dataset: _counted(seeds) for dataset, seeds in found.items()}
+    text = "; ".join(dict.fromkeys(said.values()))
+    if len(set(found.values())) > 1:
+        named = (f"{short_dataset_name(results.config, d)} {words}" for d, words in said.items())
+        text = "; ".join(named)
+    if 0 < fewest_seeds(results, *datasets) < ENOUGH_SEEDS:
+        text += f": fewer than {ENOUGH_SEEDS}, so intervals are wide and differences uncertain"
+    return f"Seeds {text or 'of no run'}."
+
+
+def _counted(seeds: tuple[int, ...]) -> str:
+    """0 to 9 (n = 10)."""
     listed = ", ".join(map(str, seeds))
     if len(seeds) > 3 and seeds == tuple(range(seeds[0], seeds[-1] + 1)):
         listed = f"{seeds[0]} to {seeds[-1]}"
-    text = f"Seeds {listed} (n = {len(seeds)})"
-    if len(seeds) < ENOUGH_SEEDS:
-        return (
-            f"{text}: fewer than {ENOUGH_SEEDS}, so intervals are wide and differences uncertain."
-        )
-    return f"{text}."
+    return f"{listed} (n = {len(seeds)})"
 
 
 def protocol_sentence(results: Results, dataset: str) -> str:
-    """How selection was done, and how seeds and folds go together."""
-    settings = results.config.datasets[dataset]
-    if not settings.folds:
+    """How selection was done, by the clips that were scored; how seeds and folds go together."""
+    models: dict[str, dict[str, None]] = {}
+    for group in results.base_groups(dataset):
+        for run in group.runs:
+            words = _chosen(choices(results)[run.key])
+            models.setdefault(words, {})[model_name(results.config, group.model)] = None
+    said = list(models)
+    if len(said) > 1:
+        said = [f"{', '.join(names)}: {words}" for words, names in models.items()]
+    folds = results.config.datasets[dataset].folds
+    if folds:
+        said.insert(0, f"Seed k tests fold k mod {folds}, so the spread mixes folds and seeds.")
+    return " ".join(said)
+
+
+def _chosen(choice: Choice | None) -> str:
+    if choice is None:
+        return "What the epoch was chosen on is not known: the scores cannot be read."
+    if not choice.tested:
         return CLEAN
-    folds = f"Seed k tests fold k mod {settings.folds}, so the spread mixes folds and seeds."
-    chosen = PUBLISHED_FOLDS if settings.fold_protocol == "published" else CLEAN
-    return f"{folds} {chosen}"
+    if not choice.made:
+        return "No validation clips: nothing was chosen by scores, and the last epoch counts."
+    return f"Chosen on clips that are tested as well: {' and '.join(choice.made)}."
 
 
 def caption(results: Results, dataset: str, what: str) -> str:
@@ -79,7 +151,7 @@ def caption(results: Results, dataset: str, what: str) -> str:
     return " ".join(
         [
             f"{what} on {data_sentence(results, dataset)}",
-            seeds_sentence(results),
+            seeds_sentence(results, dataset),
             protocol_sentence(results, dataset),
             SPREAD,
         ]
@@ -95,9 +167,20 @@ def notes(results: Results, dataset: str) -> list[str]:
     for key, reason in results.refused.items():
         if key[0] == dataset:
             said.append(f"Not averaged: {'/'.join(key)}, because {reason}.")
+    said += _shared_recordings(results.any_group(dataset))
     if dataset in results.mixed:
         said.append(f"Rows cannot be compared, because {results.mixed[dataset]}.")
     return said
+
+
+def _shared_recordings(group: Group | None) -> list[str]:
+    shared = group.first.get("shared_recordings") if group else None
+    if not shared:
+        return []
+    named = ", ".join(f"{name} ({', '.join(splits)})" for name, splits in shared.items())
+    return [
+        f"The lists cut these recordings into clips of several splits, at other times: {named}."
+    ]
 
 
 def incomplete(results: Results, dataset: str, metric: str) -> list[str]:

@@ -7,18 +7,21 @@ from typing import Any
 
 from bench.reporting import published
 from bench.reporting.claim import (
+    AUDIOSET,
     CLAIMS,
     NOT_MEASURED,
     PAPER,
     Claim,
+    entry_beside,
     groups_of,
     make_claim,
     printed,
-    why_unlike,
 )
 from bench.reporting.cost_table import is_full_size, largest_batch
-from bench.reporting.published import NOT_PUBLISHED_DATA, Kind, Published, Verdict
-from bench.reporting.results import Group, Results
+from bench.reporting.identity import unlike
+from bench.reporting.names import ARCHITECTURES
+from bench.reporting.published import Kind, Verdict
+from bench.reporting.results import Results
 from bench.reporting.tables import significant
 
 COUNT_TOLERANCE, RATIO_TOLERANCE, HOURS_MARGIN = 0.05, 0.20, 0.03
@@ -44,10 +47,17 @@ def _cost_claim(key: str, text: str, said: str, measured: str, verdict: Verdict)
     return Claim(key, CLAIMS, text, said, measured, verdict, groups, groups)
 
 
-def _small(results: Results, costs: Mapping[str, Mapping[str, Any]]) -> str:
-    """Why costs are no full-size ones; empty where they are."""
-    small = [m for m in ("htsat", "ast") if not is_full_size(results, costs[m]["model"])]
-    return f"small presets measured: {', '.join(small)}" if small else ""
+def _unlike(results: Results, costs: Mapping[str, Mapping[str, Any]]) -> str:
+    """Why costs are not those of the published networks on their features; empty where they are."""
+    said = []
+    for name in ("htsat", "ast"):
+        asked = results.config.cost.models[costs[name]["model"]]
+        features = entry_beside(name, AUDIOSET).front_end
+        other = unlike(asked, {key: features[key] for key in ("frames", "mels")})
+        if not is_full_size(results, costs[name]["model"]):
+            other.insert(0, "not the published network")
+        said += [f"{ARCHITECTURES[name]}: {words}" for words in other]
+    return "; ".join(said)
 
 
 def _parameters(results: Results) -> Claim:
@@ -66,8 +76,8 @@ def _parameters(results: Results) -> Claim:
         f"{own / other:.2f} times"
     )
     off = max(abs(own / 1e6 / ours - 1), abs(other / 1e6 / theirs - 1))
-    if small := _small(results, costs):
-        verdict = Verdict("not comparable", small)
+    if other_size := _unlike(results, costs):
+        verdict = Verdict("not comparable", other_size)
     elif off <= COUNT_TOLERANCE:
         verdict = Verdict(
             "reproduced", f"both counts within {100 * COUNT_TOLERANCE:.0f} % of the printed ones"
@@ -100,8 +110,8 @@ def _memory(results: Results) -> Claim:
         f"and {fits['ast']} clips, {ratio:.1f} times as many (as in the cost table)"
     )
     devices = {str(costs[m].get("device") or "cpu") for m in fits}
-    if small := _small(results, costs):
-        verdict = Verdict("not comparable", small)
+    if other_size := _unlike(results, costs):
+        verdict = Verdict("not comparable", other_size)
     elif devices == {"cpu"}:
         verdict = Verdict(
             "not comparable",
@@ -130,8 +140,8 @@ def _hours(results: Results) -> Claim:
     theirs = printed("AST", "ImageNet", "gpu_hours")
     text = "HTS-AT trains in 80 GPU hours where AST takes 600"
     said = f"{ours:g} h against {theirs:g} h on AudioSet: {ours / theirs:.2f} times, by {PAPER}"
-    own = next((group for _, group in groups_of(results, "htsat", "audioset") if group), None)
-    other = next((group for _, group in groups_of(results, "ast", "audioset") if group), None)
+    own = next((group for _, group in groups_of(results, "htsat", AUDIOSET) if group), None)
+    other = next((group for _, group in groups_of(results, "ast", AUDIOSET) if group), None)
     if own is None or other is None:
         return make_claim("hours", text, said, "not measured", NOT_MEASURED, [own, other])
     hours = [{r.seed: r.values["cost"]["train_hours"] for r in g.runs} for g in (own, other)]
@@ -140,11 +150,14 @@ def _hours(results: Results) -> Claim:
     measured = f"{spent} h against {beside} h a run"
     if ratios:
         measured += f": {significant(sum(ratios) / len(ratios), 2)} times"
-    reasons = []
-    if results.config.data_kind in NOT_PUBLISHED_DATA:
-        reasons.append(NOT_PUBLISHED_DATA[results.config.data_kind])
-    for group in (own, other):
-        reasons += [r for r in why_unlike(results, group, _size_only(group)) if r not in reasons]
+    reasons = [
+        reason
+        for group, network in ((own, "htsat"), (other, "ast"))
+        for reason in (
+            *published.another(group, entry_beside(network, AUDIOSET)),
+            *published.incomplete(group),
+        )
+    ]
     devices = {run.values["provenance"]["device"] for g in (own, other) for run in g.runs}
     if devices == {"cpu"}:
         reasons.append("trained on a CPU")
@@ -153,8 +166,3 @@ def _hours(results: Results) -> Claim:
     # Less time is better, so the signs change.
     verdict = published.compare([-ratio for ratio in ratios], -ours / theirs, HOURS_MARGIN, reasons)
     return make_claim("hours", text, said, measured, verdict, [own, other])
-
-
-def _size_only(group: Group) -> Published:
-    """A stand-in for a published protocol from which only size and coverage can differ."""
-    return Published(group.model, group.dataset, "", "", {})

@@ -1,4 +1,4 @@
-"""What the models cost: as trained in this profile, and at full size, measured on a few steps."""
+"""What the models cost: as trained here, and at full size, measured on a few steps."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bench.reporting import context
+from bench.reporting.identity import fingerprints, other_network
 from bench.reporting.names import model_name, short_dataset_name
 from bench.reporting.results import Results
 from bench.reporting.tables import Column, Entry, Row, Table
@@ -50,14 +51,14 @@ def projected_hours(clips: float, clips_per_second: float) -> float:
 
 
 def cost_table(results: Results) -> Table:
-    """Models measured on a few steps first, then the models of this profile by data set."""
-    data, seeds = context.data_words(results), len(results.config.seeds)
+    """Models measured on a few steps first, then the models of this experiment by data set."""
+    data = context.data_words(results)
     return Table(
         name="cost",
-        title=f"Cost: models measured on a few steps, and the runs of this profile ({data})",
+        title=f"Cost: models measured on a few steps, and the runs of this experiment ({data})",
         caption=(
             "Cost. Measured on a few steps: one training step of a batch of random features. "
-            f"Runs of this profile: mean ± standard deviation over {seeds} seeds, on {data}. "
+            f"Runs of this experiment: mean ± standard deviation over seeds, on {data}. "
             "Parameters: those that take part in the output. "
             "Activations: bytes that the backward pass keeps for one clip. "
             "Peak memory: of the process on a CPU (libraries included), of the device otherwise. "
@@ -76,8 +77,11 @@ def cost_table(results: Results) -> Table:
 
 
 def is_full_size(results: Results, model: str) -> bool:
-    """Whether a model of `cost.models` is the published architecture, not a small preset."""
-    return "preset" not in results.config.cost.models[model]
+    """Whether a model of `cost.models` was measured as a published network; by what was built."""
+    settings, cost = results.config.cost.models[model], results.costs.get(model)
+    values = cost["network"] if cost else None
+    architecture = settings["architecture"]
+    return any(not other_network(architecture, values, name) for name in fingerprints().networks)
 
 
 def _measured_rows(results: Results) -> list[Row]:
@@ -85,14 +89,15 @@ def _measured_rows(results: Results) -> list[Row]:
     for model in results.config.cost.models:
         cost = results.costs.get(model)
         label = cost_name(results, model)
-        size = "Full size" if is_full_size(results, model) else "Small preset"
+        full = is_full_size(results, model)
+        size = "Full size" if full else "Another size"
         section = f"{size}, measured on a few steps ({results.config.cost.classes} classes)"
         if cost is None:
             rows.append(Row(label, {"parameters_M": Entry(words="not measured")}, section=section))
             continue
         entries = {
             "parameters_M": Entry(cost["parameters"]),
-            "published_parameters_M": Entry(cost["published_parameters"]),
+            "published_parameters_M": Entry(cost["published_parameters"] if full else None),
             "multiply_adds_G": Entry(cost["macs_per_clip"]),
             "activations_MB_per_clip": Entry(cost["activation_bytes_per_clip"]),
             "peak_memory_MB": Entry(cost["peak_memory_mb"]),
@@ -124,14 +129,14 @@ def _training_clips(results: Results) -> str:
 
 
 def cost_name(results: Results, model: str) -> str:
-    """The name of a key of `cost.models`, which need not be a model of the profile."""
+    """The name of a key of `cost.models`, which need not be a model of the experiment."""
     return model_name(results.config, model) if model in results.config.models else model
 
 
 def _trained_rows(results: Results) -> list[Row]:
     rows = []
     for dataset in results.config.datasets:
-        section = f"Runs of this profile: {short_dataset_name(results.config, dataset)}"
+        section = f"Runs of this experiment: {short_dataset_name(results.config, dataset)}"
         for group in results.base_groups(dataset):
             entries = {
                 "parameters_M": Entry(float(group.first["parameters"])),

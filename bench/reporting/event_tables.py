@@ -9,9 +9,10 @@ from bench.reporting.hand_set import at_hand_set
 from bench.reporting.leaders import RULE, bold
 from bench.reporting.names import class_name, dataset_name, model_name, variant_name
 from bench.reporting.results import Group, Results, is_baseline
-from bench.reporting.score_tables import source_notes
+from bench.reporting.score_tables import TRAINING, source_notes
 from bench.reporting.summary import summarise
 from bench.reporting.tables import Column, Entry, Row, Table
+from bench.reporting.trained import training_notes, training_of
 
 FAMILIES = {
     "intersection_f1": "Intersection-based F1 (%): psds_eval's rule, DTC = GTC = 0.5",
@@ -46,7 +47,7 @@ def localization_table(results: Results, dataset: str) -> Table:
         )
         for name in classes
     ]
-    columns.append(MACRO)
+    columns += [MACRO, TRAINING]
     rows = [
         row
         for family in (*FAMILIES, *THRESHOLD_FREE)
@@ -64,13 +65,13 @@ def localization_table(results: Results, dataset: str) -> Table:
         + " By class: means over runs; a class that is never found counts as zero. PSDS takes off "
         "the spread over classes, so its last column is no average. Clip labels only: the model's "
         "decisions on clips, each spread over its whole clip. Always active: every class in every "
-        "clip from start to end. Published: the figures of the paper's Table 3, under the protocol "
-        "that the notes name. Hand-set thresholds: the list of the HTS-AT "
+        "clip from start to end. Hand-set thresholds: the list of the HTS-AT "
         "authors' evaluation code instead of a choice on validation data. " + RULE,
         columns=columns,
         rows=rows,
         notes=[
             *context.notes(results, dataset),
+            *training_notes(results, dataset),
             *source_notes(results, dataset, "intersection_f1"),
         ],
     )
@@ -85,21 +86,19 @@ def _family_rows(results: Results, dataset: str, family: str, classes: list[str]
             words = Entry(words=context.absent(results, dataset, model))
             yield Row(label, {MACRO.key: words}, section=section)
         elif not group.can_localize:
-            words = Entry(words=CANNOT)
-            yield Row(label, {MACRO.key: words}, group.record_keys, group.name, section)
+            yield _row(results, group, label, {MACRO.key: Entry(words=CANNOT)}, section)
         else:
             entries = _by_class(group, family, classes)
             summary = group.summary(family)
-            entries[MACRO.key] = Entry.of(summary, best=best == group.name)
-            yield Row(label, entries, group.record_keys, group.name, section)
+            entries[MACRO.key] = Entry.of(summary, best=group.name in best)
+            yield _row(results, group, label, entries, section)
             if family == "intersection_f1":
                 yield from _published_row(results, group, classes, section)
     for group in results.base_groups(dataset):
         listed = at_hand_set(group)
         if listed is not None and family in FAMILIES:
             label = f"{model_name(results.config, group.model)}, hand-set thresholds"
-            entries = _by_class(listed, family, classes)
-            yield Row(label, entries, group.record_keys, group.name, section)
+            yield _row(results, group, label, _by_class(listed, family, classes), section)
     for group in results.base_groups(dataset):
         if not is_baseline(results, group.model):
             label = f"{model_name(results.config, group.model)}, clip labels only"
@@ -112,7 +111,7 @@ def _published_row(
     results: Results, group: Group, classes: list[str], section: str
 ) -> Iterator[Row]:
     """The figures of the paper's Table 3, class by class, below the measured ones."""
-    entry = published.beside(results.config, group.model, group.dataset)
+    entry = published.beside(group)
     if entry is None:
         return
     figures = {f"{c}_percent": entry.figure("intersection_f1", c) for c in classes}
@@ -129,7 +128,16 @@ def _variant_rows(results: Results, dataset: str, family: str, classes: list[str
             entries = _by_class(group, family, classes)
         else:
             entries = {MACRO.key: Entry(words=CANNOT)}
-        yield Row(label, entries, group.record_keys, group.name, section)
+        yield _row(results, group, label, entries, section)
+
+
+def _row(
+    results: Results, group: Group, label: str, entries: dict[str, Entry], section: str
+) -> Row:
+    """A group's line, with what a model was trained on."""
+    if not is_baseline(results, group.model):
+        entries = entries | {TRAINING.key: Entry(words=training_of(results, group))}
+    return Row(label, entries, group.record_keys, group.name, section)
 
 
 def _by_class(group: Group, metric: str, classes: list[str]) -> dict[str, Entry]:
@@ -152,8 +160,7 @@ def _tagging_rows(results: Results, dataset: str, classes: list[str]) -> Iterato
     section = "Clip tagging: average precision (%), no times needed"
     for group in results.base_groups(dataset):
         label = model_name(results.config, group.model)
-        entries = _by_class(group, "mAP", classes)
-        yield Row(label, entries, group.record_keys, group.name, section)
+        yield _row(results, group, label, _by_class(group, "mAP", classes), section)
     some = results.any_group(dataset)
     if some is not None:
         entry = {MACRO.key: Entry(some.chance("mAP"))}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.experiment.ablations import BASE
@@ -12,7 +12,7 @@ from bench.reporting.ablations import Effect
 from bench.reporting.checks import TRIVIAL, ChanceCheck, TrivialCheck, chance_sentence
 from bench.reporting.context import incomplete
 from bench.reporting.cost_table import cost_name, is_full_size
-from bench.reporting.leaders import ALPHA, Standing, standing
+from bench.reporting.leaders import ALPHA, Standing, standings
 from bench.reporting.names import METRICS, model_name, short_dataset_name, variant_words
 from bench.reporting.results import Results, is_baseline
 from bench.reporting.summary import Summary
@@ -50,18 +50,24 @@ def findings(
     trivial: list[TrivialCheck],
 ) -> list[Finding]:
     """All findings, the leading figure of each task first."""
-    found = [_leader(results, dataset) for dataset in results.config.datasets]
-    found += [_localization(results, trivial), _ablations(results, effects), _cost(results)]
-    found += [_chance(results, chance), _few_seeds(results)]
-    return [finding for finding in found if finding is not None]
+    leaders = [one for dataset in results.config.datasets for one in _leaders(results, dataset)]
+    others = [_localization(results, trivial), _ablations(results, effects), _cost(results)]
+    others += [_chance(results, chance), _few_seeds(results)]
+    return [*leaders, *(finding for finding in others if finding is not None)]
 
 
-def _leader(results: Results, dataset: str) -> Finding | None:
-    config, task = results.config, short_dataset_name(results.config, dataset)
-    metric = config.datasets[dataset].metric
-    found, lacking = standing(results, dataset, metric), incomplete(results, dataset, metric)
-    if found is None:
-        return None
+def _leaders(results: Results, dataset: str) -> Iterator[Finding]:
+    """Who leads among the models of a data set: one finding for all that were trained alike."""
+    metric = results.config.datasets[dataset].metric
+    found = standings(results, dataset, metric)
+    for one in found:
+        task = short_dataset_name(results.config, dataset)
+        task += f", {one.training}" if len(found) > 1 else ""
+        yield _leader(results, dataset, metric, one, task)
+
+
+def _leader(results: Results, dataset: str, metric: str, found: Standing, task: str) -> Finding:
+    config, lacking = results.config, incomplete(results, dataset, metric)
     listed = ", ".join(
         f"{model_name(config, g.model)} {figure_words(s, metric)}" for g, s in found.ranked
     )
@@ -233,7 +239,7 @@ def _cost(results: Results) -> Finding | None:
     absent = [m for m in results.config.cost.models if m not in results.costs]
     lacking = [f"{cost_name(results, model)}: not measured" for model in absent]
     full = all(is_full_size(results, model) for model in results.costs)
-    among = "At full size" if full else "Among the small presets"
+    among = "At full size" if full else "Of the measured networks"
     return Finding(
         f"{among} {cost_name(results, costs[0][0])} needs the least activation memory per clip"
         + _aside(lacking),
@@ -264,17 +270,20 @@ def _chance(results: Results, checks: list[ChanceCheck]) -> Finding | None:
 
 
 def _few_seeds(results: Results) -> Finding | None:
-    seeds = len(results.config.seeds)
-    if seeds >= ENOUGH_SEEDS:
+    found, fewest = context.seeds_by_dataset(results), context.fewest_seeds(results)
+    if not 0 < fewest < ENOUGH_SEEDS:
         return None
+    unable = [d for d, seeds in found.items() if smallest_p(len(seeds)) > ALPHA]
+    places = ", ".join(short_dataset_name(results.config, dataset) for dataset in unable)
+    where = f"on {places} " if len(unable) < len(found) else ""
     return Finding(
-        f"{seeds} seeds are few",
-        f"{context.seeds_sentence(results)} With {seeds} pairs the smallest p of an exact paired "
-        f"test is {significant(smallest_p(seeds), 2)}"
+        f"{fewest} seeds are few",
+        f"{context.seeds_sentence(results)} With {fewest} pairs the smallest p of an exact paired "
+        f"test is {significant(smallest_p(fewest), 2)}"
         + (
-            f": no paired difference can reach {ALPHA:g}, so no model is said to lead, no change "
-            "to differ, and no figure is bold."
-            if smallest_p(seeds) > ALPHA
+            f": {where}no paired difference can reach {ALPHA:g}, so no model is said to lead, no "
+            "change to differ, and no figure is bold."
+            if unable
             else "."
         ),
         warning=True,

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from bench.files import write_text
 from bench.reporting.latex import to_latex
+from bench.reporting.listed import SUFFIXES
 from bench.reporting.tables import Table, to_csv, to_markdown
 
 
 def forms(table: Table) -> dict[str, str]:
     """Text by file suffix."""
-    return {"csv": to_csv(table), "tex": to_latex(table), "md": to_markdown(table)}
+    made = (to_csv(table), to_latex(table), to_markdown(table))
+    return dict(zip(SUFFIXES, made, strict=True))
 
 
 def write_forms(table: Table, folder: Path) -> dict[str, str]:

@@ -56,7 +56,7 @@ def metrics_of(results: Results, dataset: str) -> list[str]:
 def interval_table(results: Results) -> Table:
     """A row per figure; a section per data set and metric."""
     rows = [row for dataset in results.config.datasets for row in _rows(results, dataset)]
-    few = len(results.config.seeds) < ENOUGH_SEEDS
+    few = context.fewest_seeds(results) < ENOUGH_SEEDS
     warning = (
         f" Warning: with fewer than {ENOUGH_SEEDS} seeds the bootstrap covers less than it says "
         "(simulated for a nominal 95 %: 85 to 95 % with 3 seeds, 91 to 95 % with 5, 93 to 94 % "

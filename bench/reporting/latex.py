@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import ceil
 from typing import NamedTuple
 
+from bench.reporting.escape import latex, one_line, prose
 from bench.reporting.tables import DASH, Column, Entry, Row, Table
-
-LATEX = {
-    "\\": r"\textbackslash{}",
-    "{": r"\{",
-    "}": r"\}",
-    "$": r"\$",
-    "&": r"\&",
-    "#": r"\#",
-    "%": r"\%",
-    "_": r"\_",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "≥": r"$\geq$",
-    "≤": r"$\leq$",
-    "−": r"$-$",
-    "–": "--",
-    "…": r"\dots{}",
-}
 
 
 class Font(NamedTuple):
@@ -59,9 +38,9 @@ LABEL_WRAP, WORDS_WRAP, WIDEST_WORDS = 26, 20, 80
 """Characters after which labels and text columns are broken into lines; text takes what is free."""
 
 
-def latex(text: str) -> str:
-    """`text` with every character that LaTeX would interpret escaped."""
-    return "".join(LATEX.get(character, character) for character in text)
+def prose_latex(text: str) -> str:
+    """A sentence of ours, commands in it as code."""
+    return prose(text, latex, lambda command: rf"\texttt{{{latex(command)}}}")
 
 
 def to_latex(table: Table) -> str:
@@ -87,20 +66,28 @@ def to_latex(table: Table) -> str:
         r"\toprule",
         " & ".join(map(latex, titles)) + r" \\",
     ]
-    lines = ["% needs \\usepackage{booktabs}"]
+    lines: list[str] = []
     parts = _parts(table, columns, wraps, widths, font.line)
     for number, part in enumerate(parts, 1):
         caption = table.caption if number == 1 else f"{table.title}, continued."
         if len(parts) > 1:
             caption = f"{caption} Part {number} of {len(parts)}."
-        lines += [r"\begin{table*}[t]", *head, rf"\caption{{{latex(caption)}}}"]
+        lines += [r"\begin{table*}[t]", *head, rf"\caption{{{prose_latex(caption)}}}"]
         lines += [rf"\label{{tab:{table.name}}}"] if number == 1 else []
         lines += [*top, *_body(part, columns, wraps), r"\bottomrule", r"\end{tabular}"]
         if table.notes and number == len(parts):
-            notes = r"\newline ".join(latex(note) for note in table.notes)
+            notes = r"\newline ".join(prose_latex(note) for note in table.notes)
             lines += [r"\par\smallskip", rf"\parbox{{\textwidth}}{{\raggedright {notes}}}"]
         lines.append(r"\end{table*}")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*_needs(lines), *lines]) + "\n"
+
+
+def _needs(lines: Sequence[str]) -> Iterator[str]:
+    """What a paper needs for these lines, as comments. pdfLaTeX knows European letters alone."""
+    yield r"% needs \usepackage{booktabs}"
+    other = sorted({c for line in lines for c in line if c > "\u017f"})
+    if other:
+        yield f"% needs XeLaTeX or LuaLaTeX, and a font that has: {' '.join(other)}"
 
 
 def _body(table: Table, columns: Sequence[Column], wraps: Sequence[int]) -> list[str]:
@@ -112,7 +99,10 @@ def _body(table: Table, columns: Sequence[Column], wraps: Sequence[int]) -> list
             span = len(columns) + 1
             lines.append(rf"\multicolumn{{{span}}}{{@{{}}l}}{{\textit{{{latex(section)}}}}} \\")
         for row in rows:
-            lines += [_row(row, columns, wraps), f"% records: {' '.join(row.records) or 'none'}"]
+            lines += [
+                _row(row, columns, wraps),
+                f"% records: {one_line(' '.join(row.records)) or 'none'}",
+            ]
     return lines
 
 
@@ -198,5 +188,5 @@ def _row(row: Row, columns: Sequence[Column], wraps: Sequence[int]) -> str:
 def _cell(text: str, wrap: int) -> str:
     """Escaped text; ragged where its column breaks it (so rows end in \\tabularnewline)."""
     if wrap and len(text) >= wrap:
-        return rf"\raggedright {latex(text)}".replace(r"\_", r"\_\allowbreak{}")
-    return latex(text)
+        return rf"\raggedright {prose_latex(text)}".replace(r"\_", r"\_\allowbreak{}")
+    return prose_latex(text)

@@ -1,7 +1,8 @@
 """Which figure may be called better: one rule for bold figures, headlines and counts.
 
 Better is what the exact paired test says after Holm's correction over the family. Where no test
-decides, a figure is the highest mean and no more.
+decides, a figure is the highest mean and no more. Models that were trained on other labels, or
+began from other weights, are ranked apart.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ from bench.metrics.statistics import holm, limit_of, sign_flip_p
 from bench.reporting.ablations import paired
 from bench.reporting.results import Group, Results, is_baseline
 from bench.reporting.summary import Summary
+from bench.reporting.trained import models_by_training
 
 ALPHA = 0.05
 TEST = f"exact paired test, Holm, p ≤ {ALPHA:g}"
-RULE = f"Bold: the best, where it beats every other model ({TEST}) and no baseline is above it."
+RULE = (
+    f"Bold: the best of the models trained alike, where it beats every other ({TEST}) and no "
+    "baseline is above it."
+)
 
 
 @dataclass(frozen=True)
@@ -40,11 +45,12 @@ class Rival:
 
 @dataclass(frozen=True)
 class Standing:
-    """The models of a data set that have a figure, the highest mean first.
+    """Models of a data set that were trained alike and have a figure, the highest mean first.
 
-    `above` are the baselines whose mean is not below the best model's.
+    `training` says how; `above` are the baselines whose mean is not below the best model's.
     """
 
+    training: str
     ranked: tuple[tuple[Group, Summary], ...]
     rivals: tuple[Rival, ...]
     above: tuple[str, ...]
@@ -83,21 +89,22 @@ def rivals(groups: Sequence[Group], metric: str) -> tuple[Rival, ...]:
     return tuple(Rival(group, *against_best.get(group.name, untested)) for group in order[1:])
 
 
-def standing(results: Results, dataset: str, metric: str) -> Standing | None:
-    """How the models of a data set stand; None where none has a figure."""
+def standings(results: Results, dataset: str, metric: str) -> list[Standing]:
+    """How the models of a data set stand, those that were trained alike together."""
     groups = results.base_groups(dataset)
-    models = [group for group in groups if not is_baseline(results, group.model)]
-    order = ranked(models, metric)
-    if not order:
-        return None
-    baselines = [group for group in groups if is_baseline(results, group.model)]
-    above = [g.model for g, s in ranked(baselines, metric) if s.mean >= order[0][1].mean]
-    return Standing(order, rivals(models, metric), tuple(above))
+    baselines = ranked([group for group in groups if is_baseline(results, group.model)], metric)
+    found = []
+    for training, models in models_by_training(results, dataset).items():
+        order = ranked(models, metric)
+        if order:
+            above = tuple(g.model for g, s in baselines if s.mean >= order[0][1].mean)
+            found.append(Standing(training, order, rivals(models, metric), above))
+    return found
 
 
-def bold(results: Results, dataset: str, metric: str) -> str | None:
-    """The name of the group whose figure is bold; None where none may be."""
-    found = standing(results, dataset, metric)
-    if found is None or dataset in results.mixed or found.above or not found.leads:
-        return None
-    return found.best.name
+def bold(results: Results, dataset: str, metric: str) -> frozenset[str]:
+    """The names of the groups whose figures are bold."""
+    if dataset in results.mixed:
+        return frozenset()
+    found = standings(results, dataset, metric)
+    return frozenset(one.best.name for one in found if one.leads and not one.above)

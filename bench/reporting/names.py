@@ -11,7 +11,13 @@ DATASETS = {
     "speechcommands": "Speech Commands V2",
     "desed": "DESED",
 }
-ARCHITECTURES = {"htsat": "HTS-AT", "ast": "AST", "pann": "PANN-CNN", "linear": "Linear baseline"}
+ARCHITECTURES = {
+    "htsat": "HTS-AT",
+    "ast": "AST",
+    "pann": "PANN-CNN",
+    "mobilenet": "EfficientAT",
+    "linear": "Linear baseline",
+}
 METRICS = {
     "mAP": "mAP",
     "mAUC": "mAUC",
@@ -35,7 +41,6 @@ DIGESTS = {
 """What the digests of a record are of."""
 DATA = {
     "synthetic": "synthetic data",
-    "recordings": "small corpus of real recordings",
     "real": "real data",
 }
 
@@ -43,7 +48,8 @@ DATA = {
 def dataset_name(config: Config, dataset: str) -> str:
     """The data set's name, which says when the data are not the published ones."""
     name = short_dataset_name(config, dataset)
-    return name if config.data_kind == "real" else f"{name} ({DATA[config.data_kind]})"
+    kind = config.data_kind(dataset)
+    return name if kind == "real" else f"{name} ({DATA[kind]})"
 
 
 def short_dataset_name(config: Config, dataset: str) -> str:
@@ -51,7 +57,7 @@ def short_dataset_name(config: Config, dataset: str) -> str:
     chosen = config.datasets[dataset]
     known = DATASETS.get(chosen.loader)
     name = chosen.title or (known if known and dataset == chosen.loader else dataset)
-    return f"{name}-like" if known and config.data_kind != "real" else name
+    return f"{name}-like" if known and config.data_kind(dataset) != "real" else name
 
 
 def model_name(config: Config, model: str) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.reporting import charts, context, provenance, token_orders
 from bench.reporting.ablations import Effect
 from bench.reporting.drawing import Picture
+from bench.reporting.escape import prose
 from bench.reporting.event_tables import FAMILIES
 from bench.reporting.findings import Finding
 from bench.reporting.forms import forms
@@ -25,20 +25,6 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 TEMPLATES = Path(__file__).with_name("templates")
-BANNERS = {
-    "synthetic": (
-        "All audio behind these numbers is synthetic: small corpora made on this machine in the "
-        "layouts of the real data sets. The numbers compare the models with one another here; they "
-        "say nothing about the published results."
-    ),
-    "recordings": (
-        "The audio behind these numbers comes from a small collection of real recordings, mixed on "
-        "this machine in the layouts of the real data sets; command words and the DESED classes "
-        "with too few recordings are synthesized. Published results stand on other data."
-    ),
-    "real": "",
-}
-
 PROBLEMS = {"Not in this report": True, "In this report, to be read with care": False}
 CHECKS = ("protocol", "recipes", "chance", "without_times", "comparisons", "intervals")
 
@@ -60,10 +46,10 @@ def environment() -> Environment:
 
 
 def _code(text: str) -> Markup:
-    """The text, escaped, with what stands between backticks as code."""
+    """The text, escaped, with the commands in it as code."""
     from markupsafe import Markup, escape
 
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+    return Markup(prose(text, escape, lambda command: f"<code>{escape(command)}</code>"))
 
 
 def style() -> Markup:
@@ -85,8 +71,8 @@ def render(
         .get_template("index.html")
         .render(
             title=results.config.title,
-            profile=results.config.profile,
-            banner=BANNERS[results.config.data_kind],
+            experiment=results.config.experiment,
+            banner=context.banner(results.config),
             models=context.models_sentence(results),
             seeds=context.seeds_sentence(results),
             spread=context.SPREAD,

@@ -54,14 +54,14 @@ def problems(results: Results) -> list[Problem]:
 
 def _command(config: Config, target: str = "") -> str:
     """The Snakemake call that makes whatever is absent or out of date."""
-    chosen = "" if config.profile == "default" else f" --configfile {_file(config)}"
+    chosen = "" if config.experiment == "default" else f" --configfile {_file(config)}"
     return f"`snakemake{target} --cores all{chosen}`"
 
 
 def _file(config: Config) -> str:
-    """Where the profile is likely to lie; only its name where it does not."""
-    path = Path("config", f"{config.profile}.yaml")
-    return str(path) if path.is_file() else f"{config.profile.upper()}.yaml"
+    """Where the experiment is likely to lie; only its name where it does not."""
+    path = Path("config", f"{config.experiment}.yaml")
+    return str(path) if path.is_file() else f"{config.experiment.upper()}.yaml"
 
 
 def _left_out(results: Results) -> Iterator[tuple[str, str, str]]:
@@ -82,7 +82,10 @@ def _shown(results: Results) -> Iterator[tuple[str, str, str]]:
         "budget": f"run {_command(results.config, ' tune')}",
     }
     for breach in audit.violations(results):
-        yield breach.where, breach.text, remedies[breach.rule]
+        remedy = remedies[breach.rule]
+        if breach.rule == "selection" and not breach.bars:
+            remedy = f"set fold_protocol of {breach.dataset} to clean for folds that only select"
+        yield breach.where, breach.text, remedy
     for dataset, reason in results.mixed.items():
         text = f"its models cannot be compared, because {reason}"
         yield dataset, text, remedies["fresh"]

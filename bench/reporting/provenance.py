@@ -26,8 +26,8 @@ class Source:
 
 
 def anchor(name: str) -> str:
-    """The id of a group's place in the page."""
-    return "from-" + re.sub(r"[^A-Za-z0-9-]+", "-", name)
+    """The id of a group's place in the page; every name has its own."""
+    return "from-" + re.sub(r"[^A-Za-z0-9-]", lambda sign: f"_{ord(sign[0]):x}_", name)
 
 
 def sources(results: Results) -> list[Source]:

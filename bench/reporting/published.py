@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
-from bench.experiment.config import Config
 from bench.metrics.statistics import (
     ENOUGH_SEEDS,
     Interval,
@@ -19,9 +18,18 @@ from bench.metrics.statistics import (
     welch_interval,
 )
 from bench.reporting import audit
+from bench.reporting.choices import choices
 from bench.reporting.hand_set import HAND
+from bench.reporting.identity import (
+    fingerprints,
+    other_data,
+    other_layout,
+    other_network,
+    unlike,
+)
 from bench.reporting.results import Group, Results
 from bench.reporting.summary import fold_means
+from bench.reporting.trained import STARTS, SUPERVISION, parent_of, start_of, supervision_of
 
 PATH = Path(__file__).with_name("published.yaml")
 NAMES = {
@@ -35,19 +43,23 @@ NAMES = {
 PERCENT = ("accuracy", "F1_")
 MARGINS = {"mAP": 0.005, "accuracy": 0.005, "intersection_f1": 0.02}
 """Differences too small to matter, fixed beforehand: "reproduced" is a claim of equivalence."""
-NOT_PUBLISHED_DATA = {
-    "synthetic": "synthetic data",
-    "recordings": "other data: a small corpus of real recordings",
-}
 FULL_COVERAGE = 0.98
-FROM_IMAGENET = ("imagenet:", "official:")  # every released audio checkpoint began there
 
 Kind = Literal["reproduced", "better", "below", "inconclusive", "not comparable"]
 
 
 @dataclass(frozen=True)
 class Published:
-    """One published system: its figures (as printed), protocol and source."""
+    """One published system: its figures (as printed), protocol and source.
+
+    Attributes:
+        beside: the network of the registry whose runs its figures stand beside; empty for rows
+            that are quoted alone. The following four are about these.
+        start: what its weights began from, a key of `trained.STARTS`; empty where not stated.
+        front_end: values of its features that are known.
+        parameters: trainable ones of its network, with the outputs that it has.
+        differs: what its protocol does and the clean one does not.
+    """
 
     system: str
     dataset: str
@@ -58,8 +70,11 @@ class Published:
     std: float | None = None
     n: int | None = None
     beside: str = ""
-    rescored: str = ""
+    start: str = ""
+    front_end: Mapping[str, Any] = field(default_factory=dict)
+    parameters: int | None = None
     differs: tuple[str, ...] = ()
+    rescored: str = ""
 
     def figure(self, metric: str, class_name: str | None = None) -> float | None:
         """A figure in the units of the records (accuracy and F1 as fractions)."""
@@ -96,48 +111,100 @@ def load() -> tuple[Published, ...]:
     return tuple(Published(**{**e, "differs": tuple(e.get("differs", ()))}) for e in entries)
 
 
-def beside(config: Config, model: str, dataset: str) -> Published | None:
-    """The entry that is shown beside this model on this data set, if one is published."""
-    place = f"{config.models[model].architecture}/{config.datasets[dataset].loader}"
-    return next((entry for entry in load() if entry.beside == place), None)
+def beside(group: Group) -> Published | None:
+    """The entry that stands beside a group: that of its data set and its network, if any."""
+    return next((e for e in load() if e.beside and not another(group, e)), None)
 
 
-def differences(
-    config: Config, group: Group, entry: Published, broken: Sequence[str] = ()
-) -> list[str]:
-    """What keeps a group's figures from being compared with `entry`; empty where nothing does.
-
-    Args:
-        broken: rules of the protocol that the group's runs broke (`reports.audit.broken`).
-    """
-    if config.data_kind in NOT_PUBLISHED_DATA:
-        return [NOT_PUBLISHED_DATA[config.data_kind]]
-    met = _met(config, group)
-    reasons = [*broken, *(reason for reason in entry.differs if reason not in met)]
-    arguments = config.models[group.model].arguments
-    if arguments.get("preset", "paper") != "paper":
-        reasons.append(f"preset {arguments['preset']}, not the published size")
-    dataset = config.datasets[group.dataset]
-    if dataset.loader == "audioset" and dataset.options.get("train", "full") != "full":
-        reasons.append(f"trained on the {dataset.options['train']} list alone")
-    found, listed = group.first["coverage"]["found"], group.first["coverage"]["listed"]
-    if found < FULL_COVERAGE * listed:
-        reasons.append(f"{found} of {listed} clips are available")
-    return reasons
+def another(group: Group, entry: Published) -> list[str]:
+    """Why a group's data set or network is not the published one; empty where both are."""
+    record = group.first
+    reasons = (
+        other_data(record, entry.dataset),
+        other_network(_architecture(group), record["network"], entry.beside),
+    )
+    return [reason for reason in reasons if reason]
 
 
-def _met(config: Config, group: Group) -> set[str]:
-    """Peculiarities of published protocols that this group's runs share (words of `differs`)."""
+def why_none(results: Results, dataset: str) -> list[str]:
+    """Why no published figure stands beside the runs on a data set that is in the layout of one."""
+    groups = results.base_groups(dataset)
+    loader = results.config.datasets[dataset].loader
+    if groups and (reason := other_layout(groups[0].first, loader)):
+        return [reason]
+    reasons = [
+        other_network(_architecture(group), group.first["network"], entry.beside)
+        for entry in load()
+        for group in groups
+        if entry.beside
+        and not other_data(group.first, entry.dataset)
+        and _architecture(group) == fingerprints().networks[entry.beside].architecture
+    ]
+    return list(dict.fromkeys(reasons))
+
+
+def _architecture(group: Group) -> str:
+    return str(group.first["resolved"]["model"]["architecture"])
+
+
+def differences(results: Results, group: Group, entry: Published) -> list[str]:
+    """What keeps a group's figures from being compared with `entry`; empty where nothing does."""
+    return another(group, entry) or [
+        *audit.broken(results, group),
+        *incomplete(group),
+        *differences_in_training(results, group, entry),
+        *_protocol(results, group, entry),
+        *unlike(group.first["resolved"]["front_end"], entry.front_end),
+    ]
+
+
+def incomplete(group: Group) -> Iterator[str]:
+    """Which of the lists that were trained on and tested lacks too many clips."""
+    used, listed = group.first["splits"], group.first["lists"]["clips"]
+    for split in ("train", "test"):
+        if used[split] < FULL_COVERAGE * listed[split]:
+            yield f"{used[split]:,} of {listed[split]:,} {split} clips are used"
+
+
+def differences_in_training(results: Results, group: Group, entry: Published) -> Iterator[str]:
+    """Labels, start and regularisation that differ; every published figure is of clip labels."""
+    supervision, start = supervision_of(group), start_of(results, group)
+    if supervision != SUPERVISION["weak"]:
+        yield f"trained on {supervision}, published on {SUPERVISION['weak']}"
+    if entry.start and start != STARTS[entry.start] and not _began_alike(results, group, entry):
+        yield f"began from {start}, published from {STARTS[entry.start]}"
+    yield from unlike(group.first["network"], fingerprints().networks[entry.beside].training)
+    if entry.parameters not in (None, group.first["parameters"]):
+        yield f"{group.first['parameters']:,} parameters instead of {entry.parameters:,}"
+
+
+def _began_alike(results: Results, group: Group, entry: Published) -> bool:
+    """Whether a published start on AudioSet is met by a run of the same network on AudioSet."""
+    parent = parent_of(results, group) if entry.start == "audioset" else None
+    whole = replace(entry, dataset="AudioSet-2M")
+    return parent is not None and not another(parent, whole) and not list(incomplete(parent))
+
+
+def _protocol(results: Results, group: Group, entry: Published) -> Iterator[str]:
+    """Peculiarities that only the published protocol or only this one has."""
+    own = _peculiarities(results, group)
+    yield from (words for words in entry.differs if words not in own)
+    yield from (f"here alone: {words}" for words in own if words not in entry.differs)
+
+
+def _peculiarities(results: Results, group: Group) -> list[str]:
+    """In words of `differs`: what these runs' protocol does and the clean one does not."""
     recipe = group.first["resolved"]["recipe"]
+    made = [choices(results)[run.key] for run in group.runs]
     own = {
-        "epoch selected on the test fold": config.datasets[group.dataset].fold_protocol
-        == "published",
-        "weights averaged over epochs": recipe.get("average_epochs", 0) > 0,
-        "ImageNet pretraining": str(recipe.get("init")).startswith(FROM_IMAGENET),
-        "10-shift test-time augmentation": len(recipe.get("test_shifts", ())) == 10,
+        "epoch selected on the test fold": all(
+            c is not None and c.on_test == "epoch" for c in made
+        ),
+        "weights averaged over epochs": recipe["average_epochs"] > 0,
+        "10-shift test-time augmentation": len(recipe["test_shifts"]) == 10,
         "hand-set thresholds": bool(group.first.get(HAND)),
     }
-    return {words for words, shared in own.items() if shared}
+    return [words for words, shared in own.items() if shared]
 
 
 def compare(
@@ -201,7 +268,7 @@ def few_seeds(count: int) -> str:
 
 def against(results: Results, group: Group, metric: str) -> tuple[Published, float, Verdict] | None:
     """The entry beside a group, its figure in a metric and the verdict; None without a figure."""
-    entry = beside(results.config, group.model, group.dataset)
+    entry = beside(group)
     value = entry.figure(metric) if entry else None
     if entry is None or value is None:
         return None
@@ -211,7 +278,7 @@ def against(results: Results, group: Group, metric: str) -> tuple[Published, flo
         [figure for figure, _ in kept],
         value,
         MARGINS[metric],
-        differences(results.config, group, entry, audit.broken(results, group)),
+        differences(results, group, entry),
         spread=entry.spread(metric),
         folds=[fold for _, fold in kept],
         test_share=group.test_share,

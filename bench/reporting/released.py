@@ -12,6 +12,7 @@ from bench.experiment.config import Config
 from bench.files import read_sealed
 from bench.reporting import rescored
 from bench.reporting.forms import write_forms
+from bench.reporting.identity import other_layout
 from bench.reporting.names import METRICS, dataset_name, model_name
 from bench.reporting.tables import Column, Entry, Row, Table
 
@@ -20,7 +21,7 @@ FIGURE = Column("figure_percent", "measured here (%)", 2, 100.0)
 
 
 def released_table(config: Config) -> Table:
-    """Every released checkpoint of the profile, and the pairs for which there is none."""
+    """Every released checkpoint of the experiment, and the pairs for which there is none."""
     return Table(
         "released",
         "Released checkpoints",
@@ -42,7 +43,7 @@ def released_table(config: Config) -> Table:
 
 
 def ensemble_table(config: Config) -> Table:
-    """Every ensemble of the profile beside the mean of its members."""
+    """Every ensemble of the experiment beside the mean of its members."""
     return Table(
         "ensembles",
         "Prediction ensembles",
@@ -92,7 +93,7 @@ def _record(config: Config, cell: Cell) -> dict[str, Any] | None:
 
 
 def write_tables(config: Config) -> str:
-    """Write tables/released.{md,tex,csv} of the profile's report, and tables/rescore.{md,tex,csv}
+    """Write tables/released.{md,tex,csv} of the report, and tables/rescore.{md,tex,csv}
     where released predictions were scored; their Markdown."""
     tables, scored = [released_table(config)], rescored.load(config)
     tables += [rescored.rescore_table(scored)] if scored else []
@@ -102,10 +103,11 @@ def write_tables(config: Config) -> str:
 
 def _rows(config: Config) -> Iterator[Row]:
     cells = released_cells(config)
+    have_files = {entry.architecture for entry in released.read_registry().values()}
     for dataset in config.datasets:
         section = dataset_name(config, dataset)
         for model, settings in config.models.items():
-            if settings.architecture not in ("htsat", "ast", "pann"):
+            if settings.architecture not in have_files:
                 continue
             own = [cell for cell in cells if (cell.dataset, cell.model) == (dataset, model)]
             for cell in own:
@@ -123,6 +125,8 @@ def _row(config: Config, cell: Cell, section: str) -> Row:
         "authors": Entry(words=entry.evaluates[dataset.loader]),
     }
     record = _record(config, cell)
+    if record is not None and (reason := other_layout(record, dataset.loader)):
+        entries["authors"] = Entry(words=f"nothing on these data: {reason}")
     if record is None:
         there = released.file_of(entry, Path(config.paths.checkpoints)) is not None
         entries["state"] = Entry(words="not evaluated yet" if there else _absent(entry))

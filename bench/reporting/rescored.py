@@ -9,6 +9,7 @@ from bench.evaluation.rescore import output
 from bench.experiment.config import Config
 from bench.files import read_json
 from bench.reporting import published
+from bench.reporting.identity import other_reference
 from bench.reporting.names import class_name
 from bench.reporting.tables import Column, Entry, Row, Table
 
@@ -27,7 +28,7 @@ COLUMNS = (
 
 
 def load(config: Config) -> Mapping[str, Any] | None:
-    """What `python -m bench rescore` has written for this profile; None where it has not run."""
+    """What `python -m bench rescore` has written for this experiment; None where it has not run."""
     path = output(config)
     return read_json(path) if path.is_file() else None
 
@@ -35,6 +36,17 @@ def load(config: Config) -> Mapping[str, Any] | None:
 def paper(system: str) -> published.Published | None:
     """The published row of a rescored system."""
     return next((entry for entry in published.load() if entry.rescored == system), None)
+
+
+def unlike(scores: Mapping[str, Any]) -> str:
+    """Why scores of a system are on another reference than the paper's; empty where it is that."""
+    return other_reference(scores, "DESED-public-eval")
+
+
+def printed(name: str, scores: Mapping[str, Any], class_name: str | None = None) -> float | None:
+    """The paper's figure for a system, where it was scored against the same reference."""
+    entry = paper(name)
+    return None if entry is None or unlike(scores) else entry.figure("intersection_f1", class_name)
 
 
 def agrees(measured: float | None, printed: float | None) -> bool:
@@ -74,11 +86,11 @@ def meaning(scored: Mapping[str, Any]) -> str:
     """What the two families say about the paper's figures, in words."""
     parts = []
     for name, scores in scored["systems"].items():
-        entry, macro = paper(name), scores["intersection"]["macro_f1"]
-        printed = entry.figure("intersection_f1") if entry else None
-        said = (
-            "which rounds to the paper's" if agrees(macro, printed) else "unlike the paper's"
-        ) + (f" {100 * printed:.1f}" if printed is not None else " (none)")
+        macro, wanted = scores["intersection"]["macro_f1"], printed(name, scores)
+        said = unlike(scores) or "which the paper does not print"
+        if wanted is not None:
+            said = "which rounds to" if agrees(macro, wanted) else "unlike"
+            said += f" the paper's {100 * wanted:.1f}"
         parts.append(
             f"{name}: {100 * macro:.2f} % by intersection, {said}, and "
             f"{100 * scores['event_based']['macro_f1']:.2f} % by collars"
@@ -102,13 +114,13 @@ def _rows(name: str, scores: Mapping[str, Any]) -> Iterator[Row]:
             )
             for family in ("intersection", "event_based", "segment_based")
         }
-        printed = entry.figure("intersection_f1", None if macro else label) if entry else None
+        wanted = printed(name, scores, None if macro else label)
         yield Row(
             label if macro else class_name(label),
             {
                 **{key: Entry(value) for key, value in figures.items()},
-                "published_percent": Entry(printed),
-                "comparison": Entry(words=_comparison(figures[INTERSECTION.key], printed)),
+                "published_percent": Entry(wanted),
+                "comparison": Entry(words=_comparison(figures[INTERSECTION.key], wanted)),
             },
             (FILE,),
             FILE,

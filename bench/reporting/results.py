@@ -1,4 +1,4 @@
-"""The records of a profile, grouped into what may be averaged, and a word on all that may not."""
+"""The records of an experiment, grouped into what may be averaged, with a word on the rest."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.evaluation import SCHEMA
 from bench.experiment.cells import Cell, Layout, list_cells, plan
 from bench.experiment.config import Config, config_digest
 from bench.files import UserError, digest_of, read_json, read_sealed
@@ -146,7 +147,7 @@ class Group:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Everything that a profile's runs have left behind.
+    """Everything that an experiment's runs have left behind.
 
     Attributes:
         groups: what may be averaged.
@@ -188,7 +189,7 @@ class Results:
 
 
 def load_results(config: Config) -> Results:
-    """Read every record and cost file of the profile and group the records."""
+    """Read every record and cost file of the experiment and group the records."""
     layout = Layout.of(config)
     missing: dict[str, str] = {}
     waiting: dict[GroupKey, list[Run]] = {}
@@ -286,6 +287,8 @@ def usable_record(config: Config, layout: Layout, cell: Cell) -> tuple[dict[str,
     if not path.is_file():
         return None, NO_RECORD
     values = read_sealed(path)
+    if values.get("schema") != SCHEMA:
+        return None, "written by another version of this software"
     if values["config_digest"] != plan(config, cell).digest:
         return None, "made with another config than the present one"
     located = config.datasets[cell.dataset].localize

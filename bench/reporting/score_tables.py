@@ -9,11 +9,13 @@ from bench.reporting.leaders import RULE, bold
 from bench.reporting.names import METRICS, dataset_name, model_name, variant_name
 from bench.reporting.results import Group, Results, is_baseline
 from bench.reporting.summary import summarise
-from bench.reporting.tables import DASH, Column, Entry, Row, Table
+from bench.reporting.tables import Column, Entry, Row, Table
+from bench.reporting.trained import training_notes, training_of
 
 BASELINES = "Baselines"
 VARIANTS = "Variants (see the ablations)"
 CHANCE_BY_DEFINITION = {"mAUC": 0.5, "d_prime": 0.0}
+TRAINING = Column("training", "trained on", words=True, csv_only=True)
 PARAMETERS = Column(
     "parameters_M", "params (M)", digits=3, scale=1e-6, significant=True, spread=False
 )
@@ -46,14 +48,16 @@ def classification_table(results: Results, dataset: str) -> Table:
     settings = results.config.datasets[dataset]
     metrics = ["mAP", "mAUC", "d_prime"] if settings.loss == "bce" else ["accuracy", "mAP"]
     folds = _folds(results, dataset)
+    best = {metric: bold(results, dataset, metric) for metric in metrics}
     columns = [Column(f"fold_{f}_percent", f"fold {f + 1}", 1, 100.0, spread=False) for f in folds]
     leading, *others = map(metric_column, metrics)
     beside, comparison = published_columns(metrics[0])
-    columns = [PARAMETERS, leading, beside, *others, *columns, comparison]
-    best = {metric: bold(results, dataset, metric) for metric in metrics}
+    columns = [PARAMETERS, leading, beside, *others, *columns, comparison, TRAINING]
     rows = [
         _model_row(results, dataset, model, metrics, folds, best) for model in results.config.models
     ]
+    if not any(beside.key in row.entries for row in rows):
+        columns = [column for column in columns if column not in (beside, comparison)]
     rows.sort(key=lambda row: row.section == BASELINES)
     rows += _variant_rows(results, dataset, metrics, folds)
     rows += _chance_row(results, dataset, metrics)
@@ -69,6 +73,7 @@ def classification_table(results: Results, dataset: str) -> Table:
         notes=[
             *context.notes(results, dataset),
             *_undefined_notes(results, dataset, metrics),
+            *training_notes(results, dataset),
             *source_notes(results, dataset, metrics[0]),
         ],
     )
@@ -86,7 +91,7 @@ def _model_row(
     model: str,
     metrics: Sequence[str],
     folds: Sequence[int],
-    best: Mapping[str, str | None],
+    best: Mapping[str, frozenset[str]],
 ) -> Row:
     group = results.group(dataset, model)
     section = BASELINES if is_baseline(results, model) else ""
@@ -95,10 +100,12 @@ def _model_row(
         words = Entry(words=context.absent(results, dataset, model))
         return Row(label, {metric_column(metrics[0]).key: words}, section=section)
     entries = _figures(group, metrics, folds) | {
-        metric_column(m).key: Entry.of(group.summary(m), best=best.get(m) == group.name)
+        metric_column(m).key: Entry.of(group.summary(m), best=group.name in best[m])
         for m in metrics
     }
     entries |= published_entries(results, group, metrics[0])
+    if not section:
+        entries[TRAINING.key] = Entry(words=training_of(results, group))
     return Row(label, entries, group.record_keys, group.name, section)
 
 
@@ -108,7 +115,8 @@ def _variant_rows(
     return [
         Row(
             variant_name(results.config, group.model, group.variant),
-            _figures(group, metrics, folds),
+            _figures(group, metrics, folds)
+            | {TRAINING.key: Entry(words=training_of(results, group))},
             group.record_keys,
             group.name,
             VARIANTS,
@@ -128,28 +136,27 @@ def _figures(group: Group, metrics: Sequence[str], folds: Sequence[int]) -> dict
 
 
 def published_entries(results: Results, group: Group, metric: str) -> dict[str, Entry]:
-    """The published figure beside a group's, and the verdict on the two."""
+    """The published figure beside a group's, and the verdict on the two; empty without one."""
     figure, comparison = published_columns(metric)
     found = published.against(results, group, metric)
     if found is None:
-        return {figure.key: Entry(), comparison.key: Entry(words=DASH)}
+        return {}
     _, value, verdict = found
     return {figure.key: Entry(value), comparison.key: Entry(words=str(verdict))}
 
 
 def source_notes(results: Results, dataset: str, metric: str) -> list[str]:
-    """Each published figure of the table: its verdict, its source and its protocol."""
-    said = []
-    for group in results.base_groups(dataset):
-        entry = published.beside(results.config, group.model, dataset)
-        if entry is not None:
-            verdict = published_entries(results, group, metric)["comparison"].words
-            name = model_name(results.config, group.model)
-            said.append(
-                f"Published beside {name} ({verdict}): {entry.label}, {entry.source}; "
-                f"{entry.protocol}."
-            )
-    return said
+    """Each published figure of the table with its verdict, source and protocol, or why none is."""
+    found = [
+        (model_name(results.config, group.model), compared)
+        for group in results.base_groups(dataset)
+        if (compared := published.against(results, group, metric))
+    ]
+    reasons = [] if found else published.why_none(results, dataset)
+    return [
+        f"Published beside {name} ({verdict}): {entry.label}, {entry.source}; {entry.protocol}."
+        for name, (entry, _, verdict) in found
+    ] + [f"No published figure stands beside these: {'; '.join(reasons)}."] * bool(reasons)
 
 
 def _undefined_notes(results: Results, dataset: str, metrics: Sequence[str]) -> list[str]:

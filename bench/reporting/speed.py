@@ -20,6 +20,15 @@ PRECISIONS = (("fp32", "fp32"), ("bf16", "bf16"), ("bf16", "fp32"))
 Made = TypeVar("Made")
 
 
+def measured(path: Path = PATH) -> bool:
+    """Whether there is anything to show.
+
+    Raises:
+        UserError: as `speed_chart`.
+    """
+    return bool(_of(path, lambda found: True))
+
+
 def speed_chart(path: Path = PATH) -> Picture | None:
     """Clips per second as multiples of each peer's: medians, bars from least to most.
 

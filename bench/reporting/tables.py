@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
+from bench.reporting.escape import markdown, prose
 from bench.reporting.summary import Summary
 
 DASH = "–"
@@ -184,28 +185,31 @@ def _number(value: float | None, scale: float) -> str:
 
 def to_markdown(table: Table) -> str:
     """A pipe table with its caption; sections are bold lines."""
-    lines = [f"# {table.title}", "", table.caption, ""]
+    lines = [f"# {markdown(table.title)}", "", _prose(table.caption), ""]
     if table.rows:
         titles = [table.head, *(column.title for column in table.shown)]
-        lines += ["| " + " | ".join(map(_pipe, titles)) + " |"]
+        lines += ["| " + " | ".join(map(markdown, titles)) + " |"]
         rule = (" --- " if column.words else " ---: " for column in table.shown)
         lines += ["|" + "|".join([" --- ", *rule]) + "|"]
     for section, rows in table.sections():
         if section:
-            lines.append(f"| **{_pipe(section)}** |" + " |" * len(table.shown))
+            lines.append(f"| **{markdown(section.strip())}** |" + " |" * len(table.shown))
         for row in rows:
-            cells = [row.label]
+            cells = [markdown(row.label)]
             for column in table.shown:
                 entry = row.entries.get(column.key, Entry())
-                text = entry.shown(column)
+                text = _prose(entry.shown(column))
                 cells.append(f"**{text}**" if entry.best else text)
-            lines.append("| " + " | ".join(map(_pipe, cells)) + " |")
-    lines += ["", *(f"- {note}" for note in table.notes)]
+            lines.append("| " + " | ".join(cells) + " |")
+    lines += ["", *(f"- {_prose(note)}" for note in table.notes)]
     keyed = dict.fromkeys((row.label, row.records) for row in table.rows if row.records)
     lines += ["", "Records behind the rows:", ""] if keyed else []
-    lines += [f"- {label}: {', '.join(f'`{key}`' for key in records)}" for label, records in keyed]
+    lines += [
+        f"- {markdown(label)}: {', '.join(f'`{key}`' for key in records)}"
+        for label, records in keyed
+    ]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _pipe(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def _prose(text: str) -> str:
+    return prose(text, markdown, lambda command: f"`{command}`")

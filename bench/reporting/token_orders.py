@@ -33,7 +33,7 @@ def grid(order: str) -> np.ndarray:
 
 
 def pictures(results: Results) -> list[Picture]:
-    """One picture per order, where the profile has HTS-AT."""
+    """One picture per order, where the experiment has HTS-AT."""
     if not any(model.architecture == "htsat" for model in results.config.models.values()):
         return []
     return [_draw(name, words) for name, words in ORDERS.items()]

@@ -27,7 +27,7 @@ def trials(results: Results, dataset: str, model: str) -> Mapping[str, Any] | No
 
 
 def how_chosen(results: Results, group: Group) -> str:
-    """How the recipe of a group came to be: tuned, inherited from another profile, or by hand."""
+    """How the recipe of a group came to be: tuned, inherited from another experiment, by hand."""
     if is_baseline(results, group.model):
         return NEEDS_NONE
     found = trials(results, group.dataset, group.model)
@@ -35,15 +35,15 @@ def how_chosen(results: Results, group: Group) -> str:
         return _tuned(results, group, found)
     declared = results.config.tuning.trials
     made = f"0 of {declared} declared" if declared else "no"
-    by_hand = f"set by hand: {made} trials of this profile recorded"
+    by_hand = f"set by hand: {made} trials of this experiment recorded"
     return next(_inherited(results, group), by_hand)
 
 
 def _tuned(results: Results, group: Group, found: Mapping[str, Any]) -> str:
-    """What the trials of this profile have to do with the recipe."""
+    """What the trials of this experiment have to do with the recipe."""
     declared, count, best = results.config.tuning.trials, len(found["trials"]), _best(found)
     counted = f"{count} trials" if count == declared else f"{count} trials ({declared} declared)"
-    text = f"best of {counted} of this profile {_by(found)}"
+    text = f"best of {counted} of this experiment {_by(found)}"
     run, differing = _held_against(group, found)
     if not differing <= best["point"].keys():
         return f"set by hand: the recorded trials had other {', '.join(sorted(differing))}"
@@ -56,14 +56,15 @@ def _tuned(results: Results, group: Group, found: Mapping[str, Any]) -> str:
 
 
 def _inherited(results: Results, group: Group) -> Iterator[str]:
-    """The words for each other profile whose trials chose values that this recipe has."""
+    """The words for each other experiment whose trials chose values that this recipe has."""
     path = path_of(results.config, group.dataset, group.model)
     for other in sorted(path.parents[2].glob(f"*/{group.dataset}/{group.model}.json")):
         found = read_json(other)
         best, (run, differing) = _best(found), _held_against(group, found)
         if differing.isdisjoint(best["point"]):
             text = (
-                f"inherited from profile {found['profile']}: {_values(best, best['point'])}, best "
+                f"inherited from experiment {found['experiment']}: "
+                f"{_values(best, best['point'])}, best "
                 f"of {len(found['trials'])} trials there {_by(found)}"
             )
             by_hand = f"; {', '.join(sorted(differing))} set by hand" if differing else ""
@@ -160,7 +161,7 @@ def tuning_table(results: Results) -> Table:
         caption=(
             "Every model is owed the same number of trials on validation data "
             f"({results.config.tuning.trials} declared); `snakemake tune` makes them, and "
-            f"{results.config.paths.tuning}/{results.config.profile} records each. A profile "
+            f"{results.config.paths.tuning}/{results.config.experiment} records each. One "
             "without trials of its own may inherit values that the trials of another chose. "
             "What no trial decided was set by hand. On "
             f"{context.data_words(results)}."

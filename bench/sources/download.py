@@ -1,8 +1,4 @@
-"""Bring the files of a registry entry into its folder: fetched, verified, unpacked, remembered.
-
-`FOLDER/.fetched/<file>.json` says which verified file gave which files; where they are all there
-with their sizes, nothing is fetched again, and archives need not be kept.
-"""
+"""Bring the files of a registry entry into its folder: fetched, verified, unpacked, remembered."""
 
 from __future__ import annotations
 
@@ -12,15 +8,15 @@ from typing import Any
 
 import httpx
 
-from bench.files import UserError, read_json, write_json
+from bench.files import UserError
 from bench.process.meter import Meter
 from bench.sources.fetch import FetchError, fetch_all, new_client
+from bench.sources.present import DOWNLOADS, note, noted, place_of, put_by_hand, record
 from bench.sources.registry import Download, Entry, LockFile
 from bench.sources.source import Fetched, Source
 from bench.sources.unpack import unpack
 
 ZENODO = "https://zenodo.org/api/records"
-DOWNLOADS = "downloads"  # archives lie here until they are unpacked
 
 
 def bring(
@@ -53,53 +49,47 @@ def bring(
             )  # fmt: skip
     folder, parts = Path(folder), set(parts)
     files = [file for file in entry.files if file.part is None or file.part in parts]
-    digests = {
-        file.name: _held(folder, file.name, lock.promise(f"{name}/{file.name}", file).sha256)
-        for file in files
-    }
-    due = [file for file in files if digests[file.name] is None]
+    places = [*also_in, folder / DOWNLOADS]
+    digests: dict[str, str] = {}
+    due: list[Download] = []
+    for file in files:
+        found = noted(file, folder, lock.promise(f"{name}/{file.name}", file).sha256)
+        if found is None and not _addresses(file, places):
+            found = put_by_hand(name, file, folder, lock)
+        if found is None:
+            due.append(file)
+        else:
+            record(name, file, found, lock)
+            digests[file.name] = found.sha256
     if due:
         sources = {
-            _place(folder, file): _source(name, file, lock, [*also_in, folder / DOWNLOADS], client)
-            for file in due
+            place_of(file, folder): _source(name, file, places, lock, client) for file in due
         }
         outcomes = _fetch(name, sources, client)
         for file in due:
-            path = _place(folder, file)
-            digests[file.name] = _accept(name, file, folder, outcomes[path], lock, keep_archives)
+            outcome = outcomes[place_of(file, folder)]
+            if not isinstance(outcome, FetchError):
+                _accept(name, file, folder, outcome, lock, keep_archives)
+                digests[file.name] = outcome.sha256
         _complain(name, entry, folder, due, outcomes)
-    return {file: digest for file, digest in digests.items() if digest is not None}
+    return digests
 
 
-def _place(folder: Path, file: Download) -> Path:
-    return folder / DOWNLOADS / file.name if file.unpack else folder / file.name
-
-
-def _held(folder: Path, name: str, sha256: str | None) -> str | None:
-    """sha256 of the file that gave what lies here, if all of it does and it is the right one."""
-    note = folder / ".fetched" / f"{name}.json"
-    if not note.exists():
-        return None
-    facts = read_json(note)
-    if sha256 not in (None, facts["sha256"]):
-        return None
-    for path, size in facts["files"].items():
-        try:
-            if (folder / path).stat().st_size != size:
-                return None
-        except OSError:
-            return None
-    return facts["sha256"]
+def _addresses(file: Download, folders: Sequence[str | Path]) -> tuple[str, ...]:
+    """Every place that may have a file: these folders first."""
+    here = (Path(place) / file.name for place in folders)
+    return (*(str(path) for path in here if path.is_file()), *file.urls)
 
 
 def _source(
-    name: str, file: Download, lock: LockFile, folders: list[str | Path], client: httpx.Client
+    name: str,
+    file: Download,
+    folders: Sequence[str | Path],
+    lock: LockFile,
+    client: httpx.Client,
 ) -> Source:
     """What is known of a file, Zenodo's own figures included, and every place that may have it."""
-    here = [path for path in (Path(place) / file.name for place in folders) if path.is_file()]
-    urls = (*map(str, here), *file.urls)
-    if not urls:
-        raise UserError(f"{file.name}: {file.manual}")
+    urls = _addresses(file, folders)
     size, sha256 = lock.promise(f"{name}/{file.name}", file)
     if file.zenodo is None or sha256 is not None:
         return Source(urls, size, sha256)
@@ -131,24 +121,19 @@ def _accept(
     name: str,
     file: Download,
     folder: Path,
-    outcome: Fetched | FetchError,
+    found: Fetched,
     lock: LockFile,
     keep_archives: bool,
-) -> str | None:
-    """Record, unpack and note one verified file; None where it did not come."""
-    if isinstance(outcome, FetchError):
-        return None
-    if file.sha256 is None:
-        lock.record(f"{name}/{file.name}", outcome.sha256, outcome.size)
-    held = {file.name: outcome.size}
+) -> None:
+    """Record, unpack and note one verified file."""
+    record(name, file, found, lock)
+    held = {file.name: found.size}
     if file.unpack is not None:
         with Meter(f"unpack {file.name}", 0, "MB", scale=1e6) as meter:
-            held = unpack(outcome.path, folder, file.unpack, on_bytes=meter.add)
-        if not keep_archives:
-            outcome.path.unlink()
-    note = {"sha256": outcome.sha256, "bytes": outcome.size, "files": held}
-    write_json(folder / ".fetched" / f"{file.name}.json", note)
-    return outcome.sha256
+            held = unpack(found.path, folder, file.unpack, on_bytes=meter.add)
+    note(file, folder, found, held)
+    if file.unpack is not None and not keep_archives:
+        found.path.unlink()
 
 
 def _complain(
@@ -160,9 +145,9 @@ def _complain(
 ) -> None:
     lines = []
     for file in files:
-        outcome = outcomes[_place(folder, file)]
+        outcome = outcomes[place_of(file, folder)]
         if isinstance(outcome, FetchError):
             by_hand = file.manual or f"or put it there by hand (see {entry.homepage})"
-            lines.append(f"{name}: {outcome}; {by_hand}: {_place(folder, file)}")
+            lines.append(f"{name}: {outcome}; {by_hand}: {place_of(file, folder)}")
     if lines:
         raise UserError("\n".join(lines))

@@ -117,11 +117,10 @@ def fetch_all(
             raise
 
 
-def new_client(proxy: str | None = None) -> httpx.Client:
+def new_client() -> httpx.Client:
     """A client with patient limits; proxies and certificates follow the environment."""
     return httpx.Client(
         follow_redirects=True,
-        proxy=proxy,
         timeout=httpx.Timeout(30.0, connect=15.0),
         headers={"User-Agent": "htsat-benchmark"},
     )

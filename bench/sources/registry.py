@@ -20,6 +20,7 @@ from bench.strict import Strict, parse, read_yaml
 
 FOLDER = ROOT / "config" / "registry"
 DATA = FOLDER / "data.yaml"
+CHECKPOINTS = "checkpoints"  # the key of all files of checkpoints.yaml in the lock file
 
 
 class Unpack(Strict):
@@ -32,34 +33,59 @@ class Unpack(Strict):
     suffixes: tuple[str, ...] = Field((), description="only files that end so; () takes all")
 
 
-class Download(Strict):
-    """One file of an entry."""
+class Obtained(Strict):
+    """How a file is had, and what it must be."""
 
-    name: str = Field(description="file name, below the entry's folder where it is not unpacked")
     urls: tuple[str, ...] = Field((), description="URLs or local paths in order of preference")
     zenodo: int | None = Field(None, description="record that publishes bytes and MD5 of the file")
-    part: str | None = Field(None, description="part that it belongs to; null: all of them")
     bytes: int | None = Field(None, ge=0)
-    sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")
+    sha256: str | None = Field(
+        None, pattern=r"^[0-9a-f]{8,64}$", description="in full, or how it begins"
+    )
     stated_by: str | None = Field(None, description="public source of bytes and sha256")
-    unpack: Unpack | None = None
     manual: str | None = Field(None, description="how to get it by hand, where a browser is needed")
 
     @model_validator(mode="after")
-    def _is_sound(self) -> Download:
+    def _is_sound(self) -> Obtained:
+        if self.sha256 is not None and self.stated_by is None:
+            raise UserError(f"registry: {self.called}: sha256 without stated_by")
+        if not self.urls and self.manual is None:
+            raise UserError(f"registry: {self.called}: neither urls nor manual")
+        return self
+
+    @property
+    def called(self) -> str:
+        """Name of the file."""
+        raise NotImplementedError
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the registry states the sha256 in full."""
+        return len(self.sha256 or "") == 64
+
+
+class Download(Obtained):
+    """One file of an entry."""
+
+    name: str = Field(description="file name, below the entry's folder where it is not unpacked")
+    part: str | None = Field(None, description="part that it belongs to; null: all of them")
+    unpack: Unpack | None = None
+
+    @model_validator(mode="after")
+    def _is_plain(self) -> Download:
         if self.name != PurePosixPath(self.name).name:
             raise UserError(f"registry: '{self.name}' is no plain file name")
-        if self.sha256 is not None and self.stated_by is None:
-            raise UserError(f"registry: {self.name}: sha256 without stated_by")
-        if not self.urls and self.manual is None:
-            raise UserError(f"registry: {self.name}: neither urls nor manual")
         return self
+
+    @property
+    def called(self) -> str:
+        return self.name
 
 
 class Part(Strict):
     """A named piece of a data set."""
 
-    clips: int = Field(gt=0)
+    clips: int = Field(0, ge=0)
     gigabytes: float = Field(gt=0, description="on disk, roughly")
 
 
@@ -89,7 +115,6 @@ class Entry(Strict):
     files: tuple[Download, ...] = ()
     parquet: Parquet | None = None
     youtube: bool = Field(False, description="whether absent clips can be asked of YouTube")
-    packages: bool = Field(False, description="the recordings out of Debian packages")
     manual: str | None = Field(None, description="what a person can do about absent clips")
 
     @model_validator(mode="after")
@@ -165,12 +190,14 @@ class LockFile:
             UserError: the record contradicts what is published.
         """
         known = self.read().get(key, {})
-        if file.sha256 is not None and known.get("sha256", file.sha256) != file.sha256:
+        if not known.get("sha256", file.sha256 or "").startswith(file.sha256 or ""):
             raise UserError(f"{self.path}: {key} has another sha256 than the registry states")
         return Promise(known.get("bytes", file.bytes), known.get("sha256", file.sha256))
 
     def record(self, key: str, sha256: str, size: int) -> None:
         """Note a first download; what is recorded already stays."""
+        if key in self.read():
+            return
         with hold(self.path.with_suffix(".lock"), "record a download", patience=60.0):
             recorded = self.read()
             if key not in recorded:

@@ -15,7 +15,8 @@ from bench.files import digest_file
 class Source:
     """Where a file comes from and what it must be: mirrors in order of preference.
 
-    `size` is in bytes, `sha256` and `md5` in lower-case hex; None where nobody published it.
+    `size` is in bytes, `sha256` (or its beginning) and `md5` in lower-case hex; None where nobody
+    published it.
     """
 
     urls: tuple[str, ...]
@@ -28,7 +29,7 @@ class Source:
             raise ValueError("a source needs at least one URL")
         if self.size is not None and self.size < 0:
             raise ValueError(f"{self.urls[0]}: a size of {self.size} bytes is not possible")
-        if self.sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
+        if self.sha256 is not None and not re.fullmatch(r"[0-9a-f]{8,64}", self.sha256):
             raise ValueError(f"{self.urls[0]}: {self.sha256!r} is not a sha256 in lower-case hex")
         if self.md5 is not None and not re.fullmatch(r"[0-9a-f]{32}", self.md5):
             raise ValueError(f"{self.urls[0]}: {self.md5!r} is not an MD5 in lower-case hex")
@@ -40,7 +41,7 @@ class Source:
 
     def contradiction(self, path: Path, sha256: str) -> str | None:
         """How a file of this sha256 is not what this source promises; None where it is."""
-        if self.sha256 is not None and sha256 != self.sha256:
+        if self.sha256 is not None and not sha256.startswith(self.sha256):
             return f"sha256 {sha256[:12]}… where {self.sha256[:12]}… is due"
         if self.md5 is not None and (found := digest_file(path, "md5")) != self.md5:
             return f"MD5 {found[:12]}… where {self.md5[:12]}… is due"

@@ -22,13 +22,16 @@ from bench.sources.clips import Absent, put
 
 PAUSE_S = 2.0  # between two videos
 LIMIT_S = 300  # for one clip
-GIVE_UP_AFTER = 20  # failures in a row that look like trouble here, not like absent videos
+GIVE_UP_AFTER = 20  # failures in a row, whatever each of them says
+# What yt-dlp says of a video that will not come back. All else may be trouble of the day, of this
+# place or of this yt-dlp: "not available" (in this country, on this app, in this format), "try
+# again later", an age or a membership to be confirmed.
 GONE = re.compile(
-    r"private video|video unavailable|not available|been removed|no longer available|terminated|"
-    r"copyright|members[- ]only|age-restricted|confirm your age|requested format",
+    r"video unavailable\.?$|private video|video is private|video has been removed|"
+    r"video is no longer available|account associated with this video has been terminated",
     re.IGNORECASE,
 )
-REFUSED = re.compile(r"429|too many requests|not a bot|rate.?limit", re.IGNORECASE)
+REFUSED = re.compile(r"HTTP Error 429|too many requests|not a bot|rate.?limit", re.IGNORECASE)
 
 
 def take(
@@ -41,17 +44,20 @@ def take(
     """Write those of the absent clips that YouTube still has; how many came, are gone, or failed.
 
     FOLDER/.fetched/youtube.jsonl notes every answer: videos that are gone are not asked for again,
-    other failures are, by the next call.
+    other failures are, by the next call, after the clips that were never asked for.
 
     Raises:
-        UserError: yt-dlp or ffmpeg is missing, or YouTube refuses to answer (call again later).
+        UserError: yt-dlp or ffmpeg is missing, or YouTube refuses to answer or fails
+            GIVE_UP_AFTER times in a row (call again later).
     """
     for tool, remedy in ((program, "pip install -U yt-dlp"), ("ffmpeg", "install it")):
         if shutil.which(tool) is None:
             raise UserError(f"{tool} is not here, and YouTube clips need it ({remedy})")
     journal = folder / ".fetched" / "youtube.jsonl"
-    gone = {line["id"] for line in _lines(journal) if line["outcome"] == "gone"}
+    asked = {line["id"]: GONE.search(line["reason"]) is not None for line in _lines(journal)}
+    gone = {video for video, is_gone in asked.items() if is_gone}
     wanted = [clip for clip in absent if clip.youtube_id not in gone]
+    wanted.sort(key=lambda clip: clip.youtube_id in asked)
     counts = {"came": 0, "gone": len(gone), "failed": 0}
     in_a_row = 0
     journal.parent.mkdir(parents=True, exist_ok=True)
@@ -101,8 +107,7 @@ def _one(clip: Absent, folder: Path, program: str) -> tuple[str, str]:
             return "came", ""
     said = [line for line in done.stderr.splitlines() if line.strip()]
     reason = said[-1].removeprefix("ERROR: ") if said else f"exit code {done.returncode}, no file"
-    known = GONE.search(reason) and not REFUSED.search(reason)
-    return ("gone" if known else "failed"), reason
+    return ("gone" if GONE.search(reason) else "failed"), reason
 
 
 def _lines(journal: Path) -> list[dict[str, Any]]:

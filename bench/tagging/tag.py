@@ -186,13 +186,12 @@ class Tagger:
             UserError: no usable audio, or scores that are no numbers.
         """
         from bench.audio.decode import AudioError, decode
-        from bench.data.task import audio_front_end
         from bench.data.windows import window_starts
         from bench.models.scoring import score
         from bench.process.meter import Meter
 
         card, settings = self.card, self.card.front_end
-        front_end = audio_front_end(settings)
+        front_end = settings.transform
         try:
             sound = decode(audio, settings.sample_rate)
         except AudioError as error:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.code_digest import ROOT
+from bench.tracking.store import OWNER, Store
 from bench.tracking.views import TrackedRecord
 
 if TYPE_CHECKING:
@@ -34,7 +37,7 @@ def pictures(results: Results, dataset: str) -> dict[str, list[tuple[str, Pictur
     return found
 
 
-def log_pictures(client: MlflowClient, run_id: str, shown: list[tuple[str, Picture]]) -> None:
+def log_pictures(client: MlflowClient, run_id: str, shown: Sequence[tuple[str, Picture]]) -> None:
     """Put pictures among a run's files."""
     with tempfile.TemporaryDirectory() as folder:
         for name, picture in shown:
@@ -43,7 +46,7 @@ def log_pictures(client: MlflowClient, run_id: str, shown: list[tuple[str, Pictu
             client.log_artifact(run_id, str(path), "figures")
 
 
-def log_model(uri: str, run_id: str, best: TrackedRecord) -> None:
+def log_model(store: Store, run_id: str, best: TrackedRecord) -> None:
     """The best seed's checkpoint, with signature and input example."""
     checkpoint = best.folder / "model.pt"
     if not checkpoint.is_file():
@@ -56,10 +59,11 @@ def log_model(uri: str, run_id: str, best: TrackedRecord) -> None:
     front_end = best.values["resolved"]["front_end"]
     shape = (front_end["frames"], front_end["mels"])
     kind = np.dtype(np.float32)
-    mlflow.set_tracking_uri(uri)
+    mlflow.set_tracking_uri(store.uri)
     with mlflow.start_run(run_id=run_id):
-        mlflow.pyfunc.log_model(
-            name=best.key.rpartition("/")[0].replace("/", "-"),
+        logged = mlflow.pyfunc.log_model(
+            name=re.sub("[/.]", "-", best.key.rpartition("/")[0]),  # MLflow refuses these in names
+            tags={OWNER: store.owner},
             params=best.parameters(),
             python_model=str(ROOT / "bench" / "tracking" / "served.py"),
             artifacts={"checkpoint": str(checkpoint)},
@@ -71,3 +75,5 @@ def log_model(uri: str, run_id: str, best: TrackedRecord) -> None:
             pip_requirements=str(ROOT / "requirements.txt"),
             metadata={"key": best.key, "identity": best.values["identity"]},
         )
+    place = store.client.get_logged_model(logged.model_id).artifact_location
+    store.places[run_id].append(str(place))

@@ -8,19 +8,21 @@ run's record.
 from __future__ import annotations
 
 import json
+import os
 import socket
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import NoReturn
 
 from bench.experiment.config import Config
-from bench.tracking.sync import log_metrics
+from bench.files import UserError
+from bench.process.sampler import Sampler
+from bench.tracking.server import ANSWER_S, REMEDY, SERVER, first_line, server, silence
+from bench.tracking.store import KEY, Store, log_metrics, one_writer
 from bench.training.running import Running, running_trainings
-
-if TYPE_CHECKING:
-    from mlflow import MlflowClient
 
 PAUSE_S = 5.0
 
@@ -28,21 +30,22 @@ PAUSE_S = 5.0
 class Follower:
     """Sends the new points of each running training; one MLflow run per cell, tagged `live`."""
 
-    def __init__(self, client: MlflowClient, experiment: Callable[[str], str]) -> None:
-        self.client, self.experiment = client, experiment
+    def __init__(self, store: Store) -> None:
+        self.store = store
         self.runs: dict[str, str] = {}
         self.sent: dict[str, int] = {}
+        self.samplers: dict[str, Sampler] = {}
 
     def send(self, item: Running) -> int:
         """Send what is new of one training; returns the number of points."""
+        from mlflow.entities import Metric
+
         key = str(item.cell)
         points = _points(item.folder / "metrics.jsonl")
         if key not in self.runs:
             self.runs[key], self.sent[key] = self._create(item, key), 0
         new = points[self.sent[key] :]
-        run, now = self.runs[key], int(time.time() * 1000)
-        from mlflow.entities import Metric
-
+        now = int(time.time() * 1000)
         metrics = [
             Metric(f"curve_{name}", float(value), now, int(point["step"]))
             for point in new
@@ -51,37 +54,79 @@ class Follower:
         ]
         metrics += [
             Metric(f"system/{name}", value, now, int(points[-1]["step"]) if points else 0)
-            for name, value in _system(item).items()
+            for name, value in self._system(item, key).items()
         ]
-        log_metrics(self.client, run, metrics)
+        log_metrics(self.store.client, self.runs[key], metrics)
         self.sent[key] = len(points)
         return len(new)
 
     def _create(self, item: Running, key: str) -> str:
         cell = item.cell
-        tags = {name: str(value) for name, value in vars(cell).items()} | {"key": key, "live": "1"}
-        created = self.client.create_run(
-            self.experiment(cell.dataset),
-            run_name=f"{cell.model} {cell.variant} seed{cell.seed} (at work)",
-            tags=tags,
-        )
-        return str(created.info.run_id)
+        tags = {name: str(value) for name, value in vars(cell).items()} | {KEY: key, "live": "1"}
+        name = f"{cell.model} {cell.variant} seed{cell.seed} (at work)"
+        made = self.store.create(self.store.experiment(cell.dataset), name, tags)
+        return str(made.info.run_id)
 
+    def _system(self, item: Running, key: str) -> dict[str, float]:
+        """Load and memory of a training on this machine."""
+        import psutil
 
-def follow(settings: Config, follower: Follower, rounds: int | None = None) -> None:
-    """Send what is new every PAUSE_S seconds, for ever or so many rounds.
-
-    A server that fails is told of once per failure and asked again.
-    """
-    while rounds is None or rounds > 0:
+        if item.host != socket.gethostname():
+            return {}
         try:
-            for item in running_trainings(settings):
-                follower.send(item)
-        except Exception as error:  # whatever the server does, trainings go on
-            print(f"live tracking: {error}", file=sys.stderr, flush=True)
-        rounds = None if rounds is None else rounds - 1
-        if rounds != 0:
-            time.sleep(PAUSE_S)
+            if key not in self.samplers or self.samplers[key].process.pid != item.pid:
+                self.samplers[key] = Sampler(item.pid)
+            return {k: v for k, v in self.samplers[key].sample().items() if k != "seconds"}
+        except psutil.Error:
+            return {}
+
+
+def follow(settings: Config) -> NoReturn:
+    """Send what is new to the tracking server every PAUSE_S seconds, for ever.
+
+    A fault is told of once, in one line, and so is its end; meanwhile the server is asked again.
+
+    Raises:
+        UserError: no server is named; or it does not answer, and `tracking.unreachable` says stop.
+    """
+    url = server()
+    if url is None:
+        raise UserError(f"{SERVER} names no server; set it to http://HOST:PORT")
+    # Instead of MLflow's minutes: what fails is sent again here.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", f"{ANSWER_S:.0f}")
+
+    @cache
+    def follower() -> Follower:
+        with one_writer(settings):
+            return Follower(Store(settings))
+
+    def send() -> None:
+        for item in running_trainings(settings):
+            follower().send(item)
+
+    failing = False
+    while True:
+        fault, lost = attempt(url, send)
+        if lost and settings.tracking.unreachable == "stop":
+            raise UserError(f"{fault}; {REMEDY}")
+        if bool(fault) != failing:
+            failing = bool(fault)
+            said = fault or f"{url}: the tracking server answers again"
+            print(said, file=sys.stderr, flush=True)
+        time.sleep(PAUSE_S)
+
+
+def attempt(url: str, send: Callable[[], None]) -> tuple[str, bool]:
+    """Send once; returns what went wrong, in one line, and whether the server is lost."""
+    if lost := silence(url):
+        return lost, True
+    try:
+        send()
+    except Exception as error:  # whatever the server does, trainings go on
+        lost = silence(url)
+        return lost or f"{url}: {first_line(error)}", bool(lost)
+    return "", False
 
 
 def _points(path: Path) -> list[dict[str, float]]:
@@ -89,19 +134,3 @@ def _points(path: Path) -> list[dict[str, float]]:
         return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except OSError:
         return []
-
-
-def _system(item: Running) -> dict[str, float]:
-    """Memory and CPU time of a training on this machine."""
-    import psutil
-
-    if item.host != socket.gethostname():
-        return {}
-    try:
-        process = psutil.Process(item.pid)
-        return {
-            "process_memory_megabytes": process.memory_info().rss / 2**20,
-            "cpu_seconds": sum(process.cpu_times()[:2]),
-        }
-    except psutil.Error:
-        return {}

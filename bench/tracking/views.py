@@ -57,7 +57,7 @@ class TrackedRecord:
             **{name: str(value) for name, value in values["cell"].items()},
             "factor": self.factor,
             "level": "run",
-            "profile": values["profile"],
+            "experiment": values["experiment"],
             "data": values["data_kind"],
             "identity": values["identity"],
             "git_sha": str(values["provenance"]["git_sha"]),
@@ -121,7 +121,7 @@ class TrackedGroup:
     def tags(self) -> dict[str, str]:
         """What the records share."""
         own = self.records[0].tags()
-        shared = ("dataset", "model", "variant", "factor", "profile", "data", "data_digest")
+        shared = ("dataset", "model", "variant", "factor", "experiment", "data", "data_digest")
         commits = {record.tags()["git_sha"] for record in self.records}
         more = {
             "git_sha": commits.pop() if len(commits) == 1 else "several",

@@ -30,11 +30,16 @@ def describe_run(
     started: datetime,
     *,
     threads: int,
+    network: dict[str, Any] | None,
     parameters: int,
     cost: dict[str, Any],
     device: str,
 ) -> None:
-    """Write training.json: what made the files beside it."""
+    """Write training.json: what made the files beside it.
+
+    Args:
+        network: `networks.resolved_values` of the model.
+    """
     cell = plan.cell
     write_json(
         folder / "training.json",
@@ -62,6 +67,7 @@ def describe_run(
                 "started": started.isoformat(timespec="seconds"),
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             },
+            "network": network,
             "parameters": parameters,
             "cost": cost,
         },

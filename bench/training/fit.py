@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench.data.task import Task, epoch_order
+from bench.data.task import Task, epoch_batches
 from bench.data.windows import drawn_windows
 from bench.experiment.config import Recipe
 from bench.files import UserError
 from bench.metrics.tagging import tagging_metrics
-from bench.models.scoring import score_clips
+from bench.models.scoring import AT_ONCE, score_clips
 from bench.process.signals import held_signals
 from bench.process.team import Team
 from bench.training.headroom import Batch, within_memory
@@ -61,13 +61,15 @@ def fit(
 
     Raises:
         DivergedError: naming epoch and batch; the last good state stays on disk.
+        UserError: a batch has fewer clips than there are processes.
     """
     team = team or Team()
+    _check_shares(recipe, team)
     optimizer = make_optimizer(model, recipe)
     batch_loss = BatchLoss(model, Objective(task, loss, recipe.supervision, team))
     progress = _resume(model, optimizer, state)
     take_step = partial(train_step, team.wrap(batch_loss), optimizer, recipe=recipe, team=team)
-    steps = -(-len(task.rows["train"]) // recipe.batch_size)
+    steps = recipe.steps(len(task.rows["train"]))
     clock = time.perf_counter()
 
     def spend() -> None:
@@ -79,10 +81,9 @@ def fit(
     try:
         while progress.epoch < recipe.epochs:
             epoch = progress.epoch
-            order = epoch_order(task, recipe.sampler, generator(seed, "order", epoch))
-            parts = np.array_split(order, steps)
+            order = epoch_batches(task, recipe, generator(seed, "order", epoch))
             todo = range(progress.step, steps)
-            batches = read_batches(task, recipe, parts, todo, seed, epoch, team, workers)
+            batches = read_batches(task, recipe, order, todo, seed, epoch, team, workers)
             model.train()
             for step, batch in zip(todo, batches, strict=True):
                 for group in optimizer.param_groups:
@@ -91,14 +92,14 @@ def fit(
                 with held_signals():
                     value = within_memory(take_step, batch, alone=team.size == 1)
                     if not math.isfinite(value):
-                        first = task.corpus.clips["clip"].iloc[parts[step][0]]
+                        first = task.corpus.clips["clip"].iloc[order[step, 0]]
                         raise DivergedError(
                             f"the loss or its gradient is {value} at epoch {epoch + 1}, batch "
                             f"{step + 1} of {steps} (first clip {first}); the last good state is "
                             "kept; lower learning_rate or check the features"
                         )
-                    progress.epoch_loss += value * len(parts[step])
-                    progress.clips_seen += len(parts[step])
+                    progress.epoch_loss += value
+                    progress.clips_seen += recipe.batch_size
                     progress.step += 1
                     spend()
                 team.leave_together()
@@ -112,7 +113,7 @@ def fit(
                     {
                         "epoch": progress.epoch,
                         "step": progress.epoch * steps,
-                        "train_loss": progress.epoch_loss / len(order),
+                        "train_loss": progress.epoch_loss / steps,
                         "learning_rate": optimizer.param_groups[0]["lr"],
                         f"validation_{selection}": figure,
                         "seconds": round(progress.seconds, 3),
@@ -127,6 +128,17 @@ def fit(
         raise
     select_weights(progress, model, recipe)
     return progress
+
+
+def _check_shares(recipe: Recipe, team: Team) -> None:
+    """Refuse batches of which some process would get nothing."""
+    pairs = recipe.mixup is not None and recipe.mixup.pairing == "pairs"
+    clips = recipe.batch_size // 2 if pairs else recipe.batch_size
+    if clips < team.size:
+        raise UserError(
+            f"batch_size {recipe.batch_size} leaves {clips} to train on for {team.size} processes; "
+            "raise it, or use fewer GPUs"
+        )
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -158,20 +170,20 @@ def draw_augment(recipe: Recipe, batch: int, rng: np.random.Generator) -> Augmen
 def read_batches(
     task: Task,
     recipe: Recipe,
-    parts: list[np.ndarray],
+    order: np.ndarray,
     steps: range,
     seed: int,
     epoch: int,
     team: Team,
     workers: int,
 ) -> Iterator[Batch]:
-    """This process's part of the batches `steps` of an epoch whose batches are the rows `parts`.
+    """This process's part of the batches `steps` of an epoch with the clips `order` (steps, B).
 
     Of a clip that is longer than the model takes, each epoch sees one window, drawn anew.
     """
 
     def read(step: int) -> Batch:
-        rows, weight, share = parts[step], 1.0, None
+        rows, weight, share = order[step], 1.0, None
         lengths, length = task.lengths(rows), task.front_end.frames
         starts = drawn_windows(lengths, length, generator(seed, "window", epoch, step))
         rng = generator(seed, "augment", epoch, step)
@@ -230,7 +242,7 @@ def train_step(
 def validate(model: nn.Module, task: Task, loss: str, selection: str, team: Team) -> float:
     """The selection metric on the validation split."""
     rows = task.rows["validation"]
-    scores = score_clips(model, task, rows, loss, team).clip_scores
+    scores = score_clips(model, task, rows, loss, team, at_once=AT_ONCE).clip_scores
     metrics = tagging_metrics(
         scores, task.targets[rows], task.corpus.classes, multilabel=task.corpus.multilabel
     )

@@ -14,16 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.code_digest import model_stage_digest
+from bench.data.checkpoints import start_of
 from bench.data.task import Task, open_task
-from bench.experiment import cells, config
+from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout, Plan
-from bench.files import (
-    UserError,
-    digest_file,
-    digest_of,
-    read_json,
-    write_json_lines,
-)
+from bench.files import digest_of, read_json, write_json_lines
 from bench.models.card import Card
 from bench.models.scores import Scores, write_scores
 from bench.process.launch import find_device, in_team, is_follower, run_team, team_size
@@ -60,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    settings = config.load(args.config)
+    settings = folders.load(args.config)
     cell = cells.find_cell(settings, args.cell)
     network = settings.models[cell.model].architecture != "linear"
     if network and (args.gpus or 0) > 1 and not in_team():
@@ -94,7 +89,7 @@ def train_cell(
     training.json is written last: where it stands, the others are whole.
 
     Args:
-        layout: other folders than the profile's.
+        layout: other folders than the experiment's.
 
     Raises:
         UserError: a stage before is missing, or another process trains this run.
@@ -130,6 +125,7 @@ def train_cell(
             identity,
             started,
             threads=resources.threads,
+            network=outcome.network,
             parameters=outcome.parameters,
             cost=outcome.cost,
             device=outcome.device,
@@ -144,6 +140,7 @@ class Outcome:
     save: Callable[[Path], None]
     scores: dict[str, Scores]
     curve: list[dict[str, Any]]
+    network: dict[str, Any] | None
     parameters: int
     cost: dict[str, Any]
     device: str
@@ -161,10 +158,8 @@ def input_digests(plan: Plan, layout: Layout) -> dict[str, str]:
     }
     if plan.parent is not None:
         digests["parent"] = read_json(layout.run(plan.parent) / "training.json")["identity"]
-    if (start := plan.recipe.start_file) is not None:
-        if not Path(start).is_file():
-            raise UserError(f"{plan.cell}: init '{plan.recipe.init}': no such file; put it there")
-        digests["start"] = digest_file(start)
+    if (start := start_of(plan)) is not None:
+        digests["start"] = start.sha256
     return digests
 
 
@@ -187,8 +182,8 @@ def _train_network(
         model = networks.build(plan, len(task.corpus.classes))
         if plan.parent is not None:
             networks.start_from_run(model, layout.run(plan.parent) / "model.pt")
-        elif plan.recipe.start_file is not None:
-            print(networks.start_from_file(model, plan.recipe.init), flush=True)
+        elif (start := start_of(plan)) is not None:
+            print(networks.start_from_file(model, plan.recipe.init, start.path), flush=True)
         device = find_device(resources.gpus)
         model = synchronised(model.to(device), team)
         sample = torch.from_numpy(task.features(task.rows["train"][:4])).to(device)
@@ -276,6 +271,7 @@ def _outcome(
         save=lambda path: networks.save_run(model, card, path),
         scores=scores,
         curve=curve,
+        network=networks.resolved_values(model),
         parameters=networks.live_parameters(model),
         cost=_cost(seconds, score_seconds, gpu_peak=peak, **cost),
         device=torch.cuda.get_device_name(device) if on_gpu else "cpu",

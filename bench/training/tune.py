@@ -1,11 +1,11 @@
 """`python -m bench tune [DATASET MODEL]`: the declared trials of a recipe, on validation data.
 
 Every model gets the same number of trials (`tuning.trials`) on every data set, at points of a
-declared space. A trial is the training that the profile would do on its first seed with the point's
-values in its recipe; only its validation clips are looked at. Where that training starts from
-another data set's run, the trial starts from the best trial there. What was tried and what it gave
-is kept in `paths.tuning`, a small file per data set and model to be committed beside the profile,
-so that every checkout can say how a recipe was chosen. All else lies in the work folder.
+declared space. A trial is the training that the experiment would do on its first seed with the
+point's values in its recipe; only its validation clips are looked at. Where that training starts
+from another data set's run, the trial starts from the best trial there. What was tried and what it
+gave is kept in `paths.tuning`, a small file per data set and model to be committed beside the
+config, so that every checkout can say how a recipe was chosen. All else lies in the work folder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from bench.experiment import config
+from bench.experiment import config, folders
 from bench.experiment.cells import Cell, Layout, Plan, plan
 from bench.experiment.trials import first_cell, pairs, path_of, points
 from bench.files import UserError, read_json, write_json
@@ -43,12 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    settings = config.load(args.config)
     if not args.pair:
-        print("\n".join(_overview(settings)))
+        print("\n".join(_overview(config.load(args.config))))
         return 0
     if len(args.pair) != 2:
         raise UserError(f"name a data set and a model, not '{' '.join(args.pair)}'")
+    settings = folders.load(args.config)
     dataset, model = args.pair
     found = tune(settings, dataset, model, args.threads)
     for number, trial in enumerate(found["trials"]):
@@ -69,13 +69,13 @@ class TrialLayout(Layout):
         return self.starts.get(cell) or super().run(cell)
 
     def state(self, identity: str) -> Path:
-        """Folder of the training state, apart from that of the profile's own runs."""
+        """Folder of the training state, apart from that of the experiment's own runs."""
         return self.results / "state" / identity[:16]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One point of the space as a run of the profile with other recipe values."""
+    """One point of the space as a run of the experiment with other recipe values."""
 
     point: Mapping[str, Any]
     settings: config.Config
@@ -155,6 +155,12 @@ def tune(settings: config.Config, dataset: str, model: str, threads: int = 1) ->
     known(model, settings.models, "models")
     if settings.models[model].architecture == "linear":
         raise UserError(f"{model}: the linear baseline chooses its regularisation by itself")
+    chosen = settings.datasets[dataset]
+    if chosen.folds and chosen.fold_protocol == "published":
+        raise UserError(
+            f"datasets.{dataset}.fold_protocol: published leaves no validation clips, so trials "
+            "would be judged on tested ones; tune with clean folds and take the values over"
+        )
     path, tried = path_of(settings, dataset, model), points(settings, dataset, model)
     before = read_json(path)["trials"] if path.is_file() else []
     recorded, cell = [], first_cell(settings, dataset, model)
@@ -165,7 +171,7 @@ def tune(settings: config.Config, dataset: str, model: str, threads: int = 1) ->
     values = [trial["value"] for trial in recorded]
     recipe = plan(settings, cell).recipe.model_dump(mode="json")
     found = {
-        "profile": settings.profile,
+        "experiment": settings.experiment,
         "run": str(cell),
         "seed": cell.seed,
         "selection": settings.datasets[dataset].selection,
@@ -205,7 +211,7 @@ def _outcome(trial: Trial, folder: Path) -> dict[str, Any]:
 
 
 def _overview(settings: config.Config) -> Iterator[str]:
-    """What is recorded for every pair, and what to change where the profile has other values."""
+    """What is recorded for every pair, and what to change where the experiment has other values."""
     for dataset, model in pairs(settings):
         path = path_of(settings, dataset, model)
         yield f"{dataset} {model}"
@@ -218,13 +224,13 @@ def _overview(settings: config.Config) -> Iterator[str]:
 def _choice(
     settings: config.Config, dataset: str, model: str, found: Mapping[str, Any]
 ) -> Iterator[str]:
-    """The best trial in words, and the line of the profile that applies it."""
+    """The best trial in words, and the line of the experiment that applies it."""
     point, key = found["trials"][found["chosen"]]["point"], f"{model}/{dataset}"
     values = ", ".join(f"{name} {value}" for name, value in point.items())
     yield f"  best of {len(found['trials'])} by validation {found['selection']}: {values}"
     used = settings.recipe(model, dataset).model_dump(mode="json")
     if used | point == used:
-        yield "  the profile has it"
+        yield "  the experiment has it"
         return
     own = {**settings.recipes.get(key, {}), **point}
     line = yaml.safe_dump(own, default_flow_style=True, sort_keys=False, width=math.inf)

@@ -1,6 +1,6 @@
 """A fifth data set, as a plug-in: a folder of audio beside `clips.csv` (file, split, label).
 
-In a profile: `datasets: {whistles: {loader: "toy_data:load", root: …, …}}`.
+In an experiment: `datasets: {whistles: {loader: "toy_data:load", root: …, …}}`.
 """
 
 from __future__ import annotations
@@ -10,34 +10,39 @@ from pathlib import Path
 import pandas as pd
 
 from bench.corpora.base import SPLITS, Corpus, assemble
-from bench.corpora.reading import audio_files, require, rows
+from bench.corpora.reading import AudioFolder, require, rows
 
 META = "clips.csv"
 
 
-def load(root: Path, *, synthetic: bool = False, clip_seconds: float = 1.0) -> Corpus:
+def load(
+    root: Path, *, name: str = "whistles", synthetic: bool = False, clip_seconds: float = 1.0
+) -> Corpus:
     """The clips of META; those without a file count as missing.
 
     Raises:
         UserError: absent files, malformed lines or an unknown split.
     """
-    require(root, "whistles", META, "audio")
-    files = set(audio_files(root / "audio"))
+    require(root, name, META, "audio")
+    files = AudioFolder(root, "audio")
     clips = []
     for row in rows(root / META, ("file", "split", "label")):
-        name = row["file"]
+        file = row["file"]
         clips.append(
             {
-                "clip": name,
-                "path": f"audio/{name}" if name in files else "",
+                "clip": file,
+                "path": files.find(file),
                 "start_s": 0.0,
                 "duration_s": clip_seconds,
                 "split": row.known(row["split"], SPLITS),
                 "fold": -1,
-                "group": name,
+                "group": file,
                 "labels": [row["label"]],
             }
         )
     table = pd.DataFrame(clips)
     classes = sorted({label for labels in table["labels"] for label in labels})
-    return assemble("whistles", root, classes, table, multilabel=False, synthetic=synthetic)
+    return assemble(
+        name, root, classes, table,
+        multilabel=False, synthetic=synthetic, remarks=files.remarks,
+    )  # fmt: skip

@@ -1,6 +1,6 @@
 """A fourth model, as a plug-in: two temporal convolutions whose mean over time is the clip logit.
 
-In a profile: `models: {toy: {architecture: "toy_model:ToyNet", front_end: logmel}}`.
+In an experiment: `models: {toy: {architecture: "toy_model:ToyNet", front_end: logmel}}`.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def serving(*arguments: str) -> Iterator[str]:
     )
     url = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(120):
+        for _ in range(400):  # a busy machine takes minutes
             try:
                 urllib.request.urlopen(f"{url}/health", timeout=2)
                 break

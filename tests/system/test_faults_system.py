@@ -35,10 +35,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def profile(folder: Path) -> Path:
+def experiment(folder: Path) -> Path:
     settings = make_config(folder, seeds=(0,), recipes=RECIPES, ablations={})
     make_inputs(settings)
-    path = folder.parent / "profile.yaml"
+    path = folder.parent / "experiment.yaml"
     path.write_text(yaml.safe_dump(settings.model_dump(mode="json")))
     return path
 
@@ -46,7 +46,7 @@ def profile(folder: Path) -> Path:
 def test_a_disk_that_fills_up_is_one_line_and_with_room_the_same_command_ends_well(
     small_disk: Path,
 ) -> None:
-    path = profile(small_disk)
+    path = experiment(small_disk)
     filler = small_disk / "filler"
     with open(filler, "wb") as file:  # leaves room for a part of the first state
         os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(small_disk).free - 500_000)
@@ -64,7 +64,7 @@ def test_a_disk_that_fills_up_is_one_line_and_with_room_the_same_command_ends_we
 
 
 def test_a_read_only_disk_is_one_line_and_writable_again_it_ends_well(small_disk: Path) -> None:
-    path = profile(small_disk)
+    path = experiment(small_disk)
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     done = train(path)
     assert done.returncode == 2, done.stderr

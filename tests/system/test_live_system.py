@@ -25,10 +25,10 @@ POINTS = [{"epoch": e, "step": 4 * e, "train_loss": 1 / e, "seconds": 2.0 * e} f
 
 
 @contextmanager
-def live(url: str, profile: Path) -> Iterator[subprocess.Popen[str]]:
+def live(url: str, experiment: Path) -> Iterator[subprocess.Popen[str]]:
     """`python -m bench track --live` while the block runs."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench", "track", "--live", "--config", str(profile)],
+        [sys.executable, "-m", "bench", "track", "--live", "--config", str(experiment)],
         cwd=factories.ROOT,
         env={**os.environ, "MLFLOW_TRACKING_URI": url},
         stderr=subprocess.PIPE,
@@ -50,11 +50,53 @@ def wait_for(found: Callable[[], Any], seconds: float = 90) -> Any:
     return answer
 
 
+def track(url: str, experiment: Path) -> str:
+    """What `python -m bench track` says."""
+    return subprocess.run(
+        [sys.executable, "-m", "bench", "track", "--config", str(experiment)],
+        cwd=factories.ROOT,
+        env={**os.environ, "MLFLOW_TRACKING_URI": url},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_two_folders_share_an_experiment_and_each_keeps_its_runs(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    configs = [factories.make_small_config(tmp_path / name) for name in ("one", "two")]
+    paths = [tmp_path / name / "experiment.yaml" for name in ("one", "two")]
+    for config, path in zip(configs, paths, strict=True):
+        factories.make_results(config)
+        path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    store, files = f"sqlite:///{tmp_path}/server.db", (tmp_path / "files").as_uri()
+    with serving("--backend-store-uri", store, "--artifacts-destination", files) as url:
+        client = MlflowClient(url)
+
+        def runs() -> dict[str, Any]:
+            (found,) = client.search_experiments(filter_string="name LIKE 'esc50%'")
+            listed = client.search_runs([found.experiment_id])
+            return {run.info.run_id: run.to_dictionary() for run in listed}
+
+        assert "6 runs written, 0 unchanged" in track(url, paths[0])
+        first = runs()
+        assert "6 runs written, 0 unchanged" in track(url, paths[1])
+        both = runs()
+        assert len(both) == 12
+        assert {run_id: both[run_id] for run_id in first} == first
+        factories.change_record(configs[1], list_cells(configs[1])[0], cost={"train_hours": 2.0})
+        assert "2 runs written, 4 unchanged" in track(url, paths[1])
+        after = runs()
+        assert len(after) == 12
+        assert {run_id: after[run_id] for run_id in first} == first
+
+
 def test_curves_arrive_while_training_and_records_take_their_place(tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
     config = factories.make_small_config(tmp_path)
-    path = tmp_path / "profile.yaml"
+    path = tmp_path / "experiment.yaml"
     path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
     cell = list_cells(config)[0]
     state = Layout.of(config).work / "state" / "training"
@@ -64,7 +106,7 @@ def test_curves_arrive_while_training_and_records_take_their_place(tmp_path: Pat
         client = MlflowClient(url)
 
         def runs() -> list[Any]:
-            experiment = client.get_experiment_by_name(f"esc50 ({config.profile})")
+            experiment = client.get_experiment_by_name(f"esc50 ({config.experiment})")
             return client.search_runs([experiment.experiment_id]) if experiment else []
 
         def losses(run: str) -> list[tuple[int, float]]:
@@ -83,16 +125,8 @@ def test_curves_arrive_while_training_and_records_take_their_place(tmp_path: Pat
             assert memory
             assert all(point.value > 1 for point in memory)
         factories.make_results(config)
-        for expected in ("6 runs written, 0 unchanged", "0 runs written, 6 unchanged"):
-            done = subprocess.run(
-                [sys.executable, "-m", "bench", "track", "--config", str(path)],
-                cwd=factories.ROOT,
-                env={**os.environ, "MLFLOW_TRACKING_URI": url},
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            assert expected in done.stdout
+        assert "6 runs written, 0 unchanged" in track(url, path)
+        assert "0 runs written, 6 unchanged" in track(url, path)
         left = {r.data.tags["key"]: r for r in runs()}
         assert len(left) == len(runs()) == 6
         assert not any("live" in r.data.tags for r in left.values())

@@ -1,5 +1,5 @@
-"""The smoke profile with one seed on a real Slurm, through profiles/slurm, one run pre-empted and
-one cancelled: equal to a local run to the digit."""
+"""The smoke experiment with one seed on a real Slurm, through profiles/slurm, one run
+pre-empted and one cancelled: equal to a local run to the digit."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def checkout(folder: Path) -> Path:
     """A copy with one run that takes long enough to be interrupted."""
     folder.mkdir()
     copy_checkout(folder)
-    (folder / CONFIG).write_text("extends: torture.yaml\nrecipes: {htsat/desed: {epochs: 30}}\n")
+    (folder / CONFIG).write_text(
+        "extends: torture.yaml\nexperiment: torture\nrecipes: {htsat/desed: {epochs: 30}}\n"
+    )
     return folder
 
 
@@ -72,7 +74,7 @@ def job_in_training(process: subprocess.Popen[bytes], folder: Path, beyond: int)
 
 
 @pytest.mark.usefixtures("slurm")
-def test_a_profile_on_slurm_equals_a_local_one_with_a_run_pre_empted_and_cancelled(
+def test_an_experiment_on_slurm_equals_a_local_one_with_a_run_pre_empted_and_cancelled(
     tmp_path: Path,
 ) -> None:
     folder, local = checkout(tmp_path / "cluster"), checkout(tmp_path / "local")

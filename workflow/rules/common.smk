@@ -1,4 +1,4 @@
-# What the rules share: the checked profile, its folders and runs, and what triggers a job again.
+# What the rules share: the checked experiment, its folders and runs, and what triggers a job again.
 
 import os
 import re
@@ -14,16 +14,18 @@ from bench.experiment.config import load
 from bench.experiment.estimate import Estimate
 from bench.files import UserError
 from bench.process.locks import SUPERVISOR
-from bench.experiment.wanted import RECORDINGS, fetched_here
+from bench.experiment.wanted import fetched_here, start_name
 from bench.ops.status import resolved_path
 from bench.experiment.triggers import Triggers
 from bench.experiment.trials import first_cell, pairs, path_of
+from bench.reporting.listed import SUFFIXES, table_names
 from snakemake.exceptions import WorkflowError
 
 try:
-    settings = load(config)
+    settings = load(*workflow.configfiles, workflow.config_settings.config)
     if workflow.is_main_process:
         preflight.check(settings)
+    TABLES = table_names(settings)
 except UserError as error:
     raise WorkflowError(str(error)) from error
 
@@ -53,7 +55,7 @@ os.environ.update(
 
 
 wildcard_constraints:
-    source="|".join(FETCHED) or "none",
+    source="|".join(map(re.escape, FETCHED)) or "none",
     dataset="|".join(settings.datasets),
     front_end="|".join(name for _, name in feature_sets(settings)),
     cell="|".join(map(re.escape, triggers.plans)),
@@ -87,9 +89,19 @@ def parent_of(wildcards):
     return layout.run(parent) / "training.json" if parent else []
 
 
+def start_read_by(plan):
+    """What stands for the checkpoint that a plan's run starts from, where it has one."""
+    return layout.fetched(start_name(plan.recipe.start)) if plan.recipe.start else []
+
+
+def start_of(wildcards):
+    """The checkpoint that a run starts from, where it has one."""
+    return start_read_by(triggers.plans[wildcards.cell])
+
+
 def manifest_of(wildcards):
     """What stands for the audio files, where they are built or fetched here."""
-    if preflight.built_here(settings, wildcards.dataset):
+    if settings.built_here(wildcards.dataset):
         return rules.embed.output.manifest
     return layout.fetched(wildcards.dataset) if wildcards.dataset in FETCHED else []
 
@@ -117,6 +129,11 @@ def corpus_of_pair(wildcards):
 def features_of_pair(wildcards):
     """The features that trials read."""
     return features_read_by(plan_of_pair(wildcards))
+
+
+def start_of_pair(wildcards):
+    """The checkpoint that trials start from, where they have one."""
+    return start_read_by(plan_of_pair(wildcards))
 
 
 def tuned_parent_of(wildcards):

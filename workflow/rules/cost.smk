@@ -20,4 +20,4 @@ rule cost:
     message:
         "measure the full-size {wildcards.model}"
     shell:
-        "python -m bench cost {wildcards.model} --config {params.config} &> {log}"
+        "python -m bench cost {wildcards.model:q} --config {params.config:q} &> {log:q}"

@@ -2,7 +2,7 @@
 
 
 rule fetch:
-    """Bring a data set to its folder: resumed where it stopped, verified, unpacked.
+    """Bring a data set or a checkpoint to its folder: resumed where it stopped, verified, unpacked.
     What is there already is not fetched again."""
     output:
         facts=layout.work / "fetched" / "{source}.json",
@@ -17,7 +17,7 @@ rule fetch:
     message:
         "fetch {wildcards.source}"
     shell:
-        "python -m bench fetch {wildcards.source} --config {params.config} &> {log}"
+        "python -m bench fetch {wildcards.source:q} --config {params.config:q} &> {log:q}"
 
 
 if settings.embedded is not None:
@@ -25,8 +25,6 @@ if settings.embedded is not None:
     rule embed:
         """Build the embedded corpora in the on-disk layouts of the real data sets.
         The builder is deterministic: the same bytes on every machine."""
-        input:
-            bank=layout.fetched(RECORDINGS) if RECORDINGS in FETCHED else [],
         output:
             manifest=Path(settings.embedded.root) / "manifest.json",
         log:
@@ -40,7 +38,7 @@ if settings.embedded is not None:
         message:
             "build the embedded corpora"
         shell:
-            "python -m bench embed --config {params.config} --workers {threads} &> {log}"
+            "python -m bench embed --config {params.config:q} --workers {threads:q} &> {log:q}"
 
 
 rule corpus:
@@ -61,7 +59,7 @@ rule corpus:
     message:
         "read {wildcards.dataset}"
     shell:
-        "python -m bench corpus {wildcards.dataset} --config {params.config} &> {log}"
+        "python -m bench corpus {wildcards.dataset:q} --config {params.config:q} &> {log:q}"
 
 
 rule featurize:
@@ -84,5 +82,5 @@ rule featurize:
     message:
         "compute the {wildcards.front_end} features of {wildcards.dataset}"
     shell:
-        "python -m bench featurize {wildcards.dataset} {wildcards.front_end}"
-        " --config {params.config} --workers {threads} &> {log}"
+        "python -m bench featurize {wildcards.dataset:q} {wildcards.front_end:q}"
+        " --config {params.config:q} --workers {threads:q} &> {log:q}"

@@ -1,4 +1,4 @@
-# `snakemake ensembles`: the profile's ensembles, each the mean of its members' probabilities; those
+# `snakemake ensembles`: the experiment's ensembles, each the mean of its members' probabilities; those
 # of released checkpoints only where every file is here or can be fetched.
 
 ensemble_cells_of = {
@@ -30,11 +30,11 @@ for name, (_, members) in ensemble_cells_of.items():
         message:
             f"ensemble {name}"
         shell:
-            "python -m bench ensemble {params.ensemble} --config {params.config} &> {log}"
+            "python -m bench ensemble {params.ensemble:q} --config {params.config:q} &> {log:q}"
 
 
 rule ensembles:
-    """Every ensemble of the profile."""
+    """Every ensemble of the experiment."""
     input:
         [
             record

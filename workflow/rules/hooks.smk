@@ -1,4 +1,4 @@
-# Before the first job: one live call a profile, the resolved config, a check of every model, and a
+# Before the first job: one live call per experiment, the resolved config, a check of every model, and a
 # line now and then that tells how far the jobs are. A dry run does none of it.
 
 

@@ -24,13 +24,13 @@ rule evaluate_released:
     message:
         "evaluate {wildcards.checkpoint}"
     shell:
-        "python -m bench released {wildcards.checkpoint} --config {params.config}"
-        " --threads {threads} &> {log}"
+        "python -m bench released {wildcards.checkpoint:q} --config {params.config:q}"
+        " --threads {threads:q} &> {log:q}"
 
 
 rule released:
     """The table of released checkpoints, over those whose files are here or can be fetched,
-    and that of released predictions where the profile has them."""
+    and that of released predictions where the experiment has them."""
     input:
         [
             layout.results / "runs" / name / "record.json"
@@ -47,4 +47,4 @@ rule released:
     message:
         "the table of released checkpoints"
     shell:
-        "python -m bench report --released --config {params.config} 2> {log}"
+        "python -m bench report --released --config {params.config:q} 2> {log:q}"

@@ -1,10 +1,16 @@
 # What a person reads: the MLflow store and the report, both made from the records alone.
 
 
+from bench.tracking.store import break_false_seal
+
+
 report: "../report/workflow.rst"
 
 
 RECORDS = list(layout.records(settings))
+
+if workflow.is_main_process:
+    break_false_seal(settings)
 
 
 rule track:
@@ -25,7 +31,7 @@ rule track:
     message:
         "bring the MLflow store up to date"
     shell:
-        "python -m bench track --config {params.config} &> {log}"
+        "python -m bench track --config {params.config:q} &> {log:q}"
 
 
 rule report:
@@ -40,6 +46,20 @@ rule report:
         rescored=rules.rescore.output.scores if settings.rescore else [],
         speed=[path for path in ["docs/speed.json"] if Path(path).is_file()],
     output:
+        [
+            report(
+                layout.report / "tables" / f"{name}.csv",
+                caption="../report/tables.rst",
+                category="Tables",
+                labels={"table": name},
+            )
+            for name in TABLES
+        ],
+        [
+            layout.report / "tables" / f"{name}.{suffix}"
+            for name in TABLES
+            for suffix in SUFFIXES[1:]
+        ],
         page=report(
             layout.report / "index.html",
             caption="../report/page.rst",
@@ -49,13 +69,6 @@ rule report:
             layout.report / "claims.html",
             caption="../report/claims.rst",
             category="Report",
-        ),
-        tables=report(
-            directory(layout.report / "tables"),
-            patterns=["{table}.csv"],
-            caption="../report/tables.rst",
-            category="Tables",
-            labels={"table": "{table}"},
         ),
         metrics=layout.report / "metrics.json",
     log:
@@ -68,4 +81,4 @@ rule report:
     message:
         "write the report"
     shell:
-        "python -m bench report --config {params.config} &> {log}"
+        "python -m bench report --config {params.config:q} &> {log:q}"

@@ -1,9 +1,9 @@
-# The row of the paper that needs no model: `snakemake rescore`, in any profile.
+# The row of the paper that needs no model: `snakemake rescore`, in any experiment.
 
 
 rule rescore:
     """Score the prediction files that the HTS-AT authors published, by every event metric.
-    They are fetched once, or read from the profile's `rescore.folder`."""
+    They are fetched once, or read from the experiment's `rescore.folder`."""
     output:
         scores=layout.results / "rescore.json",
     log:
@@ -16,4 +16,4 @@ rule rescore:
     message:
         "score the published predictions"
     shell:
-        "python -m bench rescore --config {params.config} &> {log}"
+        "python -m bench rescore --config {params.config:q} &> {log:q}"

@@ -8,6 +8,7 @@ rule train:
         corpus=corpus_of,
         features=features_of,
         parent=parent_of,
+        start=start_of,
     output:
         model=RUN / "model.pt",
         curve=RUN / "metrics.jsonl",
@@ -27,8 +28,8 @@ rule train:
     message:
         "train {wildcards.cell}"
     shell:
-        "python -m bench train {wildcards.cell} --config {params.config} --threads {threads}"
-        " --gpus {resources.gpu} &> {log}"
+        "python -m bench train {wildcards.cell:q} --config {params.config:q} --threads {threads:q}"
+        " --gpus {resources.gpu:q} &> {log:q}"
 
 
 rule evaluate:
@@ -50,4 +51,4 @@ rule evaluate:
     message:
         "evaluate {wildcards.cell}"
     shell:
-        "python -m bench evaluate {wildcards.cell} --config {params.config} &> {log}"
+        "python -m bench evaluate {wildcards.cell:q} --config {params.config:q} &> {log:q}"

@@ -1,4 +1,4 @@
-# Parts of a profile that can be asked for by name: their runs, then the report on what is there.
+# Parts of an experiment that can be asked for by name: their runs, then the report on what is there.
 
 for target in settings.targets:
 
@@ -25,4 +25,4 @@ for target in settings.targets:
         message:
             f"the report on {target}"
         shell:
-            "python -m bench report --config {params.config} &> {log}"
+            "python -m bench report --config {params.config:q} &> {log:q}"

@@ -9,8 +9,9 @@ rule tune_pair:
         corpus=corpus_of_pair,
         features=features_of_pair,
         parent=tuned_parent_of,
+        start=start_of_pair,
     output:
-        record=update(Path(settings.paths.tuning) / settings.profile / "{pair}.json"),
+        record=update(Path(settings.paths.tuning) / settings.experiment / "{pair}.json"),
     log:
         LOGS / "tune" / "{pair}.log",
     conda:
@@ -28,8 +29,8 @@ rule tune_pair:
     message:
         "tune {wildcards.pair}"
     shell:
-        "python -m bench tune {params.names} --config {params.config} --threads {threads}"
-        " &> {log}"
+        "python -m bench tune {params.names:q} --config {params.config:q} --threads {threads:q}"
+        " &> {log:q}"
 
 
 rule tune:
@@ -45,4 +46,4 @@ rule tune:
     message:
         "the best recipes"
     shell:
-        "python -m bench tune --config {params.config} 2> {log}"
+        "python -m bench tune --config {params.config:q} 2> {log:q}"

@@ -1,0 +1,194 @@
+"""A corpus on the disk: its table, and what was measured and hashed of each file, once."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import soundfile
+
+from bench.audio.packs import PACK_SUFFIXES
+from bench.corpora.base import COLUMNS, Corpus, shared_recordings
+from bench.corpora.lengths import fitted
+from bench.corpora.listing import REMEDY, digest_of_lists, read_facts
+from bench.files import (
+    atomic_write,
+    damage_told,
+    digest_file,
+    digest_of,
+    write_json,
+)
+
+Progress = Callable[[int, int], None]  # called with (done, total) now and then
+
+FILE_COLUMNS = ("path", "size", "mtime_ns", "sha256", "seconds")
+ROWS_AT_ONCE = 1 << 16  # of a parquet file: what a reader that streams it holds
+
+
+def save(
+    corpus: Corpus,
+    folder: str | Path,
+    *,
+    threads: int = 8,
+    progress: Progress | None = None,
+) -> Corpus:
+    """Measure and hash every audio file and write the corpus; returns it as it was written.
+
+    `folder` gets clips.parquet, events.tsv (where there are events), missing.tsv, files.parquet
+    (path, size, mtime_ns, sha256, seconds) and, last, corpus.json, which also says which remarks
+    there are on clips and which recordings a published list shares between splits. A file whose
+    size and modification time are those of an earlier files.parquet is not read again.
+
+    `audio_digest` covers (path, size, sha256) of the audio files, `digest` also the table, the
+    classes and the events. Neither depends on where the data set lies. corpus.json has a third one,
+    `lists`, that does not depend on what of it is on this disk (`listing.digest_of_lists`).
+
+    Raises:
+        UserError: no audio file is as long as its list says.
+    """
+    folder = Path(folder)
+    files = _read_files(corpus, folder / "files.parquet", threads, progress)
+    corpus = fitted(corpus, dict(zip(files["path"], files["seconds"], strict=True)))
+    audio_digest = _digest_table(files[["path", "size", "sha256"]])
+    digest = digest_of(
+        {
+            "audio": audio_digest,
+            "clips": _digest_table(corpus.clips),
+            "events": None if corpus.events is None else _digest_table(corpus.events),
+            "classes": corpus.classes,
+            "multilabel": corpus.multilabel,
+        }
+    )
+    for name, table in (("files", files), ("clips", corpus.clips)):
+        with atomic_write(folder / f"{name}.parquet") as path:
+            table.to_parquet(path, index=False, row_group_size=ROWS_AT_ONCE)
+    written = ["clips.parquet"]
+    for name, frame in (
+        ("missing.tsv", corpus.missing.drop(columns="path")),
+        ("events.tsv", corpus.events),
+    ):
+        if frame is not None:
+            with atomic_write(folder / name) as path:
+                _joined(frame).to_csv(path, sep="\t", index=False)
+            written.append(name)
+    by_split = corpus.coverage_by_split()
+    write_json(
+        folder / "corpus.json",
+        {
+            "name": corpus.name,
+            "root": str(corpus.root),
+            "classes": corpus.classes,
+            "multilabel": corpus.multilabel,
+            "synthetic": corpus.synthetic,
+            "coverage": corpus.coverage._asdict(),
+            "coverage_by_split": {split: c._asdict() for split, c in by_split.items()},
+            "digest": digest,
+            "audio_digest": audio_digest,
+            "lists": digest_of_lists(corpus.clips, corpus.missing),
+            "remarks": dict(corpus.remarks),
+            "shared_recordings": shared_recordings(corpus),
+            "tables": {name: digest_file(folder / name) for name in written},
+        },
+    )
+    return dataclasses.replace(corpus, digest=digest, audio_digest=audio_digest)
+
+
+def open_corpus(folder: str | Path) -> Corpus:
+    """Read what `save` wrote.
+
+    Raises:
+        UserError: the folder holds no complete corpus, or a damaged one.
+    """
+    folder = Path(folder)
+    facts = read_facts(folder)
+    with damage_told(folder, REMEDY):
+        clips = pd.read_parquet(folder / "clips.parquet")
+        clips["labels"] = [list(labels) for labels in clips["labels"]]
+        text: dict[str, Any] = {"clip": str, "group": str, "labels": str}
+        missing = pd.read_csv(folder / "missing.tsv", sep="\t", keep_default_na=False, dtype=text)
+        missing["labels"] = [labels.split("|") if labels else [] for labels in missing["labels"]]
+        events = None
+        if "events.tsv" in facts["tables"]:
+            events = pd.read_csv(folder / "events.tsv", sep="\t", dtype={"filename": str})
+        return Corpus(
+            name=facts["name"],
+            root=Path(facts["root"]),
+            classes=tuple(facts["classes"]),
+            clips=clips,
+            events=events,
+            multilabel=facts["multilabel"],
+            synthetic=facts["synthetic"],
+            missing=missing.assign(path="")[list(COLUMNS)],
+            remarks=facts["remarks"],
+            digest=facts["digest"],
+            audio_digest=facts["audio_digest"],
+        )
+
+
+def _joined(table: pd.DataFrame) -> pd.DataFrame:
+    """`table` with its lists of labels written as a|b."""
+    if "labels" not in table:
+        return table
+    return table.assign(labels=["|".join(labels) for labels in table["labels"]])
+
+
+def _digest_table(table: pd.DataFrame) -> str:
+    text = _joined(table).to_csv(index=False, lineterminator="\n")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read_files(
+    corpus: Corpus, earlier: Path, threads: int, progress: Progress | None
+) -> pd.DataFrame:
+    """FILE_COLUMNS of every audio file of the corpus, sorted by path."""
+    known = _known_files(earlier)
+    paths = sorted(set(corpus.clips["path"]))
+
+    def describe(path: str) -> tuple[Any, ...]:
+        file = corpus.root / path
+        state = os.stat(file)
+        stamp = (state.st_size, state.st_mtime_ns)
+        before = known.get(path, ())
+        if before[:2] == stamp:
+            return path, *before
+        return path, *stamp, digest_file(file), _seconds(file)
+
+    rows: list[tuple[Any, ...]] = []
+    with ThreadPoolExecutor(threads) as pool:
+        for batch in _batches(paths, 1024):  # bounds the queue: millions of files, flat memory
+            rows += pool.map(describe, batch)
+            if progress is not None:
+                progress(len(rows), len(paths))
+    return pd.DataFrame(rows, columns=list(FILE_COLUMNS))
+
+
+def _known_files(earlier: Path) -> dict[str, tuple[Any, ...]]:
+    """What an earlier files.parquet says of each path; one that cannot be read says nothing."""
+    try:
+        table = pd.read_parquet(earlier, columns=list(FILE_COLUMNS))
+    except (OSError, ValueError):
+        return {}
+    return {row[0]: row[1:] for row in table.itertuples(index=False, name=None)}
+
+
+def _seconds(path: Path) -> float:
+    """Length of an audio file by its header; 0 where it cannot be told, as of a pack of clips."""
+    if path.suffix.lower() in PACK_SUFFIXES:
+        return 0.0
+    try:
+        return float(soundfile.info(path).duration)
+    except (OSError, soundfile.LibsndfileError):
+        return 0.0
+
+
+def _batches(items: Iterable[str], size: int) -> Iterator[list[str]]:
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch

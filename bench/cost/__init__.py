@@ -1,0 +1,1 @@
+"""What one full-size model costs on this machine."""

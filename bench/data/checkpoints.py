@@ -1,0 +1,66 @@
+"""Files of the registry of checkpoints on this machine: of released models, and starts of runs."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from bench.experiment.cells import Plan
+from bench.experiment.released import Checkpoint
+from bench.experiment.wanted import start_name
+from bench.files import UserError
+from bench.process.locks import hold
+from bench.sources.download import bring
+from bench.sources.present import in_place, put_by_hand, record
+from bench.sources.registry import CHECKPOINTS, LockFile
+from bench.sources.source import Fetched
+
+
+def start_of(plan: Plan) -> Fetched | None:
+    """The file that a run starts from, recorded as the one in use; None: it starts from none.
+
+    Raises:
+        UserError: it is not there, or is another file than the registry or the record says.
+    """
+    if plan.start is None:
+        return None
+    name, entry, folder = plan.start
+    (file,) = entry.entry(folder).files
+    lock = LockFile()
+    found = in_place(CHECKPOINTS, file, folder, lock)
+    if found is None and file.urls:
+        raise UserError(
+            f"{plan.cell}: init '{plan.recipe.init}': {folder / file.name} is not there; run "
+            f"`python -m bench fetch {start_name(name)}` first"
+        )
+    found = found or put_by_hand(CHECKPOINTS, file, folder, lock)
+    record(CHECKPOINTS, file, found, lock)
+    return found
+
+
+def obtain(entry: Checkpoint, folder: Path, lock: LockFile | None = None) -> Fetched:
+    """A file of the registry, fetched where its host gives it to programs.
+
+    Where nobody published a checksum, that of the first file used is recorded and enforced.
+
+    Raises:
+        UserError: it is not there and has to be put there by hand (the message says how), or it
+            is another file than the one published or recorded.
+    """
+    lock = lock or LockFile()
+    wanted = entry.entry(folder)
+    (file,) = wanted.files
+    with hold(folder / ".fetched.lock", f"fetch {file.name}", patience=math.inf):
+        bring(CHECKPOINTS, wanted, folder, wanted.parts, lock=lock)
+        return put_by_hand(CHECKPOINTS, file, folder, lock)
+
+
+def start_obstacle(entry: Checkpoint, folder: Path) -> str | None:
+    """What stands in the way of runs that start from an entry, as far as its file can tell."""
+    (file,) = entry.entry(folder).files
+    look = in_place if file.urls else put_by_hand
+    try:
+        look(CHECKPOINTS, file, folder, LockFile())
+    except UserError as error:
+        return str(error)
+    return None

@@ -1,0 +1,63 @@
+"""Experiment files that extend others: where a parent lies, and what a child takes over."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.code_digest import ROOT
+from bench.files import UserError
+from bench.strict import merge, read_yaml
+
+CONFIG = ROOT / "config"
+OWN = ("experiment", "paths")
+"""What no experiment takes over from the one that it extends, whose results it would overwrite."""
+OF_ROOT = ("data_kind", "source")
+"""What a data set does not take over where its `root` is replaced: other data lies there."""
+
+
+def read(source: str | Path | Mapping[str, Any], beneath: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The values of an experiment over those of what it `extends`.
+
+    The parent is looked for beside the file that names it, then in `config/`; values that stand in
+    no file name one of `config/`.
+
+    Args:
+        beneath: the files that extend this one, for the message on a circle.
+
+    Raises:
+        UserError: a file is missing or no mapping of keys, or extends itself.
+    """
+    if isinstance(source, Mapping):
+        values, folder, chain = dict(source), CONFIG, beneath
+    else:
+        path = Path(source)
+        values, folder, chain = read_yaml(path), path.parent, (*beneath, path.resolve())
+        if path.resolve() in beneath:
+            raise UserError(f"{' extends '.join(map(str, chain))}: a circle; take one away")
+    parent = values.pop("extends", None)
+    if parent is None:
+        return values
+    places = [place / str(parent) for place in dict.fromkeys((folder, CONFIG))]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        where = " nor ".join(map(str, places))
+        raise UserError(f"{chain[-1] if chain else 'config'}: extends: there is no {where}")
+    return merge(_taken_over(read(found, chain), values), values)
+
+
+def _taken_over(parent: dict[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
+    """What a child has of its parent."""
+    taken = {key: value for key, value in parent.items() if key not in OWN}
+    old, new = taken.get("datasets"), child.get("datasets")
+    if isinstance(old, dict) and isinstance(new, dict):
+        taken["datasets"] = {name: _data(values, new.get(name)) for name, values in old.items()}
+    return taken
+
+
+def _data(parent: Any, child: Any) -> Any:
+    both = isinstance(parent, dict) and isinstance(child, dict)
+    if not both or child.get("root", parent.get("root")) == parent.get("root"):
+        return parent
+    return {key: value for key, value in parent.items() if key not in OF_ROOT}

@@ -1,0 +1,93 @@
+"""Files of the registry that lie here already: told by notes, so that each is hashed once.
+
+`FOLDER/.fetched/<file>.json` says which verified file gave which files. Where they are all there
+with their sizes, it counts as here, and an archive need not be kept. A file that is used as it is
+also has its date in the note, and is hashed again where that changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from bench.files import UserError, digest_file, read_json, write_json
+from bench.sources.registry import Download, LockFile
+from bench.sources.source import Fetched, Source
+
+DOWNLOADS = "downloads"  # archives lie here until they are unpacked
+
+
+def place_of(file: Download, folder: Path) -> Path:
+    """Where a file is brought, or is put by hand."""
+    return folder / DOWNLOADS / file.name if file.unpack else folder / file.name
+
+
+def note(file: Download, folder: Path, found: Fetched, held: Mapping[str, int]) -> None:
+    """Remember a verified file, and the files in `folder` that it gave, with their bytes."""
+    facts = {"sha256": found.sha256, "bytes": found.size, "files": dict(held)}
+    if file.unpack is None:
+        facts["modified"] = found.path.stat().st_mtime_ns
+    write_json(folder / ".fetched" / f"{file.name}.json", facts)
+
+
+def noted(file: Download, folder: Path, sha256: str | None) -> Fetched | None:
+    """The file that gave what lies here, if all of it does and it is the right one."""
+    path = folder / ".fetched" / f"{file.name}.json"
+    if not path.exists():
+        return None
+    facts = read_json(path)
+    if not facts["sha256"].startswith(sha256 or ""):
+        return None
+    try:
+        states = {name: (folder / name).stat() for name in facts["files"]}
+    except OSError:
+        return None
+    if any(states[name].st_size != size for name, size in facts["files"].items()):
+        return None
+    if "modified" in facts and states[file.name].st_mtime_ns != facts["modified"]:
+        return None
+    return Fetched(place_of(file, folder), facts["sha256"], facts["bytes"], received=0)
+
+
+def in_place(entry: str, file: Download, folder: Path, lock: LockFile) -> Fetched | None:
+    """A file that is used as it is; None where it is not there.
+
+    Raises:
+        UserError: another file is there than the registry states, or than the first one used.
+    """
+    path, key = place_of(file, folder), f"{entry}/{file.name}"
+    promise = lock.promise(key, file)
+    known = noted(file, folder, promise.sha256)
+    if known is not None or not path.is_file():
+        return known
+    found = Fetched(path, digest_file(path), path.stat().st_size, received=0)
+    wrong = Source((str(path),), promise.bytes, promise.sha256).contradiction(path, found.sha256)
+    if promise.bytes not in (None, found.size):
+        wrong = f"{found.size:,} bytes where {promise.bytes:,} are due"
+    if wrong is None:
+        note(file, folder, found, {file.name: found.size})
+        return found
+    recorded = key in lock.read()
+    due = "the file that was used first" if recorded else f"what {file.stated_by} states"
+    remedies = ["put that one there"]
+    remedies += ["remove it to have it fetched"] if file.urls else []
+    remedies += [f"take its line out of {lock.path}"] if recorded and not file.pinned else []
+    raise UserError(f"{path}: is not {due} ({wrong}); {', or '.join(remedies)}")
+
+
+def record(entry: str, file: Download, found: Fetched, lock: LockFile) -> None:
+    """Enforce a file's sha256 from now on, where the registry does not state it in full."""
+    if not file.pinned:
+        lock.record(f"{entry}/{file.name}", found.sha256, found.size)
+
+
+def put_by_hand(entry: str, file: Download, folder: Path, lock: LockFile) -> Fetched:
+    """A file that only a person can bring.
+
+    Raises:
+        UserError: it is not there, or is another one; the message says how to get it.
+    """
+    found = in_place(entry, file, folder, lock)
+    if found is None:
+        raise UserError(f"{place_of(file, folder)}: no such file; {file.manual}, and put it there")
+    return found

@@ -1,1 +1,0 @@
-"""What things cost and how fast they are, beside installed peers."""

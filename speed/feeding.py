@@ -1,0 +1,84 @@
+"""Does reading keep up with training? HTS-AT at full size, fed from a feature store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+
+from bench import registry
+from bench.data.store import FeatureStore
+from bench.training.loading import read_ahead
+from speed.models import training_step
+from speed.pairs import Side
+from speed.timing import interleaved, ratios, spread
+
+FRAMES, MELS, WORKERS = 1001, 64, 2
+
+
+def random_store(folder: Path, clips: int) -> FeatureStore:
+    """Clips of random features of 10 s, memory-mapped."""
+    data = np.random.default_rng(0).standard_normal((clips * FRAMES, MELS), np.float32)
+    np.save(folder / "features.npy", data.astype(np.float16))
+    return FeatureStore(
+        data=np.load(folder / "features.npy", mmap_mode="r"),
+        clips=[str(clip) for clip in range(clips)],
+        first=np.arange(clips) * FRAMES,
+        frames=np.full(clips, FRAMES),
+        silence=-100.0,
+        digest="",
+    )
+
+
+def feeding(rounds: int, steps: int = 4) -> list[dict[str, Any]]:
+    """Rates of reading alone, of bf16 training alone, and of both, as a training does them.
+
+    The device's busy share is the time of training alone over that of both. Random clips, read
+    ahead by WORKERS threads; batches of 128 on a GPU, of 4 on a CPU, whose cores both share.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    batch = 128 if device.type == "cuda" else 4
+    model = registry.find("htsat", registry.ARCHITECTURES)(527).to(device)
+    side = Side(model, (FRAMES, MELS), lambda x: model(x).clip_logits)
+    train = training_step(side, "bf16")
+    rng = np.random.default_rng(0)
+    with TemporaryDirectory() as folder:
+        store = random_store(Path(folder), 4 * batch)
+
+        def read(rows: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(store.batch(rows, frames=FRAMES))
+
+        def batches() -> Any:
+            rows = [rng.permutation(len(store.clips))[:batch] for _ in range(steps)]
+            return read_ahead(read, rows, WORKERS)
+
+        kept = read(np.arange(batch)).to(device)
+
+        def read_alone() -> None:
+            for _ in batches():
+                pass
+
+        def train_alone() -> None:
+            for _ in range(steps):
+                train(kept)
+
+        def both() -> None:
+            for x in batches():
+                train(x.to(device))
+
+        found = interleaved({"read": read_alone, "train": train_alone, "both": both}, rounds)
+    clips = batch * steps
+    rows: list[dict[str, Any]] = [
+        {"what": what, "value": clips / spread(found[key])["median"], "unit": "clips/s"}
+        for key, what in (
+            ("read", f"batches of {batch} read ahead by {WORKERS} threads, no training"),
+            ("train", f"HTS-AT training in bf16, batches of {batch}, no reading"),
+            ("both", "HTS-AT training in bf16 on batches read ahead"),
+        )
+    ]
+    busy = ratios(found["train"], found["both"])
+    what = "busy share of the device while training on batches read ahead"
+    return [*rows, {"what": what, "value": busy["median"], "unit": "of 1", "spread": busy}]
