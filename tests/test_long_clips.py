@@ -16,8 +16,8 @@ from small_training import stored
 from torch import nn
 
 from bench.audio.decode import read
-from bench.corpora import Corpus
-from bench.corpora.base import assemble, save
+from bench.corpora import Corpus, save
+from bench.corpora.base import assemble
 from bench.data.features import featurize
 from bench.data.store import FeatureStore
 from bench.data.task import Task
