@@ -20,8 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-HALF = (torch.float16, torch.bfloat16)
-
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be used; the message names file, keys and remedy."""
@@ -180,7 +178,7 @@ def load_checked(
 
     Raises:
         CheckpointError: strict, and not every entry fits (the message names each), or an entry
-            holds values that are no numbers, or was rounded to half precision.
+            holds values that are no numbers.
     """
     ignore, fresh = tuple(ignore), tuple(fresh)
     own = module.state_dict()
@@ -205,12 +203,6 @@ def load_checked(
     )
     if strict and not report.complete:
         raise CheckpointError(f"{source}: does not fit the model:\n{report}")
-    for name in loaded:
-        if offered[name].dtype in HALF and own[name].dtype == torch.float32:
-            raise CheckpointError(
-                f"{source}: holds half precision ({name} is {offered[name].dtype}): weights that "
-                "were rounded are not those that were released; get the original file"
-            )
     spoiled = next((name for name in loaded if offered[name].isnan().any()), None)
     if spoiled is not None:
         raise CheckpointError(

@@ -101,11 +101,13 @@ def main(folder: Path, recipes: dict[str, Recipe]) -> None:
                 log=lambda line: print(line, flush=True),
             )
             scores = score_clips(model, task, task.rows["train"][:11], "ce", team)
+            alone = score_clips(model, task, task.rows["train"][:1], "ce", team)
             if team.rank == 0:
                 values = {
                     "weights": model.state_dict(),
                     "losses": torch.tensor([point["train_loss"] for point in progress.curve]),
                     "scores": torch.from_numpy(scores.clip_scores),
+                    "one": torch.from_numpy(alone.clip_scores),
                 }
                 write_tensors(folder / f"{name}.pt", values)
 

@@ -18,7 +18,6 @@ from bench.experiment.cells import Layout, find_cell, list_cells
 from bench.experiment.config import Config
 from bench.reporting import audit, context
 from bench.reporting.build import build, task_table
-from bench.reporting.context import notes
 from bench.reporting.names import DIGESTS
 from bench.reporting.results import load_results
 
@@ -170,9 +169,9 @@ def test_a_recording_that_published_lists_cut_for_two_splits_is_told(experiment:
     remake(experiment, corpus, clips)
     assert rules_broken(experiment) == {}
     results = load_results(experiment)
-    (note,) = notes(results, "desed")
+    (note,) = context.notes(results, "desed")
     assert "AaeemnJDijQ (test, train)" in note
-    assert notes(results, "esc50") == []
+    assert context.notes(results, "esc50") == []
     assert "AaeemnJDijQ" in page_of(experiment)
 
 

@@ -35,7 +35,7 @@ PLACES = {
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tiny corpora under the names that the page has for the real ones."""
     built, folder = (tmp_path_factory.mktemp(name) for name in ("built", "data"))
-    build(built, SIZES)
+    build(built, SIZES, "any code")
     (folder / "desed").mkdir()
     for name, place in PLACES.items():
         (built / name).rename(folder / place)

@@ -193,7 +193,7 @@ def test_folders_may_have_spaces_and_signs_of_the_shell(tmp_path: Path) -> None:
     assert other.read_text() == "kept"
     assert not (folder / "hit").exists()
     assert (folder / "disk one" / "(page) #1" / "index.html").exists()
-    assert json.loads((folder / "disk one" / "it's > all" / "mlflow.json").read_text())
+    assert json.loads((folder / "disk one" / "it's > all" / "config.json").read_text())
     added = {path.name for path in folder.iterdir()} - {path.name for path in ROOT.iterdir()}
     assert added - {".snakemake"} == {"disk", "disk one"}
 

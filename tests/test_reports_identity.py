@@ -17,7 +17,6 @@ from bench.corpora import load, open_corpus, save
 from bench.corpora.desed import CLASSES
 from bench.data.corpus import find_dataset
 from bench.data.features import featurize
-from bench.data.task import audio_front_end
 from bench.evaluation.evaluate import evaluate_cell
 from bench.experiment.cells import Layout, find_cell, list_cells
 from bench.experiment.config import Config, FrontEnd
@@ -88,7 +87,7 @@ def run_all(config: Config) -> None:
     for name in config.datasets:
         dataset = find_dataset(config, name)
         save(load(dataset.loader, dataset.root), layout.corpus(name))
-        front_end = audio_front_end(dataset.front_ends["logmel"])
+        front_end = dataset.front_ends["logmel"].transform
         features = layout.features(name, "logmel")
         featurize(layout.corpus(name), front_end, features, code="1", workers=1)
     for cell in list_cells(config):

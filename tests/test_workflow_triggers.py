@@ -158,3 +158,13 @@ def test_a_deleted_record_is_made_again_though_the_report_stands(finished: Path)
         assert set(due(finished)) == {"evaluate desed/pann/base/seed0"} | VIEWS
     finally:
         kept.rename(record)
+
+
+def test_a_lost_store_is_made_again_and_nothing_else(finished: Path) -> None:
+    store = finished / "results" / "mlflow.db"
+    content = store.read_bytes()
+    store.unlink()
+    assert due(finished) == ["bring the MLflow store up to date", "the report and the MLflow store"]
+    assert snakemake(finished).returncode == 0
+    assert store.read_bytes() == content
+    assert due(finished) == []

@@ -41,12 +41,13 @@ outputs = {
     "cost": [results / "cost" / f"{run.name}.json"],
     "rescore": [results / "rescore.json"],
     "tune": [Path(config["paths"]["tuning"], config["experiment"], *names).with_suffix(".json")],
-    "track": [results / "mlflow.json"],
+    "track": [results / "mlflow.db"],
     "report": [report / name for name in ("index.html", "claims.html", "metrics.json")],
     "check": [],
 }
-if verb == "report":
+if verb in ("report", "track"):
     from bench.experiment.config import load
+if verb == "report":
     from bench.reporting.listed import SUFFIXES, table_names
 
     outputs["report"] += [
@@ -58,6 +59,11 @@ for path in outputs[verb]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # A new training has new weights; the same data gives the same corpus and features.
     path.write_text(json.dumps([verb, time.time_ns() if verb == "train" else 0]))
+if verb == "track":
+    from bench.tracking.store import Seal, address, write_seal
+
+    settings = load(config)
+    write_seal(settings, Seal(store=address(settings), files={}))
 """
 
 EXPERIMENT = {

@@ -42,7 +42,8 @@ def score_clips(
 
     The processes of a team score disjoint parts, and each returns the whole.
     """
-    team = team or Team()
+    if team is None or len(rows) < team.size:  # too few to share: each process scores all
+        team = Team()
     clips = task.clips(team.share(rows))
     mine = score(model, clips, task.front_end, task.scale, loss, at_once=at_once)
     return joined(team.gather(mine))

@@ -59,9 +59,11 @@ def begin(settings: Config, outputs: Iterable[str]) -> Lock:
     if any(job.stage in ("embed", "train") for job in todo):
         _check_parts(settings)
     if todo and server() is not None:
-        reachable(settings)
-        if any(job.stage == "train" for job in todo):
-            _show_live(settings)
+        training = any(job.stage == "train" for job in todo)
+        if settings.tracking.unreachable == "stop" or not training:
+            reachable(settings)
+        if training:
+            _show_live(settings)  # it says what the server lacks
     if todo:
         Watcher(settings, todo, sys.stderr).start()
     return lock

@@ -38,8 +38,8 @@ def silence(url: str) -> str | None:
         except HTTPError as error:
             reason[0] = first_line(error) if error.code >= 500 else None
         except Exception as error:  # whatever a broken server sends, or an address that is none
-            secure = isinstance(getattr(error, "reason", None), ssl.SSLError)
-            reason[0] = None if secure else first_line(error)
+            cause = getattr(error, "reason", error)
+            reason[0] = None if isinstance(cause, ssl.SSLError) else first_line(cause)
 
     # Names that resolve slowly and answers that drip know no time limit: a thread can be left.
     asking = threading.Thread(target=ask, name="tracking server", daemon=True)
@@ -66,6 +66,6 @@ def reachable(settings: Config) -> bool:
     return False
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: object) -> str:
     """What an error says, in one line."""
     return next(iter(str(error).splitlines()), type(error).__name__)
