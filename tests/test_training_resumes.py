@@ -254,7 +254,7 @@ OUT = [
 
 @pytest.mark.parametrize("error", OUT, ids=["gpu", "cpu", "python"])
 def test_out_of_memory_names_the_batch_size_that_fits(error: Exception) -> None:
-    batch = Batch(torch.zeros(48, 3, 2), np.arange(48), np.zeros(48, int), None, 1.0)
+    batch = Batch(torch.zeros(48, 3, 2), np.arange(48), None, 1.0)
     assert within_memory(NeedsMemory(48, error), batch) == 0.5
     with pytest.raises(UserError, match=r"on 48 clips of \(3, 2\) values; 12 fit: set batch_size"):
         within_memory(NeedsMemory(13, error), batch)

@@ -194,7 +194,7 @@ def read_batches(
             rows, starts = rows[needed], starts[needed]
             weight, share = len(mine) * team.size / whole.size, (whole.size, mine)
         features = torch.from_numpy(task.features(rows, starts))
-        return Batch(features, rows, starts, augment, weight, share)
+        return Batch(features, rows, augment, weight, share, starts)
 
     return read_ahead(read, steps, workers)
 

@@ -18,19 +18,19 @@ class Batch(NamedTuple):
 
     Attributes:
         features: (B, T, F).
-        rows: (B,), which clips these are; starts: (B,), the frame of each that its features
-            begin at.
+        rows: (B,), which clips these are.
         augment: its SpecAugment and mixup, or None.
         weight: of its mean loss, such that the processes' average is the whole batch's mean.
         share: clips of the whole mixed batch and which of them these are, or None: all.
+        starts: (B,), the frame of each clip that its features begin at, or None: its first.
     """
 
     features: torch.Tensor
     rows: np.ndarray
-    starts: np.ndarray
     augment: Augment | None
     weight: float
     share: Share | None = None
+    starts: np.ndarray | None = None
 
 
 def within_memory(step: Callable[[Batch], float], batch: Batch, *, alone: bool = True) -> float:
@@ -76,7 +76,7 @@ def _gets_through(step: Callable[[Batch], float], batch: Batch, size: int) -> bo
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     try:
-        step(Batch(batch.features[:size], batch.rows[:size], batch.starts[:size], None, 1.0))
+        step(Batch(batch.features[:size], batch.rows[:size], None, 1.0))
     except (RuntimeError, MemoryError) as error:
         if not _out_of_memory(error):
             raise

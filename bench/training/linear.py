@@ -16,10 +16,9 @@ from bench.data.task import Task
 from bench.data.windows import every_window
 from bench.metrics.tagging import tagging_metrics
 from bench.models.scores import excludes
-from bench.models.scoring import score_clips
+from bench.models.scoring import AT_ONCE, score_clips
 
 INVERSE_REGULARISATION = (0.001, 0.01, 0.1, 1.0)
-AT_ONCE = 64  # windows in memory
 
 
 def fit(model: nn.Module, task: Task, loss: str) -> tuple[list[dict[str, Any]], int]:
@@ -41,7 +40,7 @@ def fit(model: nn.Module, task: Task, loss: str) -> tuple[list[dict[str, Any]], 
         found = {"mean": mean, "deviation": deviation, "weights": weights, "bias": bias}
         state = {name: torch.from_numpy(value) for name, value in found.items()}
         model.load_state_dict(state)
-        scores = score_clips(model, task, validation, loss).clip_scores
+        scores = score_clips(model, task, validation, loss, at_once=AT_ONCE).clip_scores
         metrics = tagging_metrics(scores, targets, task.corpus.classes, multilabel=multilabel)
         value = metrics[selection].value
         curve.append(
