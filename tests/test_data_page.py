@@ -13,7 +13,7 @@ import soundfile
 
 from bench.__main__ import main
 from bench.experiment import config
-from bench.experiment.wanted import fetched_here
+from bench.experiment.wanted import fetched_here, start_name, starts
 from bench.ops import preflight
 from synth import EmbeddedSizes, build
 
@@ -35,7 +35,7 @@ PLACES = {
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tiny corpora under the names that the page has for the real ones."""
     built, folder = (tmp_path_factory.mktemp(name) for name in ("built", "data"))
-    build(built, SIZES, "any code")
+    build(built, SIZES, "code")
     (folder / "desed").mkdir()
     for name, place in PLACES.items():
         (built / name).rename(folder / place)
@@ -60,22 +60,37 @@ def test_the_example_is_planned_and_read_as_printed(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    text = PAGE.read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(extends: paper.yaml\n.*?)```", text, re.DOTALL)
     assert example.count(" /data/") == len(PLACES)
     monkeypatch.chdir(tmp_path)
     Path("config").mkdir()
     Path("config/mine.yaml").write_text(example.replace(" /data/", f" {data}/"))
     settings = config.load("config/mine.yaml")
-    assert fetched_here(settings) == {}
+    assert set(fetched_here(settings)) == set(map(start_name, starts(settings)))
     assert {settings.data_kind(name) for name in settings.datasets} == {"real"}
     preflight.check(settings)
     before = {path: path.stat().st_mtime_ns for path in data.rglob("*")}
+    by_hand = Path(settings.paths.checkpoints) / "HTSAT_AudioSet_Saved_1.ckpt"
+    assert main(["plan", "--config", "config/mine.yaml"]) == 2
+    (obstacle,) = capsys.readouterr().out.partition("In the way:\n")[2].splitlines()
+    assert obstacle.strip().startswith(f"{by_hand}: no such file; ")
+    by_hand.parent.mkdir(parents=True)
+    by_hand.write_bytes(b"weights")
     assert main(["plan", "--config", "config/mine.yaml"]) == 0
-    assert not re.search(r"^ *(fetch|embed) ", capsys.readouterr().out, re.MULTILINE)
+    said = capsys.readouterr().out
+    assert re.search(rf"^fetch +{len(starts(settings))} +0 ", said, re.MULTILINE)
+    assert not re.search(r"^ *embed ", said, re.MULTILINE)
     for name in settings.datasets:
         assert main(["corpus", name, "--config", "config/mine.yaml"]) == 0
         facts = json.loads(Path(f"work/mine/corpora/{name}/corpus.json").read_text())
         coverage = facts["coverage"]
         assert (coverage["found"], facts["synthetic"]) == (coverage["listed"], False), name
     assert {path: path.stat().st_mtime_ns for path in data.rglob("*")} == before
-    assert {path.name for path in tmp_path.iterdir()} == {"config", "work", "results", "reports"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "config",
+        "data",  # checkpoints
+        "work",
+        "results",
+        "reports",
+    }
