@@ -95,6 +95,6 @@ $(TEST_STAMP): $(RUNTIME_STAMP) requirements-test.txt requirements-oracles.txt
 
 clean:  ## delete what runs have made (not the environment, not downloads)
 	rm -rf .snakemake
-	find work results data -mindepth 2 -maxdepth 2 -name .owner -printf '%h\0' | xargs -0 rm -rf
-	find reports -mindepth 2 -maxdepth 2 -name .owner -printf '%h\0' \
+	find work results data -mindepth 2 -maxdepth 2 -name .owner -printf "%h\\0" 2> /dev/null | xargs -0 rm -rf
+	find reports -mindepth 2 -maxdepth 2 -name .owner -printf "%h\\0" 2> /dev/null \
 	    | xargs -0 -I @ find @ -mindepth 1 ! -name metrics.json ! -name .owner -delete
