@@ -16,6 +16,7 @@ from bench.evaluation import evaluate
 from bench.experiment import config as experiments
 from bench.experiment.cells import Layout, find_cell, list_cells
 from bench.experiment.config import Config
+from bench.files import read_json, write_json
 from bench.reporting import audit, context
 from bench.reporting.build import build, task_table
 from bench.reporting.names import DIGESTS
@@ -255,3 +256,16 @@ def test_captions_count_the_seeds_that_are_there(experiment: Config) -> None:
     said = context.seeds_sentence(results)
     assert said.startswith("Seeds ESC-50-like 0, 1 (n = 2); DESED-like 0 (n = 1): fewer than")
     assert context.fewest_seeds(results) == 1
+
+
+def test_what_published_folds_share_is_named_and_bars_nothing(experiment: Config) -> None:
+    path = Layout.of(experiment).corpus("esc50") / "corpus.json"
+    write_json(path, read_json(path) | {"straddling": ["esc50_003.wav"]})
+    words = "the published folds share recordings esc50_003.wav"
+    assert rules_broken(experiment) == {"groups": [f"esc50: {words}"]}
+    results = load_results(experiment)
+    assert words in audit.audit_table(results).rows[1].entries["answer"].words
+    group = results.group("esc50", "htsat")
+    assert group is not None
+    assert audit.broken(results, group) == []
+    assert "to be read with care" not in page_of(experiment)

@@ -1,10 +1,11 @@
-"""DESED's public lists at their whole size and with their quirks: what they share is reported."""
+"""Public lists with their quirks, DESED's at their whole size: what they share is reported."""
 
 from __future__ import annotations
 
 import os
 import random
 import string
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from test_corpora_loaders import STRONG_HEADER, write, write_audio
 
 from bench.corpora import check, load, open_corpus, save, shared_recordings
 from bench.corpora.desed import CLASSES
+from bench.corpora.folds import with_test_fold
 from bench.files import UserError, read_json
 
 LISTED = {"train": 1578, "validation": 1168, "test": 692}
@@ -147,3 +149,46 @@ def test_a_cut_without_times_may_overlap_any(tmp_path: Path) -> None:
     write_audio(tmp_path / "audio/eval/public" / public)
     with pytest.raises(UserError, match="recording 'abcdefghijk' lies in splits test, train"):
         load("desed", tmp_path, train="weak")
+
+
+ESC50_SHARED = (  # the lines of meta/esc50.csv whose recording lies in two folds
+    ("2-131943-A-38.wav", "clock_tick"),
+    ("3-131943-A-37.wav", "clock_alarm"),
+    ("2-134049-A-6.wav", "hen"),
+    ("3-134049-A-1.wav", "rooster"),
+    ("4-209698-A-37.wav", "clock_alarm"),
+    ("5-209698-A-38.wav", "clock_tick"),
+    ("4-234879-A-6.wav", "hen"),
+    ("5-234879-A-1.wav", "rooster"),
+    ("5-234879-B-1.wav", "rooster"),
+    ("1-100032-A-0.wav", "dog"),
+)
+
+
+def write_esc50(root: Path, clips: Iterable[tuple[str, str]]) -> None:
+    """ESC-50's layout: the table's columns follow from the names of its files."""
+    lines = ["filename,fold,target,category,esc10,src_file,take"]
+    for name, category in clips:
+        fold, recording, take, target = name.removesuffix(".wav").split("-")
+        lines.append(f"{name},{fold},{target},{category},False,{recording},{take}")
+        write_audio(root / "audio" / name, 0.5)
+    write(root / "meta/esc50.csv", "\n".join(lines) + "\n")
+
+
+def test_the_recordings_that_esc50s_folds_share_are_reported(tmp_path: Path) -> None:
+    write_esc50(tmp_path / "esc", ESC50_SHARED)
+    saved = save(load("esc50", tmp_path / "esc"), tmp_path / "corpus")
+    opened = open_corpus(tmp_path / "corpus")
+    assert opened.straddling == saved.straddling == ("131943", "134049", "209698", "234879")
+    check(opened)
+    split = with_test_fold(opened, 1)  # folds 2 and 3 of the file test and validate
+    assert shared_recordings(split) == {
+        "131943": ["test", "validation"],
+        "134049": ["test", "validation"],
+    }
+
+
+def test_any_other_recording_in_two_folds_is_refused(tmp_path: Path) -> None:
+    write_esc50(tmp_path, [*ESC50_SHARED, ("2-100032-B-0.wav", "dog")])
+    with pytest.raises(UserError, match="recording '100032' lies in folds 0, 1"):
+        load("esc50", tmp_path)

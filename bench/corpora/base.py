@@ -47,6 +47,7 @@ class Corpus:
         missing: listed clips without a usable file: the columns of `clips`, `path` empty.
         remarks: clip -> what was found wrong with its file; it was cut, or counts as missing.
         shortest: share of its listed length that a file must have; what `save` holds has it, and 0.
+        straddling: recordings that the published fold table itself cuts into clips of two folds.
         digest, audio_digest: see `save`; empty until saved.
     """
 
@@ -60,6 +61,7 @@ class Corpus:
     missing: pd.DataFrame
     remarks: Mapping[str, str] = field(default_factory=dict)
     shortest: float = 0.0
+    straddling: tuple[str, ...] = ()
     digest: str = ""
     audio_digest: str = ""
 
@@ -87,13 +89,14 @@ def assemble(
     events: pd.DataFrame | None = None,
     remarks: Mapping[str, str] | None = None,
     shortest: float = 0.0,
+    straddling: tuple[str, ...] = (),
 ) -> Corpus:
     """A checked corpus from a loader's table, in which clips without a file have an empty path.
 
     Args:
         name: the data set's key in the experiment, for messages.
         clips: COLUMNS in any order; `strong` and `cut_s` may be left out.
-        remarks, shortest: see `Corpus`.
+        remarks, shortest, straddling: see `Corpus`.
 
     Raises:
         UserError: no audio at all, a repeated clip, or a group in two splits or folds.
@@ -121,6 +124,7 @@ def assemble(
         missing=clips[~on_disk].reset_index(drop=True),
         remarks=remarks,
         shortest=shortest,
+        straddling=straddling,
     )
     check(corpus)
     return corpus
@@ -136,7 +140,8 @@ def check(corpus: Corpus) -> None:
 
     Raises:
         UserError: a clip is listed twice, or a recording (group) lies in two folds, or in two
-            splits without a published list that cuts it there at other times; the message names it.
+            splits without a published list that cuts it there at other times, and is none of
+            `straddling`; the message names it.
     """
     tables = [table["clip"] for table in (corpus.clips, corpus.missing) if len(table)]
     clips = pd.concat(tables, ignore_index=True)
@@ -145,7 +150,7 @@ def check(corpus: Corpus) -> None:
         raise UserError(f"{corpus.name}: clip '{repeated.iloc[0]}' is listed more than once")
     for column in ("split", "fold"):
         for group, pieces in _straddling(corpus.clips, column):
-            if column == "split" and _apart(pieces):
+            if group in corpus.straddling or (column == "split" and _apart(pieces)):
                 continue
             values = ", ".join(map(str, sorted(pieces[column].unique().tolist())))
             raise UserError(

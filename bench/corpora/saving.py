@@ -94,6 +94,7 @@ def save(
             "lists": digest_of_lists(corpus.clips, corpus.missing),
             "remarks": dict(corpus.remarks),
             "shared_recordings": shared_recordings(corpus),
+            "straddling": corpus.straddling,
             "tables": {name: digest_file(folder / name) for name in written},
         },
     )
@@ -127,6 +128,7 @@ def open_corpus(folder: str | Path) -> Corpus:
             synthetic=facts["synthetic"],
             missing=missing.assign(path="")[list(COLUMNS)],
             remarks=facts["remarks"],
+            straddling=tuple(facts["straddling"]),
             digest=facts["digest"],
             audio_digest=facts["audio_digest"],
         )

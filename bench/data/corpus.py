@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     for recording, splits in shared_recordings(corpus).items():
         print(
             f"{args.dataset}: its lists cut recording {recording} into clips of "
-            f"{' and '.join(splits)}, at other times",
+            f"{' and '.join(splits)}",
             flush=True,
         )
     return 0

@@ -151,7 +151,11 @@ def _corpora(results: Results) -> Iterator[Breach]:
         if dataset in without_table(results):
             continue
         try:
-            check(corpus_of(results, dataset))
+            corpus = corpus_of(results, dataset)
+            if corpus.straddling:
+                text = f"the published folds share recordings {', '.join(corpus.straddling)}"
+                yield Breach("groups", dataset, dataset, text, bars=False)
+            check(corpus)
         except UserError as error:
             text = str(error).removeprefix(f"{dataset}: ")
             yield Breach("groups", dataset, dataset, text)

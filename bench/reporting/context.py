@@ -167,20 +167,23 @@ def notes(results: Results, dataset: str) -> list[str]:
     for key, reason in results.refused.items():
         if key[0] == dataset:
             said.append(f"Not averaged: {'/'.join(key)}, because {reason}.")
-    said += _shared_recordings(results.any_group(dataset))
+    said += _shared_recordings(results, dataset)
     if dataset in results.mixed:
         said.append(f"Rows cannot be compared, because {results.mixed[dataset]}.")
     return said
 
 
-def _shared_recordings(group: Group | None) -> list[str]:
-    shared = group.first.get("shared_recordings") if group else None
+def _shared_recordings(results: Results, dataset: str) -> list[str]:
+    """Recordings that some run was trained and tested on: the published lists have it so."""
+    groups = (group for group in results.groups.values() if group.dataset == dataset)
+    shared: dict[str, list[str]] = {}
+    for group in groups:
+        for run in group.runs:
+            shared |= run.values["shared_recordings"]
     if not shared:
         return []
-    named = ", ".join(f"{name} ({', '.join(splits)})" for name, splits in shared.items())
-    return [
-        f"The lists cut these recordings into clips of several splits, at other times: {named}."
-    ]
+    named = ", ".join(f"{name} ({', '.join(splits)})" for name, splits in sorted(shared.items()))
+    return [f"The published lists cut these recordings into clips of several splits: {named}."]
 
 
 def incomplete(results: Results, dataset: str, metric: str) -> list[str]:
