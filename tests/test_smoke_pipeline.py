@@ -67,7 +67,7 @@ def test_every_run_has_a_record(finished: Path) -> None:
 
 
 def test_report_tables_and_store_stand_and_agree_with_the_records(finished: Path) -> None:
-    report = finished / "reports" / "out" / "smoke"
+    report = finished / "reports" / "smoke"
     assert "synthetic" in (report / "index.html").read_text()
     for name in ("audioset", "esc50", "speechcommands", "desed", "ablations", "cost"):
         for kind in ("md", "tex", "csv"):
@@ -90,7 +90,7 @@ def test_every_number_of_every_table_equals_a_recomputation(finished: Path) -> N
     results = finished / "results" / "smoke"
     config = json.loads((results / "config.json").read_text())
     runs = Runs(results, finished / "work" / "smoke" / "corpora", config)
-    numbers = check(finished / "reports" / "out" / "smoke" / "tables", runs)
+    numbers = check(finished / "reports" / "smoke" / "tables", runs)
     assert set(config["datasets"]) | {"ablations", "cost", "comparisons"} < set(numbers.index)
     assert numbers.min() > 10
     truth = runs.truth("desed")
@@ -158,7 +158,7 @@ def test_the_command_line_tags_as_recorded(finished: Path) -> None:
 
 
 def test_the_report_finds_the_protocol_kept_and_checks_every_claim(finished: Path) -> None:
-    report = finished / "reports" / "out" / "smoke"
+    report = finished / "reports" / "smoke"
     assert set(pd.read_csv(report / "tables" / "protocol.csv")["answer"]) == {"kept"}
     claims = pd.read_csv(report / "tables" / "claims.csv")
     assert "not comparable" in set(claims["verdict"])

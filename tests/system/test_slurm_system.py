@@ -101,7 +101,7 @@ def test_an_experiment_on_slurm_equals_a_local_one_with_a_run_pre_empted_and_can
     assert "Trying to restart job" in told
     training = (folder / "work" / "torture" / "logs" / "train" / f"{RUN}.log").read_text()
     assert f"epoch {epochs}/30" not in training  # the last attempt did not begin anew
-    assert (folder / "reports" / "out" / "torture" / "index.html").exists()
+    assert (folder / "reports" / "torture" / "index.html").exists()
 
     finish(local, CONFIG)
     expected = digests(local, "torture")
