@@ -16,6 +16,7 @@ import pytest
 import yaml
 from mlflow_server import serving
 
+from bench.experiment import folders
 from bench.experiment.cells import Layout, list_cells
 from bench.files import write_json_lines
 from bench.process import locks
@@ -99,6 +100,7 @@ def test_curves_arrive_while_training_and_records_take_their_place(tmp_path: Pat
     path = tmp_path / "experiment.yaml"
     path.write_text(yaml.safe_dump(config.model_dump(mode="json")))
     cell = list_cells(config)[0]
+    folders.take(config)
     state = Layout.of(config).work / "state" / "training"
     state.mkdir(parents=True)
     store, files = f"sqlite:///{tmp_path}/server.db", (tmp_path / "files").as_uri()
