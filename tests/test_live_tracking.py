@@ -238,6 +238,28 @@ def test_nothing_begins_without_a_server_that_has_to_be_there(
         supervise.begin(config, due)
 
 
+@pytest.mark.parametrize(
+    ("unreachable", "ended_with", "interrupted"),
+    [("stop", 2, True), ("stop", -15, False), ("continue", 2, False)],
+)
+def test_a_call_ends_with_a_server_that_has_to_be_there(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    unreachable: str,
+    ended_with: int,
+    interrupted: bool,
+) -> None:
+    process = SimpleNamespace(wait=lambda: ended_with)
+    monkeypatch.setattr(supervise.subprocess, "Popen", lambda *_, **__: process)
+    found = False
+    try:
+        supervise._show_live(experiment_of(tmp_path, unreachable)[0])
+        time.sleep(1)
+    except KeyboardInterrupt:
+        found = True
+    assert found == interrupted
+
+
 def test_the_sampler_thins_what_it_has_when_there_is_too_much() -> None:
     with Sampler() as sampler:
         for _ in range(2 * MOST_SAMPLES):

@@ -158,5 +158,5 @@ def _files_digest(places: Iterable[str]) -> str:
     roots = [ROOT / place for place in places]
     found = [path for root in roots for path in (root, *root.rglob("*"))]
     paths = (path for path in found if path.is_file())
-    kept = [p for p in paths if p.suffix not in (".py", ".pyc") and "out" not in p.parts]
+    kept = [p for p in paths if p.suffix not in (".py", ".pyc")]
     return digest_of({str(path.relative_to(ROOT)): digest_file(path) for path in sorted(kept)})

@@ -137,7 +137,7 @@ class Store:
 
     def files_of(self, run: Any) -> dict[str, int]:
         """What `fill` noted of a run's files."""
-        return dict(json.loads(run.data.tags[FILES]))
+        return dict(json.loads(run.data.tags.get(FILES, "{}")))
 
     def stands(self, run: Any, item: Tracked | None) -> bool:
         """Whether a run shows what `item` would, and all of its files are there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 from browser import answer
 
 from bench.reporting.build import build
+from bench.reporting.latex import to_latex
+from bench.reporting.tables import Column, Entry, Row, Table
 
 pytestmark = pytest.mark.system
 
@@ -119,16 +122,35 @@ def test_a_number_opens_the_records_behind_it(page: Path, tmp_path: Path) -> Non
 def test_every_table_compiles_in_a_two_column_paper(page: Path, tmp_path: Path) -> None:
     tables = sorted((page.parent / "tables").glob("*.tex"))
     assert len(tables) >= 6
-    text = "\n".join(rf"\input{{{table}}}" for table in tables)
-    (tmp_path / "paper.tex").write_text(PAPER % text)
+    said = compiled(tmp_path, "\n".join(rf"\input{{{table}}}" for table in tables))
+    assert "Float too large" not in said  # every part fits its page
+    assert "Overfull" not in said  # and its width
+
+
+def test_names_of_signs_alone_compile(tmp_path: Path) -> None:
+    draw = random.Random(0)
+    names = ["[1ex]", "*", "\\input{x}", "a\n\nb", "?`!`--''", "%", "^^41", 'say "é"']
+    names += ["".join(draw.choices("$_&%#{}~^\\<>\"'|`*[]-a \n", k=14)) for _ in range(60)]
+    columns = [Column("f1", "[F1] {%}"), Column("why", names[0], words=True)]
+    rows = [
+        Row(name, {"f1": Entry(0.5), "why": Entry(words=name)}, section=names[number // 20])
+        for number, name in enumerate(names)
+    ]
+    table = Table("t", names[1], " ".join(names), columns, rows, notes=names)
+    compiled(tmp_path, to_latex(table))
+
+
+def compiled(folder: Path, text: str) -> str:
+    """What LaTeX says of a paper that holds `text`; it finds no error."""
+    (folder / "paper.tex").write_text(PAPER % text, encoding="utf-8")
     done = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        errors="replace",
         timeout=120,
     )
     assert done.returncode == 0, done.stdout[-3000:]
-    assert (tmp_path / "paper.pdf").stat().st_size > 10_000
-    assert "Float too large" not in done.stdout  # every part fits its page
-    assert "Overfull" not in done.stdout  # and its width
+    assert (folder / "paper.pdf").stat().st_size > 10_000
+    return done.stdout
