@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,13 +14,10 @@ from bench.evaluation.localization import (
     median_filtered,
     threshold_grid,
 )
-from bench.evaluation.operating_point import (
-    PUBLISHED_THRESHOLDS,
-    OperatingPoint,
-    published_operating_point,
-)
+from bench.evaluation.operating_point import PUBLISHED_THRESHOLDS, published_operating_point
 from bench.metrics.event_scores import score_events
 from bench.models.scores import Scores
+from bench.results.record import Localized, OperatingPoint
 
 COLUMNS = ["filename", "onset", "offset", "event_label"]
 CLASSES = ("cat", "dog")
@@ -211,7 +206,8 @@ def test_the_baselines_span_the_clips():
 
 def test_the_record_of_a_point_holds_every_choice():
     chosen = OperatingPoint(CLASSES, (0.25, 0.5), (1, 5), "validation", (0.5, None), "ab")
-    assert json.loads(json.dumps(chosen.to_json())) == {
+    located = Localized(can_localize=True, operating_point=chosen, seconds_per_frame=0.1)
+    assert located.model_dump(mode="json")["operating_point"] == {
         "source": "validation",
         "classes": ["cat", "dog"],
         "thresholds": [0.25, 0.5],

@@ -23,7 +23,6 @@ from bench.data.store import FeatureStore
 from bench.data.task import Task
 from bench.evaluation.evaluate import evaluate_cell
 from bench.evaluation.localization import choose_operating_point, detect, median_filtered
-from bench.evaluation.operating_point import OperatingPoint
 from bench.experiment.cells import Layout, list_cells
 from bench.experiment.config import FrontEnd, Recipe
 from bench.files import read_json
@@ -34,6 +33,7 @@ from bench.models.scores import Scores, joined, read_scores, write_scores
 from bench.models.scoring import score, score_clips
 from bench.models.shifts import score_shifted
 from bench.process.team import Team
+from bench.results.record import OperatingPoint
 from bench.tagging.tag import Tagger
 from bench.training import fit, linear
 from bench.training.losses import FrameLabels

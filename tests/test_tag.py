@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from factories import record_values
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -22,9 +23,9 @@ from torch import nn
 from bench.__main__ import main
 from bench.data.windows import drawn_windows, stitch, window_samples, window_starts
 from bench.experiment.config import FrontEnd, load
-from bench.files import write_json
 from bench.models import networks
 from bench.models.card import Card
+from bench.results.record import Record
 from bench.tagging import tag
 from modelkit.output import ModelOutput
 
@@ -413,7 +414,9 @@ def test_a_runs_own_thresholds_are_used(runs, tmp_path: Path, capsys) -> None:
         "thresholds": [0.001, 0.999, 0.999],
         "median_filters": [1, 3, 1],
     }
-    write_json(tmp_path / "record.json", {"localization": {"operating_point": point}})
+    located = {"can_localize": True, "operating_point": point, "seconds_per_frame": 0.1}
+    record = Record.model_validate({**record_values(), "localization": located})
+    record.write(tmp_path / "record.json")
     found = printed(capsys, tmp_path / "a.wav", "--checkpoint", tmp_path / "model.pt")
     assert [event["label"] for event in found["events"]] == ["bell"]
     assert found["events"][0]["offset"] == pytest.approx(3.0)

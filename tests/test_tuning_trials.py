@@ -17,9 +17,12 @@ from bench.experiment.config import Config
 from bench.experiment.trials import path_of, points
 from bench.files import UserError, read_json, write_json
 from bench.ops.status import overview
-from bench.reporting import audit, tuning
-from bench.reporting.provenance import sources
-from bench.reporting.results import load_results
+from bench.reporting.check_tables import tuning_table
+from bench.results import tuning
+from bench.results.analysis import analyse
+from bench.results.audit import audit
+from bench.results.load import load_results
+from bench.results.provenance import sources
 from bench.training import train
 from bench.training.tune import tune
 
@@ -79,7 +82,7 @@ def how(config: Config, model: str, dataset: str = "audioset") -> str:
     results = load_results(config)
     group = results.group(dataset, model)
     assert group is not None
-    return tuning.how_chosen(results, group)
+    return tuning.tunings(results)[group.name].words
 
 
 def trial_folder(config: Config, dataset: str, model: str, number: int) -> Path:
@@ -183,10 +186,10 @@ def test_the_report_says_how_each_recipe_was_chosen(experiment: Config, tmp_path
     for cell in list_cells(follow):
         factories.make_run(follow, cell)
     assert how(follow, "htsat") == chosen
-    table = tuning.tuning_table(load_results(follow))
+    table = tuning_table(analyse(follow))
     assert [row.label for row in table.rows] == ["HTS-AT", "PANN-CNN", "Linear baseline"]
     assert table.rows[0].entries["trials"].value == 4
-    (source,) = [s for s in sources(load_results(follow)) if s.name == "audioset/htsat/base"]
+    (source,) = [s for s in sources(analyse(follow)) if s.name == "audioset/htsat/base"]
     assert ("recipe", chosen) in source.facts
     assert ("trials", str(path_of(follow, "audioset", "htsat"))) in source.facts
 
@@ -231,11 +234,11 @@ def test_the_report_names_what_trials_and_runs_do_not_share(
 
 def test_unequal_budgets_are_named(experiment: Config) -> None:
     tune(experiment, "audioset", "htsat")
-    (breach,) = audit.violations(load_results(experiment))
+    (breach,) = audit(load_results(experiment)).violations
     assert breach.rule == "budget"
     assert breach.text.endswith("recorded trials: HTS-AT 4, PANN-CNN 0")
     tune(experiment, "audioset", "pann")
-    assert audit.violations(load_results(experiment)) == ()
+    assert audit(load_results(experiment)).violations == ()
 
 
 def test_each_model_gets_the_same_number_of_points(tmp_path: Path) -> None:

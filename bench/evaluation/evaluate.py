@@ -12,23 +12,19 @@ import pandas as pd
 from bench.code_digest import stage_digest
 from bench.corpora import Corpus, shared_recordings
 from bench.data.task import split_corpus
-from bench.evaluation import SCHEMA, localization
-from bench.evaluation.operating_point import OperatingPoint, published_operating_point
+from bench.evaluation import localization
+from bench.evaluation.operating_point import published_operating_point
 from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout
-from bench.files import UserError, digest_file, read_json, write_sealed
+from bench.files import UserError, digest_file, read_json
 from bench.metrics import finite_or_none
 from bench.metrics.event_scores import score_events
 from bench.metrics.events import write_events
 from bench.metrics.psds import PSDS1, PSDS2, psds
 from bench.metrics.tagging import tagging_metrics
 from bench.models.scores import Scores, StoredScores, excludes, read_scores
-
-FAMILIES = {
-    "intersection": "intersection_f1",
-    "event_based": "event_based_f1",
-    "segment_based": "segment_based_f1",
-}
+from bench.results.record import FAMILIES, OperatingPoint, Record
+from bench.results.training import Made, Training
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,68 +39,54 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def evaluate_cell(settings: config.Config, cell: cells.Cell) -> dict[str, Any]:
+def evaluate_cell(settings: config.Config, cell: cells.Cell) -> Record:
     """Compute every metric of a run and write record.json (and events.tsv where it localizes).
 
     Thresholds and filters are chosen on the validation split; the test split is scored once.
     """
     plan, layout = cells.plan(settings, cell), Layout.of(settings)
     folder = layout.run(cell)
-    training = read_json(folder / "training.json")
+    training = Training.read(folder / "training.json")
     corpus = split_corpus(plan, layout.corpus(cell.dataset))
     validation = read_scores(folder / "scores.npz", "validation")
     test = read_scores(folder / "scores.npz", "test")
-    record = {
-        "schema": SCHEMA,
-        "key": str(cell),
-        "cell": vars(cell),
-        "experiment": settings.experiment,
-        "data_kind": settings.data_kind(cell.dataset),
-        **{
-            name: training[name]
-            for name in (
-                "identity",
-                "parent",
-                "resolved",
-                "config_digest",
-                "splits",
-                "seeds",
-                "provenance",
-                "network",
-                "parameters",
-                "cost",
-            )
-        },
-        "digests": {**training["digests"], "code_evaluate": stage_digest("evaluate")},
-        "coverage": {
-            "found": corpus.coverage.found,
-            "listed": corpus.coverage.listed,
-            "excluded": training["excluded"],
-            "windowed": training["windowed"],
-        },
-        "lists": {
-            "digest": read_json(layout.corpus(cell.dataset) / "corpus.json")["lists"],
-            "clips": {name: one.listed for name, one in corpus.coverage_by_split().items()},
-        },
-        "shared_recordings": shared_recordings(corpus),
-        "classes": list(corpus.classes),
-        "metrics": {
-            "validation": tagging(validation, corpus),
-            "test": tagging(test, corpus),
-        },
-        "chance": chance(test, corpus),
-    }
+    metrics = {"validation": tagging(validation, corpus), "test": tagging(test, corpus)}
+    digests = {**training.digests.known, "code_evaluate": stage_digest("evaluate")}
+    names, located = ["scores.npz", "metrics.jsonl"], {}
     if plan.dataset.localize:
         chosen = settings.localization
-        record["digests"]["protocol"] = config.config_digest(chosen)
+        digests["protocol"] = config.config_digest(chosen)
         hand_set, exclusive = chosen.hand_set.get(cell.model), excludes(plan.dataset.loss)
         located = locate(chosen, corpus, validation, test, hand_set, exclusive)
-        record["metrics"]["test"] |= located.pop("metrics")
+        metrics["test"] |= located.pop("metrics")
         write_events(folder / "events.tsv", located.pop("events"), list(test.clip_ids))
-        record |= located
-    names = ["scores.npz", "metrics.jsonl", *(["events.tsv"] if plan.dataset.localize else [])]
-    record["files"] = {name: digest_file(folder / name) for name in names}
-    write_sealed(folder / "record.json", record)
+        names.append("events.tsv")
+    record = Record.model_validate(
+        {
+            **{name: getattr(training, name) for name in Made.model_fields},
+            "cell": cell,
+            "experiment": settings.experiment,
+            "data_kind": settings.data_kind(cell.dataset),
+            "digests": digests,
+            "coverage": {
+                "found": corpus.coverage.found,
+                "listed": corpus.coverage.listed,
+                "excluded": training.excluded,
+                "windowed": training.windowed,
+            },
+            "lists": {
+                "digest": read_json(layout.corpus(cell.dataset) / "corpus.json")["lists"],
+                "clips": {name: one.listed for name, one in corpus.coverage_by_split().items()},
+            },
+            "shared_recordings": shared_recordings(corpus),
+            "classes": corpus.classes,
+            "metrics": metrics,
+            "chance": chance(test, corpus),
+            "files": {name: digest_file(folder / name) for name in names},
+            **located,
+        }
+    )
+    record.write(folder / "record.json")
     print(summary(record, plan.dataset.metric), flush=True)
     return record
 
@@ -118,7 +100,7 @@ def tagging(stored: StoredScores, corpus: Corpus) -> dict[str, Any]:
 
 
 def chance(stored: StoredScores, corpus: Corpus) -> dict[str, float]:
-    """What a scorer without ears reaches.
+    """What scores without any information reach.
 
     mAP: the mean prevalence of the classes that occur (the expected AP of random scores as the
     number of clips grows). accuracy: one over the number of classes.
@@ -218,7 +200,7 @@ def locate(
     point = choose(validation.scores)
     events = found(test.scores, point)
     result["localization"] |= {
-        "operating_point": point.to_json(),
+        "operating_point": point,
         "seconds_per_frame": test.scores.seconds_per_frame,
     }
     result["metrics"] = scored(events) | threshold_free(test, truth["test"], own, exclusive)
@@ -228,7 +210,7 @@ def locate(
         except ValueError as error:
             raise UserError(f"{corpus.name}: localization.hand_set: {error}") from error
         by_list = scored(found(test.scores, listed))
-        result["hand_set"] = {"operating_point": listed.to_json(), "metrics": by_list}
+        result["hand_set"] = {"operating_point": listed, "metrics": by_list}
     result["events"] = events
     return result
 
@@ -273,7 +255,7 @@ def _macro_values(by_family: dict[str, Any]) -> dict[str, float | None]:
     return {name: finite_or_none(values["value"]) for name, values in by_family.items()}
 
 
-def summary(record: dict[str, Any], metric: str) -> str:
+def summary(record: Record, metric: str) -> str:
     """One line: the run and its leading figure."""
-    found = record["metrics"]["test"].get(metric)
-    return f"{record['key']}: {metric} " + (f"{found['value']:.4f}" if found else "cannot localize")
+    found = record.metrics.test.get(metric)
+    return f"{record.key}: {metric} " + (f"{found.value:.4f}" if found else "cannot localize")

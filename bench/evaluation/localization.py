@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bench.evaluation.operating_point import OperatingPoint, clips_digest
 from bench.metrics.event_arrays import (
     EventArrays,
     Floats,
@@ -24,6 +23,7 @@ from bench.metrics.event_arrays import (
     merge_overlaps,
 )
 from bench.metrics.event_counts import Counts, collar_counts, intersection_counts
+from bench.results.record import OperatingPoint, clips_digest
 
 Criterion = Literal["intersection", "event_based"]
 

@@ -24,6 +24,7 @@ from bench.models.scores import Scores, write_scores
 from bench.process.launch import find_device
 from bench.process.locks import run_lock
 from bench.process.slots import gpu_slot
+from bench.results.record import Record
 from bench.strict import known
 from bench.training.description import SCORED, describe_run
 
@@ -76,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def evaluate_released(settings: config.Config, cell: Cell, threads: int = 1) -> dict[str, Any]:
+def evaluate_released(settings: config.Config, cell: Cell, threads: int = 1) -> Record:
     """Score validation and test clips with a released file and write the record.
 
     Raises:

@@ -7,7 +7,6 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from bench.experiment import config
 from bench.experiment.cells import Cell, Layout, list_cells
@@ -17,9 +16,9 @@ from bench.experiment.jobs import STAGES, Job, list_jobs
 from bench.files import UserError
 from bench.ops.plan import duration
 from bench.process import locks
+from bench.results.load import usable_record
+from bench.results.record import Record
 from bench.training.running import Running, running_trainings
-
-Record = dict[str, Any]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -104,7 +103,7 @@ def results(settings: Config) -> str:
         for label, runs in by_label.items():
             lines.append(f"  {label:<28}{_figure(runs, metric)}")
         some = [run for runs in by_label.values() for run in runs if run is not None]
-        chance = some[0]["chance"].get(metric) if some else None
+        chance = some[0].chance.get(metric) if some else None
         if chance is not None:
             lines.append(f"  {'chance':<28}{100 * chance:5.1f}")
     lines += ["", few_seeds(len(settings.seeds))]
@@ -133,8 +132,6 @@ def few_seeds(seeds: int) -> str:
 
 def _usable(settings: Config, layout: Layout, cell: Cell) -> tuple[Record | None, str]:
     """The record, or why it does not count."""
-    from bench.reporting.results import usable_record
-
     try:
         return usable_record(settings, layout, cell)
     except UserError:
@@ -148,8 +145,8 @@ def _label(cell: Cell) -> str:
 def _figure(runs: Sequence[Record | None], metric: str) -> str:
     """Mean and spread of the usable runs, and how many are absent."""
     known = [run for run in runs if run is not None]
-    found = [(run["metrics"]["test"].get(metric) or {}).get("value") for run in known]
-    values = [100 * value for value in found if value is not None]
+    found = [run.metrics.test.get(metric) for run in known]
+    values = [100 * one.value for one in found if one and one.value is not None]
     if not known:
         return "no record"
     if not values:

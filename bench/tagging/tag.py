@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bench.files import UserError, atomic_write, read_json
+from bench.files import UserError, atomic_write
 from bench.models.card import Card
+from bench.results.record import OperatingPoint, Record
 
 if TYPE_CHECKING:
     import torch
 
-    from bench.evaluation.operating_point import OperatingPoint
 
 UNKNOWN_THRESHOLD = 0.5  # where no threshold was chosen on validation data
 
@@ -175,9 +174,10 @@ class Tagger:
 
         model, card = networks.open_checkpoint(checkpoint, entry)
         beside = checkpoint.parent / "record.json"
-        record = read_json(beside) if beside.exists() else {}
+        record = Record.read(beside) if beside.exists() else None
         point = _operating_point(card, record, threshold)
-        return cls(checkpoint, model, card, point, record.get("provenance", {}).get("threads", 0))
+        threads = record.provenance.threads if record else 0
+        return cls(checkpoint, model, card, point, threads)
 
     def tag(self, audio: Path) -> Tagged:
         """Hear one recording; longer ones than the model takes in windows that overlap by half.
@@ -225,23 +225,15 @@ class Tagger:
         )
 
 
-def _operating_point(
-    card: Card, record: Mapping[str, Any], threshold: float | None
-) -> OperatingPoint:
+def _operating_point(card: Card, record: Record | None, threshold: float | None) -> OperatingPoint:
     """The asked threshold, else those in the run's record, else one for all."""
-    from bench.evaluation.operating_point import OperatingPoint
     from bench.models.scores import excludes
 
     exclusive = excludes(card.loss)
-    chosen = record.get("localization", {}).get("operating_point")
-    if threshold is None and chosen is not None and tuple(chosen["classes"]) == card.classes:
-        return OperatingPoint(
-            card.classes,
-            tuple(chosen["thresholds"]),
-            tuple(chosen["median_filters"]),
-            chosen["source"],
-            exclusive=exclusive,
-        )
+    located = record.localization if record else None
+    chosen = located.operating_point if located else None
+    if threshold is None and chosen is not None and chosen.classes == card.classes:
+        return replace(chosen, validation_f1=(), chosen_on=None, exclusive=exclusive)
     value = UNKNOWN_THRESHOLD if threshold is None else threshold
     count = len(card.classes)
     source = "given" if threshold is not None else "none was chosen for this checkpoint"

@@ -15,19 +15,18 @@ import errno
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.code_digest import stage_digest
 from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout
+from bench.figures.drawing import Picture
 from bench.files import UserError
+from bench.results.load import load_results
 from bench.tracking.attachments import log_model, log_pictures, pictures
 from bench.tracking.server import SERVER, first_line, reachable, server
 from bench.tracking.store import PARENT, Seal, Store, one_writer, write_seal
 from bench.tracking.views import Tracked, TrackedGroup, TrackedRecord
-
-if TYPE_CHECKING:
-    from bench.reporting.drawing import Picture
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,8 +78,6 @@ def sync(settings: config.Config) -> dict[str, int]:
     Raises:
         UserError: a record is missing.
     """
-    from bench.reporting.results import load_results
-
     store, results = Store(settings), None
     counts = {"written": 0, "kept": 0}
     files: dict[str, int] = {}

@@ -13,9 +13,9 @@ import numpy as np
 from bench.data.task import Task
 from bench.data.windows import is_longer
 from bench.experiment.cells import Plan
-from bench.files import write_json
 from bench.process.launch import team_size
 from bench.provenance import environment, source
+from bench.results.training import Training
 from bench.training.streams import PURPOSES, stream_seed
 
 SCORED = ("validation", "test")
@@ -41,8 +41,7 @@ def describe_run(
         network: `networks.resolved_values` of the model.
     """
     cell = plan.cell
-    write_json(
-        folder / "training.json",
+    training = Training.model_validate(
         {
             "key": str(cell),
             "identity": identity,
@@ -70,8 +69,9 @@ def describe_run(
             "network": network,
             "parameters": parameters,
             "cost": cost,
-        },
+        }
     )
+    training.write(folder / "training.json")
 
 
 def _windowed(task: Task) -> int:

@@ -27,6 +27,7 @@ from bench.process.memory import keep_freed_memory
 from bench.process.sampler import Sampler
 from bench.process.slots import gpu_slot
 from bench.provenance import environment
+from bench.results.training import Training
 from bench.training.description import SCORED, describe_run
 from bench.training.streams import stream_seed
 
@@ -157,7 +158,7 @@ def input_digests(plan: Plan, layout: Layout) -> dict[str, str]:
         "pins": environment()["pins_sha256"],
     }
     if plan.parent is not None:
-        digests["parent"] = read_json(layout.run(plan.parent) / "training.json")["identity"]
+        digests["parent"] = Training.read(layout.run(plan.parent) / "training.json").identity
     if (start := start_of(plan)) is not None:
         digests["start"] = start.sha256
     return digests

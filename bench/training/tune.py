@@ -25,6 +25,7 @@ from bench.experiment.cells import Cell, Layout, Plan, plan
 from bench.experiment.trials import first_cell, pairs, path_of, points
 from bench.files import UserError, read_json, write_json
 from bench.process.locks import hold
+from bench.results.training import Training
 from bench.strict import known
 
 MADE_BY = ("git_sha", "dirty", "cpu", "device", "threads", "started")
@@ -101,9 +102,13 @@ class Trial:
         folder = self.layout.run(cell)
         with hold(self.layout.results / ".lock", f"trial of {cell}", patience=math.inf):
             if (folder / "training.json").is_file():
-                made = read_json(folder / "training.json")
-                made |= {"point": facts["point"], "threads": made["provenance"]["threads"]}
-                if made | facts == made:
+                made = Training.read(folder / "training.json")
+                found = {
+                    "config_digest": made.config_digest,
+                    "digests": made.digests.known,
+                    "threads": made.provenance.threads,
+                }
+                if facts == facts | found:
                     return folder
             print(f"trial of {cell}: {facts['point']}", file=sys.stderr, flush=True)
             train_cell(self.settings, cell, Resources(threads=threads), self.layout)
@@ -202,11 +207,11 @@ def _outcome(trial: Trial, folder: Path) -> dict[str, Any]:
         stored.classes,
         multilabel=selection != "accuracy",
     )
-    training = read_json(folder / "training.json")
+    training = Training.read(folder / "training.json")
     return {
         "value": metrics[selection].value,
-        "train_seconds": round(training["cost"]["train_seconds"], 1),
-        "made_by": {name: training["provenance"][name] for name in MADE_BY},
+        "train_seconds": round(training.cost.train_seconds, 1),
+        "made_by": {name: getattr(training.provenance, name) for name in MADE_BY},
     }
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bench.reporting.names import METRICS
-from bench.reporting.score_tables import metric_column
-from bench.reporting.summary import Summary
+from bench.results.columns import metric_column
+from bench.results.names import METRICS
+from bench.results.summary import Summary
 
 
 def figure_words(summary: Summary, metric: str) -> str:

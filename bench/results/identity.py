@@ -11,11 +11,13 @@ from pydantic import Field
 
 from bench.code_digest import ROOT
 from bench.experiment.released import class_list
-from bench.reporting.names import DATA
+from bench.results.measured import System
+from bench.results.names import DATA
+from bench.results.record import Record
 from bench.strict import Strict, Values, parse, read_yaml
 
 PATH = ROOT / "config" / "registry" / "fingerprints.yaml"
-Record = Mapping[str, Any]
+Network = Mapping[str, Any]
 
 
 class PublishedData(Strict):
@@ -58,7 +60,7 @@ def fingerprints(path: Path = PATH) -> Fingerprints:
 def other_data(record: Record, name: str) -> str:
     """Why a record's data set is not the published one of this name; empty where it is."""
     wanted = fingerprints().data[name]
-    kind, classes, lists = record["data_kind"], set(record["classes"]), record["lists"]
+    kind, classes, lists = record.data_kind, set(record.classes), record.lists
     published = set(class_list(wanted.classes))
     if kind != "real":
         return f"{DATA[kind]}, not {name}"
@@ -67,10 +69,10 @@ def other_data(record: Record, name: str) -> str:
         count = "other" if alike else f"{len(classes)} instead of {len(published)}"
         return f"not {name}: {count} classes"
     for splits, clips in wanted.clips.items():
-        listed = sum(lists["clips"].get(split, 0) for split in splits.split("+"))
+        listed = sum(lists.clips.get(split, 0) for split in splits.split("+"))
         if listed != clips:
             return f"not {name}: {listed:,} instead of {clips:,} listed clips ({splits})"
-    if wanted.lists not in (None, lists["digest"]):
+    if wanted.lists not in (None, lists.digest):
         return f"not {name}: other clips, folds or labels in its lists"
     return ""
 
@@ -83,20 +85,20 @@ def other_layout(record: Record, loader: str) -> str:
     return reasons[0] if reasons and all(reasons) else ""
 
 
-def other_reference(scored: Record, name: str) -> str:
+def other_reference(scored: System, name: str) -> str:
     """Why the reference that predictions were scored against is not that of a published data set;
     empty where it is."""
     data = fingerprints().data[name]
     for own, wanted, words in (
-        (scored["files"], data.clips["test"], "clips"),
-        (scored["reference_events"], data.events, "events"),
+        (scored.files, data.clips["test"], "clips"),
+        (scored.reference_events, data.events, "events"),
     ):
         if own != wanted:
             return f"not {name}: {own:,} instead of {wanted:,} {words}"
     return ""
 
 
-def other_network(architecture: str, values: Record | None, name: str) -> str:
+def other_network(architecture: str, values: Network | None, name: str) -> str:
     """Why a network of these resolved values is not the published one; empty where it is."""
     wanted = fingerprints().networks[name]
     if architecture != wanted.architecture or values is None:
@@ -105,7 +107,7 @@ def other_network(architecture: str, values: Record | None, name: str) -> str:
     return f"not the published network: {', '.join(other)}" if other else ""
 
 
-def unlike(values: Record, published: Record) -> list[str]:
+def unlike(values: Network, published: Network) -> list[str]:
     """embed_dim 32 instead of 96: every published value that these do not have."""
     return [
         f"{key.replace('_', ' ')} {values.get(key)} instead of {value}"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from bench.reporting import published
-from bench.reporting.claim import (
+from bench.results import published
+from bench.results.audit import Audited
+from bench.results.claim import (
     AUDIOSET,
     CLAIMS,
     NOT_MEASURED,
@@ -17,28 +17,28 @@ from bench.reporting.claim import (
     make_claim,
     printed,
 )
-from bench.reporting.cost_table import is_full_size, largest_batch
-from bench.reporting.identity import unlike
-from bench.reporting.names import ARCHITECTURES
-from bench.reporting.published import Kind, Verdict
-from bench.reporting.results import Results
-from bench.reporting.tables import significant
+from bench.results.columns import significant
+from bench.results.full_size import is_full_size, largest_batch
+from bench.results.identity import unlike
+from bench.results.measured import Measurement
+from bench.results.names import ARCHITECTURES
+from bench.results.published import Kind, Verdict
 
 COUNT_TOLERANCE, RATIO_TOLERANCE, HOURS_MARGIN = 0.05, 0.20, 0.03
 CARD_GIB = 12
 
 
-def cost_claims(results: Results) -> list[Claim]:
+def cost_claims(audited: Audited) -> list[Claim]:
     """Parameters, memory and hours."""
-    return [_parameters(results), _memory(results), _hours(results)]
+    return [_parameters(audited), _memory(audited), _hours(audited)]
 
 
-def _costs(results: Results) -> dict[str, Mapping[str, Any]]:
+def _costs(audited: Audited) -> dict[str, Measurement]:
     """Cost measurements of HTS-AT and AST by architecture, where both are there."""
-    found: dict[str, Mapping[str, Any]] = {}
-    for model, cost in results.costs.items():
-        architecture = results.config.cost.models[model].get("architecture", model)
-        found[architecture] = {**cost, "model": model}
+    found: dict[str, Measurement] = {}
+    for model, cost in audited.costs.items():
+        architecture = audited.config.cost.models[model].get("architecture", model)
+        found[architecture] = cost
     return found if {"htsat", "ast"} <= set(found) else {}
 
 
@@ -47,36 +47,36 @@ def _cost_claim(key: str, text: str, said: str, measured: str, verdict: Verdict)
     return Claim(key, CLAIMS, text, said, measured, verdict, groups, groups)
 
 
-def _unlike(results: Results, costs: Mapping[str, Mapping[str, Any]]) -> str:
+def _unlike(audited: Audited, costs: Mapping[str, Measurement]) -> str:
     """Why costs are not those of the published networks on their features; empty where they are."""
     said = []
     for name in ("htsat", "ast"):
-        asked = results.config.cost.models[costs[name]["model"]]
+        asked = audited.config.cost.models[costs[name].model]
         features = entry_beside(name, AUDIOSET).front_end
         other = unlike(asked, {key: features[key] for key in ("frames", "mels")})
-        if not is_full_size(results, costs[name]["model"]):
+        if not is_full_size(audited, costs[name].model):
             other.insert(0, "not the published network")
         said += [f"{ARCHITECTURES[name]}: {words}" for words in other]
     return "; ".join(said)
 
 
-def _parameters(results: Results) -> Claim:
+def _parameters(audited: Audited) -> Claim:
     ours, theirs = (
         printed(*system, "params_M")
         for system in (("HTS-AT", "HCP (+ Swin-T/C24 pretraining)"), ("AST", "ImageNet"))
     )
     text = "HTS-AT has 35 % of AST's parameters"
     said = f"{ours:g}M against {theirs:g}M: {ours / theirs:.2f} times, by {PAPER} Table 1"
-    costs = _costs(results)
+    costs = _costs(audited)
     if not costs:
         return _cost_claim("parameters", text, said, "not measured", NOT_MEASURED)
-    own, other = costs["htsat"]["parameters"], costs["ast"]["parameters"]
+    own, other = costs["htsat"].parameters, costs["ast"].parameters
     measured = (
         f"{own / 1e6:.2f}M against {other / 1e6:.2f}M that take part in the output: "
         f"{own / other:.2f} times"
     )
     off = max(abs(own / 1e6 / ours - 1), abs(other / 1e6 / theirs - 1))
-    if other_size := _unlike(results, costs):
+    if other_size := _unlike(audited, costs):
         verdict = Verdict("not comparable", other_size)
     elif off <= COUNT_TOLERANCE:
         verdict = Verdict(
@@ -90,7 +90,7 @@ def _parameters(results: Results) -> Claim:
     return _cost_claim("parameters", text, said, measured, verdict)
 
 
-def _memory(results: Results) -> Claim:
+def _memory(audited: Audited) -> Claim:
     ours = printed("HTS-AT", "HCP", "batch_size")
     theirs = printed("AST", "ImageNet", "batch_size")
     text = "HTS-AT needs much less GPU memory than AST"
@@ -98,19 +98,19 @@ def _memory(results: Results) -> Claim:
         f"a batch of {ours:g} fits where AST's is {theirs:g}, four cards of 12 GB used: "
         f"{ours / theirs:.1f} times, by {PAPER} section 3.1.2"
     )
-    costs = _costs(results)
+    costs = _costs(audited)
     if not costs:
         return _cost_claim("memory", text, said, "not measured", NOT_MEASURED)
     fits = {m: _clips_that_fit(costs[m]) for m in ("htsat", "ast")}
-    per_clip = {m: costs[m]["activation_bytes_per_clip"] / 1e6 for m in fits}
+    per_clip = {m: costs[m].activation_bytes_per_clip / 1e6 for m in fits}
     ratio = fits["htsat"] / max(fits["ast"], 1)
     measured = (
         f"activations of {significant(per_clip['htsat'])} and {significant(per_clip['ast'])} MB "
         f"per clip: with weights and optimizer a card of {CARD_GIB} GB holds about {fits['htsat']} "
         f"and {fits['ast']} clips, {ratio:.1f} times as many (as in the cost table)"
     )
-    devices = {str(costs[m].get("device") or "cpu") for m in fits}
-    if other_size := _unlike(results, costs):
+    devices = {costs[m].device for m in fits}
+    if other_size := _unlike(audited, costs):
         verdict = Verdict("not comparable", other_size)
     elif devices == {"cpu"}:
         verdict = Verdict(
@@ -122,9 +122,9 @@ def _memory(results: Results) -> Claim:
     return _cost_claim("memory", text, said, measured, verdict)
 
 
-def _clips_that_fit(cost: Mapping[str, Any]) -> int:
+def _clips_that_fit(cost: Measurement) -> int:
     """As in the cost table."""
-    return largest_batch(cost["parameters"], cost["activation_bytes_per_clip"], CARD_GIB)
+    return largest_batch(cost.parameters, cost.activation_bytes_per_clip, CARD_GIB)
 
 
 def _ratio_verdict(ratio: float, expected: float) -> Verdict:
@@ -135,16 +135,16 @@ def _ratio_verdict(ratio: float, expected: float) -> Verdict:
     return Verdict(kind, f"the ratio is {ratio / expected:.2f} times the published one")
 
 
-def _hours(results: Results) -> Claim:
+def _hours(audited: Audited) -> Claim:
     ours = printed("HTS-AT", "HCP", "gpu_hours")
     theirs = printed("AST", "ImageNet", "gpu_hours")
     text = "HTS-AT trains in 80 GPU hours where AST takes 600"
     said = f"{ours:g} h against {theirs:g} h on AudioSet: {ours / theirs:.2f} times, by {PAPER}"
-    own = next((group for _, group in groups_of(results, "htsat", AUDIOSET) if group), None)
-    other = next((group for _, group in groups_of(results, "ast", AUDIOSET) if group), None)
+    own = next((group for _, group in groups_of(audited, "htsat", AUDIOSET) if group), None)
+    other = next((group for _, group in groups_of(audited, "ast", AUDIOSET) if group), None)
     if own is None or other is None:
         return make_claim("hours", text, said, "not measured", NOT_MEASURED, [own, other])
-    hours = [{r.seed: r.values["cost"]["train_hours"] for r in g.runs} for g in (own, other)]
+    hours = [{r.seed: r.record.cost.train_hours or 0.0 for r in g.runs} for g in (own, other)]
     ratios = [hours[0][seed] / hours[1][seed] for seed in hours[0] if seed in hours[1]]
     spent, beside = (significant(sum(h.values()) / len(h)) for h in hours)
     measured = f"{spent} h against {beside} h a run"
@@ -158,7 +158,7 @@ def _hours(results: Results) -> Claim:
             *published.incomplete(group),
         )
     ]
-    devices = {run.values["provenance"]["device"] for g in (own, other) for run in g.runs}
+    devices = {run.record.provenance.device for g in (own, other) for run in g.runs}
     if devices == {"cpu"}:
         reasons.append("trained on a CPU")
     elif len(devices) > 1:

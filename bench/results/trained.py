@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bench.experiment import released
-from bench.reporting.names import model_name, short_dataset_name
-from bench.reporting.results import Group, Results, is_baseline
+from bench.results.groups import Group
+from bench.results.load import Results
+from bench.results.names import model_name, short_dataset_name
 
 SUPERVISION = {
     "weak": "clip labels",
@@ -27,12 +28,12 @@ def training_of(results: Results, group: Group) -> str:
 
 def supervision_of(group: Group) -> str:
     """The labels that a group was trained on, in words."""
-    return SUPERVISION[group.first["resolved"]["recipe"]["supervision"]]
+    return SUPERVISION[group.first.resolved.recipe.supervision]
 
 
 def start_of(results: Results, group: Group) -> str:
     """The weights that a group's runs began from, in words; of another run, with its training."""
-    kind, _, place = group.first["resolved"]["recipe"]["init"].partition(":")
+    kind, _, place = group.first.resolved.recipe.init.partition(":")
     if kind == "run":
         parent = parent_of(results, group)
         own = f" ({training_of(results, parent)})" if parent else ""
@@ -45,11 +46,8 @@ def start_of(results: Results, group: Group) -> str:
 
 def parent_of(results: Results, group: Group) -> Group | None:
     """The runs that a group's runs began from, where their records are here."""
-    parent = group.first.get("parent")
-    if not parent:
-        return None
-    dataset, model, variant, _ = parent["key"].split("/")
-    return results.group(dataset, model, variant)
+    parent = group.first.parent
+    return results.groups.get(parent.group) if parent else None
 
 
 def by_training(results: Results, groups: Iterable[Group]) -> dict[str, list[Group]]:
@@ -62,7 +60,7 @@ def by_training(results: Results, groups: Iterable[Group]) -> dict[str, list[Gro
 
 def models_by_training(results: Results, dataset: str) -> dict[str, list[Group]]:
     """The models of a data set that may be ranked against one another: baselines are left out."""
-    models = [g for g in results.base_groups(dataset) if not is_baseline(results, g.model)]
+    models = [g for g in results.base_groups(dataset) if not results.is_baseline(g.model)]
     return by_training(results, models)
 
 

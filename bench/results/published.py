@@ -17,19 +17,18 @@ from bench.metrics.statistics import (
     t_interval,
     welch_interval,
 )
-from bench.reporting import audit
-from bench.reporting.choices import choices
-from bench.reporting.hand_set import HAND
-from bench.reporting.identity import (
+from bench.results.audit import Audited
+from bench.results.groups import Group
+from bench.results.identity import (
     fingerprints,
     other_data,
     other_layout,
     other_network,
     unlike,
 )
-from bench.reporting.results import Group, Results
-from bench.reporting.summary import fold_means
-from bench.reporting.trained import STARTS, SUPERVISION, parent_of, start_of, supervision_of
+from bench.results.load import Results
+from bench.results.summary import fold_means
+from bench.results.trained import STARTS, SUPERVISION, parent_of, start_of, supervision_of
 
 PATH = Path(__file__).with_name("published.yaml")
 NAMES = {
@@ -103,6 +102,15 @@ class Verdict:
         return f"{self.kind}: {self.reason}"
 
 
+@dataclass(frozen=True)
+class Compared:
+    """A published entry, its value in one metric, and the verdict on the measured figure."""
+
+    entry: Published
+    value: float
+    verdict: Verdict
+
+
 @cache
 def load() -> tuple[Published, ...]:
     """Every entry of published.yaml."""
@@ -121,7 +129,7 @@ def another(group: Group, entry: Published) -> list[str]:
     record = group.first
     reasons = (
         other_data(record, entry.dataset),
-        other_network(_architecture(group), record["network"], entry.beside),
+        other_network(_architecture(group), record.network, entry.beside),
     )
     return [reason for reason in reasons if reason]
 
@@ -133,7 +141,7 @@ def why_none(results: Results, dataset: str) -> list[str]:
     if groups and (reason := other_layout(groups[0].first, loader)):
         return [reason]
     reasons = [
-        other_network(_architecture(group), group.first["network"], entry.beside)
+        other_network(_architecture(group), group.first.network, entry.beside)
         for entry in load()
         for group in groups
         if entry.beside
@@ -144,23 +152,23 @@ def why_none(results: Results, dataset: str) -> list[str]:
 
 
 def _architecture(group: Group) -> str:
-    return str(group.first["resolved"]["model"]["architecture"])
+    return str(group.first.resolved.model.architecture)
 
 
-def differences(results: Results, group: Group, entry: Published) -> list[str]:
+def differences(audited: Audited, group: Group, entry: Published) -> list[str]:
     """What keeps a group's figures from being compared with `entry`; empty where nothing does."""
     return another(group, entry) or [
-        *audit.broken(results, group),
+        *audited.broken(group),
         *incomplete(group),
-        *differences_in_training(results, group, entry),
-        *_protocol(results, group, entry),
-        *unlike(group.first["resolved"]["front_end"], entry.front_end),
+        *differences_in_training(audited, group, entry),
+        *_protocol(audited, group, entry),
+        *unlike(group.first.resolved.front_end.model_dump(), entry.front_end),
     ]
 
 
 def incomplete(group: Group) -> Iterator[str]:
     """Which of the lists that were trained on and tested lacks too many clips."""
-    used, listed = group.first["splits"], group.first["lists"]["clips"]
+    used, listed = group.first.splits, group.first.lists.clips
     for split in ("train", "test"):
         if used[split] < FULL_COVERAGE * listed[split]:
             yield f"{used[split]:,} of {listed[split]:,} {split} clips are used"
@@ -173,9 +181,9 @@ def differences_in_training(results: Results, group: Group, entry: Published) ->
         yield f"trained on {supervision}, published on {SUPERVISION['weak']}"
     if entry.start and start != STARTS[entry.start] and not _began_alike(results, group, entry):
         yield f"began from {start}, published from {STARTS[entry.start]}"
-    yield from unlike(group.first["network"], fingerprints().networks[entry.beside].training)
-    if entry.parameters not in (None, group.first["parameters"]):
-        yield f"{group.first['parameters']:,} parameters instead of {entry.parameters:,}"
+    yield from unlike(group.first.network or {}, fingerprints().networks[entry.beside].training)
+    if entry.parameters not in (None, group.first.parameters):
+        yield f"{group.first.parameters:,} parameters instead of {entry.parameters:,}"
 
 
 def _began_alike(results: Results, group: Group, entry: Published) -> bool:
@@ -185,24 +193,24 @@ def _began_alike(results: Results, group: Group, entry: Published) -> bool:
     return parent is not None and not another(parent, whole) and not list(incomplete(parent))
 
 
-def _protocol(results: Results, group: Group, entry: Published) -> Iterator[str]:
+def _protocol(audited: Audited, group: Group, entry: Published) -> Iterator[str]:
     """Peculiarities that only the published protocol or only this one has."""
-    own = _peculiarities(results, group)
+    own = _peculiarities(audited, group)
     yield from (words for words in entry.differs if words not in own)
     yield from (f"here alone: {words}" for words in own if words not in entry.differs)
 
 
-def _peculiarities(results: Results, group: Group) -> list[str]:
+def _peculiarities(audited: Audited, group: Group) -> list[str]:
     """In words of `differs`: what these runs' protocol does and the clean one does not."""
-    recipe = group.first["resolved"]["recipe"]
-    made = [choices(results)[run.key] for run in group.runs]
+    recipe = group.first.resolved.recipe
+    made = [audited.choices[run.key] for run in group.runs]
     own = {
         "epoch selected on the test fold": all(
             c is not None and c.on_test == "epoch" for c in made
         ),
-        "weights averaged over epochs": recipe["average_epochs"] > 0,
-        "10-shift test-time augmentation": len(recipe["test_shifts"]) == 10,
-        "hand-set thresholds": bool(group.first.get(HAND)),
+        "weights averaged over epochs": recipe.average_epochs > 0,
+        "10-shift test-time augmentation": len(recipe.test_shifts) == 10,
+        "hand-set thresholds": group.runs[0].by_hand,
     }
     return [words for words, shared in own.items() if shared]
 
@@ -266,8 +274,8 @@ def few_seeds(count: int) -> str:
     return f"{count} seeds are few"
 
 
-def against(results: Results, group: Group, metric: str) -> tuple[Published, float, Verdict] | None:
-    """The entry beside a group, its figure in a metric and the verdict; None without a figure."""
+def against(audited: Audited, group: Group, metric: str) -> Compared | None:
+    """A group's figure beside the published one; None without a published figure."""
     entry = beside(group)
     value = entry.figure(metric) if entry else None
     if entry is None or value is None:
@@ -278,9 +286,9 @@ def against(results: Results, group: Group, metric: str) -> tuple[Published, flo
         [figure for figure, _ in kept],
         value,
         MARGINS[metric],
-        differences(results, group, entry),
+        differences(audited, group, entry),
         spread=entry.spread(metric),
         folds=[fold for _, fold in kept],
         test_share=group.test_share,
     )
-    return entry, value, verdict
+    return Compared(entry, value, verdict)

@@ -8,12 +8,16 @@ from pathlib import Path
 
 from bench.experiment.cells import Layout
 from bench.experiment.config import Config
-from bench.files import UserError, read_json, read_sealed
-from bench.reporting.intervals import metrics_of
-from bench.reporting.names import METRICS
-from bench.reporting.provenance import sources
-from bench.reporting.results import load_results
-from bench.reporting.score_tables import metric_column
+from bench.files import UserError
+from bench.results.columns import metric_column
+from bench.results.intervals import metrics_of
+from bench.results.load import load_results
+from bench.results.measured import Measurement, Rescored
+from bench.results.names import METRICS
+from bench.results.provenance import measured_sources
+from bench.results.record import Record
+from bench.results.rescored import FILE
+from bench.results.rescored import load as load_rescored
 
 SPREAD = ("sd", "ci95_low", "ci95_high", "n")
 
@@ -78,9 +82,10 @@ def of_measurement(settings: Config, name: str) -> str:
     Raises:
         UserError: no such measurement.
     """
-    found = {source.name: source for source in sources(load_results(settings))}
+    sources = measured_sources(load_results(settings).costs, load_rescored(settings))
+    found = {source.name: source for source in sources}
     if name not in found:
-        listed = ", ".join(key for key in found if key.count("/") < 2) or "none yet"
+        listed = ", ".join(found) or "none yet"
         raise UserError(f"no measurement '{name}'; there are: {listed}")
     return "\n".join([name, *(f"  {fact:<22}{value}" for fact, value in found[name].facts)])
 
@@ -115,16 +120,15 @@ def _origins(settings: Config, keys: list[str]) -> Iterator[str]:
     for key in keys:
         path = _path(layout, key)
         try:
-            record = (read_sealed if path.name == "record.json" else read_json)(path)
+            found = _read(path)
         except UserError as error:
             yield f"  {key}: {error}"
             continue
-        made = record["provenance"]
-        dirty = " with uncommitted changes" if made["dirty"] else ""
-        command = made.get("command") or record.get("command") or _command(key)
+        made = found.provenance
+        dirty = " with uncommitted changes" if made.dirty else ""
         yield f"  {key}  {path}"
-        yield f"    commit {made['git_sha']}{dirty}, {made['cpu']}"
-        yield f"    again: {command}"
+        yield f"    commit {made.git_sha}{dirty}, {made.cpu}"
+        yield f"    again: {_command(found)}"
     yield "then `python -m bench report` writes the tables again"
 
 
@@ -134,5 +138,13 @@ def _path(layout: Layout, key: str) -> Path:
     return layout.results / (key if key.endswith(".json") else f"runs/{key}/record.json")
 
 
-def _command(key: str) -> str:
-    return f"python -m bench {key.replace('/', ' ')}"
+def _read(path: Path) -> Record | Rescored | Measurement:
+    if path.name == "record.json":
+        return Record.read(path)
+    return Rescored.read(path) if path.name == FILE else Measurement.read(path)
+
+
+def _command(found: Record | Rescored | Measurement) -> str:
+    if isinstance(found, Record):
+        return found.provenance.command
+    return found.command if isinstance(found, Rescored) else f"python -m bench cost {found.model}"

@@ -7,10 +7,14 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bench.experiment.config import Config
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+WIDTH = 4.4
+"""Inches of a figure that stands in a column."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#7a7a7a", "#a3508f", "#8a6d00", "#2b8cbe", "#444444")
 MARKERS = "osD^vPX*"
 INK, FAINT = "#1f2933", "#d5dbe1"
@@ -54,6 +58,11 @@ class Picture:
     def data(self) -> bytes:
         """The file's content."""
         return base64.b64decode(self.uri.partition(",")[2])
+
+
+def colour(config: Config, model: str) -> str:
+    """A model's colour, the same in every figure."""
+    return COLOURS[list(config.models).index(model) % len(COLOURS)]
 
 
 def legible(name: str) -> str:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from bench.experiment.config import Config
-from bench.reporting import published, rescored
-from bench.reporting.ablations import paired
-from bench.reporting.claim import (
+from bench.results import published, rescored
+from bench.results.audit import Audited
+from bench.results.claim import (
     AUDIOSET,
     CLAIMS,
     FIGURES,
@@ -24,10 +23,12 @@ from bench.reporting.claim import (
     make_claim,
     printed,
 )
-from bench.reporting.cost_claims import cost_claims
-from bench.reporting.hand_set import at_hand_set
-from bench.reporting.identity import fingerprints
-from bench.reporting.names import (
+from bench.results.cost_claims import cost_claims
+from bench.results.effects import paired
+from bench.results.groups import Group
+from bench.results.identity import fingerprints
+from bench.results.measured import Rescored
+from bench.results.names import (
     ARCHITECTURES,
     DATASETS,
     METRICS,
@@ -35,10 +36,10 @@ from bench.reporting.names import (
     short_dataset_name,
     variant_words,
 )
-from bench.reporting.published import Kind, Verdict
-from bench.reporting.rescored import off_by
-from bench.reporting.results import Group, Results
-from bench.reporting.words import counted, figure_words, gap_words, points, value_words
+from bench.results.published import Kind, Verdict
+from bench.results.rescored import off_by
+from bench.results.training import Resolved
+from bench.results.words import counted, figure_words, gap_words, points, value_words
 
 LEADING = {
     AUDIOSET: "mAP",
@@ -57,21 +58,21 @@ RIVALS = (
 """Data sets and networks that the paper sets HTS-AT beside, with a figure for both."""
 GAP_MARGIN = 0.01
 """mAP by which a difference may miss the published one."""
-Change = Callable[[Mapping[str, Any], Mapping[str, Any]], bool]
+Change = Callable[[Resolved, Resolved], bool]
 """Whether two runs' resolved values differ in one thing and no other."""
 
 
-def claims(results: Results) -> list[Claim]:
+def claims(audited: Audited, scored: Rescored | None) -> list[Claim]:
     """Every claim of the paper, then every published figure that a model stands beside."""
     found = [
-        *_ranks(results),
-        _ast_cannot_localize(results),
-        _no_pretraining(results),
-        _token_semantic(results),
-        *cost_claims(results),
-        *_rescored(results),
+        *_ranks(audited),
+        _ast_cannot_localize(audited),
+        _no_pretraining(audited),
+        _token_semantic(audited),
+        *cost_claims(audited),
+        *_rescored(scored),
     ]
-    return [*found, *_figures(results)]
+    return [*found, *_figures(audited)]
 
 
 def _words(group: Group | None, metric: str) -> str:
@@ -86,7 +87,7 @@ def _measured(group: Group | None, metric: str, name: str) -> str:
     return f"{name} {words}" if words else f"{name}: no figure"
 
 
-def _ranks(results: Results) -> Iterator[Claim]:
+def _ranks(audited: Audited) -> Iterator[Claim]:
     for data, rival in RIVALS:
         known = fingerprints()
         loader, architecture = known.data[data].loader, known.networks[rival].architecture
@@ -102,15 +103,15 @@ def _ranks(results: Results) -> Iterator[Claim]:
             f"{points(ours - theirs, metric)}"
         )
         key = f"rank-{loader}-{architecture}"
-        mine = dict(groups_of(results, "htsat", data))
-        beside = dict(groups_of(results, rival, data))
+        mine = dict(groups_of(audited, "htsat", data))
+        beside = dict(groups_of(audited, rival, data))
         places = [place for place in mine if place in beside]
         if not places:
             yield make_claim(key, text, said, "no such models in this experiment", NOT_MEASURED)
         for place in places:
             first, second = mine[place], beside[place]
             measured = (
-                f"{short_dataset_name(results.config, place)}: "
+                f"{short_dataset_name(audited.config, place)}: "
                 f"{_measured(first, metric, 'HTS-AT')}, {_measured(second, metric, name)}"
             )
             gap = paired(first, second, metric) if first and second else None
@@ -123,8 +124,8 @@ def _ranks(results: Results) -> Iterator[Claim]:
                     published.MARGINS[metric],
                     _reasons(
                         {
-                            "HTS-AT": published.differences(results, first, own),
-                            name: published.differences(results, second, other),
+                            "HTS-AT": published.differences(audited, first, own),
+                            name: published.differences(audited, second, other),
                         }
                     ),
                 )
@@ -141,9 +142,9 @@ def _reasons(by_model: Mapping[str, Sequence[str]]) -> list[str]:
     return [reason if reason in shared else f"{name}: {reason}" for name, reason in own]
 
 
-def _ast_cannot_localize(results: Results) -> Claim:
+def _ast_cannot_localize(audited: Audited) -> Claim:
     groups = [
-        group for _, group in groups_of(results, "ast", "DESED-public-eval") if group is not None
+        group for _, group in groups_of(audited, "ast", "DESED-public-eval") if group is not None
     ]
     verdict, measured = NOT_MEASURED, "no AST on DESED in this experiment"
     if groups:
@@ -163,20 +164,20 @@ def _ast_cannot_localize(results: Results) -> Claim:
     )
 
 
-def _variants(results: Results, changed: Change) -> Iterator[tuple[Group, Group]]:
+def _variants(audited: Audited, changed: Change) -> Iterator[tuple[Group, Group]]:
     """(variant, reference) groups of HTS-AT on one data set that differ as `changed` says."""
-    for (dataset, model, _), group in results.groups.items():
-        if results.config.models[model].architecture != "htsat":
+    for (dataset, model, _), group in audited.groups.items():
+        if audited.config.models[model].architecture != "htsat":
             continue
-        for (other_dataset, other_model, _), other in results.groups.items():
+        for (other_dataset, other_model, _), other in audited.groups.items():
             if (other_dataset, other_model) == (dataset, model) and changed(
-                group.first["resolved"], other.first["resolved"]
+                group.first.resolved, other.first.resolved
             ):
                 yield group, other
 
 
 def _gap(
-    results: Results, pairs: Sequence[tuple[Group, Group]], expected: float
+    audited: Audited, pairs: Sequence[tuple[Group, Group]], expected: float
 ) -> tuple[str, Verdict]:
     """What the first pair measured, preferring the published network on AudioSet, and a verdict.
 
@@ -184,7 +185,7 @@ def _gap(
     """
     if not pairs:
         return "no such variant in this experiment", NOT_MEASURED
-    config = results.config
+    config = audited.config
     entry = entry_beside("htsat", AUDIOSET)
     ranked = sorted(pairs, key=lambda pair: bool(published.another(pair[1], entry)))
     said, verdict = [], NOT_MEASURED
@@ -199,7 +200,7 @@ def _gap(
             f"paired by seed: {gap_words(gap, metric)}"
         )
         if verdict is NOT_MEASURED:
-            reasons = published.differences(results, base, entry)
+            reasons = published.differences(audited, base, entry)
             verdict = published.compare(gap.values, expected, GAP_MARGIN, reasons)
     return "; ".join(said) or "no common seeds", verdict
 
@@ -210,28 +211,29 @@ def _named(config: Config, group: Group) -> str:
 
 
 def _from_variants(
-    results: Results, changed: Change, expected: float, name: str, text: str, published_text: str
+    audited: Audited, changed: Change, expected: float, name: str, text: str, published_text: str
 ) -> Claim:
     """The claim that a published change of HTS-AT moves a figure by `expected`."""
-    pairs = list(_variants(results, changed))
-    measured, verdict = _gap(results, pairs, expected)
+    pairs = list(_variants(audited, changed))
+    measured, verdict = _gap(audited, pairs, expected)
     groups = [group for pair in pairs for group in pair]
     return make_claim(name, text, published_text, measured, verdict, groups)
 
 
-def _no_pretraining(results: Results) -> Claim:
-    def changed(variant: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
-        start = {name: variant["recipe"][name] for name in ("init", "learning_rate")}
+def _no_pretraining(audited: Audited) -> Claim:
+    def changed(variant: Resolved, base: Resolved) -> bool:
+        own = variant.recipe
+        start = {"init": own.init, "learning_rate": own.learning_rate}
         return (
-            variant["recipe"]["init"] == "random" != base["recipe"]["init"]
-            and variant["recipe"] == base["recipe"] | start
-            and variant["model"] == base["model"]
+            own.init == "random" != base.recipe.init
+            and own == base.recipe.model_copy(update=start)
+            and variant.model == base.model
         )
 
     with_it = printed("HTS-AT", "HCP (+ Swin-T/C24 pretraining)", "mAP")
     without = printed("HTS-AT", "HC (+ token-semantic module)", "mAP")
     return _from_variants(
-        results,
+        audited,
         changed,
         without - with_it,
         "no-pretraining",
@@ -241,20 +243,20 @@ def _no_pretraining(results: Results) -> Claim:
     )
 
 
-def _token_semantic(results: Results) -> Claim:
-    def changed(variant: Mapping[str, Any], base: Mapping[str, Any]) -> bool:
+def _token_semantic(audited: Audited) -> Claim:
+    def changed(variant: Resolved, base: Resolved) -> bool:
         default = {"token_semantic": True}
-        own, other = (default | v["model"]["arguments"] for v in (variant, base))
+        own, other = (default | v.model.arguments for v in (variant, base))
         return (
             own["token_semantic"] is False
             and other == own | default
-            and variant["recipe"] == base["recipe"]
+            and variant.recipe == base.recipe
         )
 
     with_it = printed("HTS-AT", "HC (+ token-semantic module)", "mAP")
     without = printed("HTS-AT", "H (hierarchy only)", "mAP")
     return _from_variants(
-        results,
+        audited,
         changed,
         without - with_it,
         "token-semantic",
@@ -263,8 +265,7 @@ def _token_semantic(results: Results) -> Claim:
     )
 
 
-def _rescored(results: Results) -> Iterator[Claim]:
-    scored = rescored.load(results.config)
+def _rescored(scored: Rescored | None) -> Iterator[Claim]:
     for system in ("single", "ensemble"):
         entry = rescored.paper(system)
         assert entry is not None
@@ -272,15 +273,15 @@ def _rescored(results: Results) -> Iterator[Claim]:
         assert value is not None
         text = f"Table 3 follows from the authors' own predictions ({entry.label})"
         said = f"event-based F1 {100 * value:.1f} %, by {entry.source}"
-        if scored is None or system not in scored["systems"]:
+        if scored is None or system not in scored.systems:
             measured = "not scored here; `python -m bench rescore` does it"
             yield make_claim(f"rescored-{system}", text, said, measured, NOT_MEASURED)
             continue
-        scores = scored["systems"][system]
-        macro = scores["intersection"]["macro_f1"]
+        scores = scored.systems[system]
+        macro = scores.intersection.macro_f1
         measured = (
             f"{100 * macro:.2f} % by intersection, "
-            f"{100 * scores['event_based']['macro_f1']:.2f} % by collars of 200 ms"
+            f"{100 * scores.event_based.macro_f1:.2f} % by collars of 200 ms"
         )
         verdict = Verdict("reproduced", "equal to the printed digit, by the intersection rule")
         if reason := rescored.unlike(scores):
@@ -292,25 +293,24 @@ def _rescored(results: Results) -> Iterator[Claim]:
         yield Claim(f"rescored-{system}", CLAIMS, text, said, measured, verdict, files, files)
 
 
-def _figures(results: Results) -> Iterator[Claim]:
+def _figures(audited: Audited) -> Iterator[Claim]:
     """The leading figure of every group that a published one stands beside."""
-    for dataset, settings in results.config.datasets.items():
-        for group in results.base_groups(dataset):
-            listed = at_hand_set(group)
+    for dataset, settings in audited.config.datasets.items():
+        for group in audited.base_groups(dataset):
+            listed = group.at_hand_set
             for chosen, how in ((group, ""), (listed, ", hand-set thresholds")):
-                compared = chosen and published.against(results, chosen, settings.metric)
+                compared = chosen and published.against(audited, chosen, settings.metric)
                 if not chosen or not compared:
                     continue
-                entry, value, verdict = compared
-                name = model_name(results.config, group.model)
-                place = short_dataset_name(results.config, dataset)
-                shown = value_words(value, settings.metric)
+                entry, name = compared.entry, model_name(audited.config, group.model)
+                place = short_dataset_name(audited.config, dataset)
+                shown = value_words(compared.value, settings.metric)
                 claim = make_claim(
                     f"figure-{dataset}-{group.model}{how}",
                     f"{name} on {place}, {METRICS[settings.metric]}{how}",
                     f"{shown}: {entry.label}, by {entry.source}; {entry.protocol}",
                     _words(chosen, settings.metric) or "no figure",
-                    verdict,
+                    compared.verdict,
                     [chosen],
                 )
                 yield replace(claim, section=FIGURES)

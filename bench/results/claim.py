@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.reporting import published
-from bench.reporting.identity import fingerprints
-from bench.reporting.published import Published, Verdict
-from bench.reporting.results import Group, Results
+from bench.results import published
+from bench.results.groups import Group
+from bench.results.identity import fingerprints
+from bench.results.load import Results
+from bench.results.published import Published, Verdict
 
 CLAIMS, FIGURES = "Claims of the paper", "Published figures beside measured ones"
 NOT_MEASURED = Verdict("inconclusive", "not measured in this experiment")

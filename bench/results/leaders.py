@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from bench.metrics.statistics import holm, limit_of, sign_flip_p
-from bench.reporting.ablations import paired
-from bench.reporting.results import Group, Results, is_baseline
-from bench.reporting.summary import Summary
-from bench.reporting.trained import models_by_training
+from bench.results.effects import paired
+from bench.results.groups import Group
+from bench.results.load import Results
+from bench.results.summary import Summary
+from bench.results.trained import models_by_training
 
 ALPHA = 0.05
 TEST = f"exact paired test, Holm, p ≤ {ALPHA:g}"
@@ -92,7 +93,7 @@ def rivals(groups: Sequence[Group], metric: str) -> tuple[Rival, ...]:
 def standings(results: Results, dataset: str, metric: str) -> list[Standing]:
     """How the models of a data set stand, those that were trained alike together."""
     groups = results.base_groups(dataset)
-    baselines = ranked([group for group in groups if is_baseline(results, group.model)], metric)
+    baselines = ranked([group for group in groups if results.is_baseline(group.model)], metric)
     found = []
     for training, models in models_by_training(results, dataset).items():
         order = ranked(models, metric)
@@ -100,11 +101,3 @@ def standings(results: Results, dataset: str, metric: str) -> list[Standing]:
             above = tuple(g.model for g, s in baselines if s.mean >= order[0][1].mean)
             found.append(Standing(training, order, rivals(models, metric), above))
     return found
-
-
-def bold(results: Results, dataset: str, metric: str) -> frozenset[str]:
-    """The names of the groups whose figures are bold."""
-    if dataset in results.mixed:
-        return frozenset()
-    found = standings(results, dataset, metric)
-    return frozenset(one.best.name for one in found if one.leads and not one.above)

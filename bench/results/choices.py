@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
-from bench.evaluation.operating_point import clips_digest
-from bench.reporting.results import Results, Run
+from bench.results.groups import Run
+from bench.results.record import clips_digest
 
 
 @dataclass(frozen=True)
@@ -41,13 +39,9 @@ class Choice:
         return [name for name in (self.what, "thresholds" * self.thresholds) if name]
 
 
-@cache
-def choices(results: Results) -> Mapping[str, Choice | None]:
-    """The choice of every run by its key; None where its scores cannot be read."""
-    return {run.key: _choice(run) for group in results.groups.values() for run in group.runs}
-
-
-def _choice(run: Run) -> Choice | None:
+def choice_of(run: Run) -> Choice | None:
+    """How a run chose, by the clips that it scored; None where its scores cannot be read."""
+    located = run.record.localization
     try:
         with np.load(run.folder / "scores.npz", allow_pickle=False) as arrays:
             clips, split = arrays["clip_ids"], arrays["split"]
@@ -56,7 +50,7 @@ def _choice(run: Run) -> Choice | None:
     validation, test = (set(clips[split == s].tolist()) for s in ("validation", "test"))
     return Choice(
         _what(run),
-        bool((run.values.get("localization") or {}).get("operating_point")),
+        located is not None and located.operating_point is not None,
         len(validation & test),
         clips_digest(validation),
         clips_digest(test),
@@ -64,9 +58,9 @@ def _choice(run: Run) -> Choice | None:
 
 
 def _what(run: Run) -> str:
-    resolved = run.values["resolved"]
-    if resolved["model"]["architecture"] == "linear":
+    resolved = run.record.resolved
+    if resolved.model.architecture == "linear":
         return "regularisation"
-    recipe = resolved["recipe"]
-    best = recipe["select"] == "best" and not recipe["average_epochs"]
-    return "epoch" if best and recipe["epochs"] > 1 else ""
+    recipe = resolved.recipe
+    best = recipe.select == "best" and not recipe.average_epochs
+    return "epoch" if best and recipe.epochs > 1 else ""

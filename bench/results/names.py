@@ -39,6 +39,7 @@ DIGESTS = {
     "config": "config",
 }
 """What the digests of a record are of."""
+CANNOT = "cannot localize"
 DATA = {
     "synthetic": "synthetic data",
     "real": "real data",

@@ -6,20 +6,19 @@ statement of a record that they can compare with something else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
 
 from bench.code_digest import model_stage_digest, stage_digest
+from bench.corpora import open_corpus
 from bench.corpora.base import check
 from bench.files import UserError, read_json
 from bench.provenance import environment
-from bench.reporting import context
-from bench.reporting.choices import Choice, choices
-from bench.reporting.names import DIGESTS
-from bench.reporting.results import NO_RECORD, Group, Results, Run, corpus_of
-from bench.reporting.tables import Column, Entry, Row, Table
-from bench.reporting.tuning import unequal
+from bench.results.choices import Choice, choice_of
+from bench.results.groups import Group, Run
+from bench.results.load import NO_RECORD, Results
+from bench.results.names import DIGESTS
+from bench.results.tuning import Tuning, tunings, unequal
 
 RULES = {
     "selection": "epochs, thresholds and filters are chosen on validation clips, never on test",
@@ -57,61 +56,65 @@ class Breach:
         return f"{self.where}: {self.text}"
 
 
-@cache
-def violations(results: Results) -> tuple[Breach, ...]:
-    """What only this audit finds: absent and unlike records are named by `Results` already."""
+@dataclass(frozen=True, eq=False)
+class Audited(Results):
+    """Results with how their runs came to be, and every rule that they broke.
+
+    Attributes:
+        choices: run key -> how it chose; None where its scores cannot be read.
+        tunings: base group -> how its recipe was chosen.
+        without_table: data sets whose corpus table is not there: a work folder may be deleted.
+        violations: what only this audit finds, in the order of the checks.
+    """
+
+    choices: Mapping[str, Choice | None]
+    tunings: Mapping[str, Tuning]
+    without_table: tuple[str, ...]
+    violations: tuple[Breach, ...]
+
+    @property
+    def breaches(self) -> list[Breach]:
+        """Everything that broke a rule, absent and unlike records included, by `RULES`."""
+        order = list(RULES)
+        found = [*self.violations, *_absent(self)]
+        return sorted(found, key=lambda breach: order.index(breach.rule))
+
+    def broken(self, group: Group) -> list[str]:
+        """Why a group's figures must not be compared with published ones: what broke its runs."""
+        return [
+            str(breach)
+            for breach in self.violations
+            if breach.bars and breach.dataset == group.dataset and breach.group in ("", group.name)
+        ]
+
+
+def audit(results: Results) -> Audited:
+    """Check the results against every rule; reads scores, corpus tables and recorded trials."""
+    choices = {run.key: choice_of(run) for group in results.groups.values() for run in group.runs}
+    tuned, absent = tunings(results), _without_table(results)
     budgets = (
-        Breach("budget", dataset, dataset, text, bars=False) for dataset, text in unequal(results)
+        Breach("budget", dataset, dataset, text, bars=False)
+        for dataset, text in unequal(results, tuned)
     )
-    return (*_selection(results), *_corpora(results), *_stale(results), *budgets)
-
-
-def breaches(results: Results) -> list[Breach]:
-    """Everything that broke a rule, in the order of `RULES`."""
-    order = list(RULES)
-    found = [*violations(results), *_absent(results)]
-    return sorted(found, key=lambda breach: order.index(breach.rule))
-
-
-def broken(results: Results, group: Group) -> list[str]:
-    """Why a group's figures must not be compared with published ones: what broke its runs."""
-    return [
-        str(breach)
-        for breach in violations(results)
-        if breach.bars and breach.dataset == group.dataset and breach.group in ("", group.name)
-    ]
-
-
-def audit_table(results: Results) -> Table:
-    """A row per rule: kept, not known, or what broke it."""
-    found, rows = breaches(results), []
-    for rule, meaning in RULES.items():
-        places: dict[str, list[str]] = {}
-        for breach in found:
-            if breach.rule == rule:
-                places.setdefault(breach.text, []).append(breach.where)
-        gone = without_table(results) if rule in NEEDS_TABLE else []
-        if gone:
-            places["not known, because the corpus table is not there any more"] = gone
-        answer = "; ".join(f"{text}: {', '.join(where)}" for text, where in places.items())
-        rows.append(Row(meaning, {"answer": Entry(words=answer or "kept")}))
-    return Table(
-        name="protocol",
-        title=f"Whether the protocol was kept ({context.data_words(results)})",
-        caption=(
-            "Each rule held against what the runs left behind: the clips that were scored, the "
-            f"corpus tables and the records, on {context.data_words(results)}."
-        ),
-        columns=[Column("answer", "answer", words=True)],
-        rows=rows,
-        head="Rule",
+    violations = (
+        *_selection(results, choices),
+        *_corpora(results, absent),
+        *_stale(results),
+        *budgets,
+    )
+    return Audited(
+        **vars(results),
+        choices=choices,
+        tunings=tuned,
+        without_table=absent,
+        violations=violations,
     )
 
 
-def _selection(results: Results) -> Iterator[Breach]:
+def _selection(results: Results, choices: Mapping[str, Choice | None]) -> Iterator[Breach]:
     for group in results.groups.values():
         for run in group.runs:
-            choice = choices(results)[run.key]
+            choice = choices[run.key]
             if choice is None:
                 text = "scores.npz is missing or damaged"
                 yield Breach("selection", group.dataset, run.key, text, group.name)
@@ -127,15 +130,16 @@ def _selection(results: Results) -> Iterator[Breach]:
 
 def _asks_for_test(run: Run) -> bool:
     """Whether a run's own protocol leaves nothing to choose on but the tested fold."""
-    return run.fold >= 0 and run.values["resolved"]["dataset"]["fold_protocol"] == "published"
+    return run.fold >= 0 and run.record.resolved.dataset.fold_protocol == "published"
 
 
 def _thresholds_elsewhere(run: Run, choice: Choice) -> str:
     """How a run's thresholds left the validation clips; empty where they did not."""
-    point = (run.values.get("localization") or {}).get("operating_point")
+    located = run.record.localization
+    point = located.operating_point if located else None
     if point is None:
         return ""
-    chosen = point.get("chosen_on")
+    chosen = point.chosen_on
     if chosen == choice.test:
         return "thresholds were chosen on the test clips"
     if chosen is None:
@@ -144,14 +148,14 @@ def _thresholds_elsewhere(run: Run, choice: Choice) -> str:
     return "thresholds were chosen on other clips than the validation clips" if other else ""
 
 
-def _corpora(results: Results) -> Iterator[Breach]:
+def _corpora(results: Results, without_table: tuple[str, ...]) -> Iterator[Breach]:
     for dataset in results.config.datasets:
         if text := _lacking(results, dataset):
             yield Breach("coverage", dataset, dataset, text, bars=False)
-        if dataset in without_table(results):
+        if dataset in without_table:
             continue
         try:
-            corpus = corpus_of(results, dataset)
+            corpus = open_corpus(results.layout.corpus(dataset))
             if corpus.straddling:
                 text = f"the published folds share recordings {', '.join(corpus.straddling)}"
                 yield Breach("groups", dataset, dataset, text, bars=False)
@@ -161,10 +165,10 @@ def _corpora(results: Results) -> Iterator[Breach]:
             yield Breach("groups", dataset, dataset, text)
 
 
-def without_table(results: Results) -> list[str]:
-    """Data sets whose corpus table is not there (any more): a work folder may be deleted."""
+def _without_table(results: Results) -> tuple[str, ...]:
     layout = results.layout
-    return [d for d in results.config.datasets if not (layout.corpus(d) / "corpus.json").is_file()]
+    tables = {name: layout.corpus(name) / "corpus.json" for name in results.config.datasets}
+    return tuple(name for name, path in tables.items() if not path.is_file())
 
 
 def _lacking(results: Results, dataset: str) -> str:
@@ -172,8 +176,9 @@ def _lacking(results: Results, dataset: str) -> str:
     groups = [group for group in results.groups.values() if group.dataset == dataset]
     if not groups:
         return ""
-    found, listed = (groups[0].first["coverage"][name] for name in ("found", "listed"))
-    excluded = max(group.first["coverage"]["excluded"] for group in groups)
+    coverage = groups[0].first.coverage
+    found, listed = coverage.found, coverage.listed
+    excluded = max(group.first.coverage.excluded for group in groups)
     said = []
     if found < listed:
         said.append(f"{found} of {listed} listed clips are on disk ({100 * found / listed:.1f} %)")
@@ -201,21 +206,21 @@ def _stale(results: Results) -> Iterator[Breach]:
     pins = environment()["pins_sha256"]
     evaluation = stage_digest("evaluate")
     for group in results.groups.values():
-        model = group.first["resolved"]["model"]
+        model = group.first.resolved.model
         now = {
-            "code_train": model_stage_digest("train", model["architecture"]),
+            "code_train": model_stage_digest("train", model.architecture),
             "code_evaluate": evaluation,
             "pins": pins,
         }
-        features = results.layout.features(group.dataset, model["front_end"])
+        features = results.layout.features(group.dataset, model.front_end)
         for name, path in (
             ("data", results.layout.corpus(group.dataset) / "corpus.json"),
             ("features", features / "digest.json"),
         ):
             if path.is_file():
                 now[name] = read_json(path)["digest"]
-        digests = group.first["digests"]
-        other = [DIGESTS[name] for name, digest in now.items() if digests.get(name) != digest]
+        digests = group.first.digests
+        other = [DIGESTS[name] for name, digest in now.items() if getattr(digests, name) != digest]
         if other:
             text = f"made with other {' and '.join(other)} than the present"
             yield Breach("fresh", group.dataset, group.name, text, group.name)
