@@ -184,8 +184,9 @@ def test_a_model_leads_only_where_it_beats_every_other_one_significantly() -> No
     assert bold(standing_among(group(low), high), "d", "mAP") == {"d/h/base"}
     few = standing_among(group(low[:3]), group([v + 0.2 for v in low[:3]], "h"))
     found = standing(few, "d", "mAP")
-    assert found.rivals[0].limit is not None
-    assert "3 paired runs cannot reach p = 0.05" in found.rivals[0].limit
+    decision = found.rivals[0].decision
+    assert decision is not None
+    assert "3 paired runs cannot reach p = 0.05" in str(decision.limit)
     assert not bold(few, "d", "mAP")
     assert not bold(standing_among(group(low), group(list(low), "h")), "d", "mAP")
     assert not bold(standing_among(high), "d", "mAP")
@@ -222,7 +223,8 @@ def test_who_leads_equals_an_enumeration(levels: list[int], noise: list[list[int
     best, p = found.best.model, corrected(columns)
     assert np.mean(columns[best]) == max(map(np.mean, columns.values()))
     for rival in found.rivals:
-        assert rival.p == pytest.approx(p[frozenset((best, rival.group.model))])
+        assert rival.decision is not None
+        assert rival.decision.p_holm == pytest.approx(p[frozenset((best, rival.group.model))])
     others = [name for name in columns if name != best]
     wins = [
         p[frozenset((best, o))] <= 0.05 and sum(columns[best]) > sum(columns[o]) for o in others

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH = 4.4
-"""Inches of a figure that stands in a column."""
+"""Width in inches of a figure in a column."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#7a7a7a", "#a3508f", "#8a6d00", "#2b8cbe", "#444444")
 MARKERS = "osD^vPX*"
 INK, FAINT = "#1f2933", "#d5dbe1"
@@ -41,7 +41,7 @@ STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as a data URI, with the words that stand in for it and beside it."""
+    """A figure as a data URI, with its alternative text and its caption."""
 
     uri: str
     alt: str

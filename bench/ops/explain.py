@@ -11,7 +11,6 @@ from bench.experiment import config
 from bench.experiment.cells import Layout, find_cell
 from bench.files import digest_file
 from bench.results.record import Metrics, Record
-from bench.results.training import Provenance
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,7 +55,7 @@ def explain(record: Record, path: Path) -> str:
         *_section(
             "made by",
             {
-                "commit": _commit(made),
+                "commit": made.commit,
                 "command": made.command,
                 "machine": f"{made.cpu}, {made.threads} threads, {made.device}",
                 "python": f"{made.python} on {made.platform}",
@@ -107,10 +106,3 @@ def _figures(metrics: Metrics) -> list[str]:
 
 def _section(title: str, values: dict[str, Any]) -> list[str]:
     return [title, *(f"  {name:<22}{value}" for name, value in values.items()), ""]
-
-
-def _commit(made: Provenance) -> str:
-    if made.git_sha is None:
-        return "unknown: not run from a git checkout"
-    changed = f", with uncommitted changes {str(made.diff_sha256)[:12]}" if made.dirty else ""
-    return f"{made.git_sha}{changed}"

@@ -114,7 +114,7 @@ def _with_spread(row: Mapping[str, str], key: str) -> str:
 
 
 def _origins(settings: Config, keys: list[str]) -> Iterator[str]:
-    """Per record: where it lies, the commit and the machine, and the command that repeats it."""
+    """Per record: its path, the commit and the machine, and the command that repeats it."""
     layout = Layout.of(settings)
     yield f"from {len(keys)} records (`python -m bench explain KEY` tells all of one)"
     for key in keys:
@@ -124,10 +124,8 @@ def _origins(settings: Config, keys: list[str]) -> Iterator[str]:
         except UserError as error:
             yield f"  {key}: {error}"
             continue
-        made = found.provenance
-        dirty = " with uncommitted changes" if made.dirty else ""
         yield f"  {key}  {path}"
-        yield f"    commit {made.git_sha}{dirty}, {made.cpu}"
+        yield f"    commit {found.provenance.commit}, {found.provenance.cpu}"
         yield f"    again: {_command(found)}"
     yield "then `python -m bench report` writes the tables again"
 

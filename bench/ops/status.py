@@ -61,7 +61,7 @@ def seconds_left(settings: Config, todo: Sequence[Job], running: Sequence[Runnin
 
 
 def overview(settings: Config) -> str:
-    """Jobs by stage, the trainings at work, and the time left."""
+    """Jobs by stage, running training, and the time left."""
     jobs = list_jobs(settings)
     todo = [job for job in jobs if not job.done]
     running = running_trainings(settings)
@@ -122,7 +122,7 @@ def results(settings: Config) -> str:
 
 
 def few_seeds(seeds: int) -> str:
-    """Whether so many seeds can tell models apart at all."""
+    """Whether so many seeds can show a difference between models at all."""
     from bench.metrics.statistics import limit_of
 
     if limit := limit_of(seeds):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.metrics.statistics import smallest_p
 from bench.reporting import context
 from bench.reporting.tables import DIFFERENCE, Column, Entry, Row, Table
 from bench.results.analysis import Analysis
@@ -64,15 +65,15 @@ def _row(analysis: Analysis, effect: Effect) -> Row:
         entries[VALUE.key] = Entry.of(effect.group.summary(effect.metric))
     if effect.reference is not None:
         entries[REFERENCE.key] = Entry.of(effect.reference.summary(effect.metric))
-    if effect.difference is None:
+    if effect.difference is None or effect.decision is None:
         entries["interval"] = Entry(words=effect.problem)
     else:
         entries |= {
             DIFFERENCE.key: Entry.of(effect.difference),
             "interval": Entry(words=DIFFERENCE.interval(effect.difference)),
-            "p": Entry(effect.p),
-            "p_holm": Entry(effect.p_holm),
-            "smallest_p": Entry(effect.smallest_p),
+            "p": Entry(effect.decision.p),
+            "p_holm": Entry(effect.decision.p_holm),
+            "smallest_p": Entry(smallest_p(effect.difference.n)),
             "pairs": Entry(float(effect.difference.n)),
         }
     return Row(

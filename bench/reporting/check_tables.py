@@ -267,7 +267,7 @@ def _comparison_row(one: Paired) -> Row:
             "interval": Entry(words=DIFFERENCE.interval(one.difference)),
             "effect_size_d": finite(tests.cohens_d),
             "p": Entry(tests.sign_flip_p),
-            "p_holm": Entry(one.p_holm),
+            "p_holm": Entry(one.decision.p_holm),
             "p_wilcoxon": Entry(tests.wilcoxon_p),
             "smallest_p": Entry(tests.smallest_p),
             "detectable_d": finite(tests.detectable_effect),

@@ -74,7 +74,7 @@ def _remarkable(coverage: Coverage) -> str:
 
 
 def models_sentence(analysis: Analysis) -> str:
-    """Which models stand beside one another, and at what."""
+    """Which models are compared, and on which tasks."""
     config = analysis.config
     models = [model for model in config.models if not analysis.is_baseline(model)]
     names = [model_name(config, model) for model in models or config.models]
@@ -148,7 +148,7 @@ def _chosen(choice: Choice | None) -> str:
 
 
 def caption(analysis: Analysis, dataset: str, what: str) -> str:
-    """A caption that stands alone: what, data, coverage, seeds, protocol, ±."""
+    """A caption that needs no other text: what, data, coverage, seeds, protocol, ±."""
     return " ".join(
         [
             f"{what} on {data_sentence(analysis, dataset)}",

@@ -1,7 +1,7 @@
 """Text for formats that would read some of its characters as markup.
 
 Names come from data and configs: all that is in them is drawn, and nothing of it is obeyed. Prose
-is text in which commands stand between backticks.
+is text in which commands are set between backticks.
 """
 
 from __future__ import annotations

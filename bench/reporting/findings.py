@@ -12,9 +12,10 @@ from bench.reporting.context import incomplete
 from bench.results.analysis import Analysis
 from bench.results.checks import TIMES_CHANCE, TRIVIAL, ChanceCheck, TrivialCheck
 from bench.results.columns import significant
+from bench.results.decisions import ALPHA
 from bench.results.effects import Effect
 from bench.results.full_size import cost_name, is_full_size
-from bench.results.leaders import ALPHA, Standing
+from bench.results.leaders import Standing
 from bench.results.names import METRICS, model_name, short_dataset_name, variant_words
 from bench.results.summary import Summary
 from bench.results.words import figure_words, gap_words, sentence, value_words
@@ -93,7 +94,7 @@ def _rank(analysis: Analysis, found: Standing) -> str:
     open_ones = [rival for rival in found.rivals if not rival.beaten]
     if not open_ones:
         return f"{best} leads"
-    if any(rival.limit or rival.difference is None for rival in open_ones):
+    if any(rival.decision is None or rival.decision.limit for rival in open_ones):
         return f"{best} has the highest mean"
     named = " and ".join(model_name(analysis.config, rival.group.model) for rival in open_ones)
     return f"{best} has the highest mean, not told apart from {named}"
@@ -103,10 +104,10 @@ def _gap(analysis: Analysis, found: Standing, metric: str) -> str:
     """The best model less the next one, with its interval and what the test says."""
     best, rival = model_name(analysis.config, found.best.model), found.rivals[0]
     second = model_name(analysis.config, rival.group.model)
-    if rival.difference is None:
+    if rival.difference is None or rival.decision is None:
         return f" {best} and {second} have no common seeds."
-    tested = f"p = {rival.p:.2g} after Holm"
-    if rival.limit:
+    tested = f"p = {rival.decision.p_holm:.2g} after Holm"
+    if rival.decision.limit:
         tested = f"{rival.difference.n} seeds are too few for the test to decide"
     return (
         f" {best} minus {second}, paired by seed: {gap_words(rival.difference, metric)} ({tested})."
@@ -173,7 +174,7 @@ def _cannot(analysis: Analysis, dataset: str) -> list[str]:
 
 def _locate_title(checks: Sequence[TrivialCheck]) -> str:
     """Event maps beside baselines without times, as far as the tests go."""
-    tested = [check for check in checks if not check.limit]
+    tested = [check for check in checks if not check.decision.limit]
     better = sum(check.verdict == "better" for check in checks)
     if tested:
         share = "" if better == len(checks) else f" in {better} of {len(checks)} comparisons"
@@ -188,19 +189,19 @@ def _locate_title(checks: Sequence[TrivialCheck]) -> str:
 def _ablations(analysis: Analysis) -> Finding | None:
     config = analysis.config
     leading = [e for e in analysis.effects if e.metric == config.datasets[e.dataset].metric]
-    known = [(effect, effect.difference) for effect in leading if effect.difference]
+    known = [(e, e.difference, e.decision) for e in leading if e.difference and e.decision]
     if not known:
         return None
     rows: dict[str, list[tuple[str, ...]]] = {}
-    for effect, gap in known:
+    for effect, gap, decision in known:
         place = short_dataset_name(config, effect.dataset)
         where = f"{model_name(config, effect.model)} on {place}"
         against = "" if effect.against == BASE else f" (against {variant_words(effect.against)})"
-        line = (f"{effect.why}{against}", _pairs(effect, gap), f"{effect.p_holm:.2g}")
+        line = (f"{effect.why}{against}", _pairs(effect, gap), f"{decision.p_holm:.2g}")
         rows.setdefault(where, []).append(line)
-    told = sum(effect.p_holm is not None and effect.p_holm <= ALPHA for effect, _ in known)
+    told = sum(decision.differs for *_, decision in known)
     title = f"Ablations: {told} of {len(known)} changes differ from their reference"
-    if all(effect.limit for effect, _ in known):
+    if all(decision.limit for *_, decision in known):
         title = f"Ablations: too few seeds to tell any of {len(known)} changes from its reference"
     lacking = [f"{variant_words(e.variant)}: {e.problem}" for e in leading if e.problem]
     return Finding(

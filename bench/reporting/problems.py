@@ -15,7 +15,7 @@ FEW = 3
 
 @dataclass(frozen=True)
 class Problem:
-    """One kind of fault, the runs, groups or data sets that have it, and what mends it."""
+    """One kind of fault, the runs, groups or data sets that have it, and what repairs it."""
 
     text: str
     where: tuple[str, ...]
@@ -84,7 +84,7 @@ def _shown(analysis: Analysis) -> Iterator[tuple[str, str, str]]:
         remedy = remedies[breach.rule]
         if breach.rule == "selection" and not breach.bars:
             remedy = f"set fold_protocol of {breach.dataset} to clean for folds that only select"
-        if breach.bars or breach.rule != "groups":  # what published folds share is past mending
+        if breach.bars or breach.rule != "groups":  # what published folds share cannot be repaired
             yield breach.where, breach.text, remedy
     for dataset, reason in analysis.mixed.items():
         text = f"its models cannot be compared, because {reason}"

@@ -33,10 +33,10 @@ class Analysis(Audited):
         effects: every variant of every ablation against its reference, in each metric.
         comparisons: models trained alike against one another, then the ablations.
         chance, trivial: the checks of every model on every task.
-        standings: (data set, metric) -> how the models stand, those trained alike together.
+        standings: (data set, metric) -> the ranking of models, one for each way of training.
         intervals: every figure with its bootstrap interval.
         compared: (base group, metric) -> the published figure beside it, where there is one.
-        not_compared: data set -> why no published figure stands beside its runs.
+        not_compared: data set -> why its runs are compared with no published figure.
         claims: the claims of the paper, each with a verdict.
         curves: data set -> base group -> its learning curve.
         soundscapes: localized data set -> its pictured clips, or why there are none.

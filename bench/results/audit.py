@@ -1,4 +1,4 @@
-"""Whether the results kept to the protocol: each rule, and everything that broke it, by name.
+"""Whether the results follow the protocol: each rule, and everything that broke it, by name.
 
 The checks read what the runs left behind (records, scored clips, corpus tables) and trust no
 statement of a record that they can compare with something else.

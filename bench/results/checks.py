@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import product
 
-from bench.metrics.statistics import holm, limit_of, sign_flip_p
+from bench.results.decisions import Decision, decide
 from bench.results.groups import Group
-from bench.results.leaders import ALPHA
 from bench.results.load import Results
 from bench.results.summary import Summary, summarise
 
@@ -68,25 +68,24 @@ class TrivialCheck:
     figure: Summary
     trivial: Summary
     difference: Summary
-    p_holm: float = 1.0
-    limit: str | None = None
+    decision: Decision
 
     @property
     def verdict(self) -> str:
         """What the corrected test says; only which mean is higher where it could say nothing."""
         above = self.difference.mean > 0
-        if self.p_holm <= ALPHA:
+        if self.decision.differs:
             return "better" if above else "worse"
-        if self.limit:
+        if self.decision.limit:
             return "higher" if above else "lower"
         return "not told apart"
 
     @property
     def answer(self) -> str:
         """The verdict with its p, or with why no test decides."""
-        if self.limit:
-            return f"{self.verdict} mean; {self.limit}"
-        return f"{self.verdict} (p = {self.p_holm:.2g} after Holm)"
+        if self.decision.limit:
+            return f"{self.verdict} mean; {self.decision.limit}"
+        return f"{self.verdict} (p = {self.decision.p_holm:.2g} after Holm)"
 
 
 def trivial_checks(results: Results) -> list[TrivialCheck]:
@@ -97,26 +96,23 @@ def trivial_checks(results: Results) -> list[TrivialCheck]:
     found = []
     for dataset, settings in results.config.datasets.items():
         for metric in ("intersection_f1", "event_based_f1") if settings.localize else ():
-            checks = [
-                check
-                for group in results.base_groups(dataset)
-                for baseline in TRIVIAL
-                if (check := _trivial_check(group, metric, baseline))
-            ]
-            raw = [sign_flip_p(check.difference.values) for check in checks]
-            for check, p in zip(checks, holm(raw) if raw else (), strict=True):
-                limit = limit_of(check.difference.n, len(checks), ALPHA)
-                found.append(replace(check, p_holm=float(p), limit=limit))
+            pairs = product(results.base_groups(dataset), TRIVIAL)
+            known = [one for one in (_beside(*pair, metric) for pair in pairs) if one]
+            decisions = decide([difference for *_, difference in known])
+            for one, decision in zip(known, decisions, strict=True):
+                group, baseline, figure, trivial, difference = one
+                check = TrivialCheck(group, metric, baseline, figure, trivial, difference, decision)
+                found.append(check)
     return found
 
 
-def _trivial_check(group: Group, metric: str, baseline: str) -> TrivialCheck | None:
+def _beside(
+    group: Group, baseline: str, metric: str
+) -> tuple[Group, str, Summary, Summary, Summary] | None:
+    """A group's figures, the baseline's, and their differences; None without figures."""
     values, trivial = group.figures(metric), group.trivial(baseline, metric)
-    if not values or len(values) != len(trivial):
+    if len(values) != len(trivial):
         return None
-    difference = summarise([a - b for a, b in zip(values, trivial, strict=True)])
-    figure, beside = summarise(values), summarise(trivial)
-    assert figure is not None
-    assert beside is not None
-    assert difference is not None
-    return TrivialCheck(group, metric, baseline, figure, beside, difference)
+    gaps = [a - b for a, b in zip(values, trivial, strict=True)]
+    figure, other, difference = summarise(values), summarise(trivial), summarise(gaps)
+    return (group, baseline, figure, other, difference) if figure and other and difference else None

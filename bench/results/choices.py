@@ -1,4 +1,4 @@
-"""What was chosen in a run and on which clips, as the clips that it scored tell."""
+"""What was chosen in a run, and on which clips: read from the clips that it scored."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from bench.results.claim import (
     printed,
 )
 from bench.results.cost_claims import cost_claims
-from bench.results.effects import paired
+from bench.results.decisions import paired
 from bench.results.groups import Group
 from bench.results.identity import fingerprints
 from bench.results.measured import Rescored
@@ -63,7 +63,7 @@ Change = Callable[[Resolved, Resolved], bool]
 
 
 def claims(audited: Audited, scored: Rescored | None) -> list[Claim]:
-    """Every claim of the paper, then every published figure that a model stands beside."""
+    """Every claim of the paper, then every published figure that a model is compared with."""
     found = [
         *_ranks(audited),
         _ast_cannot_localize(audited),
@@ -294,7 +294,7 @@ def _rescored(scored: Rescored | None) -> Iterator[Claim]:
 
 
 def _figures(audited: Audited) -> Iterator[Claim]:
-    """The leading figure of every group that a published one stands beside."""
+    """The leading figure of every group that has a published one."""
     for dataset, settings in audited.config.datasets.items():
         for group in audited.base_groups(dataset):
             listed = group.at_hand_set

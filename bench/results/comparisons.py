@@ -4,19 +4,13 @@ what this number of seeds can show at all, and whether the two are equivalent.""
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
-from bench.metrics.statistics import (
-    Comparison,
-    compare,
-    equivalence,
-    holm,
-    limit_of,
-)
-from bench.results.effects import Effect, paired
+from bench.metrics.statistics import Comparison, compare, equivalence
+from bench.results.decisions import Decision, decide, paired
+from bench.results.effects import Effect
 from bench.results.groups import Group, why_not_comparable
-from bench.results.leaders import ALPHA
 from bench.results.load import Results
 from bench.results.names import METRICS, model_name, short_dataset_name, variant_words
 from bench.results.published import MARGINS
@@ -31,73 +25,66 @@ class Paired:
     family: str
     label: str
     metric: str
-    difference: Summary
     groups: tuple[Group, Group]
-    tests: Comparison
-    p_holm: float = 1.0
-    conclusion: str = ""
+    difference: Summary
+    decision: Decision
+
+    @property
+    def tests(self) -> Comparison:
+        """Effect size and the tests besides the deciding one."""
+        return compare(self.difference.values, [0.0] * self.difference.n)
+
+    @property
+    def conclusion(self) -> str:
+        """What the data say about the difference, in words."""
+        said = self.decision.limit or "no difference shown"
+        if self.decision.differs:
+            said = f"differs (p = {self.decision.p_holm:.2g} after Holm)"
+        margin = MARGINS.get(self.metric)
+        if margin and self.difference.n > 1:
+            same = equivalence(self.difference.values, -margin, margin)
+            said += (
+                f"; {'equivalent' if same.equivalent else 'not shown equivalent'} within "
+                f"±{100 * margin:g} points (two one-sided tests, p = {same.p:.2g})"
+            )
+        return said
 
 
-def comparisons(results: Results, effects: Sequence[Effect]) -> list[Paired]:
+def comparisons(results: Results, effects: Sequence[Effect]) -> Iterator[Paired]:
     """Models trained alike against one another, then each ablation against its reference."""
-    found = []
-    for dataset, settings in results.config.datasets.items():
+    config, families = results.config, dict[tuple[str, str], list[tuple[str, Group, Group]]]()
+    for dataset, settings in config.datasets.items():
         if dataset in results.mixed:
             continue
         alike = models_by_training(results, dataset)
-        name = short_dataset_name(results.config, dataset)
+        name = short_dataset_name(config, dataset)
         for training, groups in alike.items():
             family = f"Models on {name}" + (f", {training}" if len(alike) > 1 else "")
             for one, other in combinations(groups, 2):
-                label = " minus ".join(model_name(results.config, g.model) for g in (one, other))
-                found += _paired(family, label, settings.metric, one, other)
+                label = " minus ".join(model_name(config, g.model) for g in (one, other))
+                families.setdefault((family, settings.metric), []).append((label, one, other))
     for effect in effects:
         if effect.group is not None and effect.reference is not None and not effect.problem:
-            model = model_name(results.config, effect.model)
-            place = short_dataset_name(results.config, effect.dataset)
+            model, place = (
+                model_name(config, effect.model),
+                short_dataset_name(config, effect.dataset),
+            )
             family = f"Ablations of {model} on {place} ({effect.study})"
             label = " minus ".join(map(variant_words, (effect.variant, effect.against)))
-            found += _paired(family, label, effect.metric, effect.group, effect.reference)
-    return [one for family in _families(found) for one in _corrected(family)]
+            pair = (label, effect.group, effect.reference)
+            families.setdefault((family, effect.metric), []).append(pair)
+    for (family, metric), pairs in families.items():
+        yield from _family(f"{family}, {METRICS[metric]}", metric, pairs)
 
 
-def _families(found: Sequence[Paired]) -> list[list[Paired]]:
-    families: dict[str, list[Paired]] = {}
-    for one in found:
-        families.setdefault(one.family, []).append(one)
-    return list(families.values())
-
-
-def _corrected(family: Sequence[Paired]) -> Iterator[Paired]:
-    """The comparisons of a family with their corrected p and what they show."""
-    corrected = holm([one.tests.sign_flip_p for one in family]).tolist()
-    for one, p in zip(family, corrected, strict=True):
-        yield replace(one, p_holm=p, conclusion=conclusion(one, len(family), p))
-
-
-def _paired(family: str, label: str, metric: str, one: Group, other: Group) -> list[Paired]:
-    difference = paired(one, other, metric)
-    if difference is None or why_not_comparable([one, other]):
-        return []
-    tests = compare(difference.values, [0.0] * difference.n)
-    return [Paired(f"{family}, {METRICS[metric]}", label, metric, difference, (one, other), tests)]
-
-
-def conclusion(one: Paired, comparisons: int, p_holm: float) -> str:
-    """What the data say about the difference, in words."""
-    parts = []
-    limit = limit_of(one.tests.n, comparisons)
-    if limit:
-        parts.append(limit)
-    elif p_holm <= ALPHA:
-        parts.append(f"differs (p = {p_holm:.2g} after Holm)")
-    else:
-        parts.append("no difference shown")
-    margin = MARGINS.get(one.metric)
-    if margin and one.tests.n > 1:
-        same = equivalence(one.difference.values, -margin, margin)
-        parts.append(
-            f"{'equivalent' if same.equivalent else 'not shown equivalent'} within "
-            f"±{100 * margin:g} points (two one-sided tests, p = {same.p:.2g})"
-        )
-    return "; ".join(parts)
+def _family(
+    family: str, metric: str, pairs: Sequence[tuple[str, Group, Group]]
+) -> Iterator[Paired]:
+    known = [
+        (label, (one, other), gap)
+        for label, one, other in pairs
+        if not why_not_comparable([one, other]) and (gap := paired(one, other, metric))
+    ]
+    decisions = decide([gap for *_, gap in known])
+    for (label, groups, gap), decision in zip(known, decisions, strict=True):
+        yield Paired(family, label, metric, groups, gap, decision)

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
 from bench.experiment.ablations import Variant
-from bench.metrics.statistics import holm, limit_of, sign_flip_p, smallest_p
+from bench.results.decisions import Decision, decide, paired
 from bench.results.groups import STAGE_DIGESTS, Group, why_not_comparable
 from bench.results.load import Results
-from bench.results.summary import Summary, summarise
+from bench.results.summary import Summary
 
 
 @dataclass(frozen=True)
 class Effect:
     """One variant against its reference in one metric, paired by seed and fold.
 
-    `p` is the two-sided exact sign-flip test on the differences, `p_holm` corrected over the
-    variants of the study, `smallest_p` what this number of pairs can reach at best, `limit` why
-    no corrected test can decide. `problem` says why there is no comparison; the figures are then
-    None.
+    The variants of a study on one model and data set are the family of `decision`. `problem` says
+    why there is no comparison; `difference` and `decision` are then None.
     """
 
     study: str
@@ -33,10 +30,7 @@ class Effect:
     group: Group | None
     reference: Group | None
     difference: Summary | None = None
-    p: float | None = None
-    p_holm: float | None = None
-    smallest_p: float | None = None
-    limit: str | None = None
+    decision: Decision | None = None
     problem: str = ""
 
     @property
@@ -55,7 +49,11 @@ def effects(results: Results) -> list[Effect]:
                     _effect(results, name, dataset, model, variant, metric)
                     for variant in study.variants()
                 ]
-                found += _corrected(family)
+                decided = iter(decide([one.difference for one in family if one.difference]))
+                found += [
+                    replace(one, decision=next(decided)) if one.difference else one
+                    for one in family
+                ]
     return found
 
 
@@ -87,26 +85,4 @@ def _effect(
     difference = paired(group, reference, metric)
     if difference is None:
         return effect(problem="no common seeds")
-    return effect(
-        difference=difference,
-        p=sign_flip_p(difference.values),
-        smallest_p=smallest_p(difference.n),
-    )
-
-
-def paired(group: Group, reference: Group, metric: str) -> Summary | None:
-    """Differences (group - reference) of the runs with the same seed and fold."""
-    before = {(run.fold, run.seed): run.figure(metric) for run in reference.runs}
-    pairs = ((run.figure(metric), before.get((run.fold, run.seed)), run) for run in group.runs)
-    known = [(a - b, run.fold) for a, b, run in pairs if a is not None and b is not None]
-    return summarise([d for d, _ in known], [f for _, f in known], group.test_share)
-
-
-def _corrected(family: list[Effect]) -> Iterator[Effect]:
-    raw = {effect.variant: effect.p for effect in family if effect.p is not None}
-    adjusted = dict(zip(raw, holm(list(raw.values())).tolist(), strict=True)) if raw else {}
-    for effect in family:
-        if effect.difference is not None:
-            limit = limit_of(effect.difference.n, len(raw))
-            effect = replace(effect, p_holm=adjusted[effect.variant], limit=limit)
-        yield effect
+    return effect(difference=difference)

@@ -13,7 +13,7 @@ from bench.results.summary import Summary, summarise
 
 STAGE_DIGESTS = ("code_train", "code_evaluate", "data", "features", "pins", "protocol")
 SHARED_DIGESTS = ("code_evaluate", "data", "pins", "protocol")
-"""What runs of different models on one data set must have in common to stand in one table."""
+"""What runs of different models on one data set must share to be shown in one table."""
 
 GroupKey = tuple[str, str, str]
 

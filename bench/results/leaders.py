@@ -11,15 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from bench.metrics.statistics import holm, limit_of, sign_flip_p
-from bench.results.effects import paired
+from bench.results.decisions import TEST, Decision, decide, paired
 from bench.results.groups import Group
 from bench.results.load import Results
 from bench.results.summary import Summary
 from bench.results.trained import models_by_training
 
-ALPHA = 0.05
-TEST = f"exact paired test, Holm, p ≤ {ALPHA:g}"
 RULE = (
     f"Bold: the best of the models trained alike, where it beats every other ({TEST}) and no "
     "baseline is above it."
@@ -30,18 +27,19 @@ RULE = (
 class Rival:
     """A group beside the one with the highest mean.
 
-    `difference` is the best less this one, paired by seed and fold, None without common ones;
-    `p` is corrected over all pairs of the family; `limit` says that no test could have decided.
+    `difference` is the best less this one, paired by seed and fold, None without common ones; all
+    pairs of groups are the family of `decision`.
     """
 
     group: Group
-    difference: Summary | None
-    p: float
-    limit: str | None
+    difference: Summary | None = None
+    decision: Decision | None = None
 
     @property
     def beaten(self) -> bool:
-        return self.difference is not None and self.difference.mean > 0 and self.p <= ALPHA
+        if self.difference is None or self.decision is None:
+            return False
+        return self.difference.mean > 0 and self.decision.differs
 
 
 @dataclass(frozen=True)
@@ -80,18 +78,17 @@ def rivals(groups: Sequence[Group], metric: str) -> tuple[Rival, ...]:
     order = [group for group, _ in ranked(groups, metric)]
     pairs = [(*pair, paired(*pair, metric)) for pair in combinations(order, 2)]
     tested = [(one, other, gap) for one, other, gap in pairs if gap is not None]
-    raw = [sign_flip_p(gap.values) for *_, gap in tested]
+    decisions = decide([gap for *_, gap in tested])
     against_best = {
-        other.name: (gap, float(p), limit_of(gap.n, len(tested), ALPHA))
-        for (one, other, gap), p in zip(tested, holm(raw) if raw else (), strict=True)
+        other.name: (gap, decision)
+        for (one, other, gap), decision in zip(tested, decisions, strict=True)
         if one is order[0]
     }
-    untested = (None, 1.0, None)
-    return tuple(Rival(group, *against_best.get(group.name, untested)) for group in order[1:])
+    return tuple(Rival(group, *against_best.get(group.name, ())) for group in order[1:])
 
 
 def standings(results: Results, dataset: str, metric: str) -> list[Standing]:
-    """How the models of a data set stand, those that were trained alike together."""
+    """The ranking of the models of a data set, one for each way of training."""
     groups = results.base_groups(dataset)
     baselines = ranked([group for group in groups if results.is_baseline(group.model)], metric)
     found = []

@@ -47,7 +47,7 @@ class Results:
         return self.groups.get((dataset, model, variant))
 
     def is_baseline(self, model: str) -> bool:
-        """Whether a model stands among the baselines rather than the models."""
+        """Whether a model is a baseline, which is listed apart and never ranked."""
         return self.config.models[model].architecture == "linear"
 
     def absent(self, dataset: str, model: str, variant: str = BASE) -> str:

@@ -54,7 +54,7 @@ def dataset_name(config: Config, dataset: str) -> str:
 
 
 def short_dataset_name(config: Config, dataset: str) -> str:
-    """For axes and table cells, where the data kind stands beside; a stand-in is "-like"."""
+    """For axes and table cells, which show the data kind elsewhere; a substitute is "-like"."""
     chosen = config.datasets[dataset]
     known = DATASETS.get(chosen.loader)
     name = chosen.title or (known if known and dataset == chosen.loader else dataset)

@@ -70,7 +70,7 @@ def _of_run(run: Run) -> tuple[tuple[str, str], ...]:
     record, provenance = run.record, run.record.provenance
     return (
         ("record", run.key),
-        ("git", _commit(provenance)),
+        ("git", provenance.commit),
         ("config digest", record.config_digest),
         ("identity", record.identity),
         ("seeds", ", ".join(f"{name} {seed}" for name, seed in record.seeds.items())),
@@ -83,7 +83,7 @@ def _of_run(run: Run) -> tuple[tuple[str, str], ...]:
 def _of_cost(model: str, cost: Measurement) -> Source:
     provenance = cost.provenance
     facts = (
-        ("git", _commit(provenance)),
+        ("git", provenance.commit),
         ("hardware", f"{provenance.cpu}, device {cost.device}"),
         ("threads", str(cost.threads)),
         ("software", _software(provenance)),
@@ -100,19 +100,11 @@ def _of_rescore(scored: Rescored) -> Source:
     facts = (
         ("files from", scored.source),
         *((f"sha256 of {name}", digest) for name, digest in scored.files.items()),
-        ("git", _commit(scored.provenance)),
+        ("git", scored.provenance.commit),
         ("software", _software(scored.provenance)),
         ("command", scored.command),
     )
     return Source(FILE, facts, ())
-
-
-def _commit(provenance: Origin) -> str:
-    if not provenance.git_sha:
-        return "not a git checkout"
-    if not provenance.dirty:
-        return provenance.git_sha
-    return f"{provenance.git_sha} with changes (sha256 of the diff {provenance.diff_sha256})"
 
 
 def _hardware(provenance: Provenance) -> str:

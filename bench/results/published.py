@@ -52,7 +52,7 @@ class Published:
     """One published system: its figures (as printed), protocol and source.
 
     Attributes:
-        beside: the network of the registry whose runs its figures stand beside; empty for rows
+        beside: the network of the registry whose runs it is compared with; empty for rows
             that are quoted alone. The following four are about these.
         start: what its weights began from, a key of `trained.STARTS`; empty where not stated.
         front_end: values of its features that are known.
@@ -120,7 +120,7 @@ def load() -> tuple[Published, ...]:
 
 
 def beside(group: Group) -> Published | None:
-    """The entry that stands beside a group: that of its data set and its network, if any."""
+    """The entry that a group is compared with: that of its data set and its network, if any."""
     return next((e for e in load() if e.beside and not another(group, e)), None)
 
 
@@ -135,7 +135,7 @@ def another(group: Group, entry: Published) -> list[str]:
 
 
 def why_none(results: Results, dataset: str) -> list[str]:
-    """Why no published figure stands beside the runs on a data set that is in the layout of one."""
+    """Why the runs on a data set in a published layout are compared with no published figure."""
     groups = results.base_groups(dataset)
     loader = results.config.datasets[dataset].loader
     if groups and (reason := other_layout(groups[0].first, loader)):

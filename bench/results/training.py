@@ -31,6 +31,14 @@ class Origin(Strict):
     cpu: str
     cores: int | None
 
+    @property
+    def commit(self) -> str:
+        """The commit, and the digest of what the working tree changed."""
+        if not self.git_sha:
+            return "not a git checkout"
+        changed = f" with changes (sha256 of the diff {self.diff_sha256})" if self.dirty else ""
+        return f"{self.git_sha}{changed}"
+
 
 class Provenance(Origin):
     """The origin of a run: the process besides code and machine."""

@@ -134,7 +134,7 @@ def _values(trial: TrialValues, names: Iterable[str]) -> str:
 
 
 def _held_against(group: Group, found: Trials) -> tuple[Run, set[str]]:
-    """The run that trials stand for, and which of its recipe values the best trial did not have."""
+    """The run that trials represent, and which of its recipe values the best trial did not have."""
     run = next((run for run in group.runs if run.seed == found.seed), group.runs[0])
     used, tried = run.record.resolved.recipe.model_dump(), {**found.recipe, **found.best.point}
     return run, {name for name, value in tried.items() if used.get(name) != value}
@@ -165,7 +165,7 @@ def _unlike(run: Run, trial: TrialValues, *, same_recipe: bool) -> str:
 
 
 def unequal(results: Results, tuned: Mapping[str, Tuning]) -> Iterator[tuple[str, str]]:
-    """(data set, words) where the models that stand side by side got different budgets."""
+    """(data set, words) where models that are compared got different budgets."""
     for dataset in results.config.datasets:
         counts = {
             model_name(results.config, group.model): tuned[group.name].count

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _written(settings: config.Config) -> bool:
-    """Write the store and say so; False where its server is lost and the work goes on without it.
+    """Write the store and say so; False where its server is lost and the work continues without it.
 
     Raises:
         UserError: the server refuses something, or is lost and `tracking.unreachable` says stop.
@@ -126,7 +126,7 @@ def _missing(
     standing: Mapping[str, Any],
     shown: Sequence[tuple[str, Picture]],
 ) -> dict[str, Tracked]:
-    """Make the runs of a group that do not stand, with their files; by id, still to be filled."""
+    """Create the runs of a group that are absent or out of date, with their files; by id."""
     new: dict[str, Tracked] = {}
     if parent.key in standing:
         parent_id = standing[parent.key].info.run_id
