@@ -18,8 +18,9 @@ from bench.experiment.cells import Layout, find_cell, list_cells
 from bench.experiment.config import Config
 from bench.files import read_json, write_json
 from bench.reporting import context
-from bench.reporting.build import build, task_table
+from bench.reporting.build import build, make_tables, task_table
 from bench.reporting.check_tables import audit_table
+from bench.reporting.page import render
 from bench.results.analysis import analyse
 from bench.results.audit import RULES, audit
 from bench.results.load import load_results
@@ -77,6 +78,14 @@ def test_clean_results_break_no_rule(experiment: Config) -> None:
     assert "to be read with care" not in page
     table = pd.read_csv(Layout.of(experiment).report / "tables" / "protocol.csv")
     assert set(table["answer"]) == {"kept"}
+
+
+def test_the_report_follows_from_the_analysis_alone(experiment: Config) -> None:
+    page = build(experiment).read_text(encoding="utf-8")
+    analysis = analyse(experiment)
+    shutil.rmtree(Layout.of(experiment).results)
+    shutil.rmtree(Layout.of(experiment).work)
+    assert render(analysis, make_tables(analysis)) == page
 
 
 def test_thresholds_chosen_on_test_are_named(

@@ -13,7 +13,7 @@ from bench.experiment import config, folders
 from bench.experiment.cells import Layout
 from bench.experiment.config import Rescore
 from bench.files import UserError, digest_file
-from bench.results.measured import Rescored
+from bench.results.measured import RESCORED, Rescored
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
 def output(settings: config.Config) -> Path:
     """Where the scores of an experiment lie."""
-    return Layout.of(settings).results / "rescore.json"
+    return Layout.of(settings).results / RESCORED
 
 
 def rescore(wanted: Rescore) -> Rescored:

@@ -12,11 +12,10 @@ from bench.files import UserError
 from bench.results.columns import metric_column
 from bench.results.intervals import metrics_of
 from bench.results.load import load_results
-from bench.results.measured import Measurement, Rescored
+from bench.results.measured import RESCORED, Measurement, Rescored
 from bench.results.names import METRICS
 from bench.results.provenance import measured_sources
 from bench.results.record import Record
-from bench.results.rescored import FILE
 from bench.results.rescored import load as load_rescored
 
 SPREAD = ("sd", "ci95_low", "ci95_high", "n")
@@ -139,7 +138,7 @@ def _path(layout: Layout, key: str) -> Path:
 def _read(path: Path) -> Record | Rescored | Measurement:
     if path.name == "record.json":
         return Record.read(path)
-    return Rescored.read(path) if path.name == FILE else Measurement.read(path)
+    return Rescored.read(path) if path.name == RESCORED else Measurement.read(path)
 
 
 def _command(found: Record | Rescored | Measurement) -> str:

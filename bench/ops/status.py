@@ -7,6 +7,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.experiment import config
 from bench.experiment.cells import Cell, Layout, list_cells
@@ -16,9 +17,10 @@ from bench.experiment.jobs import STAGES, Job, list_jobs
 from bench.files import UserError
 from bench.ops.plan import duration
 from bench.process import locks
-from bench.results.load import usable_record
-from bench.results.record import Record
 from bench.training.running import Running, running_trainings
+
+if TYPE_CHECKING:
+    from bench.results.record import Record
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -132,6 +134,8 @@ def few_seeds(seeds: int) -> str:
 
 def _usable(settings: Config, layout: Layout, cell: Cell) -> tuple[Record | None, str]:
     """The record, or why it does not count."""
+    from bench.results.load import usable_record  # late: `supervise` imports this module
+
     try:
         return usable_record(settings, layout, cell)
     except UserError:

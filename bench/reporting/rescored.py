@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bench.reporting.tables import Column, Entry, Row, Table
-from bench.results.measured import Rescored, System
+from bench.results.measured import RESCORED, Rescored, System
 from bench.results.names import class_name
-from bench.results.rescored import FILE, agrees, off_by, paper, printed, unlike
+from bench.results.rescored import agrees, off_by, paper, printed, unlike
 
 INTERSECTION = Column("intersection_percent", "intersection F1 (%)", 2, 100.0)
 COLUMNS = (
@@ -87,8 +87,8 @@ def _rows(name: str, scores: System) -> Iterator[Row]:
                 "published_percent": Entry(wanted),
                 "comparison": Entry(words=_comparison(figures[INTERSECTION.key], wanted)),
             },
-            (FILE,),
-            FILE,
+            (RESCORED,),
+            RESCORED,
             section,
         )
 

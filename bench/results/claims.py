@@ -27,7 +27,7 @@ from bench.results.cost_claims import cost_claims
 from bench.results.decisions import paired
 from bench.results.groups import Group
 from bench.results.identity import fingerprints
-from bench.results.measured import Rescored
+from bench.results.measured import RESCORED, Rescored
 from bench.results.names import (
     ARCHITECTURES,
     DATASETS,
@@ -289,7 +289,7 @@ def _rescored(scored: Rescored | None) -> Iterator[Claim]:
         elif not rescored.agrees(macro, value):
             kind: Kind = "better" if macro > value else "below"
             verdict = Verdict(kind, f"{off_by(macro, value)} off the printed figure")
-        files = (rescored.FILE,)
+        files = (RESCORED,)
         yield Claim(f"rescored-{system}", CLAIMS, text, said, measured, verdict, files, files)
 
 

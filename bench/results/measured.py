@@ -58,6 +58,9 @@ class System(Open):
     warnings: tuple[str, ...]
 
 
+RESCORED = "rescore.json"
+
+
 class Rescored(Sealed):
     """rescore.json: prediction files that authors published, scored here; sha256 of the files."""
 

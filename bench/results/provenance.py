@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from bench.results.analysis import Analysis
 from bench.results.groups import Group, Run
-from bench.results.measured import Measurement, Rescored
-from bench.results.rescored import FILE
+from bench.results.measured import RESCORED, Measurement, Rescored
 from bench.results.training import Origin, Provenance
 from bench.results.words import counted
 
@@ -104,7 +103,7 @@ def _of_rescore(scored: Rescored) -> Source:
         ("software", _software(scored.provenance)),
         ("command", scored.command),
     )
-    return Source(FILE, facts, ())
+    return Source(RESCORED, facts, ())
 
 
 def _hardware(provenance: Provenance) -> str:

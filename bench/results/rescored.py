@@ -7,9 +7,8 @@ from bench.experiment.config import Config
 from bench.results import published
 from bench.results.columns import Column
 from bench.results.identity import other_reference
-from bench.results.measured import Rescored, System
+from bench.results.measured import RESCORED, Rescored, System
 
-FILE = "rescore.json"
 PRINTED = 0.0005
 """Half a unit of the last digit that the paper prints."""
 OFF = Column("off_points", "off by (points)", 2, 100.0, signed=True)
@@ -17,7 +16,7 @@ OFF = Column("off_points", "off by (points)", 2, 100.0, signed=True)
 
 def load(config: Config) -> Rescored | None:
     """What `python -m bench rescore` has written for this experiment; None where it has not run."""
-    path = Layout.of(config).results / FILE
+    path = Layout.of(config).results / RESCORED
     return Rescored.read(path) if path.is_file() else None
 
 
