@@ -166,19 +166,24 @@ def test_lists_are_told_clip_by_clip_on_disk_or_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(fingerprints().data))
 def test_a_published_data_set_is_its_classes_counts_and_lists(name: str) -> None:
     entry = next(e for e in published.load() if e.beside and e.dataset == name)
-    record = factories.as_published(entry)
-    assert other_data(record, name) == ""
-    assert other_layout(record, fingerprints().data[name].loader) == ""
-    clips = record["lists"]["clips"]
+    values = factories.as_published(entry)
+
+    def record(**changes: Any) -> Record:
+        known = {key: values[key] for key in ("data_kind", "classes", "lists")}
+        return Record.model_validate({**factories.record_values(), **known, **changes})
+
+    assert other_data(record(), name) == ""
+    assert other_layout(record(), fingerprints().data[name].loader) == ""
+    clips = values["lists"]["clips"]
     for change in (
         {"data_kind": "synthetic"},
-        {"classes": record["classes"][:-1]},
-        {"classes": [*record["classes"][:-1], "another"]},
-        {"lists": {**record["lists"], "clips": {**clips, "test": clips["test"] - 1}}},
+        {"classes": values["classes"][:-1]},
+        {"classes": [*values["classes"][:-1], "another"]},
+        {"lists": {**values["lists"], "clips": {**clips, "test": clips["test"] - 1}}},
     ):
-        assert other_data({**record, **change}, name) != ""
+        assert other_data(record(**change), name) != ""
     if fingerprints().data[name].lists:
-        assert other_data({**record, "lists": {**record["lists"], "digest": "0" * 64}}, name)
+        assert other_data(record(lists={**values["lists"], "digest": "0" * 64}), name)
 
 
 def test_the_class_lists_of_the_registry_are_the_loaders() -> None:

@@ -95,10 +95,7 @@ def _model_row(
     if group is None:
         words = Entry(words=analysis.absent(dataset, model))
         return Row(label, {metric_column(metrics[0]).key: words}, section=section)
-    entries = _figures(group, metrics, folds) | {
-        metric_column(m).key: Entry.of(group.summary(m), best=group.name in best[m])
-        for m in metrics
-    }
+    entries = _figures(group, metrics, folds, best)
     entries |= published_entries(analysis, group, metrics[0])
     if not section:
         entries[TRAINING.key] = Entry(words=training_of(analysis, group))
@@ -111,7 +108,7 @@ def _variant_rows(
     return [
         Row(
             variant_name(analysis.config, group.model, group.variant),
-            _figures(group, metrics, folds)
+            _figures(group, metrics, folds, {})
             | {TRAINING.key: Entry(words=training_of(analysis, group))},
             group.record_keys,
             group.name,
@@ -121,9 +118,17 @@ def _variant_rows(
     ]
 
 
-def _figures(group: Group, metrics: Sequence[str], folds: Sequence[int]) -> dict[str, Entry]:
-    """Parameters, and each metric over all runs, the first also by fold."""
-    entries = {metric_column(m).key: Entry.of(group.summary(m)) for m in metrics}
+def _figures(
+    group: Group,
+    metrics: Sequence[str],
+    folds: Sequence[int],
+    best: Mapping[str, frozenset[str]],
+) -> dict[str, Entry]:
+    """Parameters, and each metric over all runs, the first also by fold; `best` ones are bold."""
+    entries = {
+        metric_column(m).key: Entry.of(group.summary(m), best=group.name in best.get(m, ()))
+        for m in metrics
+    }
     for fold in folds:
         tested = [r.figure(metrics[0]) for r in group.runs if r.fold == fold]
         known = [value for value in tested if value is not None]
