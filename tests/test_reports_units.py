@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import factories
 import numpy as np
@@ -18,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.corpora.base import Corpus
+from bench.experiment.config import DataKind
 from bench.files import UserError, digest_of
 from bench.metrics.statistics import fold_interval, t_interval
-from bench.reporting import names, published, token_orders
+from bench.reporting import context, names, published, token_orders
 from bench.reporting.build import build
 from bench.reporting.charts import mean_curve
 from bench.reporting.checks import ChanceCheck
@@ -63,6 +64,12 @@ def group(values: list[float], model: str = "m", **recipe: str) -> Group:
         for seed, value in enumerate(values)
     )
     return Group("d", model, "base", runs, len(runs))
+
+
+@pytest.mark.parametrize("kind", get_args(DataKind))
+def test_every_kind_of_data_is_told(kind: DataKind) -> None:
+    assert names.DATA[kind]
+    assert bool(context.BANNERS[kind]) is (kind != "real")
 
 
 def test_runs_that_differ_in_seed_and_commit_alone_are_averaged() -> None:
