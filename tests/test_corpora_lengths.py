@@ -163,11 +163,13 @@ def test_desed_files_are_cut_where_their_name_says_or_taken_as_long_as_they_are(
     assert len(saved.remarks) == 3
 
 
+@pytest.mark.parametrize("times", ["1000\t2000", "0\t1000", "9\t11.5"])
 def test_desed_events_after_the_end_of_their_clip_are_told(
     desed_root: Path,  # noqa: F811
+    times: str,
 ) -> None:
     table = desed_root / "dataset" / "metadata" / "eval" / "public.tsv"
-    write(table, STRONG_HEADER + "1Ro0FgMWTUE_120_130.wav\t1000\t2000\tSpeech\n")
+    write(table, STRONG_HEADER + f"1Ro0FgMWTUE_120_130.wav\t{times}\tSpeech\n")
     saved = save(load("desed", desed_root), desed_root / "out")
     assert list(saved.remarks) == ["1Ro0FgMWTUE_120_130.wav"]
     assert "1 of its events" in saved.remarks["1Ro0FgMWTUE_120_130.wav"]

@@ -301,9 +301,11 @@ def test_words_under_other_names_are_read_once_the_speaker_is_told(
         load("speechcommands", tmp_path, name="digits")
     corpus = load("speechcommands", tmp_path, name="digits", speaker=speaker)
     assert set(corpus.clips["group"]) == groups
-    for wrong in (r"\d+_\w+_\d+", "("):
+    for wrong in (r"\d+_\w+_\d+", "(", 3):
         with pytest.raises(UserError, match=r"datasets\.digits\.options\.speaker: .* group"):
             load("speechcommands", tmp_path, name="digits", speaker=wrong)
+    with pytest.raises(UserError, match=r"does not fit datasets\.digits"):
+        load("speechcommands", tmp_path, name="digits", speaker=r"\d+_(george)?.*")
 
 
 # --- DESED ------------------------------------------------------------------------------------
