@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
-from bench.corpora import build_corpus, load, open_corpus
+from bench.corpora import build_corpus, load, open_corpus, save
 from bench.corpora.audioset import youtube_id
 from bench.corpora.desed import CLASSES as DESED_CLASSES
 from bench.corpora.folds import with_test_fold
+from bench.data.task import split_corpus
 from bench.files import UserError
 
 
@@ -204,6 +207,15 @@ def test_esc50_clean_and_published_splits(esc50_root: Path) -> None:
         assert (published["split"] == "train").sum() == 16
     with pytest.raises(ValueError, match="folds 0 to 4"):
         with_test_fold(corpus, 5)
+
+
+def test_a_fold_that_the_data_lack_is_told_by_its_key(esc50_root: Path, tmp_path: Path) -> None:
+    save(load("esc50", esc50_root), tmp_path / "out")
+    cell = SimpleNamespace(dataset="mine", fold=5)
+    dataset = SimpleNamespace(folds=7, fold_protocol="clean")
+    plan: Any = SimpleNamespace(cell=cell, dataset=dataset)
+    with pytest.raises(UserError, match=r"datasets\.mine\.folds: 7 .* folds 0 to 4"):
+        split_corpus(plan, tmp_path / "out")
 
 
 def test_esc50_source_in_two_folds_is_refused(esc50_root: Path) -> None:
