@@ -415,13 +415,19 @@ def test_a_runs_own_thresholds_are_used(runs, tmp_path: Path, capsys) -> None:
         "median_filters": [1, 3, 1],
     }
     located = {"can_localize": True, "operating_point": point, "seconds_per_frame": 0.1}
-    record = Record.model_validate({**record_values(), "localization": located})
+    values = {**record_values(), "key": CARDS["htsat"].name, "localization": located}
+    record = Record.model_validate(values)
     record.write(tmp_path / "record.json")
     found = printed(capsys, tmp_path / "a.wav", "--checkpoint", tmp_path / "model.pt")
     assert [event["label"] for event in found["events"]] == ["bell"]
     assert found["events"][0]["offset"] == pytest.approx(3.0)
     assert found["thresholds"]["cat"] == 0.999
     assert found["threshold_source"] == "best F1"
+    record.model_copy(update={"key": "desed/htsat/base/seed7"}).write(tmp_path / "other.json")
+    for other in ((tmp_path / "other.json").read_text(), "[]"):  # not of these weights
+        (tmp_path / "record.json").write_text(other)
+        found = printed(capsys, tmp_path / "a.wav", "--checkpoint", tmp_path / "model.pt")
+        assert set(found["thresholds"].values()) == {0.5}
 
 
 @pytest.mark.parametrize("name", CARDS)

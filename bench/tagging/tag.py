@@ -173,8 +173,7 @@ class Tagger:
         from bench.models import networks
 
         model, card = networks.open_checkpoint(checkpoint, entry)
-        beside = checkpoint.parent / "record.json"
-        record = Record.read(beside) if beside.exists() else None
+        record = _record_of(card, checkpoint.parent / "record.json")
         point = _operating_point(card, record, threshold)
         threads = record.provenance.threads if record else 0
         return cls(checkpoint, model, card, point, threads)
@@ -223,6 +222,15 @@ class Tagger:
             features=stored[:once],
             notes=(*sound.repairs, *(["the recording is silent"] if sound.silent else [])),
         )
+
+
+def _record_of(card: Card, path: Path) -> Record | None:
+    """The record of a checkpoint's run; None where the file is absent or no such record."""
+    try:
+        record = Record.read(path)
+    except UserError:
+        return None
+    return record if record.key == card.name else None
 
 
 def _operating_point(card: Card, record: Record | None, threshold: float | None) -> OperatingPoint:
