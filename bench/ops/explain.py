@@ -75,7 +75,7 @@ def explain(record: Record, path: Path) -> str:
             },
         ),
         *_section("files", dict(_files(record, path.parent))),
-        *_section("recipe", record.resolved.recipe.model_dump(exclude_unset=True)),
+        *_section("recipe", record.resolved.recipe.values),
         "to make it again, from the same features",
         f"  {made.command}",
         *([f"  {evaluation}"] if " train " in made.command else []),

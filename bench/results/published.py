@@ -163,7 +163,7 @@ def differences(audited: Audited, group: Group, entry: Published) -> list[str]:
         *untested_folds(group, entry),
         *differences_in_training(audited, group, entry),
         *_protocol(audited, group, entry),
-        *unlike(group.first.resolved.front_end.model_dump(), entry.front_end),
+        *unlike(group.first.resolved.front_end.values, entry.front_end),
     ]
 
 

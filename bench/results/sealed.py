@@ -53,6 +53,11 @@ class Open(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """As JSON values, exactly those that were read."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
     @classmethod
     def read(cls, path: str | Path, remedy: str) -> Self:
         """Read a JSON file.

@@ -142,7 +142,7 @@ def _values(trial: TrialValues, names: Iterable[str]) -> str:
 def _held_against(group: Group, found: Trials) -> tuple[Run, set[str]]:
     """The run that trials represent, and which of its recipe values the best trial did not have."""
     run = next((run for run in group.runs if run.seed == found.seed), group.runs[0])
-    used, tried = run.record.resolved.recipe.model_dump(), {**found.recipe, **found.best.point}
+    used, tried = run.record.resolved.recipe.values, {**found.recipe, **found.best.point}
     return run, {name for name, value in tried.items() if used.get(name) != value}
 
 
