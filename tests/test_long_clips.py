@@ -344,8 +344,8 @@ def test_long_clips_go_through_the_pipeline(
     for cell in list_cells(config):
         train_cell(config, cell, Resources(gpus=0))
         record = evaluate_cell(config, cell)
-        assert record["coverage"]["windowed"] == factories.CLIPS
+        assert record.coverage.windowed == factories.CLIPS
         scores = read_scores(layout.run(cell) / "scores.npz", "test").scores
         if cell.model == "htsat":
             assert (scores.frame_counts * scores.seconds_per_frame >= 50 * 0.04 - 1e-9).all()
-            assert "window" in record["seeds"]
+            assert "window" in record.seeds
