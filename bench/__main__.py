@@ -58,7 +58,9 @@ VERBS = {
     ),
     "rescore": Verb("bench.evaluation.rescore", "score the prediction files of the HTS-AT authors"),
     "schema": Verb(
-        "bench.experiment.schema", "write the JSON schema of the config", experiment=False
+        "bench.experiment.schema",
+        "write the JSON schema of the config and docs/config.md",
+        experiment=False,
     ),
 }
 # What a disk or a network drive says that is full, closed or gone.
