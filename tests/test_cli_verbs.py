@@ -269,9 +269,9 @@ def test_status_shows_the_trainings_at_work(experiment: Path) -> None:
 
 def test_status_says_which_snakemake_is_at_work(experiment: Path) -> None:
     settings = status.config.load(experiment)
-    assert "snakemake is at work" not in status.overview(settings)
+    assert "snakemake is running" not in status.overview(settings)
     with hold(status.snakemake_lock(settings), "snakemake"):
-        assert f"snakemake is at work: process {os.getpid()}" in status.overview(settings)
+        assert f"snakemake is running: process {os.getpid()}" in status.overview(settings)
 
 
 def test_results_show_the_spread_over_seeds_and_what_cannot_localize(experiment: Path) -> None:
