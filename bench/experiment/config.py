@@ -162,7 +162,7 @@ class Mixup(Strict):
     """Mixed pairs of clips, as `modelkit.augment.Mixup` draws them."""
 
     alpha: float = Field(gt=0, description="of Beta(alpha, alpha)")
-    pairing: Literal["reversed", "pairs", "permutation"] = "permutation"
+    pairing: Literal["reversed", "pairs", "permutation", "anywhere"] = "permutation"
     labels: bool = Field(True, description="False as in HTS-AT's code: targets stay unmixed")
     rate: float = Field(default=1.0, ge=0, le=1, description="share of clips that are mixed")
 
@@ -185,13 +185,23 @@ class Recipe(Strict):
     step_epochs: tuple[int, ...] = Field(
         default=(), description="epochs after which the rate is scaled"
     )
-    step_factor: float = Field(default=0.5, gt=0)
+    step_factor: float = Field(
+        default=0.5, gt=0, description="what the rate is multiplied by after each of step_epochs"
+    )
+    step_factors: tuple[float, ...] = Field(
+        default=(),
+        description="in place of step_factor: the share of learning_rate after each of step_epochs",
+    )
     gradient_clip: float = Field(default=1.0, ge=0, description="largest gradient norm; 0 = off")
     supervision: Supervision = Field(
         "weak",
         description="weak = clip labels, strong = time ranges of the clips that have them, both",
     )
-    sampler: Literal["shuffle", "balanced"] = "shuffle"
+    sampler: Literal["shuffle", "weighted", "balanced", "cycled"] = Field(
+        "shuffle",
+        description="weighted: rare labels more often (AST); balanced: classes in turn, a random "
+        "clip of each (HTS-AT); cycled: the same, each class's clips in turn (PANNs)",
+    )
     mixup: Mixup | None = None
     specaugment: SpecAugment | None = None
     select: Literal["best", "last"] = Field("best", description="epoch that is evaluated")
@@ -211,6 +221,15 @@ class Recipe(Strict):
         "imagenet:NAME of its image backbone",
     )
     precision: Literal["fp32", "bf16"] = "fp32"
+
+    @model_validator(mode="after")
+    def _has_a_factor_per_step(self) -> Recipe:
+        if self.step_factors and len(self.step_factors) != len(self.step_epochs):
+            raise ValueError(
+                f"step_factors: {len(self.step_factors)} for {len(self.step_epochs)} step_epochs; "
+                "give one for each"
+            )
+        return self
 
     def steps(self, clips: int) -> int:
         """Optimisation steps of an epoch over a training split of `clips`: full batches, as many
