@@ -225,10 +225,11 @@ class Mixup(Strict):
     alpha: float = Field(
         gt=0, description="weights are drawn from Beta(alpha, alpha)", examples=[0.5]
     )
-    pairing: Literal["reversed", "pairs", "permutation"] = Field(
+    pairing: Literal["reversed", "pairs", "permutation", "anywhere"] = Field(
         "permutation",
         description="partner: reversed: the batch in reverse order (HTS-AT); pairs: its neighbour, "
-        "which halves the batch (PANN); permutation: a random clip of the batch",
+        "which halves the batch (PANN); permutation: a random clip of the batch; anywhere: a "
+        "random training clip (AST)",
     )
     labels: bool = Field(True, description="false: targets stay unmixed, as in HTS-AT's code")
     rate: float = Field(default=1.0, ge=0, le=1, description="share of the clips that are mixed")
@@ -265,6 +266,12 @@ class Recipe(Strict):
         examples=[[11, 21]],
     )
     step_factor: float = Field(default=0.5, gt=0, description="schedule steps only: the factor")
+    step_factors: tuple[float, ...] = Field(
+        default=(),
+        description="in place of step_factor: the share of learning_rate from each of "
+        "`step_epochs` on",
+        examples=[[0.5, 0.2]],
+    )
     gradient_clip: float = Field(
         default=1.0, ge=0, description="largest norm of the gradient; 0: no clipping"
     )
@@ -273,8 +280,11 @@ class Recipe(Strict):
         description="labels: weak: clip labels; strong: time ranges, of the clips that have them; "
         "both: the sum of both losses",
     )
-    sampler: Literal["shuffle", "balanced"] = Field(
-        "shuffle", description="order of the clips; balanced: every class equally often"
+    sampler: Literal["shuffle", "weighted", "balanced", "cycled"] = Field(
+        "shuffle",
+        description="order of the clips; weighted: rare labels more often (AST); balanced: classes "
+        "in turn, a random clip of each (HTS-AT); cycled: the same, each class's clips in turn "
+        "(PANN)",
     )
     mixup: Mixup | None = Field(None, description="null: no mixup")
     specaugment: SpecAugment | None = Field(None, description="null: no SpecAugment")
@@ -304,6 +314,15 @@ class Recipe(Strict):
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="bf16: automatic mixed precision"
     )
+
+    @model_validator(mode="after")
+    def _has_a_factor_per_step(self) -> Recipe:
+        if self.step_factors and len(self.step_factors) != len(self.step_epochs):
+            raise ValueError(
+                f"step_factors: {len(self.step_factors)} for {len(self.step_epochs)} step_epochs; "
+                "give one for each"
+            )
+        return self
 
     def steps(self, clips: int) -> int:
         """Optimisation steps of an epoch over a training split of `clips`: full batches, as many
