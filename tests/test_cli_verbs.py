@@ -26,6 +26,7 @@ from bench.experiment.cells import Layout, find_cell
 from bench.experiment.cells import plan as cell_plan
 from bench.experiment.config import config_digest
 from bench.experiment.jobs import list_jobs
+from bench.experiment.running import Running
 from bench.files import UserError, read_json, write_json, write_sealed
 from bench.ops import plan, status
 from bench.ops.explain import explain
@@ -34,7 +35,6 @@ from bench.process import locks
 from bench.process.locks import hold
 from bench.reporting.figure_origin import _origins
 from bench.reporting.released import _record
-from bench.training.running import Running
 
 
 @pytest.fixture

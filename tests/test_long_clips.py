@@ -33,7 +33,7 @@ from bench.models.card import Card
 from bench.models.scores import Scores, joined, read_scores, write_scores
 from bench.models.scoring import score, score_clips
 from bench.models.shifts import score_shifted
-from bench.process.team import Team
+from bench.models.team import Team
 from bench.tagging.tag import Tagger
 from bench.training import fit, linear
 from bench.training.losses import FrameLabels

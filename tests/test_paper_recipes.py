@@ -22,7 +22,7 @@ from bench.experiment.cells import list_cells, plan
 from bench.experiment.config import Recipe
 from bench.files import UserError
 from bench.models import networks
-from bench.process.team import Team
+from bench.models.team import Team
 from bench.training import fit
 from bench.training.losses import Objective
 from bench.training.schedule import learning_rate

@@ -25,10 +25,10 @@ from bench.experiment.cells import Layout
 from bench.experiment.config import Config
 from bench.files import UserError, read_json
 from bench.models.scores import read_scores
+from bench.models.team import Team, synchronised
 from bench.process import launch
 from bench.process.locks import holder
 from bench.process.slots import VISIBLE
-from bench.process.team import Team, synchronised
 from bench.training.description import SCORED
 from bench.training.state import StateFolder
 from htsat import HTSAT

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from bench.code_digest import model_stage_digest
-from bench.data.checkpoints import obtain
 from bench.data.task import Task, open_task
 from bench.evaluation.evaluate import evaluate_cell
 from bench.experiment import cells, config, folders
 from bench.experiment.cells import RELEASED, Cell, Layout, Plan
+from bench.experiment.checkpoints import obtain
 from bench.experiment.released import Released
 from bench.files import UserError, digest_of, read_json, write_json_lines
 from bench.models.card import Card
@@ -115,7 +115,7 @@ def _score(
 
     from bench.models import networks
     from bench.models.shifts import score_shifted
-    from bench.process.torch_setup import set_up
+    from bench.models.torch_setup import set_up
     from modelkit.checkpoint import CheckpointError
 
     entry = plan.released

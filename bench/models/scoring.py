@@ -14,7 +14,7 @@ from bench.data.task import Task, assembled
 from bench.data.windows import stitch, window_starts
 from bench.experiment.config import FrontEnd
 from bench.models.scores import Scores, excludes, joined
-from bench.process.team import Team
+from bench.models.team import Team
 
 AT_ONCE = 64
 """Windows of one forward pass. Where figures are kept it is one on a CPU: a matrix product adds the

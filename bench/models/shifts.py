@@ -16,7 +16,7 @@ from bench.data.task import Task
 from bench.data.windows import window_samples
 from bench.models.scores import Scores
 from bench.models.scoring import score_clips
-from bench.process.team import Team
+from bench.models.team import Team
 
 
 def score_shifted(

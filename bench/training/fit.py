@@ -17,8 +17,8 @@ from bench.experiment.config import Recipe
 from bench.files import UserError
 from bench.metrics.tagging import tagging_metrics
 from bench.models.scoring import AT_ONCE, score_clips
+from bench.models.team import Team
 from bench.process.signals import held_signals
-from bench.process.team import Team
 from bench.training.headroom import Batch, within_memory
 from bench.training.loading import read_ahead
 from bench.training.losses import Objective

@@ -11,7 +11,7 @@ from bench.data.task import Task
 from bench.experiment.config import Supervision
 from bench.files import UserError
 from bench.metrics.event_arrays import EventArrays, encode, merge_overlaps
-from bench.process.team import Team
+from bench.models.team import Team
 from modelkit.augment import Augment
 from modelkit.output import ModelOutput
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.code_digest import model_stage_digest
-from bench.data.checkpoints import start_of
 from bench.data.task import Task, open_task
 from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout, Plan
+from bench.experiment.checkpoints import start_of
 from bench.files import digest_of, read_json, write_json_lines
 from bench.models.card import Card
 from bench.models.scores import Scores, write_scores
@@ -33,7 +33,7 @@ from bench.training.streams import stream_seed
 if TYPE_CHECKING:
     from torch import nn
 
-    from bench.process.team import Team
+    from bench.models.team import Team
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -170,8 +170,8 @@ def _train_network(
 
     from bench.models import networks
     from bench.models.activations import saved_activation_bytes
-    from bench.process.team import join_team, synchronised
-    from bench.process.torch_setup import set_up
+    from bench.models.team import join_team, synchronised
+    from bench.models.torch_setup import set_up
     from bench.training import fit
     from bench.training.state import StateFolder
 
@@ -218,7 +218,7 @@ def _train_linear(
     plan: Plan, layout: Layout, task: Task, identity: str, resources: Resources
 ) -> Outcome:
     from bench.models import networks
-    from bench.process.torch_setup import set_up
+    from bench.models.torch_setup import set_up
     from bench.training import linear
 
     set_up(resources.threads)
