@@ -21,12 +21,20 @@ ARCHITECTURES = {
     "mobilenet": "baselines.mobilenet:MobileNet",
     "linear": "baselines.linear:Linear",
 }
+SOLVED = {"linear"}
+"""Architectures that are solved for instead of trained step by step (`bench.training.solve`): on
+CPUs, and with no recipe to tune."""
 LOADERS = {
     "audioset": "bench.corpora.audioset:load",
     "desed": "bench.corpora.desed:load",
     "esc50": "bench.corpora.esc50:load",
     "speechcommands": "bench.corpora.speechcommands:load",
 }
+
+
+def is_solved(architecture: str) -> bool:
+    """Whether an architecture is one of `SOLVED`."""
+    return architecture in SOLVED
 
 
 def check(name: str, entries: dict[str, str], where: str) -> None:

@@ -42,7 +42,7 @@ def score_clips(
 
     The processes of a team score disjoint parts, and each returns the whole.
     """
-    if team is None or len(rows) < team.size:  # too few to share: each process scores all
+    if team is None or len(rows) < team.world_size:  # too few to share: each process scores all
         team = Team()
     clips = task.clips(team.share(rows))
     mine = score(model, clips, task.front_end, task.scale, loss, at_once=at_once)
