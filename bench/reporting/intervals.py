@@ -163,9 +163,14 @@ class Outcomes:
             truth = events[events["filename"].isin(own)]
             made = read_events(run.folder / "events.tsv", own)
             classes = self.corpus.classes
-            arrays = (encode(events, own, classes) for events in (made, truth))
-            lengths = np.array(list(own.values()), np.float64)
-            found.append(count_events(*arrays, lengths, len(classes)))
+            found.append(
+                count_events(
+                    encode(made, own, classes),
+                    encode(truth, own, classes),
+                    np.array(list(own.values()), np.float64),
+                    len(classes),
+                )
+            )
         return found
 
     def weighted(self, metric: str) -> list[Weighted]:
