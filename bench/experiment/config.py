@@ -21,6 +21,7 @@ from bench.experiment.ablations import BASE, AblationStudy, Variant
 from bench.experiment.extends import read
 from bench.files import UserError, digest_of
 from bench.strict import Strict, Values, known, merge, parse
+from modelkit.settings import Mixup, SpecAugment
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
 UNQUOTABLE = re.compile(r"""[\x00-\x1f\x7f{}*?\[\]\\$`"]""")
@@ -147,24 +148,6 @@ class Model(Strict):
     arguments_on: dict[str, Values] = Field(
         default_factory=dict, description="arguments that differ on a data set, by its name"
     )
-
-
-class SpecAugment(Strict):
-    """Masked stripes (Park et al. 2019), as `modelkit.augment.SpecAugment` draws them."""
-
-    time_stripes: int = Field(default=2, ge=0)
-    time_width: int = Field(default=64, gt=0, description="widths are below this many frames")
-    mel_stripes: int = Field(default=2, ge=0)
-    mel_width: int = Field(default=8, gt=0, description="widths are below this many mel bands")
-
-
-class Mixup(Strict):
-    """Mixed pairs of clips, as `modelkit.augment.Mixup` draws them."""
-
-    alpha: float = Field(gt=0, description="of Beta(alpha, alpha)")
-    pairing: Literal["reversed", "pairs", "permutation"] = "permutation"
-    labels: bool = Field(True, description="False as in HTS-AT's code: targets stay unmixed")
-    rate: float = Field(default=1.0, ge=0, le=1, description="share of clips that are mixed")
 
 
 Supervision = Literal["weak", "strong", "both"]

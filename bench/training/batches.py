@@ -15,7 +15,7 @@ from bench.files import UserError
 from bench.models.team import Team
 from bench.training.loading import read_ahead
 from bench.training.streams import generator
-from modelkit.augment import Augment, Mixup, SpecAugment
+from modelkit.augment import Augment
 from modelkit.draws import Share
 
 
@@ -72,9 +72,7 @@ def draw_augment(recipe: Recipe, batch: int, rng: np.random.Generator) -> Augmen
     """The batch's SpecAugment and mixup numbers, or None where the recipe has neither."""
     if recipe.specaugment is None and recipe.mixup is None:
         return None
-    stripes = SpecAugment(**dict(recipe.specaugment)) if recipe.specaugment else None
-    mixup = Mixup(**dict(recipe.mixup)) if recipe.mixup else None
-    return Augment.draw(batch, rng, stripes=stripes, mixup=mixup)
+    return Augment.draw(batch, rng, stripes=recipe.specaugment, mixup=recipe.mixup)
 
 
 def check_shares(recipe: Recipe, team: Team) -> None:
