@@ -32,11 +32,6 @@ LOADERS = {
 }
 
 
-def is_solved(architecture: str) -> bool:
-    """Whether an architecture is one of `SOLVED`."""
-    return architecture in SOLVED
-
-
 def check(name: str, entries: dict[str, str], where: str) -> None:
     """Refuse a name that is in no entry and names no module that can be found.
 

@@ -115,7 +115,7 @@ class Estimate:
     def training_seconds(self, cell: Cell) -> float | None:
         """Seconds of one training; None where its number of clips is unknown."""
         resolved = plan(self.settings, cell)
-        if registry.is_solved(resolved.model.architecture):
+        if resolved.model.architecture in registry.SOLVED:
             return STARTED["train"]
         seen = self._clips_seen(resolved)
         if seen is None:

@@ -17,7 +17,7 @@ from bench.files import UserError
 def pairs(settings: Config) -> list[tuple[str, str]]:
     """The (data set, model) pairs whose recipes can be tuned."""
     networks = [
-        n for n, model in settings.models.items() if not registry.is_solved(model.architecture)
+        n for n, model in settings.models.items() if model.architecture not in registry.SOLVED
     ]
     return [(dataset, model) for dataset in settings.datasets for model in networks]
 

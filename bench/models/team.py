@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import distributed, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from bench.files import UserError
 from bench.process.signals import held_signals
+
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Team:
         device = next(model.parameters()).device
         model.train()
         if device.type == "cpu" and any(
-            isinstance(module, _BatchNorm) and module.training for module in model.modules()
+            isinstance(module, BATCH_NORMS) and module.training for module in model.modules()
         ):
             raise UserError(
                 "this model has batch normalisation, whose statistics can be "

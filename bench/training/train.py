@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     settings = folders.load(args.config)
     cell = cells.find_cell(settings, args.cell)
-    solved = registry.is_solved(settings.models[cell.model].architecture)
+    solved = settings.models[cell.model].architecture in registry.SOLVED
     gpus = 0 if solved else args.gpus
     if (gpus or 0) > 1 and not in_team():
         return run_team(gpus, str(cell))
@@ -149,7 +149,7 @@ def train(origin: Origin, layout: Layout, task: Task, resources: Resources) -> O
             print(networks.start_from_file(model, plan.recipe.init, start.path), flush=True)
         device = find_device(resources.gpus)
         model = synchronised(model.to(device), team)
-        if registry.is_solved(plan.model.architecture):
+        if plan.model.architecture in registry.SOLVED:
             return _outcome(model, plan, task, solve.fit(model, task, *goal), team)
         sample = torch.from_numpy(task.features(task.rows["train"][:4])).to(device)
         activation_bytes = saved_activation_bytes(model, sample) / len(sample)

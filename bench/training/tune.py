@@ -154,7 +154,7 @@ def tune(settings: config.Config, dataset: str, model: str, threads: int = 1) ->
     """
     known(dataset, settings.datasets, "datasets")
     known(model, settings.models, "models")
-    if registry.is_solved(settings.models[model].architecture):
+    if settings.models[model].architecture in registry.SOLVED:
         raise UserError(f"{model}: is solved for, and chooses its settings by itself")
     chosen = settings.datasets[dataset]
     if chosen.folds and chosen.fold_protocol == "published":
