@@ -432,9 +432,7 @@ class Config(Strict):
             for dataset in study.datasets:
                 others = self.variants(model, dataset)
                 for variant in study.variants():
-                    self._merged_recipe(
-                        model, dataset, variant.recipe, f"{where} (variant {variant.name})"
-                    )
+                    self.recipe(model, dataset, variant.recipe, f"{where} (variant {variant.name})")
                     other = others[variant.name]
                     if (other.model, other.recipe) != (variant.model, variant.recipe):
                         raise UserError(
@@ -468,20 +466,27 @@ class Config(Strict):
         return "synthetic" if self.built_here(dataset) else "real"
 
     def recipe(
-        self, model: str, dataset: str, overrides: Mapping[str, Any] | None = None
+        self,
+        model: str,
+        dataset: str,
+        overrides: Mapping[str, Any] | None = None,
+        where: str | None = None,
     ) -> Recipe:
-        """The recipe of one cell: base, then model, then model/dataset, then `overrides`."""
-        return self._merged_recipe(model, dataset, overrides or {}, f"recipes ({model}/{dataset})")
+        """The recipe of one cell: base, then model, then model/dataset, then `overrides`.
 
-    def _merged_recipe(
-        self, model: str, dataset: str, overrides: Mapping[str, Any], where: str
-    ) -> Recipe:
+        Args:
+            where: the place that messages name.
+
+        Raises:
+            UserError: an unknown key, or a value that is out of range or does not fit another.
+        """
+        where = where or f"recipes ({model}/{dataset})"
         merged: dict[str, Any] = {}
         for layer in (
             self.recipes.get("base", {}),
             self.recipes.get(model, {}),
             self.recipes.get(f"{model}/{dataset}", {}),
-            overrides,
+            overrides or {},
         ):
             merged.update(layer)
         recipe: Recipe = parse(Recipe, merged, where)

@@ -16,7 +16,6 @@ from torch import distributed, nn
 from bench.files import UserError
 from bench.process.signals import held_signals
 
-
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
