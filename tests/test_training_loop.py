@@ -129,3 +129,9 @@ def test_training_twice_gives_equal_weights_which_validation_sees(
     fresh = build(5, preset="tiny", frames=96, mels=64).to(device)
     fresh.load_state_dict(weights)
     assert torch.equal(validate(first), validate(fresh))
+
+
+@pytest.mark.parametrize("name", sorted(registry.ARCHITECTURES))
+def test_the_registry_names_the_models_that_are_solved_for(name: str) -> None:
+    model = registry.find(name, registry.ARCHITECTURES)
+    assert hasattr(model, "solve") == (name in registry.SOLVED)
