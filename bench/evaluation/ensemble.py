@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import numpy as np
 
@@ -14,12 +13,12 @@ from bench.data.task import open_task
 from bench.evaluation.evaluate import evaluate_cell
 from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout
-from bench.files import UserError, digest_of, write_json_lines
-from bench.models.scores import Scores, StoredScores, read_scores, write_scores
+from bench.files import UserError, digest_of
+from bench.models.scores import Scores, StoredScores, read_scores
 from bench.results.record import Record
 from bench.results.training import Training
 from bench.strict import known
-from bench.training.description import SCORED, describe_run
+from bench.training.description import SCORED, Origin, Outcome, write_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +42,6 @@ def evaluate_ensemble(settings: config.Config, name: str) -> Record:
     Raises:
         UserError: a member has not been scored, or the members were scored on unlike clips.
     """
-    started = datetime.now(UTC)
     cell, members = cells.ensemble_cells(settings, name)
     plan, layout = cells.plan(settings, cell), Layout.of(settings)
     trained = [Training.read(layout.run(member) / "training.json") for member in members]
@@ -60,25 +58,16 @@ def evaluate_ensemble(settings: config.Config, name: str) -> Record:
     task = open_task(
         plan, layout.corpus(cell.dataset), layout.features(cell.dataset, plan.model.front_end)
     )
-    folder = layout.run(cell)
-    write_json_lines(folder / "metrics.jsonl", [])
-    write_scores(folder / "scores.npz", task, scores)
-    describe_run(
-        folder,
-        plan,
-        task,
-        digests,
-        digest_of({"resolved": plan.resolved, "digests": digests}),
-        started,
-        threads=1,
+    made = Outcome(
+        scores=scores,
         network=trained[0].network,
         parameters=sum(one.parameters for one in trained),
         cost={
             "train_seconds": sum(one.cost.train_seconds for one in trained),
             "score_seconds": sum(one.cost.score_seconds for one in trained),
         },
-        device="cpu",
     )
+    write_run(layout.run(cell), Origin(plan, digests, threads=1), task, made)
     return evaluate_cell(settings, cell)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.corpora import Corpus, open_corpus
 from bench.files import UserError
+from bench.metrics.event_arrays import encode
 from bench.metrics.event_counts import Counts
 from bench.metrics.event_scores import count_events
 from bench.metrics.events import read_events
@@ -116,7 +117,15 @@ class Outcomes:
             own = {clip: seconds[clip] for clip in test.clip_ids.tolist()}
             truth = events[events["filename"].isin(own)]
             made = read_events(run.folder / "events.tsv", own)
-            found.append(count_events(truth, made, own, self.corpus.classes))
+            classes = self.corpus.classes
+            found.append(
+                count_events(
+                    encode(made, own, classes),
+                    encode(truth, own, classes),
+                    np.array(list(own.values()), np.float64),
+                    len(classes),
+                )
+            )
         return found
 
     def weighted(self, metric: str) -> list[Weighted]:

@@ -64,7 +64,7 @@ class EventCounts(Strict):
 
     true_positives: int
     false_positives: int
-    misses: int
+    false_negatives: int
 
 
 class Metric(Strict):
@@ -142,7 +142,7 @@ class Record(Made):
         trivial: baseline without times -> metric -> value, where the data set has events.
     """
 
-    SCHEMA: ClassVar[int] = 2
+    SCHEMA: ClassVar[int] = 3
     REMEDY: ClassVar[str] = "evaluate the run again"
 
     cell: Cell
