@@ -19,6 +19,9 @@ ARCHITECTURES = {
     "ast": "baselines.ast:AST",
     "pann": "baselines.pann:PANN",
     "mobilenet": "baselines.mobilenet:MobileNet",
+    "passt": "baselines.passt:PaSST",
+    "atst_frame": "baselines.frame_transformer:ATSTFrame",
+    "dasheng": "baselines.frame_transformer:Dasheng",
     "linear": "baselines.linear:Linear",
 }
 LOADERS = {
