@@ -39,15 +39,16 @@ ANY_HEAD = (*HEADS["clips"], *HEADS["frames"])
 
 
 @dataclass(frozen=True)
-class Size:
-    """What a preset fixes: token width, blocks, attention heads."""
+class Architecture:
+    """What preset and arguments fix: token width, blocks, attention heads, kind of classifiers."""
 
     dim: int
     depth: int
     heads: int
+    heads_for: Heads = "clips"
 
 
-PRESETS = {"paper": Size(dim=768, depth=12, heads=12), "tiny": Size(dim=96, depth=4, heads=3)}
+PRESETS = {"paper": Architecture(768, 12, 12), "tiny": Architecture(96, 4, 3)}
 
 
 class FrameTransformer(nn.Module):
@@ -98,7 +99,8 @@ class FrameTransformer(nn.Module):
             known = ", ".join(get_args(Heads))
             raise ValueError(f"unknown heads_for {heads_for!r} of {name}; known: {known}")
         given = {"dim": dim, "depth": depth, "heads": heads}
-        size = replace(PRESETS[preset], **{k: v for k, v in given.items() if v is not None})
+        given = {key: value for key, value in given.items() if value is not None}
+        size = replace(PRESETS[preset], heads_for=heads_for, **given)  # type: ignore[arg-type]
         self.architecture, self.heads_for = size, heads_for
         self.mels, self.mask_value = mels, mask_value
         self.seconds_per_frame = FRAMES_PER_TOKEN * seconds / frames
@@ -174,8 +176,7 @@ class FrameTransformer(nn.Module):
         """Load a file released by the authors, or by those of PretrainedSED.
 
         Args:
-            new_classes: keep the fresh heads, for other classes than the file's, or where it holds
-                an encoder alone (self-supervised).
+            new_classes: keep the fresh heads, for other classes than the file's.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -193,11 +194,20 @@ class FrameTransformer(nn.Module):
         if not heads:
             raise CheckpointError(
                 f"{path}: holds an encoder alone, without classes: start a training from it "
-                "(recipe: init: official:NAME)"
+                "(recipe: init: pretrained:NAME)"
             )
         if heads != self.heads_for:
             raise CheckpointError(f"{path}: has heads for {heads}: set `heads_for` to {heads}")
         return load_checked(self, state, source=path)
+
+    def load_pretrained(self, path: str | Path) -> KeyReport:
+        """Start from an encoder, self-supervised or with heads for other classes.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            CheckpointError: the file is of another size, or its entries do not fit.
+        """
+        return self.load_official(path, new_classes=True)
 
 
 class ATSTFrame(FrameTransformer):

@@ -65,8 +65,8 @@ HEADS = {"mn": ("classifier.*",), "fmn": ("strong_head.*", "weak_head.*")}
 
 
 @dataclass(frozen=True)
-class Size:
-    """What a preset fixes.
+class Architecture:
+    """What preset and arguments fix.
 
     Attributes:
         width: factor of all channels; 0.4, 1 and 4 in mn04, mn10 and mn40.
@@ -75,9 +75,10 @@ class Size:
 
     width: float
     momentum: float
+    variant: Variant = "mn"
 
 
-PRESETS = {"paper": Size(1.0, 0.01), "tiny": Size(0.2, 0.1)}
+PRESETS = {"paper": Architecture(1.0, 0.01), "tiny": Architecture(0.2, 0.1)}
 
 
 class MobileNet(nn.Module):
@@ -93,6 +94,9 @@ class MobileNet(nn.Module):
         seconds: time spanned by `frames` frames.
         width: overrides the preset: 0.4 for mn04, 4.0 for mn40.
         mask_value: what SpecAugment's stripes take: 0 before the normalisation (x + 4.5) / 5.
+
+    Attributes:
+        architecture: the preset with what overrode it.
 
     Raises:
         ValueError: variant or preset is unknown, or the width is not positive.
@@ -117,9 +121,11 @@ class MobileNet(nn.Module):
             )
         if preset not in PRESETS:
             raise ValueError(f"unknown preset {preset!r} of MobileNet; known: {', '.join(PRESETS)}")
-        size = replace(PRESETS[preset], **({} if width is None else {"width": width}))
+        given = {} if width is None else {"width": width}
+        size = replace(PRESETS[preset], variant=variant, **given)  # type: ignore[arg-type]
         if size.width <= 0:
             raise ValueError(f"MobileNet's width is {size.width}, must be positive")
+        self.architecture = size
         self.variant, self.mels, self.seconds, self.width = variant, mels, seconds, size.width
         self.seconds_per_frame = 4 * seconds / frames
         self.mask_value = mask_value

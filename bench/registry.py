@@ -26,6 +26,7 @@ ARCHITECTURES = {
 }
 LOADERS = {
     "audioset": "bench.corpora.audioset:load",
+    "audioset_strong": "bench.corpora.audioset_strong:load",
     "desed": "bench.corpora.desed:load",
     "esc50": "bench.corpora.esc50:load",
     "speechcommands": "bench.corpora.speechcommands:load",

@@ -244,7 +244,7 @@ def test_a_self_supervised_file_starts_from_its_teacher(tmp_path, heads_for):
     theirs = official_atst()
     file = save(tmp_path / "atstframe_base.ckpt", audiossl_pretrained(theirs))
     model = ATSTFrame(7, heads_for=heads_for, **SMALL)
-    report = model.load_official(file, new_classes=True)
+    report = model.load_pretrained(file)
     assert not report.unexpected
     assert {name.partition(".")[0].partition("_")[2] for name in report.fresh} == {"head"}
     assert torch.equal(model.norm.weight, theirs.norm_frame.weight)
@@ -257,7 +257,7 @@ def test_dashengs_self_supervised_file_starts_a_model_with_frames(tmp_path):
     theirs = official_dasheng()
     content = {"model": theirs.state_dict(), "config": {"embed_dim": 48}}
     model = Dasheng(7, heads_for="frames", **SMALL)
-    report = model.load_official(save(tmp_path / "dasheng_base.pt", content), new_classes=True)
+    report = model.load_pretrained(save(tmp_path / "dasheng_base.pt", content))
     assert report.complete
     assert len(report.fresh) == 4
 

@@ -127,7 +127,7 @@ class Dataset(Strict):
         "clean", description="published = no validation fold, selection on the test fold"
     )
     loss: Literal["bce", "ce"]
-    metric: Literal["mAP", "accuracy", "intersection_f1"] = Field(
+    metric: Literal["mAP", "accuracy", "intersection_f1", "psds1_macro"] = Field(
         description="the figure that the report leads with"
     )
     selection: Literal["mAP", "accuracy"] = Field(
@@ -170,6 +170,13 @@ class Mixup(Strict):
 Supervision = Literal["weak", "strong", "both"]
 
 
+class Distill(Strict):
+    """Learning from another network's scores of the training clips, beside their labels."""
+
+    scores: str = Field(description="file in the form of scores.npz with a split `train`")
+    weight: float = Field(0.9, gt=0, le=1, description="of the scores; the labels keep the rest")
+
+
 class Recipe(Strict):
     """How a run is trained. Every value can differ by model and data set."""
 
@@ -194,6 +201,7 @@ class Recipe(Strict):
     sampler: Literal["shuffle", "balanced"] = "shuffle"
     mixup: Mixup | None = None
     specaugment: SpecAugment | None = None
+    distill: Distill | None = None
     select: Literal["best", "last"] = Field("best", description="epoch that is evaluated")
     test_shifts: tuple[int, ...] = Field(
         default=(),
@@ -205,10 +213,10 @@ class Recipe(Strict):
     )
     init: str = Field(
         "random",
-        pattern=r"^(random|run:[^/]+(/[^/]+)?|(official|imagenet):.+)$",
+        pattern=r"^(random|run:[^/]+(/[^/]+)?|(official|imagenet|pretrained):.+)$",
         description="random; the weights of the same model and seed, run:DATASET[/VARIANT]; or an "
         "entry of config/registry/checkpoints.yaml: official:NAME of the model's authors, "
-        "imagenet:NAME of its image backbone",
+        "imagenet:NAME of its image backbone, pretrained:NAME of its encoder without classes",
     )
     precision: Literal["fp32", "bf16"] = "fp32"
 
@@ -221,7 +229,7 @@ class Recipe(Strict):
     def start(self) -> str | None:
         """The entry of the registry of checkpoints that `init` names, if it names one."""
         kind, _, name = self.init.partition(":")
-        return name if kind in ("official", "imagenet") else None
+        return name if kind in ("official", "imagenet", "pretrained") else None
 
 
 class Localization(Strict):

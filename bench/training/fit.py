@@ -66,7 +66,7 @@ def fit(
     team = team or Team()
     _check_shares(recipe, team)
     optimizer = make_optimizer(model, recipe)
-    batch_loss = BatchLoss(model, Objective(task, loss, recipe.supervision, team))
+    batch_loss = BatchLoss(model, Objective(task, loss, recipe.supervision, team, recipe.distill))
     progress = _resume(model, optimizer, state)
     take_step = partial(train_step, team.wrap(batch_loss), optimizer, recipe=recipe, team=team)
     steps = recipe.steps(len(task.rows["train"]))

@@ -29,6 +29,7 @@ from bench.process.slots import gpu_slot
 from bench.provenance import environment
 from bench.training.description import SCORED, describe_run
 from bench.training.streams import stream_seed
+from bench.training.teacher import digest_of_scores
 
 if TYPE_CHECKING:
     from torch import nn
@@ -160,6 +161,8 @@ def input_digests(plan: Plan, layout: Layout) -> dict[str, str]:
         digests["parent"] = read_json(layout.run(plan.parent) / "training.json")["identity"]
     if (start := start_of(plan)) is not None:
         digests["start"] = start.sha256
+    if plan.recipe.distill is not None:
+        digests["teacher"] = digest_of_scores(plan.recipe.distill)
     return digests
 
 
