@@ -29,19 +29,23 @@ CLASSIFIER = ("head.*",)
 
 
 @dataclass(frozen=True)
-class Size:
-    """What a preset fixes: token width, blocks, attention heads, patch side and stride."""
+class Architecture:
+    """What preset and arguments fix: token width, blocks, attention heads, patch side and stride,
+    and what a training step leaves out."""
 
     dim: int
     depth: int
     heads: int
     patch: int
     stride: int
+    patchout_time: int = 0
+    patchout_frequency: int = 0
+    patchout: int = 0
 
 
 PRESETS = {
-    "paper": Size(dim=768, depth=12, heads=12, patch=16, stride=10),
-    "tiny": Size(dim=96, depth=4, heads=3, patch=16, stride=16),
+    "paper": Architecture(dim=768, depth=12, heads=12, patch=16, stride=10),
+    "tiny": Architecture(dim=96, depth=4, heads=3, patch=16, stride=16),
 }
 
 
@@ -61,7 +65,7 @@ class PaSST(nn.Module):
         mask_value: what SpecAugment's stripes take: 0 before the normalisation (x + 4.5) / 5.
 
     Attributes:
-        architecture: the preset with what overrode it.
+        architecture: the preset with what overrode it, and the patchout.
         grid: (frequency, time) numbers of patches of the longest clip; tokens are frequency-major.
         The other names are those of the authors' files.
 
@@ -92,7 +96,13 @@ class PaSST(nn.Module):
         if preset not in PRESETS:
             raise ValueError(f"unknown preset {preset!r} of PaSST; known: {', '.join(PRESETS)}")
         given = {"dim": dim, "depth": depth, "heads": heads, "patch": patch, "stride": stride}
-        size = replace(PRESETS[preset], **{k: v for k, v in given.items() if v is not None})
+        size = replace(
+            PRESETS[preset],
+            patchout_time=patchout_time,
+            patchout_frequency=patchout_frequency,
+            patchout=patchout,
+            **{key: value for key, value in given.items() if value is not None},
+        )
         if min(frames, mels) < size.patch:
             raise ValueError(
                 f"features of {frames} frames x {mels} mels are smaller than PaSST's patch of "
@@ -107,9 +117,6 @@ class PaSST(nn.Module):
                 f"patchout leaves nothing of {rows} rows x {columns} columns of patches: lower "
                 "patchout_frequency, patchout_time or patchout"
             )
-        self.patchout_time, self.patchout_frequency = patchout_time, patchout_frequency
-        self.patchout = patchout
-
         self.patch_embed = nn.ModuleDict({"proj": nn.Conv2d(1, size.dim, size.patch, size.stride)})
         self.cls_token = _table(1, 1, size.dim)
         self.dist_token = _table(1, 1, size.dim)
@@ -154,13 +161,14 @@ class PaSST(nn.Module):
 
     def _some(self, patches: Tensor) -> Tensor:
         """(B, dim, rows, columns) to (B, N, dim), in training without what patchout leaves out."""
-        if self.training and self.patchout_time:
-            patches = patches[:, :, :, _kept(patches.shape[3], self.patchout_time)]
-        if self.training and self.patchout_frequency:
-            patches = patches[:, :, _kept(patches.shape[2], self.patchout_frequency)]
+        out = self.architecture
+        if self.training and out.patchout_time:
+            patches = patches[:, :, :, _kept(patches.shape[3], out.patchout_time)]
+        if self.training and out.patchout_frequency:
+            patches = patches[:, :, _kept(patches.shape[2], out.patchout_frequency)]
         tokens = patches.flatten(2).transpose(1, 2)
-        if self.training and self.patchout:
-            tokens = tokens[:, _kept(tokens.shape[1], self.patchout)]
+        if self.training and out.patchout:
+            tokens = tokens[:, _kept(tokens.shape[1], out.patchout)]
         return tokens
 
     @property

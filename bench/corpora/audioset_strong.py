@@ -1,9 +1,10 @@
 """AudioSet-strong: the clips of AudioSet whose events have times.
 
-Hershey et al., "The Benefit of Temporally-Strong Labels in Audio Event Classification", ICASSP 2021.
-Lists and layout are those of research.google.com/audioset/download_strong.html. Its classes are
-those that occur in the training list, 447 of 456; 407 of them occur in the evaluation list too, and
-only these can be scored. There is no validation split: the clean protocol takes one from training.
+Hershey et al., "The Benefit of Temporally-Strong Labels in Audio Event Classification", ICASSP
+2021. Lists and layout are those of research.google.com/audioset/download_strong.html. Its classes
+are those that occur in the training list, 447 of 456; 407 of them occur in the evaluation list too,
+and only these can be scored. There is no validation split: the clean protocol takes one from
+training.
 """
 
 from __future__ import annotations
@@ -94,7 +95,9 @@ def load(
                     "labels": list(dict.fromkeys(label for *_, label in own)),
                 }
             )
-    remarks = {c["clip"]: unread[c["group"]] for c in clips if not c["path"] and c["group"] in unread}
+    remarks = {
+        c["clip"]: unread[c["group"]] for c in clips if not c["path"] and c["group"] in unread
+    }
     return assemble(
         name,
         root / audio,

@@ -277,7 +277,8 @@ def mean_psds1(test: StoredScores, corpus: Corpus) -> dict[str, Any]:
     """The mean PSDS1 of the classes, without its weight on their spread, as published on
     AudioSet-strong (PretrainedSED, EfficientSED): of the classes that occur in these clips, on
     clips with events alone, after a median filter over 0.36 s (nine of their frames)."""
-    assert test.scores.frame_scores is not None and corpus.events is not None
+    assert test.scores.frame_scores is not None
+    assert corpus.events is not None
     sounding = np.isin(test.clip_ids, corpus.events["filename"].unique())
     clips = test.clip_ids[sounding].tolist()
     counts = test.scores.frame_counts
@@ -298,7 +299,8 @@ def mean_psds1(test: StoredScores, corpus: Corpus) -> dict[str, Any]:
     )
     areas = [area for area in found.per_class.values() if not np.isnan(area)]
     how = {"mean_over_classes": len(areas), "alpha_st": 0.0, "median_filter": length}
-    mean = replace(found, value=float(np.mean(areas)), parameters={**found.parameters, **how})
+    value, parameters = float(np.mean(areas)), found.parameters | how
+    mean = replace(found, name="PSDS1_macro", value=value, parameters=parameters)
     return {**mean.to_json(), "n": len(clips)}
 
 

@@ -110,7 +110,9 @@ def read_registry(path: Path = REGISTRY) -> dict[str, Checkpoint]:
     """
     return {
         name: parse(
-            Backbone if values.get("kind", "official") != "official" else Released, values, f"{path}: {name}"
+            Backbone if values.get("kind", "official") != "official" else Released,
+            values,
+            f"{path}: {name}",
         )
         for name, values in read_yaml(path).items()
     }

@@ -56,9 +56,7 @@ def run(args: argparse.Namespace) -> int:
     model, _ = networks.open_checkpoint(weights)
     corpus, features = layout.corpus(cell.dataset), plan.model.front_end
     task = open_task(plan, corpus, layout.features(cell.dataset, features))
-    found = score_clips(
-        model.to(find_device(None)), task, task.rows[SPLIT], plan.dataset.loss
-    )
+    found = score_clips(model.to(find_device(None)), task, task.rows[SPLIT], plan.dataset.loss)
     write_scores(args.scores, task, {SPLIT: found})
     print(f"{args.scores}: {len(task.rows[SPLIT])} training clips by {cell}")
     return 0
