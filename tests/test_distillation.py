@@ -159,7 +159,9 @@ def experiment(tmp_path: Path) -> Path:
         },
         "recipes": {"base": base, "mn": {"distill": distill}},
         "tuning": {},
+        "localization": {},
     }
+    values["datasets"]["esc50"]["front_ends"]["logmel"] |= {"frames": 50, "repeat_to_s": None}
     path = tmp_path / "experiment.yaml"
     path.write_text(yaml.safe_dump(values))
     factories.make_inputs(config.load(path))
@@ -169,7 +171,7 @@ def experiment(tmp_path: Path) -> Path:
 def test_a_run_teaches_a_student(experiment: Path, tmp_path: Path, capsys) -> None:
     settings = config.load(experiment)
     layout = Layout.of(settings)
-    teacher, student = list_cells(settings)
+    student, teacher = list_cells(settings)  # by name
     last = ["--config", str(experiment)]
     scores = tmp_path / "pann.npz"
     assert main(["train", str(student), *last]) == 2
