@@ -15,14 +15,16 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
+from baselines.presets import resolve
 from baselines.transformer import blocks, check_size
 from modelkit.augment import Augment
 from modelkit.checkpoint import CheckpointError, KeyReport, load_checked, read_state_dict
@@ -93,14 +95,12 @@ class FrameTransformer(nn.Module):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        if preset not in PRESETS:
-            raise ValueError(f"unknown preset {preset!r} of {name}; known: {', '.join(PRESETS)}")
         if heads_for not in HEADS:
             known = ", ".join(get_args(Heads))
             raise ValueError(f"unknown heads_for {heads_for!r} of {name}; known: {known}")
-        given = {"dim": dim, "depth": depth, "heads": heads}
-        given = {key: value for key, value in given.items() if value is not None}
-        size = replace(PRESETS[preset], heads_for=heads_for, **given)  # type: ignore[arg-type]
+        size = resolve(
+            PRESETS, preset, name, heads_for=heads_for, dim=dim, depth=depth, heads=heads
+        )
         self.architecture, self.heads_for = size, heads_for
         self.mels, self.mask_value = mels, mask_value
         self.seconds_per_frame = FRAMES_PER_TOKEN * seconds / frames
@@ -158,6 +158,14 @@ class FrameTransformer(nn.Module):
                 f"{type(self).__name__} needs {FRAMES_PER_TOKEN} frames for its first token, got "
                 f"{frames}"
             )
+
+    def _start(self, draw: Callable[[Tensor], object], *kinds: type[nn.Module]) -> None:
+        """Draw the weights of all layers of these kinds; their biases are 0."""
+        for module in self.modules():
+            if isinstance(module, kinds):
+                draw(module.get_parameter("weight"))
+                if module.bias is not None:
+                    nn.init.zeros_(module.get_parameter("bias"))
 
     @abstractmethod
     def _head_norm(self) -> nn.Module:
@@ -228,11 +236,7 @@ class ATSTFrame(FrameTransformer):
     ) -> None:
         super().__init__(classes, **arguments)
         self.lowest = lowest
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Conv2d):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        self._start(partial(nn.init.trunc_normal_, std=0.02), nn.Linear, nn.Conv2d)
         if self.heads_for == "clips":
             nn.init.normal_(self.clip_head[1].weight, std=0.01)
 
@@ -302,11 +306,7 @@ class Dasheng(FrameTransformer):
         usual = 0.1 if arguments.get("preset") == "tiny" else 0.01
         self.init_bn = nn.BatchNorm1d(self.mels, momentum=usual if momentum is None else momentum)
         self.freq_pos_embed = nn.Parameter(0.02 * torch.randn(1, self.architecture.dim, 1, 1))
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.xavier_uniform_(module.weight)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
+        self._start(nn.init.xavier_uniform_, nn.Linear)
 
     def encode(self, features: Tensor) -> Tensor:
         features = self.init_bn(features.transpose(1, 2)).transpose(1, 2)

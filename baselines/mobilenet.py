@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.presets import resolve
 from modelkit import draws
 from modelkit.augment import Augment
 from modelkit.checkpoint import CheckpointError, KeyReport, load_checked, read_state_dict
@@ -119,10 +120,7 @@ class MobileNet(nn.Module):
             raise ValueError(
                 f"unknown variant {variant!r} of MobileNet; known: {', '.join(get_args(Variant))}"
             )
-        if preset not in PRESETS:
-            raise ValueError(f"unknown preset {preset!r} of MobileNet; known: {', '.join(PRESETS)}")
-        given = {} if width is None else {"width": width}
-        size = replace(PRESETS[preset], variant=variant, **given)  # type: ignore[arg-type]
+        size = resolve(PRESETS, preset, "MobileNet", variant=variant, width=width)
         if size.width <= 0:
             raise ValueError(f"MobileNet's width is {size.width}, must be positive")
         self.architecture = size

@@ -10,7 +10,7 @@ but locates nothing in time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.ast import SPECIAL_TOKENS, patch_grid
+from baselines.presets import resolve
 from baselines.transformer import PATCHES, blocks, check_size
 from modelkit.augment import Augment
 from modelkit.checkpoint import CheckpointError, KeyReport, load_checked, read_state_dict
@@ -93,15 +94,18 @@ class PaSST(nn.Module):
         mask_value: float = 0.9,
     ) -> None:
         super().__init__()
-        if preset not in PRESETS:
-            raise ValueError(f"unknown preset {preset!r} of PaSST; known: {', '.join(PRESETS)}")
-        given = {"dim": dim, "depth": depth, "heads": heads, "patch": patch, "stride": stride}
-        size = replace(
-            PRESETS[preset],
+        size = resolve(
+            PRESETS,
+            preset,
+            "PaSST",
+            dim=dim,
+            depth=depth,
+            heads=heads,
+            patch=patch,
+            stride=stride,
             patchout_time=patchout_time,
             patchout_frequency=patchout_frequency,
             patchout=patchout,
-            **{key: value for key, value in given.items() if value is not None},
         )
         if min(frames, mels) < size.patch:
             raise ValueError(

@@ -27,8 +27,8 @@ from test_passt import official as official_passt
 from bench.__main__ import main
 from bench.experiment import config as experiments
 from bench.experiment import released
-from bench.experiment.cells import plan, released_cells
-from bench.experiment.released import evaluable, find
+from bench.experiment.cells import list_cells, plan, released_cells
+from bench.experiment.released import evaluable, find, find_file
 from bench.models import networks
 
 MODERN = ("mobilenet", "passt", "atst_frame", "dasheng")
@@ -127,6 +127,21 @@ def test_every_entry_states_arguments_that_its_network_has() -> None:
     for entry in different.values():
         with torch.device("meta"):
             networks.construct(entry.architecture, entry.arguments, entry.front_end, 2)
+
+
+def test_every_run_of_the_modern_experiment_has_its_start() -> None:
+    modern = experiments.load(factories.ROOT / "config" / "modern.yaml")
+    plans = [plan(modern, cell) for cell in list_cells(modern)]
+    for made in plans:
+        name = made.recipe.start
+        assert name is None or find_file(name, "here").architecture == made.model.architecture
+        located = made.model.arguments.get("heads_for") == "frames"
+        located = located or made.model.arguments.get("variant") == "fmn"
+        if (
+            located and made.dataset.localize
+        ):  # clip labels alone leave the head for frames as it is
+            assert made.recipe.supervision != "weak", made.cell
+    assert {made.cell.dataset for made in plans} == set(modern.datasets)
 
 
 def test_the_modern_experiment_evaluates_the_files_that_its_features_fit() -> None:

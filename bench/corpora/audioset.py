@@ -115,10 +115,7 @@ def load(
     Raises:
         UserError: absent files, unknown labels, malformed lines, or no audio.
     """
-    if not 0 <= validation_share < 1:
-        raise UserError(
-            f"datasets.{name}.options.validation_share: {validation_share} is not in [0, 1)"
-        )
+    check_share(name, validation_share)
     names, places = _open(root, name, train, audio, packs)
     clips: list[dict[str, Any]] = []
     remarks: dict[str, str] = {}
@@ -242,6 +239,18 @@ def _by_id(places: Iterable[tuple[str, _Place]]) -> dict[str, _Place]:
         if clip is not None:
             found.setdefault(clip, place)
     return found
+
+
+def check_share(name: str, validation_share: float) -> None:
+    """Refuse a share of validation clips that leaves none to train on.
+
+    Raises:
+        UserError: naming the option.
+    """
+    if not 0 <= validation_share < 1:
+        raise UserError(
+            f"datasets.{name}.options.validation_share: {validation_share} is not in [0, 1)"
+        )
 
 
 def unit_hash(text: str) -> float:

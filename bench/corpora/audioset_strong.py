@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bench.corpora.audioset import unit_hash, youtube_id
+from bench.corpora.audioset import check_share, unit_hash, youtube_id
 from bench.corpora.base import EVENT_COLUMNS, Corpus, assemble
 from bench.corpora.reading import AudioFolder, Row, lines_of, require, rows, unread_remark
 from bench.files import UserError
@@ -63,10 +63,7 @@ def load(
     Raises:
         UserError: absent files, unknown labels, malformed lines, or no audio.
     """
-    if not 0 <= validation_share < 1:
-        raise UserError(
-            f"datasets.{name}.options.validation_share: {validation_share} is not in [0, 1)"
-        )
+    check_share(name, validation_share)
     lists = _open(root, name, audio)
     classes = sorted({label for s in lists["train"].values() for *_, label in s.events})
     trained, files = set(classes), AudioFolder(root / audio)
