@@ -238,7 +238,7 @@ class ATSTFrame(FrameTransformer):
         self.lowest = lowest
         self._start(partial(nn.init.trunc_normal_, std=0.02), nn.Linear, nn.Conv2d)
         if self.heads_for == "clips":
-            nn.init.normal_(self.clip_head[1].weight, std=0.01)
+            nn.init.normal_(self.get_parameter("clip_head.1.weight"), std=0.01)
 
     def encode(self, features: Tensor) -> Tensor:
         return super().encode(features if self.lowest is None else features.clamp(self.lowest))

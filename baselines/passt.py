@@ -178,7 +178,7 @@ class PaSST(nn.Module):
     @property
     def published_parameters(self) -> int:
         """Parameters as the authors' class counts them: with a second classifier, unused."""
-        classes, dim = self.head[1].weight.shape
+        classes, dim = self.get_parameter("head.1.weight").shape
         return sum(parameter.numel() for parameter in self.parameters()) + classes * (dim + 1)
 
     def load_official(self, path: str | Path, *, new_classes: bool = False) -> KeyReport:

@@ -31,7 +31,7 @@ def blocks(dim: int, depth: int, heads: int, *, qkv_bias: bool = True) -> nn.Seq
                 dim,
                 heads,
                 qkv_bias=qkv_bias,
-                norm_layer=partial(nn.LayerNorm, eps=1e-6),
+                norm_layer=partial(nn.LayerNorm, eps=1e-6),  # type: ignore[arg-type]
                 attn_layer=SelfAttention,
             )
             for _ in range(depth)
