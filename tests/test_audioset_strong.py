@@ -138,4 +138,4 @@ def test_the_figure_is_the_mean_of_the_classes_psds1(root: Path) -> None:
     assert 0 < found["value"] < 1
     assert found["n"] == 5
     assert found["parameters"]["median_filter"] == 9
-    assert found["parameters"]["mean_over_classes"] == 2
+    assert found["parameters"]["classes"] == 2

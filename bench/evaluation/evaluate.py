@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from bench.files import UserError, digest_file, read_json, write_sealed
 from bench.metrics import finite_or_none
 from bench.metrics.event_scores import score_events
 from bench.metrics.events import write_events
-from bench.metrics.psds import PSDS1, PSDS2, psds
+from bench.metrics.psds import PSDS1, PSDS2, mean_over_classes, psds
 from bench.metrics.tagging import tagging_metrics
 from bench.models.scores import Scores, StoredScores, excludes, read_scores
 
@@ -297,11 +296,9 @@ def mean_psds1(test: StoredScores, corpus: Corpus) -> dict[str, Any]:
         PSDS1,
         counts,
     )
-    areas = [area for area in found.per_class.values() if not np.isnan(area)]
-    how = {"mean_over_classes": len(areas), "alpha_st": 0.0, "median_filter": length}
-    value, parameters = float(np.mean(areas)), found.parameters | how
-    mean = replace(found, name="PSDS1_macro", value=value, parameters=parameters)
-    return {**mean.to_json(), "n": len(clips)}
+    mean = mean_over_classes(found)
+    parameters = mean.parameters | {"median_filter": length}
+    return {**mean.to_json(), "parameters": parameters, "n": len(clips)}
 
 
 def _macro_values(by_family: dict[str, Any]) -> dict[str, float | None]:
