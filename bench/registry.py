@@ -24,6 +24,9 @@ ARCHITECTURES = {
     "dasheng": "baselines.frame_transformer:Dasheng",
     "linear": "baselines.linear:Linear",
 }
+SOLVED = {"linear"}
+"""Architectures that are solved for instead of trained step by step (`bench.training.solve`): on
+CPUs, and with no recipe to tune."""
 LOADERS = {
     "audioset": "bench.corpora.audioset:load",
     "audioset_strong": "bench.corpora.audioset_strong:load",

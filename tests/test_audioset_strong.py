@@ -13,8 +13,9 @@ from test_corpora_loaders import row, write, write_audio
 
 from bench.corpora import build_corpus, load, open_corpus
 from bench.corpora.audioset_strong import absent
-from bench.evaluation.evaluate import mean_psds1
+from bench.evaluation.locate import mean_psds1
 from bench.files import UserError
+from bench.metrics.event_arrays import FrameScores, encode
 from bench.metrics.psds import PSDS1, psds
 from bench.models.scores import Scores, StoredScores
 
@@ -124,12 +125,8 @@ def test_the_figure_is_the_mean_of_the_classes_psds1(root: Path) -> None:
     filtered = median_filter(frames[:5].astype(np.float32), (1, 9, 1), mode="reflect")
     each = [
         psds(
-            filtered[:, :, [place]],
-            0.04,
-            clips[:5],
-            table[table["event_label"] == name],
-            dict.fromkeys(clips[:5], 10.0),
-            [name],
+            FrameScores(filtered[:, :, [place]], 0.04, tuple(clips[:5]), (name,), np.full(5, 10.0)),
+            encode(table[table["event_label"] == name], dict.fromkeys(clips[:5], 10.0), [name]),
             PSDS1,
         ).value
         for place, name in enumerate(classes[:2])

@@ -70,7 +70,7 @@ def _normalised(scores: np.ndarray) -> np.ndarray:
 def test_scores_are_mixed_as_labels_are(task, teacher):
     rows = np.arange(8)
     augment = Augment.draw(
-        8, np.random.default_rng(3), mixup=Mixup(pairing="permutation", labels=True)
+        8, np.random.default_rng(3), mixup=Mixup(alpha=0.5, pairing="permutation", labels=True)
     )
     logits = torch.randn(8, CLASSES)
     value = Objective(task, "bce", "weak", distill=teacher)(

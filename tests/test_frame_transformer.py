@@ -318,7 +318,10 @@ def test_values_below_the_lowest_take_it():
 def test_masks_come_before_mixup(kind):
     model = kind(3, preset="tiny", mask_value=-1.0).eval()
     augment = Augment.draw(
-        4, np.random.default_rng(0), stripes=SpecAugment(), mixup=Mixup(labels=True)
+        4,
+        np.random.default_rng(0),
+        stripes=SpecAugment(2, 64, 2, 8),
+        mixup=Mixup(alpha=0.5, labels=True),
     )
     features = torch.randn(4, 100, 64)
     with torch.inference_mode():

@@ -209,7 +209,10 @@ def test_a_file_of_another_variant_is_one_clear_line(tmp_path, arguments, said):
 def test_masks_take_log_zero_normalised_and_come_before_mixup():
     model = PaSST(3, preset="tiny", frames=200).eval()
     augment = Augment.draw(
-        4, np.random.default_rng(0), stripes=SpecAugment(), mixup=Mixup(labels=True)
+        4,
+        np.random.default_rng(0),
+        stripes=SpecAugment(2, 64, 2, 8),
+        mixup=Mixup(alpha=0.5, labels=True),
     )
     features = torch.randn(4, 200, 128)
     seen = augment.mix(augment.mask(features, fill=(0 + 4.5) / 5))

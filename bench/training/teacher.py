@@ -39,8 +39,8 @@ def run(args: argparse.Namespace) -> int:
     """
     from bench.models import networks
     from bench.models.scoring import score_clips
+    from bench.models.torch_setup import set_up
     from bench.process.launch import find_device
-    from bench.process.torch_setup import set_up
 
     if args.scores.suffix != ".npz":
         raise UserError(f"--scores {args.scores}: give a name that ends in .npz")
