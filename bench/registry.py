@@ -19,6 +19,9 @@ ARCHITECTURES = {
     "ast": "baselines.ast:AST",
     "pann": "baselines.pann:PANN",
     "mobilenet": "baselines.mobilenet:MobileNet",
+    "passt": "baselines.passt:PaSST",
+    "atst_frame": "baselines.frame_transformer:ATSTFrame",
+    "dasheng": "baselines.frame_transformer:Dasheng",
     "linear": "baselines.linear:Linear",
 }
 SOLVED = {"linear"}
@@ -26,6 +29,7 @@ SOLVED = {"linear"}
 CPUs, and with no recipe to tune."""
 LOADERS = {
     "audioset": "bench.corpora.audioset:load",
+    "audioset_strong": "bench.corpora.audioset_strong:load",
     "desed": "bench.corpora.desed:load",
     "esc50": "bench.corpora.esc50:load",
     "speechcommands": "bench.corpora.speechcommands:load",

@@ -10,12 +10,16 @@ DATASETS = {
     "esc50": "ESC-50",
     "speechcommands": "Speech Commands V2",
     "desed": "DESED",
+    "audioset_strong": "AudioSet-strong",
 }
 ARCHITECTURES = {
     "htsat": "HTS-AT",
     "ast": "AST",
     "pann": "PANN-CNN",
     "mobilenet": "EfficientAT",
+    "passt": "PaSST",
+    "atst_frame": "ATST-Frame",
+    "dasheng": "Dasheng",
     "linear": "Linear baseline",
 }
 METRICS = {
@@ -28,6 +32,7 @@ METRICS = {
     "segment_based_f1": "segment-based F1",
     "psds1": "PSDS1",
     "psds2": "PSDS2",
+    "psds1_macro": "mean PSDS1 of the classes",
 }
 DIGESTS = {
     "code_train": "training code",
@@ -35,6 +40,7 @@ DIGESTS = {
     "data": "data",
     "features": "features",
     "pins": "pinned packages",
+    "teacher": "the teacher's scores",
     "protocol": "localization settings",
     "config": "config",
 }
