@@ -129,7 +129,7 @@ def load(
         if file == EVAL_FILE:
             split = "test"
         else:
-            split = "validation" if _unit_hash(clip) < validation_share else "train"
+            split = "validation" if unit_hash(clip) < validation_share else "train"
         place = places.get(clip, _NOWHERE)
         path, duration, remark = place.path, end - start, place.remark
         if place.seconds is not None:
@@ -244,6 +244,6 @@ def _by_id(places: Iterable[tuple[str, _Place]]) -> dict[str, _Place]:
     return found
 
 
-def _unit_hash(text: str) -> float:
+def unit_hash(text: str) -> float:
     """A number in [0, 1) that depends on `text` alone."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48

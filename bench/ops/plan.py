@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 
 from bench.experiment import config
+from bench.experiment.cells import list_cells
 from bench.experiment.config import Config
 from bench.experiment.estimate import Estimate, wall_seconds, workers
 from bench.experiment.jobs import STAGES, list_jobs
@@ -69,9 +70,11 @@ def table(settings: Config) -> str:
     lines += ["", f"time on this machine: about {time} ({_side_by_side()})"]
     if estimate.full_size:
         training = sum(seconds or 0.0 for job, seconds in ahead if job.stage == "train") / 3600
-        lines.append(f"training: about {training:,.0f} GPU-hours (one V100 each)")
+        devices = {rate.device for rate in estimate.measured.values()}
+        on = f"hours ({', '.join(sorted(devices))})" if devices else "GPU-hours (one V100 each)"
+        lines.append(f"training: about {training:,.0f} {on}")
     if not estimate.finished:
-        lines.append("no run has finished here yet: hours are from rough rates, right to a factor")
+        lines.append(f"no run has finished here yet: {_where_from(estimate)}")
     if unknown:
         lines.append(f"{unknown} jobs are not counted: their corpora have not been read yet")
     disk = estimate.disk_ahead(jobs)
@@ -81,6 +84,16 @@ def table(settings: Config) -> str:
         + ")"
     )
     return "\n".join(lines)
+
+
+def _where_from(estimate: Estimate) -> str:
+    """What the hours of trainings are from, before one has finished."""
+    cells = list_cells(estimate.settings)
+    measured = sum(estimate.rate(cell) is not None for cell in cells)
+    if not measured:
+        return "hours are from rough rates, right to a factor"
+    rest = "" if measured == len(cells) else ", the others from rough rates"
+    return f"hours of {measured} of {len(cells)} trainings are from steps measured here{rest}"
 
 
 def duration(seconds: float) -> str:

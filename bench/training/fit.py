@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -19,6 +19,7 @@ from bench.metrics.tagging import tagging_metrics
 from bench.models.scoring import AT_ONCE, score_clips
 from bench.process.signals import held_signals
 from bench.process.team import Team
+from bench.training.excerpt import WHOLE, Excerpt
 from bench.training.headroom import Batch, within_memory
 from bench.training.loading import read_ahead
 from bench.training.losses import Objective
@@ -46,6 +47,7 @@ def fit(
     *,
     team: Team | None = None,
     workers: int = 0,
+    excerpt: Excerpt = WHOLE,
 ) -> Progress:
     """Train `model` in place and leave the selected weights in it.
 
@@ -58,12 +60,13 @@ def fit(
         selection: validation metric that picks the epoch when the recipe selects "best".
         team: the processes that share each batch; each calls this function.
         workers: threads that read batches ahead; results do not depend on them.
+        excerpt: what of the recipe is trained.
 
     Raises:
         DivergedError: naming epoch and batch; the last good state stays on disk.
         UserError: a batch has fewer clips than there are processes.
     """
-    team = team or Team()
+    team, recipe = team or Team(), excerpt.recipe(recipe)
     _check_shares(recipe, team)
     optimizer = make_optimizer(model, recipe)
     batch_loss = BatchLoss(model, Objective(task, loss, recipe.supervision, team))
@@ -79,10 +82,10 @@ def fit(
         clock = now
 
     try:
-        while progress.epoch < recipe.epochs:
-            epoch = progress.epoch
+        for epoch in (n for n in excerpt.taken(recipe.epochs) if n >= progress.epoch):
+            progress.epoch = epoch
             order = epoch_batches(task, recipe, generator(seed, "order", epoch))
-            todo = range(progress.step, steps)
+            todo = [step for step in excerpt.taken(steps) if step >= progress.step]
             batches = read_batches(task, recipe, order, todo, seed, epoch, team, workers)
             model.train()
             for step, batch in zip(todo, batches, strict=True):
@@ -100,8 +103,9 @@ def fit(
                         )
                     progress.epoch_loss += value
                     progress.clips_seen += recipe.batch_size
-                    progress.step += 1
+                    progress.step = step + 1
                     spend()
+                excerpt.stepped(epoch, step)
                 team.leave_together()
                 if state.due():
                     _save(state, model, optimizer, progress, team)
@@ -171,7 +175,7 @@ def read_batches(
     task: Task,
     recipe: Recipe,
     order: np.ndarray,
-    steps: range,
+    steps: Sequence[int],
     seed: int,
     epoch: int,
     team: Team,
