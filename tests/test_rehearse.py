@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import signal
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from test_ast_official import official_shapes
 from test_htsat_checkpoints import SMALL, authors_state, imagenet_state
 
 from bench import corpora
@@ -23,7 +22,7 @@ from bench.experiment.cells import Layout, find_cell, list_cells, plan
 from bench.experiment.config import Config, Recipe
 from bench.experiment.estimate import Estimate
 from bench.experiment.rates import Rate, read_rates, write_rates
-from bench.experiment.released import Backbone, Checkpoint, Released
+from bench.experiment.released import Backbone, Released
 from bench.files import UserError, read_json
 from bench.ops import rehearse
 from bench.ops.plan import table
@@ -350,8 +349,6 @@ def test_of_a_large_data_set_a_few_clips_of_each_kind_are_taken(tmp_path: Path) 
     few = corpus.clips
     many = few.loc[np.repeat(few.index, 40)].reset_index(drop=True)
     many["clip"] = [f"{number}" for number in range(len(many))]
-    import dataclasses
-
     taken = scratch.few_of(dataclasses.replace(corpus, clips=many)).clips
     counts = taken.groupby(["split", "strong"]).size().to_dict()
     assert counts == {
@@ -379,55 +376,14 @@ def shapes(path: Path, wrapped: str, prefix: str) -> dict[str, tuple[int, ...]]:
 
 
 AUDIOSET = {**LOGMEL, "sample_rate": 32000, "window": 1024, "hop": 320, "mels": 64, "fmax": 14000}
-FBANK = {
-    **{"kind": "fbank", "sample_rate": 16000, "window": 400, "hop": 160, "mels": 128, "fmin": 20},
-    **{"fmax": 8000, "frames": 1024, "normalise": [0, 1]},
-}
 
 
-@pytest.mark.parametrize(
-    ("entry", "wrapped", "prefix", "authors"),
-    [
-        (
-            official("htsat", {"preset": "paper"}, AUDIOSET | {"frames": 1001}),
-            "state_dict",
-            "sed_model.",
-            lambda: {
-                name: tuple(value.shape)
-                for name, value in authors_state(
-                    527, 96, (2, 2, 6, 2), (4, 8, 16, 32), grid=64, mels=64, bands=2
-                ).items()
-            },
-        ),
-        (
-            official("ast", {"preset": "tiny", "stride": 10}, FBANK),
-            "",
-            "module.",
-            lambda: official_shapes(dim=96, depth=4, patches=1212),
-        ),
-        (
-            backbone("ast"),
-            "model",
-            "",
-            lambda: {
-                name.removeprefix("v."): shape
-                for name, shape in official_shapes(patches=576, colours=3).items()
-                if name.startswith("v.")
-            },
-        ),
-    ],
-)
-def test_stand_ins_have_the_names_and_shapes_of_the_released_files(
-    tmp_path: Path,
-    entry: Checkpoint,
-    wrapped: str,
-    prefix: str,
-    authors: Callable[[], dict[str, tuple[int, ...]]],
-) -> None:
-    path = tmp_path / entry.file
-    assert write_stand_in(entry, path)
-    assert shapes(path, wrapped, prefix) == authors()
-    path.unlink()
+def test_a_stand_in_of_htsat_has_the_names_and_shapes_of_the_authors(tmp_path: Path) -> None:
+    entry = official("htsat", {"preset": "paper"}, AUDIOSET | {"frames": 1001})
+    assert write_stand_in(entry, tmp_path / "x.ckpt")
+    found = shapes(tmp_path / "x.ckpt", "state_dict", "sed_model.")
+    theirs = authors_state(527, 96, (2, 2, 6, 2), (4, 8, 16, 32), grid=64, mels=64, bands=2)
+    assert found == {name: tuple(value.shape) for name, value in theirs.items()}
 
 
 def test_a_stand_in_of_swin_has_its_names(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def read_rates(settings: Config) -> dict[str, Rate]:
 
 def write_rates(settings: Config, rates: Mapping[str, Rate]) -> None:
     """Keep these rates beside those that still hold."""
-    kept = read_rates(settings) | rates
+    kept = {**read_rates(settings), **rates}
     values = {name: asdict(rate) for name, rate in kept.items()}
     write_json(_path(settings), {"machine": _machine(), "rates": values})
 

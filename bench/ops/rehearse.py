@@ -19,9 +19,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
+
+import psutil
 
 from bench.code_digest import ROOT
 from bench.experiment import folders
@@ -38,8 +40,10 @@ from bench.process import slots
 from bench.process.locks import SUPERVISOR, hold
 from bench.tracking.server import SERVER
 
-SPARE = 0.6  # of the memory that is free, for all processes together
+SPARE = 0.5  # of the memory that is free, for all processes together
 OneRun = Callable[[Config, Cell, Limits, Path], Outcome]
+Broken = Mapping[tuple[str, str], tuple[str, str]]
+"""By data set and front end: the stage before training that failed, and its message."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -141,8 +145,6 @@ def rate_of(outcome: Outcome) -> Rate:
 
 def _limits(memory: float | None, step_seconds: float) -> Limits:
     """What a run may take here: its share of what is free, or what was stated if that is less."""
-    import psutil
-
     here = SPARE * psutil.virtual_memory().available / workers()
     stated = None if memory is None else 1e9 * memory
     if slots.devices():
@@ -155,22 +157,22 @@ def _limits(memory: float | None, step_seconds: float) -> Limits:
 
 def _with_data(
     small: Config, done: Rehearsal, folder: Path, stand_in: bool
-) -> tuple[Config, dict[tuple[str, str], str]]:
-    """Every data set with its table and features; what failed, by data set and front end."""
-    broken: dict[tuple[str, str], str] = {}
+) -> tuple[Config, Broken]:
+    """Every data set with its table and features; and what failed."""
+    broken: dict[tuple[str, str], tuple[str, str]] = {}
     names = dict.fromkeys(model.front_end for model in small.models.values())
     for dataset in small.datasets:
         try:
             small, done.data[dataset] = scratch.with_data(small, dataset, folder, stand_in)
             scratch.make_corpus(small, dataset)
         except Exception as error:
-            broken |= {(dataset, name): f"corpus: {error}" for name in names}
+            broken |= {(dataset, name): ("corpus", str(error)) for name in names}
             continue
         for name in names:
             try:
                 scratch.make_features(small, dataset, name)
             except Exception as error:
-                broken[dataset, name] = f"featurize {name}: {error}"
+                broken[dataset, name] = (f"featurize {name}", str(error))
         _say(f"{dataset}: {done.data[dataset]}; its table and features are made")
     return small, broken
 
@@ -178,7 +180,7 @@ def _with_data(
 def _run_all(
     small: Config,
     todo: Mapping[Group, Cell],
-    broken: Mapping[tuple[str, str], str],
+    broken: Broken,
     limits: Limits,
     one_run: OneRun,
     done: Rehearsal,
@@ -187,31 +189,44 @@ def _run_all(
     folder = Layout.of(small).work.parent / "outcomes"
     waiting = dict(todo)
     with ThreadPoolExecutor(workers()) as pool:
-        while waiting:
-            ready = [group for group in waiting if not _parent(small, todo[group]) & set(waiting)]
-            futures = {}
-            for group in ready:
-                cell = waiting.pop(group)
-                outcome = Outcome(str(cell), "", batch=plan(small, cell).recipe.batch_size)
-                said = broken.get((group.dataset, small.models[group.model].front_end))
-                lost = [g for g in _parent(small, cell) if done.outcomes[g].said]
-                if said is not None:
-                    outcome.stage, _, outcome.said = said.partition(": ")
-                elif lost and done.outcomes[lost[0]].stage != "memory":
-                    outcome.stage, outcome.said = "start", f"it starts from {lost[0]}, which failed"
-                else:
-                    futures[group] = pool.submit(one_run, small, cell, limits, folder)
-                    continue
-                done.outcomes[group] = outcome
-            for group, future in futures.items():
-                done.outcomes[group] = future.result()
-                _say(summary(group, done.outcomes[group]))
+        try:
+            while waiting:
+                ready = [group for group in waiting if _parent(small, todo[group]) not in waiting]
+                at_work: dict[Future[Outcome], Group] = {}
+                for group in ready:
+                    cell = waiting.pop(group)
+                    stage, said = _obstacle(small, group, cell, broken)
+                    if said:
+                        batch = plan(small, cell).recipe.batch_size
+                        done.outcomes[group] = Outcome(str(cell), "", batch, 0, stage, said)
+                    else:
+                        at_work[pool.submit(one_run, small, cell, limits, folder)] = group
+                for future in as_completed(at_work):
+                    group = at_work[future]
+                    done.outcomes[group] = future.result()
+                    _say(summary(group, done.outcomes[group]))
+        except BaseException:  # told to end: so are the processes
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in psutil.Process().children():
+                child.terminate()
+            raise
     done.outcomes = {group: done.outcomes[group] for group in todo}
 
 
-def _parent(small: Config, cell: Cell) -> set[Group]:
+def _obstacle(small: Config, group: Group, cell: Cell, broken: Broken) -> tuple[str, str]:
+    """The stage before a run that failed, and the message; empty where it can begin."""
+    before = broken.get((group.dataset, small.models[group.model].front_end))
+    if before is not None:
+        return before
     parent = plan(small, cell).parent
-    return {group_of(parent)} if parent is not None else set()
+    if parent is None or (Layout.of(small).run(parent) / "training.json").exists():
+        return "", ""
+    return "start", f"it starts from {group_of(parent)}, which failed"
+
+
+def _parent(small: Config, cell: Cell) -> Group | None:
+    parent = plan(small, cell).parent
+    return None if parent is None else group_of(parent)
 
 
 def _apart(small: Config, cell: Cell, limits: Limits, folder: Path) -> Outcome:

@@ -1,4 +1,4 @@
-"""The rehearsal of the full-size experiment: every recipe, with small networks in place of large."""
+"""The rehearsal of the full-size experiment: every recipe, with small networks for large ones."""
 
 from __future__ import annotations
 

@@ -107,10 +107,9 @@ def _swin(model: nn.Module, state: State) -> State:
 def _ast(model: nn.Module, state: State) -> State:
     """With DeiT's two classifiers, which AST's class keeps and never calls."""
     width = state["v.cls_token"].shape[2]
-    dead = {}
     for name in ("v.head", "v.head_dist"):
-        dead |= _linear(name, width, IMAGENET_CLASSES)
-    return state | dead
+        state = state | _linear(name, width, IMAGENET_CLASSES)
+    return state
 
 
 def _deit(model: nn.Module, state: State) -> State:

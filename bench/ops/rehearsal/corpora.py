@@ -73,12 +73,14 @@ def _audioset(root: Path, options: Mapping[str, Any]) -> None:
     names = class_list("audioset")
     mids = [f"/m/0{number:04x}" for number in range(len(names))]
     root.mkdir(parents=True, exist_ok=True)
-    with open(root / CLASS_FILE, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
+    with open(root / CLASS_FILE, "w", encoding="utf-8", newline="") as opened:
+        writer = csv.writer(opened, lineterminator="\n")
         writer.writerow(("index", "mid", "display_name"))
         writer.writerows(zip(count(), mids, names))
-    share = options.get("validation_share", 0.1)
-    files = TRAIN_FILES[options.get("train", "balanced")]
+    share = float(options.get("validation_share", 0.1))
+    if not 0 <= share < 1:
+        return  # the loader names it
+    files = TRAIN_FILES.get(options.get("train", "balanced"), ())
     trained = _videos(TRAINED + 1, lambda clip: unit_hash(clip) >= share)
     held_out = _videos(OTHER if share else 0, lambda clip: unit_hash(clip) < share)
     clips = [*trained, *held_out]

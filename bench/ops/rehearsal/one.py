@@ -26,7 +26,7 @@ from bench.process.locks import stop_with_supervisor
 from bench.process.memory import peak_bytes, resident_bytes, start_peak
 from bench.training.excerpt import Excerpt
 
-PROBE, FEWEST = 2, 4  # clips of the first step; of the rehearsed batch, where memory allows them
+PROBE = 2  # clips of the first steps
 
 
 class _Enough(Exception):
@@ -123,7 +123,7 @@ def _batch_for(recipe: Recipe, probed: _Part, limits: Limits) -> int:
     each = max(1.0, (probed.peaks[0] - probed.base) / probed.batch)
     by_memory = probed.batch + (limits.memory - probed.peaks[-1]) / each
     by_time = limits.step_seconds / probed.seconds[-1] * probed.batch
-    fits = min(recipe.batch_size, int(min(by_memory, max(by_time, FEWEST))))
+    fits = min(recipe.batch_size, int(min(by_memory, by_time)))
     fits -= (recipe.batch_size - fits) % 2
     return max(fits, probed.batch)
 

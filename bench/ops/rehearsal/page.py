@@ -18,6 +18,8 @@ def summary(group: Group, one: Outcome) -> str:
     """What came of a run, in one line."""
     if one.said:
         return f"{group}: FAILED at {one.stage}: {one.said}"
+    if not one.rehearsed:
+        return f"{group}: ok"
     return (
         f"{group}: ok; {one.step_seconds:.2f} s a step of {one.rehearsed} clips, "
         f"{one.memory / GB:.1f} GB"

@@ -244,11 +244,12 @@ def few_of(corpus: corpora.Corpus) -> corpora.Corpus:
         return corpus
     kept: list[int] = []
     folds = int(corpus.clips["fold"].max()) + 1
-    for (split, fold, _), rows in corpus.clips.groupby(["split", "fold", "strong"]).indices.items():
-        wanted = (11 - 2 * (fold == folds - 1)) if folds else TRAINED
-        if not folds and split != "train":
-            wanted = OTHER
-        kept += _evenly(rows, wanted)
+    for _, alike in corpus.clips.groupby(["split", "fold", "strong"]):
+        split, fold = alike["split"].iloc[0], alike["fold"].iloc[0]
+        wanted = TRAINED if split == "train" else OTHER
+        if folds:  # so that those to train on are an odd number, whichever is tested
+            wanted = 9 if fold == folds - 1 else 11
+        kept += _evenly(alike.index.to_numpy(), wanted)
     clips = corpus.clips.iloc[sorted(kept)].reset_index(drop=True)
     missing = corpus.missing.iloc[_evenly(np.arange(len(corpus.missing)), 3)].reset_index(drop=True)
     names = {*clips["clip"], *missing["clip"]}
