@@ -117,6 +117,18 @@ def test_each_distinct_run_is_taken_through_once(
     assert "stand-in" in done.data["words"]
 
 
+def test_one_epoch_of_one_step_and_the_linear_baseline_are_rehearsed(
+    values: dict[str, Any], no_views: None
+) -> None:
+    values["recipes"]["htsat"] = {"epochs": 1, "batch_size": 37}  # as many as there are
+    values["models"]["linear"] = {"architecture": "linear", "front_end": "logmel"}
+    done = rehearsed(values, "words/htsat", "words/linear")
+    assert said(done) == {"words/htsat/base": "", "words/linear/base": ""}
+    one = done.outcomes[scratch.Group("words", "htsat", "base")]
+    assert one.rehearsed == 37
+    assert min(one.memory_per_clip, one.step_seconds) > 0
+
+
 def test_odd_batches_mixed_in_pairs_are_named(
     values: dict[str, Any], no_views: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,10 +24,14 @@ def keep_freed_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def start_peak() -> None:
-    """Give freed memory back and count `peak_bytes` from now on (Linux)."""
+def give_back_freed() -> None:
+    """Hand freed memory back to the system, on glibc."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def start_peak() -> None:
+    """Count `peak_bytes` from now on (Linux)."""
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # the peak of the resident set, see proc(5)
 

@@ -23,7 +23,7 @@ from bench.experiment.config import Config, Recipe
 from bench.files import UserError, read_json, write_json
 from bench.ops.rehearsal.outcome import Limits, Outcome
 from bench.process.locks import stop_with_supervisor
-from bench.process.memory import peak_bytes, resident_bytes, start_peak
+from bench.process.memory import give_back_freed, peak_bytes, resident_bytes, start_peak
 from bench.training.excerpt import Excerpt
 
 PROBE = 2  # clips of the first steps
@@ -43,11 +43,14 @@ class _Part(Excerpt):
         self.steps: list[tuple[int, int]] = []
         self.seconds: list[float] = []
         self.base = 0
-        self.peaks: list[int] = []
+        self.peaks: list[int] = []  # of each step, with what came before it since the last one
+        self.held: list[int] = []  # after each step
 
     def recipe(self, declared: Recipe) -> Recipe:
+        gc.collect()
+        give_back_freed()
         _start_peak()
-        self.base = resident_bytes()
+        self.base = _held()
         self.stage = "first training step"
         averaged = min(declared.average_epochs, 1)  # of which the last epoch is rehearsed alone
         return declared.model_copy(update={"batch_size": self.batch, "average_epochs": averaged})
@@ -60,8 +63,10 @@ class _Part(Excerpt):
         now = time.perf_counter()
         self.seconds.append(now - self.clock)
         self.steps.append((epoch, step))
-        self.clock = now
         self.peaks.append(_peak())
+        self.held.append(_held())
+        _start_peak()
+        self.clock = time.perf_counter()
         self.stage = f"after step {step + 1} of epoch {epoch + 1}"
         if self.ends is not None and len(self.steps) == self.after:
             raise self.ends
@@ -82,22 +87,19 @@ def rehearse_run(settings: Config, cell: Cell, limits: Limits) -> Outcome:
             _train(settings, cell, limits, part)
             outcome.rehearsed = _batch_for(resolved.recipe, part, limits)
             probed = part
-            part = _Part(outcome.rehearsed, SystemExit)
+            interrupted = part = _Part(outcome.rehearsed, SystemExit)
             _train(settings, cell, limits, part)
-            outcome.state = sum(
-                file.stat().st_size for file in Layout.of(settings).work.glob("state/*/state.pt")
-            )
-            interrupted = part
             part = _Part(outcome.rehearsed)
             _train(settings, cell, limits, part)
             stage = "resume"
             if interrupted.steps[0] in part.steps:
                 raise UserError("training began anew where it was interrupted")
-            outcome.memory_per_clip = _each(probed, interrupted)
-            outcome.memory = max(part.peaks)
+            outcome.memory = max([*part.peaks, _peak()])
+            part = part if part.steps else interrupted  # one epoch of one step
             outcome.step_seconds = statistics.median(part.seconds)
         stage = "evaluate"
         _evaluate(settings, cell, outcome)
+        outcome.memory_per_clip = _each(probed, part, outcome.parameters)
         stage = "memory"
         _judge(resolved.recipe, outcome, limits, cell)
     except Exception as error:
@@ -128,12 +130,13 @@ def _batch_for(recipe: Recipe, probed: _Part, limits: Limits) -> int:
     return max(fits, probed.batch)
 
 
-def _each(probed: _Part, larger: _Part) -> float:
-    """Bytes that another clip adds to a first step; overstated, where both batches are one."""
+def _each(probed: _Part, larger: _Part, parameters: int) -> float:
+    """Bytes that another clip adds to a step: by how much the steps of two batches rise above what
+    is held before them. Where both batches are one, the gradients that a step frees first count."""
+    low, high = (part.peaks[-1] - [part.base, *part.held][-2] for part in (probed, larger))
     more = larger.batch - probed.batch
-    if not more:
-        return (probed.peaks[0] - probed.base) / probed.batch
-    return max(0.0, (larger.peaks[0] - probed.peaks[0]) / more)
+    each = (high - low) / more if more else (low + 4 * parameters) / probed.batch
+    return max(0.0, each)
 
 
 def _evaluate(settings: Config, cell: Cell, outcome: Outcome) -> None:
@@ -147,7 +150,6 @@ def _evaluate(settings: Config, cell: Cell, outcome: Outcome) -> None:
     outcome.score_seconds = training["cost"]["score_seconds"] / scored
     outcome.parameters = training["parameters"]
     outcome.device = training["provenance"]["device"]
-    outcome.weights = (folder / "model.pt").stat().st_size
 
 
 def _judge(recipe: Recipe, outcome: Outcome, limits: Limits, cell: Cell) -> None:
@@ -165,7 +167,6 @@ def _judge(recipe: Recipe, outcome: Outcome, limits: Limits, cell: Cell) -> None
 def _start_peak() -> None:
     import torch
 
-    gc.collect()
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     start_peak()
@@ -175,6 +176,12 @@ def _peak() -> int:
     import torch
 
     return torch.cuda.max_memory_allocated() if torch.cuda.is_available() else peak_bytes()
+
+
+def _held() -> int:
+    import torch
+
+    return torch.cuda.memory_allocated() if torch.cuda.is_available() else resident_bytes()
 
 
 def _told(error: Exception) -> str:

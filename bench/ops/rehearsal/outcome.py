@@ -29,7 +29,7 @@ class Limits:
 
 @dataclass
 class Outcome:
-    """What came of a run; sizes in bytes.
+    """What came of a run; memory in bytes.
 
     Attributes:
         stage, said: where it failed and with which message; empty where it did not.
@@ -38,7 +38,6 @@ class Outcome:
         step_seconds: of a rehearsed step.
         score_seconds: of scoring one clip.
         memory: peak at the rehearsed batch; `memory_per_clip` is what another clip adds.
-        state, weights: on disk.
     """
 
     run: str
@@ -52,8 +51,6 @@ class Outcome:
     memory: float = 0.0
     memory_per_clip: float = 0.0
     parameters: int = 0
-    state: int = 0
-    weights: int = 0
     device: str = ""
 
     @property
