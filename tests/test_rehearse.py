@@ -281,7 +281,7 @@ def test_a_process_that_died_is_what_came_of_its_run(
     settings = config.load(values)
     killed = subprocess.CompletedProcess([], -signal.SIGKILL)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: killed)
-    one = rehearse._apart(settings, list_cells(settings)[0], FREE, tmp_path)
+    one = rehearse.Processes()(settings, list_cells(settings)[0], FREE, tmp_path)
     assert one.stage == "process"
     assert "ended with -9" in one.said
 

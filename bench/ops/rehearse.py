@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import asdict
 from pathlib import Path
+from queue import SimpleQueue
 
 import psutil
 
@@ -120,7 +121,7 @@ def rehearse(
     scratch.write(small, path)
     cells = {group_of(cell): cell for cell in list_cells(small)}
     todo = {group: cells[group] for group in groups}
-    _run_all(small, todo, broken, limits, one_run or _apart, done)
+    _run_all(small, todo, broken, limits, one_run or Processes(), done)
     _views(small, path, done)
     for group, outcome in done.outcomes.items():
         outcome.run, outcome.digest = str(group), plan(settings, groups[group]).digest
@@ -148,11 +149,16 @@ def _limits(memory: float | None, step_seconds: float) -> Limits:
     here = SPARE * psutil.virtual_memory().available / workers()
     stated = None if memory is None else 1e9 * memory
     if slots.devices():
-        import torch
-
-        here = float(torch.cuda.get_device_properties(0).total_memory)
+        here = _gpu_memory()
         stated = stated or here
     return Limits(min(here, stated or here), step_seconds, stated=stated)
+
+
+def _gpu_memory() -> float:
+    """Bytes of the smallest GPU here, asked for without CUDA, which would take some of them."""
+    asked = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    listed = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    return 2**20 * min(float(line) for line in listed.split())
 
 
 def _with_data(
@@ -229,21 +235,34 @@ def _parent(small: Config, cell: Cell) -> Group | None:
     return None if parent is None else group_of(parent)
 
 
-def _apart(small: Config, cell: Cell, limits: Limits, folder: Path) -> Outcome:
-    """One run in a process of its own; that it died is what came of it."""
-    name = str(cell).replace("/", "_")
-    out, log = folder / f"{name}.json", folder / f"{name}.log"
-    folder.mkdir(parents=True, exist_ok=True)
-    config = Layout.of(small).work.parent / "config.json"
-    command = [sys.executable, "-m", "bench.ops.rehearsal.one", str(config), str(cell)]
-    command += [json.dumps(asdict(limits)), str(out)]
-    with open(log, "wb") as file:
-        code = subprocess.run(command, stdout=file, stderr=file, env=_environment()).returncode
-    if code == 0:
-        return Outcome(**read_json(out))
-    last = (log.read_text(encoding="utf-8", errors="replace").splitlines() or [""])[-1]
-    said = f"its process ended with {code} (-9: memory ran out on this machine); {last}"
-    return Outcome(str(cell), "", plan(small, cell).recipe.batch_size, stage="process", said=said)
+class Processes:
+    """Takes one run through in a process of its own, on a GPU of its own where there are some."""
+
+    def __init__(self) -> None:
+        self.free: SimpleQueue[str] = SimpleQueue()
+        for name in slots.devices():
+            self.free.put(name)
+
+    def __call__(self, small: Config, cell: Cell, limits: Limits, folder: Path) -> Outcome:
+        """What came of the run; that its process died is that, too."""
+        name = str(cell).replace("/", "_")
+        out, log = folder / f"{name}.json", folder / f"{name}.log"
+        folder.mkdir(parents=True, exist_ok=True)
+        config = Layout.of(small).work.parent / "config.json"
+        command = [sys.executable, "-m", "bench.ops.rehearsal.one", str(config), str(cell)]
+        command += [json.dumps(asdict(limits)), str(out)]
+        gpu = None if self.free.empty() else self.free.get()
+        environment = _environment() | ({} if gpu is None else {slots.VISIBLE: gpu})
+        with open(log, "wb") as file:
+            ended = subprocess.run(command, stdout=file, stderr=file, env=environment)
+        if gpu is not None:
+            self.free.put(gpu)
+        if ended.returncode == 0:
+            return Outcome(**read_json(out))
+        last = (log.read_text(encoding="utf-8", errors="replace").splitlines() or [""])[-1]
+        said = f"its process ended with {ended.returncode} (-9: memory ran out here); {last}"
+        batch = plan(small, cell).recipe.batch_size
+        return Outcome(str(cell), "", batch, stage="process", said=said)
 
 
 def _environment() -> dict[str, str]:

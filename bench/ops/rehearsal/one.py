@@ -75,35 +75,34 @@ class _Part(Excerpt):
 def rehearse_run(settings: Config, cell: Cell, limits: Limits) -> Outcome:
     """Take one run of a scratch experiment from its start to its record; never raises for what the
     run does wrong: the outcome says it."""
-    outcome, part = Outcome(str(cell), plan(settings, cell).digest), _Part(PROBE)
+    resolved = plan(settings, cell)
+    outcome = Outcome(str(cell), resolved.digest, resolved.recipe.batch_size)
+    parts: list[_Part] = []
     stage = ""
     try:
-        resolved = plan(settings, cell)
-        outcome.batch = resolved.recipe.batch_size
-        if resolved.model.architecture == "linear":
-            _train(settings, cell, limits, part)
+        if resolved.model.architecture == "linear":  # which is trained in seconds
+            _train(settings, cell, limits, _Part(outcome.batch))
         else:
-            part = _Part(min(PROBE, outcome.batch), _Enough, after=2)
-            _train(settings, cell, limits, part)
-            outcome.rehearsed = _batch_for(resolved.recipe, part, limits)
-            probed = part
-            interrupted = part = _Part(outcome.rehearsed, SystemExit)
-            _train(settings, cell, limits, part)
-            part = _Part(outcome.rehearsed)
-            _train(settings, cell, limits, part)
+            parts.append(_Part(min(PROBE, outcome.batch), _Enough, after=2))
+            _train(settings, cell, limits, parts[0])
+            outcome.rehearsed = _batch_for(resolved.recipe, parts[0], limits)
+            for ends in (SystemExit, None):
+                parts.append(_Part(outcome.rehearsed, ends))
+                _train(settings, cell, limits, parts[-1])
+            outcome.memory = max([*parts[-1].peaks, _peak()])
             stage = "resume"
-            if interrupted.steps[0] in part.steps:
+            if parts[1].steps[0] in parts[2].steps:
                 raise UserError("training began anew where it was interrupted")
-            outcome.memory = max([*part.peaks, _peak()])
-            part = part if part.steps else interrupted  # one epoch of one step
-            outcome.step_seconds = statistics.median(part.seconds)
         stage = "evaluate"
         _evaluate(settings, cell, outcome)
-        outcome.memory_per_clip = _each(probed, part, outcome.parameters)
-        stage = "memory"
-        _judge(resolved.recipe, outcome, limits, cell)
+        if parts:
+            stage = "memory"
+            measured = parts[2] if parts[2].steps else parts[1]  # all was one step
+            outcome.step_seconds = statistics.median(measured.seconds)
+            outcome.memory_per_clip = _each(parts[0], measured, outcome.parameters)
+            _judge(resolved.recipe, outcome, limits, cell)
     except Exception as error:
-        outcome.stage = stage or f"train ({part.stage})"
+        outcome.stage = stage or (f"train ({parts[-1].stage})" if parts else "train")
         outcome.said = _told(error)
     return outcome
 
