@@ -115,12 +115,13 @@ def rehearse(
     shutil.rmtree(folder, ignore_errors=True)
     small = scratch.scratch_of(settings, folder, groups)
     folders.take(small)
-    done.starts = scratch.with_checkpoints(settings, small, stand_in)
     small, broken = _with_data(small, done, folder / "data", stand_in)
     path = folder / "config.json"
     scratch.write(small, path)
     cells = {group_of(cell): cell for cell in list_cells(small)}
     todo = {group: cells[group] for group in groups}
+    there = Path(settings.paths.checkpoints)
+    done.starts = scratch.with_checkpoints(there, small, todo.values(), stand_in)
     _run_all(small, todo, broken, limits, one_run or Processes(), done)
     _views(small, path, done)
     for group, outcome in done.outcomes.items():

@@ -72,7 +72,7 @@ def _devices(done: Rehearsal) -> str:
 def _table(done: Rehearsal) -> Iterator[str]:
     """A row for each run; memory is the peak of its process (of the device, where it has one)."""
     stated = done.limits.stated
-    fit = f"fit into {stated / GB:.0f} GB" if stated else "clips a GB holds more"
+    fit = f"fit into {stated / GB:.0f} GB" if stated else "MB a clip"
     head = [
         "run",
         "result",
@@ -89,12 +89,11 @@ def _table(done: Rehearsal) -> Iterator[str]:
         result = f"fails at {one.stage}" if one.said else "ok"
         cells = [str(group), result, f"{one.batch}"]
         if one.memory:
-            each = GB / max(one.memory_per_clip, 1.0)
             cells += [
                 f"{one.rehearsed}",
                 f"{one.step_seconds:.2f}",
                 f"{one.memory / GB:.1f}",
                 f"{one.memory_needed / GB:.1f}",
-                f"{one.fitting(stated)}" if stated else f"{each:.0f}",
+                f"{one.fitting(stated)}" if stated else f"{one.memory_per_clip / 1e6:.0f}",
             ]
         yield "| " + " | ".join([*cells, *["–"] * (8 - len(cells))]) + " |"

@@ -17,8 +17,7 @@ from bench.data.features import featurize
 from bench.experiment import config
 from bench.experiment.cells import Cell, Layout, list_cells, plan
 from bench.experiment.config import Config
-from bench.experiment.released import Checkpoint, class_list, file_of, find_file
-from bench.experiment.wanted import starts
+from bench.experiment.released import class_list, file_of
 from bench.files import UserError, write_json, write_text
 from bench.ops.rehearsal.corpora import OPTIONS, OTHER, TRAINED, WRITERS, write_stand_in
 from bench.strict import nearest
@@ -167,18 +166,20 @@ def with_data(settings: Config, name: str, folder: Path, stand_in: bool) -> tupl
     return settings.model_copy(update={"datasets": datasets}), f"stand-in: there is no {root}"
 
 
-def with_checkpoints(real: Config, settings: Config, stand_in: bool) -> dict[str, str]:
-    """Fill the scratch folder of checkpoints: links to what is here, and stand-ins for the rest
-    where they are wanted.
+def with_checkpoints(
+    there: Path, settings: Config, cells: Iterable[Cell], stand_in: bool
+) -> dict[str, str]:
+    """Fill the scratch folder of checkpoints with what these runs start from: links to what is
+    `there`, and stand-ins for the rest where they are wanted.
 
     Returns what each start is.
     """
-    folder, there = Path(settings.paths.checkpoints), Path(real.paths.checkpoints)
+    folder = Path(settings.paths.checkpoints)
     folder.mkdir(parents=True, exist_ok=True)
     told: dict[str, str] = {}
     made: list[str] = []
-    for name in starts(settings):
-        entry: Checkpoint = find_file(name, "recipes: init")
+    starts = filter(None, (plan(settings, cell).start for cell in cells))
+    for name, entry in {start.name: start.entry for start in starts}.items():
         found = file_of(entry, there)
         if found is not None:
             (folder / found.name).symlink_to(found.resolve())
