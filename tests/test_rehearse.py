@@ -134,8 +134,8 @@ def test_odd_batches_mixed_in_pairs_are_named(
 ) -> None:
     """The sampler whose last batch was what remained of an epoch."""
 
-    def cut(task: Task, recipe: Recipe, rng: np.random.Generator) -> list[np.ndarray]:
-        rows = rng.permutation(task.rows["train"])
+    def cut(task: Task, recipe: Recipe, seed: int, epoch: int) -> list[np.ndarray]:
+        rows = np.random.default_rng([seed, epoch]).permutation(task.rows["train"])
         return [rows[at : at + recipe.batch_size] for at in range(0, len(rows), recipe.batch_size)]
 
     monkeypatch.setattr(fit, "epoch_batches", cut)
@@ -291,7 +291,7 @@ def test_plan_takes_its_hours_from_what_was_measured_here(
 ) -> None:
     settings = config.load(values)
     cells = {cell.model: cell for cell in list_cells(settings)}
-    assert "from rough rates" in table(settings)
+    assert "the hours are rough estimates" in table(settings)
     rate = Rate(
         plan(settings, find_cell(settings, "words/pann/base/seed3")).digest, 2.0, 0.5, 7, "cpu"
     )
@@ -301,7 +301,7 @@ def test_plan_takes_its_hours_from_what_was_measured_here(
     seen = 9 * 16 * -(-trained // 16)
     expected = seen * 2.0 + (9 / 2 + 1) * others * 0.5
     assert estimate.training_seconds(cells["pann"]) == pytest.approx(expected, abs=60)
-    assert "hours of 2 of 4 trainings are from steps measured here" in table(settings)
+    assert "the hours of 2 of 4 training runs are from steps measured here" in table(settings)
     values["recipes"]["pann"]["batch_size"] = 8  # another run
     assert read_rates(config.load(values)) == {}
     monkeypatch.setattr("bench.experiment.rates._machine", lambda: {"cpu": "another"})

@@ -47,4 +47,4 @@ def test_every_recipe_of_the_full_size_experiment_is_rehearsed(
     assert {done.stages[name] for name in ("track", "report")} == {"ok"}
     text = page(settings, done)
     assert "24 distinct runs, none would fail" in text
-    assert "trainings are from steps measured here" in text
+    assert "training runs are from steps measured here" in text
