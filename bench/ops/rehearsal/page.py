@@ -33,7 +33,7 @@ def page(settings: Config, done: Rehearsal) -> str:
 
 def _lines(settings: Config, done: Rehearsal) -> Iterator[str]:
     failed = done.failures
-    found = f"{len(failed)} would fail" if failed else "none would fail"
+    found = f"failures: {len(failed)}" if failed else "no failures"
     yield f"# Rehearsal of `{settings.experiment}`"
     yield ""
     yield (
@@ -50,7 +50,7 @@ def _lines(settings: Config, done: Rehearsal) -> Iterator[str]:
         f"{done.limits.memory / GB:.1f} GB."
     )
     if failed:
-        yield from ("", "## What would fail", "")
+        yield from ("", "## Failures", "")
         yield from (f"* **{name}**: {said}" for name, said in failed.items())
     yield from ("", "## Runs", "")
     yield from _table(done)
