@@ -32,7 +32,7 @@ from bench.ops.rehearsal.one import Limits, rehearse_run
 from bench.ops.rehearsal.outcome import Outcome, Rehearsal
 from bench.ops.rehearsal.page import page
 from bench.sources.registry import FOLDER
-from bench.training import fit
+from bench.training import batches, fit
 from bench.training.state import StateFolder
 from modelkit.checkpoint import read_checkpoint
 
@@ -138,7 +138,7 @@ def test_odd_batches_mixed_in_pairs_are_named(
         rows = np.random.default_rng([seed, epoch]).permutation(task.rows["train"])
         return [rows[at : at + recipe.batch_size] for at in range(0, len(rows), recipe.batch_size)]
 
-    monkeypatch.setattr(fit, "epoch_batches", cut)
+    monkeypatch.setattr(batches, "epoch_batches", cut)
     done = rehearsed(values)
     assert "cannot be mixed in pairs" in done.failures["words/pann/base"]
     assert set(done.failures) == {"words/pann/base"}  # the other one went on

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from bench import registry
 from bench.experiment import config
 from bench.experiment.cells import Cell, Layout, find_cell, plan
 from bench.experiment.config import Config, Recipe
@@ -80,7 +81,7 @@ def rehearse_run(settings: Config, cell: Cell, limits: Limits) -> Outcome:
     parts: list[_Part] = []
     stage = ""
     try:
-        if resolved.model.architecture == "linear":  # which is trained in seconds
+        if resolved.model.architecture in registry.SOLVED:  # in seconds
             _train(settings, cell, limits, _Part(outcome.batch))
         else:
             parts.append(_Part(min(PROBE, outcome.batch), _Enough, after=2))

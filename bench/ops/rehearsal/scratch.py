@@ -12,10 +12,10 @@ import pandas as pd
 
 from bench import corpora
 from bench.code_digest import stage_digest
-from bench.data.checkpoints import STAND_INS
 from bench.data.features import featurize
 from bench.experiment import config
 from bench.experiment.cells import Cell, Layout, list_cells, plan
+from bench.experiment.checkpoints import STAND_INS
 from bench.experiment.config import Config
 from bench.experiment.released import class_list, file_of
 from bench.files import UserError, write_json, write_text
