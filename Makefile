@@ -18,7 +18,7 @@ export DVC_NO_ANALYTICS := 1
 RUNTIME_STAMP := $(VENV)/.runtime
 TEST_STAMP := $(VENV)/.test
 
-.PHONY: help reproduce test test-long test-system test-gpu torture lint speed ui environment test-environment clean
+.PHONY: help reproduce rehearse test test-long test-system test-gpu torture lint speed ui environment test-environment clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -26,6 +26,9 @@ help:  ## list the targets
 reproduce: environment  ## everything from a bare clone: environment, the whole DAG, where to look
 	snakemake --cores $(CORES) --configfile config/$(EXPERIMENT).yaml
 	@python -m bench status --config config/$(EXPERIMENT).yaml --results
+
+rehearse: environment  ## a few real steps of every distinct run of EXPERIMENT, before it is paid for
+	python -m bench rehearse --config config/$(EXPERIMENT).yaml
 
 test: test-environment lint  ## everything from a bare clone: lint, all tests, the smoke pipeline
 	pytest -n 2 --dist loadfile -m "not system and not long and not cuda" --ignore tests/test_smoke_pipeline.py

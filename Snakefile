@@ -28,6 +28,7 @@ include: "workflow/rules/cost.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/tuning.smk"
 include: "workflow/rules/targets.smk"
+include: "workflow/rules/rehearse.smk"
 include: "workflow/rules/hooks.smk"
 
 

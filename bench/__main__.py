@@ -46,6 +46,7 @@ VERBS = {
     "report": Verb("bench.reporting.build", "write the report and the tables"),
     "compare": Verb("bench.reporting.changes", "what changed between the reports of two commits"),
     "check": Verb("bench.ops.preflight", "report every problem that blocks an experiment"),
+    "rehearse": Verb("bench.ops.rehearse", "take every distinct run through a few real steps"),
     "plan": Verb("bench.ops.plan", "jobs, hours and disk ahead"),
     "status": Verb("bench.ops.status", "what ran, what runs, what is left"),
     "explain": Verb("bench.ops.explain", "where a number came from"),

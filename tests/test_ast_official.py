@@ -11,7 +11,9 @@ import torch
 import torch.nn.functional as F
 
 from baselines.ast import AST, resize_positions
-from modelkit.checkpoint import CheckpointError
+from bench.experiment.released import Backbone, Released
+from bench.ops.rehearsal.checkpoints import write_stand_in
+from modelkit.checkpoint import CheckpointError, read_checkpoint
 from modelkit.vision import make_companions_importable
 from speed.peers import transformers_ast_state
 
@@ -70,6 +72,28 @@ SMALL = {"dim": 48, "depth": 2, "patches": 12 * 101, "classes": 5}
 def small(**arguments) -> AST:
     size = {"dim": 48, "heads": 3, "depth": 2, "frames": 1024, "mels": 128, "stride": 10}
     return AST(5, preset="tiny", **(size | arguments))
+
+
+def test_stand_ins_have_the_names_and_shapes_of_the_released_files(tmp_path: Path) -> None:
+    shared = {"architecture": "ast", "megabytes": 1, "licence": "none", "manual": "ask"}
+    front_end = {"kind": "fbank", "sample_rate": 16000, "window": 400, "hop": 160, "mels": 128}
+    front_end |= {"fmin": 20, "fmax": 8000, "frames": 1024, "normalise": [0, 1]}
+    theirs = {"file": "theirs.pth", "arguments": {"preset": "tiny", "stride": 10}, "loss": "bce"}
+    theirs |= {"classes": "audioset", "front_end": front_end, "evaluates": {}}
+    assert write_stand_in(Released.model_validate(shared | theirs), tmp_path / "theirs.pth")
+    found = read_checkpoint(tmp_path / "theirs.pth")
+    shapes = official_shapes(dim=96, depth=4)
+    assert {name: tuple(v.shape) for name, v in found.items()} == {
+        f"module.{name}": shape for name, shape in shapes.items()
+    }
+    deit = Backbone.model_validate({**shared, "kind": "imagenet", "file": "deit.pth"})
+    assert write_stand_in(deit, tmp_path / "deit.pth")
+    found = read_checkpoint(tmp_path / "deit.pth")["model"]
+    shapes = official_shapes(patches=24 * 24, colours=3)
+    assert {f"v.{name}": tuple(v.shape) for name, v in found.items()} == {
+        name: shape for name, shape in shapes.items() if name.startswith("v.")
+    }
+    (tmp_path / "deit.pth").unlink()  # 350 MB
 
 
 # --- transformers' names (5.x) -------------------------------------------------------------------

@@ -32,7 +32,7 @@ ARGUMENTS = {
     "explain": ["desed/htsat/base/seed0"],
     "fetch": ["desed"],
 }
-WRITERS = {*ARGUMENTS, "track", "report", "rescore"} - {"explain"}
+WRITERS = {*ARGUMENTS, "track", "report", "rescore", "rehearse"} - {"explain"}
 
 
 @pytest.fixture(scope="module")

@@ -204,7 +204,7 @@ def test_training_draws_a_window_of_long_clips_each_epoch(task: Task) -> None:
     recipe = Recipe(epochs=1, batch_size=5, learning_rate=1e-3)
 
     def batch(epoch: int) -> Batch:
-        (found,) = read_batches(task, recipe, 0, epoch, 0, Team(), workers=0)
+        (found,) = read_batches(task, recipe, 0, epoch, [0], Team(), workers=0)
         return found
 
     def starts(epoch: int) -> np.ndarray:

@@ -96,7 +96,7 @@ def test_two_processes_share_each_batch_without_rest(name: str) -> None:
 
         def read(rank: int, size: int, order=order, task=task) -> Batch:
             last = len(order) - 1
-            (batch,) = read_batches(task, recipe, 0, 0, last, Team(rank, size), 0)
+            (batch,) = read_batches(task, recipe, 0, 0, [last], Team(rank, size), 0)
             return batch
 
         whole, halves = read(0, 1), [read(0, 2), read(1, 2)]
@@ -165,7 +165,7 @@ def test_the_gradients_of_two_parts_are_those_of_the_batch(name: str) -> None:
 
     def gradients(rank: int, size: int) -> tuple[float, list[torch.Tensor]]:
         model.zero_grad(set_to_none=True)
-        (batch,) = read_batches(task, recipe, 0, 0, 1, Team(rank, size), 0)
+        (batch,) = read_batches(task, recipe, 0, 0, [1], Team(rank, size), 0)
         torch.manual_seed(stream_seed(0, "dropout", 0, 1))
         with share_of_batch(batch.share):
             value = batch_loss(batch)

@@ -1,10 +1,11 @@
-"""Hours and bytes ahead: from what finished runs cost here, else from stated rough rates."""
+"""Hours and bytes ahead: from what finished runs cost here, else from what a rehearsal measured
+here, else from stated rough rates."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from bench import registry
 from bench.experiment.cells import Cell, Layout, Plan, list_cells, plan
 from bench.experiment.config import Config, FrontEnd
 from bench.experiment.jobs import Job
+from bench.experiment.rates import Rate, read_rates
 from bench.experiment.wanted import fetched_here
 from bench.files import UserError, read_json
 from bench.process import slots
@@ -74,11 +76,12 @@ class Finished:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is known of an experiment's clips and of its finished runs."""
+    """What is known of an experiment's clips, its finished runs, and the steps of its runs."""
 
     settings: Config
     clips: Mapping[str, int | None]
     finished: Mapping[Cell, Finished]
+    measured: Mapping[str, Rate] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Config) -> Estimate:
@@ -89,7 +92,7 @@ class Estimate:
         }
         finished = {cell: run for cell, run in found.items() if run is not None}
         clips = {name: _clips(settings, layout, name) for name in settings.datasets}
-        return cls(settings, clips, finished)
+        return cls(settings, clips, finished, read_rates(settings))
 
     def seconds(self, job: Job) -> float | None:
         """Seconds of one job on one core or GPU; None where nothing is known of its clips."""
@@ -117,10 +120,24 @@ class Estimate:
         resolved = plan(self.settings, cell)
         if resolved.model.architecture in registry.SOLVED:
             return STARTED["train"]
-        seen = self._clips_seen(resolved)
-        if seen is None:
+        per_epoch = self._clips_per_epoch(resolved)
+        if per_epoch is None:
             return None
-        return STARTED["train"] + seen * self._seconds_per_clip(resolved)
+        recipe, rate = resolved.recipe, self.rate(cell)
+        seen = recipe.steps(per_epoch) * recipe.batch_size * recipe.epochs
+        if rate is None or self._finished_like(cell):
+            return STARTED["train"] + seen * self._seconds_per_clip(resolved)
+        others = max(0, (self.clips[cell.dataset] or 0) - per_epoch)
+        return STARTED["train"] + rate.seconds(seen, recipe.epochs, others)
+
+    def rate(self, cell: Cell) -> Rate | None:
+        """What a rehearsal measured of such runs."""
+        return self.measured.get(f"{cell.dataset}/{cell.model}/{cell.variant}")
+
+    def _finished_like(self, cell: Cell) -> list[Finished]:
+        """The finished runs of the model on the data set."""
+        wanted = (cell.dataset, cell.model)
+        return [run for own, run in self.finished.items() if (own.dataset, own.model) == wanted]
 
     def studies(self) -> Iterator[tuple[str, int, float]]:
         """Of each ablation study: its runs besides the base ones, and the seconds of the trainings
@@ -161,7 +178,7 @@ class Estimate:
             and front_end in (None, self.settings.models[cell.model].front_end)
         )
 
-    def _clips_seen(self, resolved: Plan) -> int | None:
+    def _clips_per_epoch(self, resolved: Plan) -> int | None:
         known = [
             run.clips_per_epoch
             for cell, run in self.finished.items()
@@ -169,25 +186,21 @@ class Estimate:
         ]
         total = self.clips[resolved.cell.dataset]
         if known:
-            per_epoch = sum(known) // len(known)
-        elif total is not None:
-            dataset = resolved.cell.dataset
-            per_epoch = _listed_for_training(self.settings, dataset) or int(TRAINING_SHARE * total)
-        else:
+            return sum(known) // len(known)
+        if total is None:
             return None
-        recipe = resolved.recipe
-        return recipe.steps(per_epoch) * recipe.batch_size * recipe.epochs
+        listed = _listed_for_training(self.settings, resolved.cell.dataset)
+        return listed or int(TRAINING_SHARE * total)
 
     def _seconds_per_clip(self, resolved: Plan) -> float:
         """Of finished runs of this model: on the same data set, else on any, scaled by size."""
         cell, size = resolved.cell, _values(resolved.front_end)
-        same_dataset, same_model = [], []
+        same_dataset = [run.seconds_per_clip for run in self._finished_like(cell)]
+        same_model = []
         for other, run in self.finished.items():
             if other.model == cell.model:
                 scale = size / _values(plan(self.settings, other).front_end)
                 same_model.append(scale * run.seconds_per_clip)
-                if other.dataset == cell.dataset:
-                    same_dataset.append(run.seconds_per_clip)
         for rates in (same_dataset, same_model):
             if rates:
                 return sum(rates) / len(rates)
@@ -229,6 +242,8 @@ class Estimate:
         for cell, run in self.finished.items():
             if cell.model == resolved.cell.model:
                 return run.parameters
+        if (rate := self.rate(resolved.cell)) is not None:
+            return rate.parameters
         if _is_preset(resolved):
             return PRESET_PARAMETERS
         return PARAMETERS[resolved.model.architecture]

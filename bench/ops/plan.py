@@ -102,16 +102,18 @@ def table(settings: Config, target: str | None = None) -> str:
     lines.append(f"{'together':<12}{len(jobs):>6}{len(jobs) - len(ahead):>6}{total:>14.2f}")
     for name, runs, seconds in estimate.studies() if target is None else ():
         lines.append(f"  of these, ablation '{name}': {runs} runs, {seconds / 3600:.2f} hours")
-    if estimate.full_size and not slots.devices():
+    if estimate.full_size and not (slots.devices() or estimate.measured):
         lines += ["", "time on this machine: not estimated, full-size models need a GPU"]
     else:
         time = duration(wall_seconds(ahead))
         lines += ["", f"time on this machine: about {time} ({_side_by_side()})"]
     if estimate.full_size:
         training = sum(seconds or 0.0 for job, seconds in ahead if job.stage == "train") / 3600
-        lines.append(f"training: about {training:,.0f} GPU-hours (one V100 each)")
+        devices = {rate.device for rate in estimate.measured.values()}
+        on = f"hours ({', '.join(sorted(devices))})" if devices else "GPU-hours (one V100 each)"
+        lines.append(f"training: about {training:,.0f} {on}")
     if not estimate.finished:
-        lines.append("no run has finished here yet: the hours are rough estimates")
+        lines.append(f"no run has finished here yet: {_where_from(estimate)}")
     if unknown:
         lines.append(f"{unknown} jobs are not counted: their corpora have not been read yet")
     disk = estimate.disk_ahead(jobs)
@@ -121,6 +123,18 @@ def table(settings: Config, target: str | None = None) -> str:
         + ")"
     )
     return "\n".join(lines)
+
+
+def _where_from(estimate: Estimate) -> str:
+    """What the hours of trainings are from, before one has finished."""
+    runs = cells.list_cells(estimate.settings)
+    measured = sum(estimate.rate(cell) is not None for cell in runs)
+    if not measured:
+        return "the hours are rough estimates"
+    rest = "" if measured == len(runs) else ", the others rough estimates"
+    return (
+        f"the hours of {measured} of {len(runs)} training runs are from steps measured here{rest}"
+    )
 
 
 def duration(seconds: float) -> str:

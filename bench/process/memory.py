@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 from contextlib import suppress
+from pathlib import Path
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
 
@@ -20,6 +22,34 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(M_MMAP_THRESHOLD, 32 * 2**20)  # the largest that glibc takes
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def give_back_freed() -> None:
+    """Hand freed memory back to the system, on glibc."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+def start_peak() -> None:
+    """Count `peak_bytes` from now on (Linux)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # the peak of the resident set, see proc(5)
+
+
+def peak_bytes() -> int:
+    """Largest resident set since `start_peak`; since the process began, where that is not told."""
+    return _resident("VmHWM")
+
+
+def resident_bytes() -> int:
+    """What this process holds in memory now."""
+    return _resident("VmRSS")
+
+
+def _resident(field: str) -> int:
+    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    assert found is not None
+    return 1024 * int(found[1])
 
 
 def give_back_tables() -> None:

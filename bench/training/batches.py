@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -41,9 +41,15 @@ class Batch(NamedTuple):
 
 
 def read_batches(
-    task: Task, recipe: Recipe, seed: int, epoch: int, first: int, team: Team, workers: int
+    task: Task,
+    recipe: Recipe,
+    seed: int,
+    epoch: int,
+    steps: Sequence[int],
+    team: Team,
+    workers: int,
 ) -> Iterator[Batch]:
-    """This process's part of an epoch's batches, from number `first` on.
+    """This process's part of an epoch's batches of these numbers.
 
     Of a clip that is longer than the model takes, each epoch sees one window, drawn anew.
 
@@ -67,7 +73,7 @@ def read_batches(
         features = torch.from_numpy(task.features(rows, starts))
         return Batch(features, rows, augment, weight, share, starts)
 
-    return read_ahead(read, range(first, len(order)), workers)
+    return read_ahead(read, steps, workers)
 
 
 def draw_augment(recipe: Recipe, batch: int, rng: np.random.Generator) -> Augment | None:

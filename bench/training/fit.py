@@ -16,6 +16,7 @@ from bench.files import UserError
 from bench.models.team import Team
 from bench.process.signals import held_signals
 from bench.training.batches import Batch, check_shares, read_batches
+from bench.training.excerpt import WHOLE, Excerpt
 from bench.training.headroom import within_memory
 from bench.training.losses import Objective
 from bench.training.progress import Progress, validate
@@ -41,6 +42,7 @@ def fit(
     *,
     team: Team | None = None,
     workers: int = 0,
+    excerpt: Excerpt = WHOLE,
 ) -> Progress:
     """Train `model` in place and leave the selected weights in it.
 
@@ -53,12 +55,13 @@ def fit(
         selection: validation metric that picks the epoch when the recipe selects "best".
         team: the processes that share each batch; each calls this function.
         workers: threads that read batches ahead; results do not depend on them.
+        excerpt: what of the recipe is trained.
 
     Raises:
         DivergedError: naming epoch and batch; the last good state stays on disk.
         UserError: a batch has fewer clips than there are processes.
     """
-    team = team or Team()
+    team, recipe = team or Team(), excerpt.recipe(recipe)
     check_shares(recipe, team)
     steps = recipe.steps(len(task.rows["train"]))
     optimizer = make_optimizer(model, recipe)
@@ -69,10 +72,12 @@ def fit(
     save = partial(_save, state, model, optimizer, progress, team)
     watch = Stopwatch()
     try:
-        while progress.epoch < recipe.epochs:
-            epoch = progress.epoch
+        for epoch in [n for n in excerpt.taken(recipe.epochs) if n >= progress.epoch]:
+            progress.epoch = epoch
+            todo = [n for n in excerpt.taken(steps) if n >= progress.step]
+            batches = read_batches(task, recipe, seed, epoch, todo, team, workers)
             model.train()
-            for batch in read_batches(task, recipe, seed, epoch, progress.step, team, workers):
+            for progress.step, batch in zip(todo, batches, strict=True):
                 step = epoch * steps + progress.step
                 set_rate(optimizer, learning_rate(recipe, step, steps))
                 torch.manual_seed(stream_seed(seed, "dropout", epoch, progress.step))
@@ -80,6 +85,7 @@ def fit(
                     value = within_memory(take_step, batch, alone=team.world_size == 1)
                     _check_finite(value, task, batch, progress, steps)
                     progress.count_batch(value, recipe.batch_size, watch.lap())
+                excerpt.stepped(epoch, progress.step - 1)
                 team.leave_together()
                 if state.due():
                     save()

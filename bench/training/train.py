@@ -25,6 +25,7 @@ from bench.process.slots import gpu_slot
 from bench.provenance import environment
 from bench.results.training import Training
 from bench.training.description import SCORED, Origin, Outcome, write_run
+from bench.training.excerpt import WHOLE, Excerpt
 from bench.training.streams import stream_seed
 from bench.training.teacher import digest_of_scores
 
@@ -73,12 +74,14 @@ class Resources:
         gpus: GPUs that it asked for; 0 = CPU, None = one where there is one.
         workers: threads that read batches ahead.
         save_every: seconds after which the state is saved within an epoch.
+        excerpt: what of the recipe is trained.
     """
 
     threads: int = 1
     gpus: int | None = None
     workers: int = 0
     save_every: float = 300.0
+    excerpt: Excerpt = WHOLE
 
 
 def train_cell(
@@ -167,6 +170,7 @@ def train(origin: Origin, layout: Layout, task: Task, resources: Resources) -> O
             log=lambda line: print(f"{cell}: {line}", flush=True),
             team=team,
             workers=resources.workers,
+            excerpt=resources.excerpt,
         )
         return _outcome(model, plan, task, progress, team, activation_bytes)
 
