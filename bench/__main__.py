@@ -82,7 +82,11 @@ def main(argv: list[str] | None = None) -> int:
     try:
         args = _parser(arguments[:1]).parse_args(arguments)
         stop_with_supervisor()
-        return int(args.run(args))
+        if "config" not in args:
+            return int(args.run(args))
+        from bench.ops.receipts import run_verb
+
+        return run_verb(args)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

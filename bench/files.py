@@ -107,6 +107,35 @@ def claim(folder: Path, owner: str, remedy: str) -> None:
         write_text(folder / OWNER, f"{owner}\n")
 
 
+def regular_files(root: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """(path relative to `root`, state) of every file below it; hidden names are left out.
+
+    Links are followed, a folder is entered once, and pipes, sockets and devices are no files.
+    """
+    seen: set[tuple[int, int]] = set()
+    waiting = [""]
+    while waiting:
+        inner = waiting.pop()
+        try:
+            here = os.stat(root / inner)
+            if (here.st_dev, here.st_ino) in seen:
+                continue
+            seen.add((here.st_dev, here.st_ino))
+            entries = list(os.scandir(root / inner))
+        except FileNotFoundError:
+            continue
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            try:
+                if entry.is_dir():
+                    waiting.append(f"{inner}{entry.name}/")
+                elif entry.is_file():
+                    yield inner + entry.name, entry.stat()
+            except OSError:  # a link in a circle, or gone meanwhile
+                continue
+
+
 def _flush_to_disk(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
-from bench.files import UserError
+from bench.files import UserError, read_json
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 TRUTH = {"true": True, "false": False}
@@ -75,6 +75,22 @@ def parse(section: type[Strict], values: Mapping[str, Any], where: str) -> Any:
     except ValidationError as error:
         lines = [_explain(section, item, where) for item in error.errors()]
         raise UserError("\n".join(lines)) from error
+
+
+def read_as(kind: Any, path: str | Path, remedy: str) -> Any:
+    """A JSON file of this project as a value of the type `kind`: the one way in for what lies on
+    the disk.
+
+    Raises:
+        UserError: the file is missing, is not JSON, or has another shape; naming file, key and
+            `remedy`.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(read_json(path))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise UserError(f"{path}: {place + ': ' if place else ''}{first['msg']}; {remedy}") from error
 
 
 def _explain(section: type[Strict], item: Any, where: str) -> str:

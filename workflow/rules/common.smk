@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import time
 from pathlib import Path
 
 from bench.experiment import cells
@@ -17,6 +18,7 @@ from bench.process.locks import SUPERVISOR
 from bench.experiment.wanted import fetched_here, start_name
 from bench.ops.status import resolved_path
 from bench.experiment.triggers import Triggers
+from bench.ops.receipts import KEEP, Receipts
 from bench.experiment.trials import first_cell, pairs, path_of
 from bench.reporting.listed import SUFFIXES, table_names
 from snakemake.exceptions import WorkflowError
@@ -31,6 +33,7 @@ except UserError as error:
 
 layout = Layout.of(settings)
 triggers = Triggers(settings)
+receipts = Receipts(settings)
 estimate = Estimate.of(settings)
 
 RESOLVED = resolved_path(settings)  # what the commands read: overrides included
@@ -52,6 +55,33 @@ os.environ.update(
         SUPERVISOR: str(os.getpid()),
     }
 )
+
+
+# A job whose receipt does not stand reads one file more, which is newer than anything it wrote. All
+# other inputs are `ancient`: their dates, and what Snakemake remembers, decide nothing.
+DUE = Path(".snakemake") / "due"
+if workflow.is_main_process:
+    DUE.parent.mkdir(exist_ok=True)
+    DUE.write_text(str(time.time_ns()))  # other content each time, for it is compared as well
+
+def due(stage, *names):
+    """An input function: the file that makes a job run, where it has to."""
+
+    def due_of(wildcards):
+        name = " ".join(name.format(**wildcards) for name in names)
+        if not workflow.is_main_process or not receipts.due(stage, name):
+            return []
+        renewed(receipts.jobs[stage, name].writes)
+        return DUE
+
+    return due_of
+
+
+def renewed(paths):
+    """Take back dates from the future, which a clock that jumped may have left."""
+    for path in paths:
+        if path.exists() and path.stat().st_mtime > DUE.stat().st_mtime:
+            os.utime(path, (0, 0))
 
 
 wildcard_constraints:
