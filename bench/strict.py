@@ -90,7 +90,8 @@ def read_as(kind: Any, path: str | Path, remedy: str) -> Any:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
-        raise UserError(f"{path}: {place + ': ' if place else ''}{first['msg']}; {remedy}") from error
+        where = f"{path}: {place}" if place else str(path)
+        raise UserError(f"{where}: {first['msg']}; {remedy}") from error
 
 
 def _explain(section: type[Strict], item: Any, where: str) -> str:

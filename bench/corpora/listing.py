@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.files import damage_told, digest_file, read_json
+from bench.files import UserError, damage_told, digest_file, read_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,17 +86,44 @@ class Listing:
                 remarks=facts["remarks"],
             )
 
+    def check_audio(self) -> None:
+        """Hold the audio files to what was read of them when the corpus was saved: size and time,
+        or the same bytes at another time.
+
+        Raises:
+            UserError: a file is another, or is gone.
+        """
+        for path, size, mtime_ns, sha256 in self._stored(
+            "files.parquet", "path", "size", "mtime_ns", "sha256"
+        ):
+            file = self.root / path
+            try:
+                state = file.stat()
+                same = state.st_size == size and (
+                    state.st_mtime_ns == mtime_ns or digest_file(file) == sha256
+                )
+            except OSError:
+                same = False
+            if not same:
+                raise UserError(
+                    f"{file}: not the file that {self.name} was read from; run `python -m bench "
+                    f"corpus {self.name}`, or the plain command, which does it first"
+                )
+
     def rows(self, *columns: str) -> Iterator[tuple[Any, ...]]:
         """These columns of every clip, in the table's order.
 
         Raises:
             UserError: the table is missing or damaged.
         """
+        return self._stored("clips.parquet", *columns)
+
+    def _stored(self, table: str, *columns: str) -> Iterator[tuple[Any, ...]]:
         import pyarrow.parquet  # late: a tenth of a second
 
         with (
             damage_told(self.folder, REMEDY),
-            pyarrow.parquet.ParquetFile(self.folder / "clips.parquet") as table,
+            pyarrow.parquet.ParquetFile(self.folder / table) as stored,
         ):
-            for batch in table.iter_batches(AT_ONCE, columns=list(columns), use_threads=False):
+            for batch in stored.iter_batches(AT_ONCE, columns=list(columns), use_threads=False):
                 yield from zip(*(batch[name].to_pylist() for name in columns), strict=True)

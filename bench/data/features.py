@@ -64,7 +64,8 @@ def featurize(
         sees: frames that a model takes; the report counts the clips that are longer.
 
     Raises:
-        UserError: no clip is usable, there is no such corpus, or the folder is in use.
+        UserError: no clip is usable, there is no such corpus, its audio has changed since, or the
+            folder is in use.
     """
     folder, listing = Path(folder), Listing.open(corpus)
     facts: dict[str, Any] = {
@@ -96,6 +97,7 @@ def _compute(
     listing: Listing, front_end: FrontEnd, folder: Path, identity: str, workers: int
 ) -> dict[str, int]:
     """Write everything but digest.json; the numbers of usable clips and of their frames."""
+    listing.check_audio()
     array = PartialArray(folder, identity, front_end.mels)
     work = partial(_featurize_clips, front_end=front_end)
     try:
@@ -107,6 +109,7 @@ def _compute(
                 meter.add(len(outcomes))
     finally:
         array.close()
+    listing.check_audio()  # it may have changed under a computation of hours
     _write_report(listing, array, folder)
     _write_index(listing, array.frames, folder / "index.parquet")
     array.finish()

@@ -73,7 +73,9 @@ def list_jobs(settings: Config) -> list[Job]:
         jobs.append(Job("corpus", dataset, (_corpus(layout, dataset),), sources))
     for dataset, front_end in feature_sets(settings):
         written = tuple(layout.features(dataset, front_end) / name for name in FEATURES)
-        jobs.append(Job("featurize", f"{dataset} {front_end}", written, (_corpus(layout, dataset),)))
+        jobs.append(
+            Job("featurize", f"{dataset} {front_end}", written, (_corpus(layout, dataset),))
+        )
     cells = list_cells(settings)
     jobs += [_train(settings, layout, cell) for cell in cells]
     jobs += [_evaluate(layout, cell) for cell in cells]
@@ -85,8 +87,8 @@ def list_jobs(settings: Config) -> list[Job]:
     corpora = [_corpus(layout, name) for name in settings.datasets]
     jobs.append(Job("track", "", (layout.results / "mlflow.json",), (*shown, *corpora)))
     pages = tuple(layout.report / name for name in ("index.html", "claims.html", "metrics.json"))
-    read = (*shown, *corpora, *costs, *scored, Path("docs/speed.json"))
-    jobs.append(Job("report", "", pages, read))
+    facts = (*corpora, *costs, *scored, Path("docs/speed.json"))
+    jobs.append(Job("report", "", pages, (*shown, *facts)))
     return jobs
 
 
@@ -94,7 +96,9 @@ def jobs_on_request(settings: Config) -> Iterator[Job]:
     """The jobs that run only where they are asked for: ensembles, released checkpoints, trials."""
     layout = Layout.of(settings)
     for cell in released_cells(settings):
-        yield Job("released", str(cell), (layout.run(cell) / "record.json",), _inputs(settings, cell))
+        yield Job(
+            "released", str(cell), (layout.run(cell) / "record.json",), _inputs(settings, cell)
+        )
     for name in settings.ensembles:
         cell, members = ensemble_cells(settings, name)
         read = (layout.run(member) / part for member in members for part in SHOWN)

@@ -1,4 +1,4 @@
-"""What each job was asked, read and wrote, by digest: which finished work stands, and which does not.
+"""What each job was asked, read and wrote, by digest: which finished work stands.
 
 A job leaves a receipt in RESULTS/receipts. It stands as long as the receipt says what is so now:
 the same config, code and pins, the same inputs as their own jobs wrote them, and every file that it
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -95,6 +96,11 @@ class Receipts:
             )
         return self._due[job]
 
+    def maker_due(self, path: Path) -> bool:
+        """Whether the job that makes a file has to run."""
+        maker = self._makers.get(path)
+        return maker is not None and bool(self.due(maker.stage, maker.name))
+
     def all_due(self) -> Iterator[Job]:
         """The jobs of the report that are done and out of date."""
         for job in list_jobs(self.settings):
@@ -153,10 +159,8 @@ class Receipts:
             self._kept[job] = None
             path = self.place(job)
             if path.is_file():
-                try:
+                with suppress(UserError):  # a damaged one is as good as none
                     self._kept[job] = read_as(Receipt, path, "delete it and run again")
-                except UserError:  # which is as good as none
-                    pass
         return self._kept[job]
 
     def place(self, job: Job) -> Path:
@@ -226,6 +230,8 @@ def run_verb(args: argparse.Namespace) -> int:
     name = " ".join(" ".join(value) if isinstance(value, list) else value for value in values)
     receipts = Receipts(config.load(args.config))
     job = receipts.jobs.get((args.verb, name))
-    if job is None or "RANK" in os.environ:  # of a team, the process that started it keeps the receipt
+    if (
+        job is None or "RANK" in os.environ
+    ):  # of a team, the process that started it keeps the receipt
         return int(args.run(args))  # it says itself that there is no such job
     return receipts.perform(job, lambda: int(args.run(args)))

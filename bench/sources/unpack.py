@@ -60,6 +60,8 @@ def unpack(
     archive, how = Path(archive), how or Unpack.model_validate({})
     target = Path(folder) / how.to
     aside = target / f".unpacking-{archive.name}"
+    if aside.is_symlink():
+        aside.unlink()
     shutil.rmtree(aside, ignore_errors=True)
     try:
         written = _extract(archive, aside, how, on_bytes)

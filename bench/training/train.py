@@ -18,7 +18,7 @@ from bench.data.checkpoints import start_of
 from bench.data.task import Task, open_task
 from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout, Plan
-from bench.files import digest_of, read_json, write_json_lines
+from bench.files import UserError, digest_file, digest_of, read_json, write_json_lines
 from bench.models.card import Card
 from bench.models.scores import Scores, write_scores
 from bench.process.launch import find_device, in_team, is_follower, run_team, team_size
@@ -157,10 +157,22 @@ def input_digests(plan: Plan, layout: Layout) -> dict[str, str]:
         "pins": environment()["pins_sha256"],
     }
     if plan.parent is not None:
-        digests["parent"] = read_json(layout.run(plan.parent) / "training.json")["identity"]
+        digests["parent"] = weights_digest(layout.run(plan.parent) / "model.pt")
     if (start := start_of(plan)) is not None:
         digests["start"] = start.sha256
     return digests
+
+
+def weights_digest(path: Path) -> str:
+    """What a parent run is for the runs that start from it: sha256 of its weights.
+
+    Raises:
+        UserError: they are not there.
+    """
+    try:
+        return digest_file(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; train the run it belongs to first") from error
 
 
 def _train_network(

@@ -57,12 +57,14 @@ os.environ.update(
 )
 
 
-# A job whose receipt does not stand reads one file more, which is newer than anything it wrote. All
-# other inputs are `ancient`: their dates, and what Snakemake remembers, decide nothing.
+# What runs again is decided by receipts alone. A job whose receipt does not stand reads one file more,
+# newer than all that it wrote; files of jobs that stand are `ancient`, so that no date counts.
+# Its content is another each time, for Snakemake compares that as well.
 DUE = Path(".snakemake") / "due"
 if workflow.is_main_process:
     DUE.parent.mkdir(exist_ok=True)
-    DUE.write_text(str(time.time_ns()))  # other content each time, for it is compared as well
+    DUE.write_text(str(time.time_ns()))
+
 
 def due(stage, *names):
     """An input function: the file that makes a job run, where it has to."""
@@ -71,17 +73,29 @@ def due(stage, *names):
         name = " ".join(name.format(**wildcards) for name in names)
         if not workflow.is_main_process or not receipts.due(stage, name):
             return []
-        renewed(receipts.jobs[stage, name].writes)
+        now = DUE.stat().st_mtime
+        for path in receipts.jobs[stage, name].writes:
+            if path.exists() and path.stat().st_mtime > now:  # a clock had jumped
+                os.utime(path, (now - 1, now - 1))
         return DUE
 
     return due_of
 
 
-def renewed(paths):
-    """Take back dates from the future, which a clock that jumped may have left."""
-    for path in paths:
-        if path.exists() and path.stat().st_mtime > DUE.stat().st_mtime:
-            os.utime(path, (0, 0))
+def made(files):
+    """An input function: files of other jobs, or what a function of wildcards says they are."""
+
+    def made_of(wildcards):
+        found = files(wildcards) if callable(files) else files
+        several = found if isinstance(found, list) else [found]
+        paths = [Path(str(path).format(**wildcards)) for path in several]
+        again = workflow.is_main_process
+        return [
+            path if again and receipts.maker_due(path) else ancient(path)
+            for path in paths
+        ]
+
+    return made_of
 
 
 wildcard_constraints:

@@ -47,7 +47,7 @@ rule corpus:
     """Read one data set from its own layout into a table of clips.
     Every audio file is hashed; what the table lists and the disk lacks is counted."""
     input:
-        manifest=ancient(manifest_of),
+        manifest=made(manifest_of),
         due=due("corpus", "{dataset}"),
     output:
         facts=update(layout.work / "corpora" / "{dataset}" / "corpus.json"),
@@ -68,7 +68,7 @@ rule featurize:
     """Compute the features of one data set under one front end, into one memory-mapped array.
     Unusable audio is listed in a report, and interrupted work goes on where it was."""
     input:
-        corpus=ancient(rules.corpus.output.facts),
+        corpus=made(rules.corpus.output.facts),
         due=due("featurize", "{dataset}", "{front_end}"),
     output:
         digest=update(

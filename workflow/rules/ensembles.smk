@@ -16,7 +16,7 @@ for name, (_, members) in ensemble_cells_of.items():
         name:
             f"ensemble_{name}"
         input:
-            [ancient(layout.run(member) / "record.json") for member in members],
+            made([layout.run(member) / "record.json" for member in members]),
             due=due("ensemble", name),
         output:
             record=update(ensemble_records[name]),

@@ -5,8 +5,8 @@ rule evaluate_released:
     """Score validation and test clips with one released file, and write the record.
     The file is fetched where its host gives it to programs."""
     input:
-        corpus=ancient(released_corpus_of),
-        features=ancient(released_features_of),
+        corpus=made(released_corpus_of),
+        features=made(released_features_of),
         due=due("released", "{checkpoint}"),
     output:
         record=update(layout.results / "runs" / "{checkpoint}" / "record.json"),

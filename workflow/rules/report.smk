@@ -18,7 +18,7 @@ rule track:
     One job writes it, and what is unchanged stays: the store is a view that can be rebuilt.
     """
     input:
-        records=ancient(RECORDS),
+        records=made(RECORDS),
         due=due("track"),
     output:
         digest=update(layout.results / "mlflow.json"),
@@ -38,15 +38,17 @@ rule report:
     """Write the report and its tables from records, corpora and measured cost.
     The page is self-contained; the tables are Markdown, LaTeX and CSV."""
     input:
-        records=ancient(RECORDS),
-        corpora=[
-            ancient(layout.corpus(name) / "corpus.json") for name in settings.datasets
-        ],
-        cost=[
-            ancient(layout.results / "cost" / f"{model}.json")
-            for model in settings.cost.models
-        ],
-        rescored=ancient(rules.rescore.output.scores) if settings.rescore else [],
+        records=made(RECORDS),
+        corpora=made(
+            [layout.corpus(name) / "corpus.json" for name in settings.datasets]
+        ),
+        cost=made(
+            [
+                layout.results / "cost" / f"{model}.json"
+                for model in settings.cost.models
+            ]
+        ),
+        rescored=made(rules.rescore.output.scores) if settings.rescore else [],
         due=due("report"),
     output:
         [

@@ -5,10 +5,10 @@ rule train:
     """Train one run and score its validation and test clips.
     Its state lies outside the outputs, so interrupted training goes on where it was."""
     input:
-        corpus=ancient(corpus_of),
-        features=ancient(features_of),
-        parent=ancient(parent_of),
-        start=ancient(start_of),
+        corpus=made(corpus_of),
+        features=made(features_of),
+        parent=made(parent_of),
+        start=made(start_of),
         due=due("train", "{cell}"),
     output:
         model=update(RUN / "model.pt"),
@@ -36,8 +36,8 @@ rule evaluate:
     """Turn the scores of one run into its record: every metric, and where it came from.
     Thresholds are chosen on validation clips; no model and no GPU is needed."""
     input:
-        corpus=ancient(corpus_of),
-        training=ancient(rules.train.output.training),
+        corpus=made(corpus_of),
+        training=made(rules.train.output.training),
         due=due("evaluate", "{cell}"),
     output:
         record=update(RUN / "record.json"),

@@ -6,10 +6,10 @@ rule tune_pair:
     Recorded trials that still hold are kept, so the record is not deleted beforehand.
     """
     input:
-        corpus=ancient(corpus_of_pair),
-        features=ancient(features_of_pair),
-        parent=ancient(tuned_parent_of),
-        start=ancient(start_of_pair),
+        corpus=made(corpus_of_pair),
+        features=made(features_of_pair),
+        parent=made(tuned_parent_of),
+        start=made(start_of_pair),
         due=lambda wildcards: due("tune", *wildcards.pair.split("/"))(wildcards),
     output:
         record=update(Path(settings.paths.tuning) / settings.experiment / "{pair}.json"),
