@@ -25,7 +25,7 @@ import json, sys, time
 from pathlib import Path
 
 verb, *rest = sys.argv[1:]
-if verb == "check":
+if verb == "check" or rest[0].startswith("--") and verb == "tune":  # the choice, in words
     sys.exit()
 
 from bench.experiment.cells import Layout
