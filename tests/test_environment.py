@@ -1,4 +1,4 @@
-"""`environment.sh`: .venv is whole or what it was, whatever stops it, and known by what it holds."""
+"""`environment.sh`: .venv is whole or what it was, whatever stops it; known by what it holds."""
 
 from __future__ import annotations
 

@@ -294,10 +294,11 @@ from bench.sources.source import Source
 
 def run(args):
     print("begun", flush=True)
-    fetch_all({Path(sys.argv[1]): Source((sys.argv[2],))})
+    fetch_all({Path(path): Source((url,))})
     return 0
 
 bench.data.obtain.run = run
+path, url = sys.argv[1:]
 sys.argv = ["bench", "fetch", "any"]
 sys.exit(main())
 """
@@ -308,7 +309,7 @@ sys.exit(main())
 def test_a_fetch_that_waits_ends_at_once_when_told_to(server, tmp_path, answer, number):
     url = server.url("/a", answer)
     command = [sys.executable, "-c", FETCH, str(tmp_path / "clip.bin"), url]
-    environment = {**os.environ, "NO_PROXY": "127.0.0.1"}
+    environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, env=environment)
     assert process.stdout is not None
     assert process.stdout.readline() == b"begun\n"

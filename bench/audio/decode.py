@@ -89,7 +89,7 @@ def decode(
     try:
         state = Path(path).stat()
         if not stat.S_ISREG(state.st_mode):
-            raise AudioError(path, "not a plain file")
+            raise AudioError(path, "cannot be read (not a plain file)")
         if state.st_size == 0:
             raise AudioError(path, "empty file (0 bytes)")
         if Path(path).suffix.lower() in PACK_SUFFIXES:

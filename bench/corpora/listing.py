@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.files import UserError, damage_told, digest_file, read_json
+from typing_extensions import TypedDict
+
+from bench.files import UserError, damage_told, digest_file
+from bench.strict import read_as
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,18 +20,50 @@ AT_ONCE = 4096  # rows of the table in memory
 REMEDY = "delete this folder and run again"
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
+class Counts(TypedDict):
+    found: int
+    listed: int
+
+
+class Facts(TypedDict):
+    """corpus.json, see `saving.save`."""
+
+    name: str
+    root: str
+    classes: list[str]
+    multilabel: bool
+    synthetic: bool
+    coverage: Counts
+    digest: str
+    audio_digest: str
+    lists: str
+    remarks: dict[str, str]
+    straddling: list[str]
+    tables: dict[str, str]
+
+
+def corpus_facts(folder: Path) -> Facts:
+    """corpus.json of a saved corpus.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    facts: Facts = read_as(Facts, folder / "corpus.json", REMEDY)
+    return facts
+
+
+def read_facts(folder: Path) -> Facts:
     """corpus.json of a saved corpus, whose tables are as they were written.
 
     Raises:
         UserError: the folder holds no complete corpus, or one that was damaged or edited.
     """
-    facts = read_json(folder / "corpus.json")
+    facts = corpus_facts(folder)
     with damage_told(folder, REMEDY):
         for name, sha256 in facts["tables"].items():
             if digest_file(folder / name) != sha256:
                 raise ValueError(f"{name} is not what was written")
-        return dict(facts)
+        return facts
 
 
 def digest_of_lists(*tables: pd.DataFrame) -> str:

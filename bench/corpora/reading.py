@@ -17,6 +17,9 @@ UNREAD_SUFFIXES = (
 )  # fmt: skip
 
 
+LARGEST = 1e9  # thirty years of seconds
+
+
 class Row:
     """One line of a table: values by column name, and errors that know where they happened."""
 
@@ -29,7 +32,7 @@ class Row:
         return self._values[column]
 
     def number(self, column: str) -> float:
-        """The column as a finite number.
+        """The column as a number of a size that a time or a count has.
 
         Raises:
             UserError: it is none.
@@ -39,7 +42,7 @@ class Row:
             value = float(text)
         except ValueError:
             value = float("nan")
-        if not abs(value) < float("inf"):
+        if not abs(value) < LARGEST:
             raise self.error(f"'{text}' in column {column} is not a number")
         return value
 

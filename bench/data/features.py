@@ -21,6 +21,7 @@ from bench.audio.decode import AudioError, decode
 from bench.audio.frontend import FrontEnd
 from bench.corpora.listing import Listing
 from bench.data.array import Outcome, PartialArray
+from bench.data.store import store_facts
 from bench.data.windows import is_longer
 from bench.files import UserError, atomic_write, digest_of, read_json, write_json
 from bench.process.locks import hold
@@ -77,12 +78,12 @@ def featurize(
     facts["digest"] = digest_of(facts)
     done = folder / "digest.json"
     with hold(folder / ".lock", f"featurize {listing.name}"):
-        if not done.exists() or read_json(done)["digest"] != facts["digest"]:
+        if not done.exists() or store_facts(folder)["digest"] != facts["digest"]:
             done.unlink(missing_ok=True)
             write_json(done, facts | _compute(listing, front_end, folder, facts["digest"], workers))
         if sees is not None:
             _count_longer(folder, sees)
-        return read_json(done)["clips"]
+        return store_facts(folder)["clips"]
 
 
 def _table_digest(listing: Listing) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.code_digest import stage_digest
 from bench.corpora import Corpus, shared_recordings
+from bench.corpora.listing import corpus_facts
 from bench.data.task import split_corpus
 from bench.evaluation import SCHEMA, localization
 from bench.evaluation.operating_point import OperatingPoint, published_operating_point
@@ -83,7 +84,7 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> dict[str, Any]:
             "windowed": training["windowed"],
         },
         "lists": {
-            "digest": read_json(layout.corpus(cell.dataset) / "corpus.json")["lists"],
+            "digest": corpus_facts(layout.corpus(cell.dataset))["lists"],
             "clips": {name: one.listed for name, one in corpus.coverage_by_split().items()},
         },
         "shared_recordings": shared_recordings(corpus),

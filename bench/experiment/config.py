@@ -11,9 +11,9 @@ import re
 from collections.abc import Mapping
 from functools import reduce
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from bench import registry
 from bench.audio import frontend as audio
@@ -25,6 +25,16 @@ from bench.strict import Strict, Values, known, merge, parse
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
 UNQUOTABLE = re.compile(r"""[\x00-\x1f\x7f{}*?\[\]\\$`"]""")
 """What Snakemake takes for a wildcard, or a shell inside a shell for a command, in a path."""
+
+LONGEST = 120
+"""Characters of a name, which is part of file names that may have 255 bytes."""
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError(f"a median filter of {value} frames has no middle; give an odd number")
+    return value
+
 
 DataKind = Literal["synthetic", "recordings", "real"]
 
@@ -149,6 +159,10 @@ class Model(Strict):
     )
 
 
+Share = Annotated[float, Field(ge=0, lt=1)]
+OddLength = Annotated[int, Field(ge=1, le=9999), AfterValidator(_odd)]
+
+
 class SpecAugment(Strict):
     """Masked stripes (Park et al. 2019), as `modelkit.augment.SpecAugment` draws them."""
 
@@ -177,7 +191,7 @@ class Recipe(Strict):
     batch_size: int = Field(gt=0)
     optimizer: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = Field(gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Share, Share] = (0.9, 0.999)
     weight_decay: float = Field(default=0.05, ge=0)
     amsgrad: bool = False
     schedule: Literal["constant", "cosine", "steps"] = "cosine"
@@ -228,11 +242,11 @@ class Localization(Strict):
     """How frame scores become events; chosen per class on validation data."""
 
     criterion: Literal["intersection", "event_based"] = "intersection"
-    median_filters: tuple[int, ...] = Field(
-        default=(1, 3, 5), description="candidate lengths in frames"
+    median_filters: tuple[OddLength, ...] = Field(
+        default=(1, 3, 5), min_length=1, description="candidate lengths in frames"
     )
     thresholds: int = Field(
-        default=39, ge=1, description="candidate thresholds, evenly over (0, 1)"
+        default=39, ge=1, le=999, description="candidate thresholds, evenly over (0, 1)"
     )
     hand_set: dict[str, Literal["htsat", "pann"]] = Field(
         default_factory=dict,
@@ -331,7 +345,7 @@ class Paths(Strict):
 class Config(Strict):
     """One experiment: everything that its runs depend on."""
 
-    experiment: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    experiment: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=LONGEST)
     title: str
     seeds: tuple[int, ...] = Field(min_length=1)
     paths: Paths = Paths()
@@ -371,6 +385,10 @@ class Config(Strict):
             *self.cost.models,
             *rules,
         }:
+            if len(name) > LONGEST:
+                raise UserError(
+                    f"the name '{name[:20]}…' has {len(name)} characters; {LONGEST} are the most"
+                )
             if not NAME.fullmatch(name):
                 raise UserError(
                     f"the name '{name}' cannot be part of a path and a command; "

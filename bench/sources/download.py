@@ -147,11 +147,16 @@ def _accept(
         UserError: it is not what its name says; nothing is recorded then.
     """
     held = {file.name: found.size}
-    if file.unpack is not None:
-        with Meter(f"unpack {file.name}", 0, "MB", scale=1e6) as meter:
-            held = unpack(found.path, folder, file.unpack, on_bytes=meter.add)
-    elif not checked:
-        refuse_other(found.path)
+    try:
+        if file.unpack is not None:
+            with Meter(f"unpack {file.name}", 0, "MB", scale=1e6) as meter:
+                held = unpack(found.path, folder, file.unpack, on_bytes=meter.add)
+        elif not checked:
+            refuse_other(found.path)
+    except UserError:
+        if found.received:  # by this call; what a person put there is left
+            found.path.unlink()
+        raise
     verified = checked or file.zenodo is None
     note(file, folder, found, held, verified=verified)
     if verified:

@@ -17,8 +17,7 @@ def refuse_other(path: Path) -> None:
     ever after. An archive tells by being unpacked.
 
     Raises:
-        UserError: naming the file and what is wrong; the file is removed, so that it is fetched
-            again.
+        UserError: naming the file and what is wrong.
     """
     suffix = path.suffix.lower()
     with open(path, "rb") as file:
@@ -34,5 +33,4 @@ def refuse_other(path: Path) -> None:
     elif suffix in WEIGHTS and beginning[:2] == b"PK" and not zipfile.is_zipfile(path):
         wrong = "cut short"
     if wrong:
-        path.unlink()
-        raise UserError(f"{path}: what came is {wrong}; it was removed: fetch it again")
+        raise UserError(f"{path}: is {wrong}; remove it if it is there, and fetch it again")

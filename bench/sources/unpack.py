@@ -69,7 +69,10 @@ def unpack(
             (target / path).parent.mkdir(parents=True, exist_ok=True)
             os.replace(aside / path, target / path)
     except BROKEN as error:
-        raise UserError(f"{archive}: cannot be unpacked ({error}); fetch it again") from error
+        told = str(error).partition("\n")[0]
+        raise UserError(
+            f"{archive}: cannot be unpacked ({told}); remove it if it is there, and fetch it again"
+        ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return {str(PurePosixPath(how.to, path)): size for path, size in written.items()}

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.code_digest import model_stage_digest
+from bench.corpora.listing import corpus_facts
 from bench.data.checkpoints import start_of
+from bench.data.store import store_facts
 from bench.data.task import Task, open_task
 from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout, Plan
-from bench.files import UserError, digest_file, digest_of, read_json, write_json_lines
+from bench.files import UserError, digest_file, digest_of, write_json_lines
 from bench.models.card import Card
 from bench.models.scores import Scores, write_scores
 from bench.process.launch import find_device, in_team, is_follower, run_team, team_size
@@ -150,10 +152,8 @@ def input_digests(plan: Plan, layout: Layout) -> dict[str, str]:
     """Digests of everything besides the config that decides this run's result."""
     digests = {
         "code_train": model_stage_digest("train", plan.model.architecture),
-        "data": read_json(layout.corpus(plan.cell.dataset) / "corpus.json")["digest"],
-        "features": read_json(
-            layout.features(plan.cell.dataset, plan.model.front_end) / "digest.json"
-        )["digest"],
+        "data": corpus_facts(layout.corpus(plan.cell.dataset))["digest"],
+        "features": store_facts(layout.features(plan.cell.dataset, plan.model.front_end))["digest"],
         "pins": environment()["pins_sha256"],
     }
     if plan.parent is not None:
