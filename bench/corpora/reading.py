@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from functools import cached_property
 from pathlib import Path
 
-from bench.files import UserError
+from bench.files import UserError, regular_files
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 UNREAD_SUFFIXES = (
@@ -173,23 +173,12 @@ class AudioFolder:
         self.names: list[str] = []
         self.remarks: dict[str, str] = {}
         self._others: list[str] = []
-        waiting = [""]
-        while waiting:
-            inner = waiting.pop()
-            try:
-                entries = list(os.scandir(root / below / inner))
-            except FileNotFoundError:
-                continue
-            for entry in entries:
-                suffix = os.path.splitext(entry.name)[1].lower()
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    waiting.append(f"{inner}{entry.name}/")
-                elif suffix in AUDIO_SUFFIXES:
-                    self.names.append(inner + entry.name)
-                elif suffix in UNREAD_SUFFIXES:
-                    self._others.append(inner + entry.name)
+        for name, _ in regular_files(root / below):
+            suffix = os.path.splitext(name)[1].lower()
+            if suffix in AUDIO_SUFFIXES:
+                self.names.append(name)
+            elif suffix in UNREAD_SUFFIXES:
+                self._others.append(name)
         self.names.sort()
         self._others.sort()
 

@@ -26,6 +26,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
 UNQUOTABLE = re.compile(r"""[\x00-\x1f\x7f{}*?\[\]\\$`"]""")
 """What Snakemake takes for a wildcard, or a shell inside a shell for a command, in a path."""
 
+LONGEST_PATH = 1000  # bytes; names of files come on top, and systems take 4,096
 LONGEST = 120
 """Characters of a name, which is part of file names that may have 255 bytes."""
 
@@ -404,6 +405,10 @@ class Config(Strict):
         if self.rescore is not None:
             paths["rescore.folder"] = self.rescore.folder
         for key, path in paths.items():
+            if path is not None and len(path.encode()) > LONGEST_PATH:
+                raise UserError(
+                    f"{key}: {path[:20]}… has more than {LONGEST_PATH} bytes; shorten it"
+                )
             if path is not None and (found := UNQUOTABLE.search(path)):
                 raise UserError(
                     f"{key}: {path!r} has {found.group()!r}, which cannot be part of a path and a "

@@ -75,14 +75,10 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.threshold is not None and not 0 < args.threshold < 1:
         raise UserError(f"--threshold {args.threshold}: must lie between 0 and 1")
-    if args.top < 1:
-        raise UserError(f"--top {args.top}: must be at least 1")
     if args.picture is not None and args.picture.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise UserError(f"--picture {args.picture}: give a name that ends in .png, .svg or .pdf")
     if args.picture is not None and len(args.audio) > 1:
         raise UserError(f"--picture {args.picture}: give one recording for one picture")
-    if args.threads is not None and args.threads < 1:
-        raise UserError(f"--threads {args.threads}: must be at least 1")
     tagger = Tagger.open(
         args.checkpoint, entry=args.entry, threshold=args.threshold, plugin=args.plugin
     )
