@@ -16,6 +16,7 @@ from bench.experiment.estimate import Estimate, wall_seconds
 from bench.experiment.jobs import STAGES, Job, list_jobs
 from bench.files import UserError
 from bench.ops.plan import duration
+from bench.ops.receipts import Receipts
 from bench.process import locks
 from bench.training.running import Running, running_trainings
 
@@ -80,8 +81,15 @@ def overview(settings: Config) -> str:
     if todo:
         left = duration(seconds_left(settings, todo, running))
         lines.append(f"{len(todo)} of {len(jobs)} jobs left, about {left} on this machine")
-    else:
-        lines.append("every job is done; `snakemake -n` says whether any is out of date")
+    receipts = Receipts(settings)
+    if stale := list(receipts.all_due()):
+        reason = receipts.due(stale[0].stage, stale[0].name)
+        lines.append(
+            f"{len(stale)} jobs are done and out of date ({stale[0].stage} {stale[0].name}: {reason}"
+            "); the plain command does them again"
+        )
+    elif not todo:
+        lines.append("every job is done, and none is out of date")
     return "\n".join(lines)
 
 
