@@ -105,7 +105,7 @@ def main(argv: list[str] | None = None) -> int:
                 option = name.replace("_", "-")
                 raise UserError(f"--{option} {value}: must be at least {least}")
         stop_with_supervisor()
-        with redirect_stdout(Legible(sys.stdout)):  # type: ignore[type-var]
+        with redirect_stdout(Legible(sys.stdout)):
             if "config" not in args:
                 return int(args.run(args))
             from bench.ops.receipts import run_verb

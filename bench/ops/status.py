@@ -83,11 +83,10 @@ def overview(settings: Config) -> str:
         lines.append(f"{len(todo)} of {len(jobs)} jobs left, about {left} on this machine")
     receipts = Receipts(settings)
     if stale := list(receipts.all_due()):
+        first = f"{stale[0].stage} {stale[0].name}".strip()
         reason = receipts.due(stale[0].stage, stale[0].name)
-        lines.append(
-            f"{len(stale)} jobs are done and out of date ({stale[0].stage} {stale[0].name}: {reason}"
-            "); the plain command does them again"
-        )
+        told = f"{len(stale)} jobs are done and out of date, the first {first} ({reason})"
+        lines.append(f"{told}; the plain command does them again")
     elif not todo:
         lines.append("every job is done, and none is out of date")
     return "\n".join(lines)

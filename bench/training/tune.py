@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
 from bench.experiment import config, folders
@@ -130,8 +131,10 @@ def trial_of(
 
 
 class Recorded(TypedDict):
-    """The trials of a pair as they are committed."""
+    """The trials of a pair as they are committed, and what they were chosen by."""
 
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+    selection: str
     trials: list[dict[str, Any]]
     chosen: int
 
@@ -184,8 +187,8 @@ def tune(settings: config.Config, dataset: str, model: str, threads: int = 1) ->
             "would be judged on tested ones; tune with clean folds and take the values over"
         )
     path, tried = path_of(settings, dataset, model), points(settings, dataset, model)
-    found = _recorded(path)
-    before = found["trials"] if found else []
+    earlier = _recorded(path)
+    before = earlier["trials"] if earlier else []
     recorded, cell = [], first_cell(settings, dataset, model)
     for number in range(len(tried)):
         trial = trial_of(settings, dataset, model, number, threads)
