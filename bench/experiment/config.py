@@ -256,26 +256,13 @@ Supervision = Literal["weak", "strong", "both"]
 class Recipe(Strict):
     """How a run is trained. Each value can differ by model and data set."""
 
-<<<<<<< HEAD
-    epochs: int = Field(gt=0)
-    batch_size: int = Field(gt=0)
-    optimizer: Literal["adamw", "adam"] = "adamw"
-    learning_rate: float = Field(gt=0)
-    betas: tuple[Share, Share] = (0.9, 0.999)
-    weight_decay: float = Field(default=0.05, ge=0)
-    amsgrad: bool = False
-    schedule: Literal["constant", "cosine", "steps"] = "cosine"
-    warmup_epochs: float = Field(default=1.0, ge=0)
-    step_epochs: tuple[int, ...] = Field(
-        default=(), description="epochs after which the rate is scaled"
-=======
     epochs: int = Field(gt=0, description="epochs of training", examples=[30])
     batch_size: int = Field(gt=0, description="clips per step, over all processes", examples=[64])
     optimizer: Literal["adamw", "adam"] = Field("adamw", description="optimizer")
     learning_rate: float = Field(
         gt=0, description="learning rate after the warm-up", examples=[1e-4]
     )
-    betas: tuple[float, float] = Field(
+    betas: tuple[Share, Share] = Field(
         (0.9, 0.999), description="decay rates of the optimizer's averages"
     )
     weight_decay: float = Field(default=0.05, ge=0, description="weight decay of all parameters")
@@ -302,7 +289,6 @@ class Recipe(Strict):
     )
     gradient_clip: float = Field(
         default=1.0, ge=0, description="largest norm of the gradient; 0: no clipping"
->>>>>>> main
     )
     supervision: Supervision = Field(
         "weak",
@@ -368,23 +354,19 @@ class Recipe(Strict):
 class Localization(Strict):
     """How frame scores become events: the operating point, chosen per class on validation data."""
 
-<<<<<<< HEAD
-    criterion: Literal["intersection", "event_based"] = "intersection"
-    median_filters: tuple[OddLength, ...] = Field(
-        default=(1, 3, 5), min_length=1, description="candidate lengths in frames"
-    )
-    thresholds: int = Field(
-        default=39, ge=1, le=999, description="candidate thresholds, evenly over (0, 1)"
-=======
     criterion: Literal["intersection", "event_based"] = Field(
         default="intersection", description="the F1 that the operating point maximizes"
     )
-    median_filters: tuple[int, ...] = Field(
-        default=(1, 3, 5), description="candidate lengths of the median filter in frames"
+    median_filters: tuple[OddLength, ...] = Field(
+        default=(1, 3, 5),
+        min_length=1,
+        description="candidate lengths of the median filter in frames, odd numbers",
     )
     thresholds: int = Field(
-        default=39, ge=1, description="number of candidate thresholds, evenly spaced in (0, 1)"
->>>>>>> main
+        default=39,
+        ge=1,
+        le=999,
+        description="number of candidate thresholds, evenly spaced in (0, 1)",
     )
     hand_set: dict[str, Literal["htsat", "pann"]] = Field(
         default_factory=dict,
@@ -527,19 +509,9 @@ class Paths(Strict):
 class Config(Strict):
     """One experiment: everything that its runs depend on."""
 
-<<<<<<< HEAD
-    experiment: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=LONGEST)
-    title: str
-    seeds: tuple[int, ...] = Field(min_length=1)
-    paths: Paths = Paths()
-    embedded: Embedded | None = None
-    datasets: dict[str, Dataset]
-    models: dict[str, Model]
-    recipes: dict[str, Values] = Field(
-        description="'base', 'MODEL' and 'MODEL/DATASET', merged in that order"
-=======
     experiment: str = Field(
         pattern=r"^[a-z0-9][a-z0-9_-]*$",
+        max_length=LONGEST,
         description="name, of lower-case letters, digits, _ and -; also that of its folders under "
         "work/, results/ and reports/",
         examples=["mine"],
@@ -560,7 +532,6 @@ class Config(Strict):
     )
     targets: dict[str, Target] = Field(
         default_factory=dict, description="parts that `snakemake NAME` makes alone"
->>>>>>> main
     )
     released: dict[str, tuple[str, ...]] = Field(
         default_factory=dict,
