@@ -85,6 +85,19 @@ def test_work_that_was_deleted_is_not_missed(finished: config.Config) -> None:
     assert due(finished) == set()
 
 
+def test_work_that_was_deleted_is_made_again_where_a_job_reads_it(
+    finished: config.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree("work")
+    monkeypatch.setenv(KEEP, "1")
+    receipts = Receipts(finished)
+    for name in (("corpus", "desed"), ("featurize", "desed logmel")):
+        job = receipts.jobs[name]
+        perform(receipts, job)
+        assert all(path.is_file() for path in job.writes)
+    assert due(finished) == set()
+
+
 def test_corrected_labels_and_late_clips_of_own_data_are_read_again(
     finished: config.Config,
 ) -> None:
