@@ -21,6 +21,9 @@ ARCHITECTURES = {
     "mobilenet": "baselines.mobilenet:MobileNet",
     "linear": "baselines.linear:Linear",
 }
+SOLVED = {"linear"}
+"""Architectures that are solved for instead of trained step by step (`bench.training.solve`): on
+CPUs, and with no recipe to tune."""
 LOADERS = {
     "audioset": "bench.corpora.audioset:load",
     "desed": "bench.corpora.desed:load",

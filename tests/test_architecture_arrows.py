@@ -22,7 +22,7 @@ ALLOWED = {
 }
 # The verb that builds the corpora alone knows the generator, which meets the loaders through files.
 MEETS_SYNTH = ROOT / "bench" / "data" / "embed.py"
-SYNTH_MAY_USE = ("bench.files", "bench.process.", "bench.strict")
+SYNTH_MAY_USE = ("bench.files", "bench.parallel", "bench.process.", "bench.strict")
 # The rooms of bench/: each may import those before it; the modules at its root import none.
 ROOMS = (
     *("audio", "process", "metrics", "sources", "corpora", "experiment", "data", "models"),

@@ -26,6 +26,7 @@ from bench.experiment.cells import Layout, find_cell
 from bench.experiment.cells import plan as cell_plan
 from bench.experiment.config import config_digest
 from bench.experiment.jobs import list_jobs
+from bench.experiment.running import Running
 from bench.files import UserError, read_json, write_json, write_sealed
 from bench.ops import plan, status
 from bench.ops.explain import explain
@@ -34,7 +35,6 @@ from bench.process import locks
 from bench.process.locks import hold
 from bench.reporting.figure_origin import _origins
 from bench.reporting.released import _record
-from bench.training.running import Running
 
 
 @pytest.fixture
@@ -107,6 +107,22 @@ def test_every_verb_has_its_module_and_arguments() -> None:
     for name in cli.VERBS:
         assert f"\n    {name}" in done.stdout
         assert cli._parser([name])
+    grouped = [name for group in cli.GROUPS.values() for name in group]
+    assert sorted(grouped) == sorted(cli.VERBS)
+
+
+def test_the_examples_of_the_help_are_valid() -> None:
+    for group in cli.GROUPS.values():
+        for name, example in group.items():
+            args = cli._parser([name]).parse_args([name, *example.split()])
+            assert args.verb == name
+
+
+def test_the_version_is_that_of_the_citation(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"]
+    assert capsys.readouterr().out.split()[-1] == cited
 
 
 def test_a_closed_pipe_is_no_error() -> None:

@@ -47,7 +47,7 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
 
     from bench.models.activations import saved_activation_bytes
     from bench.models.networks import live_parameters, resolved_values
-    from bench.process.torch_setup import leave_compiler_out
+    from bench.models.torch_setup import leave_compiler_out
 
     keep_freed_memory()
     leave_compiler_out()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,10 @@ from bench.data.task import open_task
 from bench.evaluation.evaluate import evaluate_cell
 from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout
-from bench.files import UserError, digest_of, read_json, write_json_lines
-from bench.models.scores import Scores, StoredScores, read_scores, write_scores
+from bench.files import UserError, digest_of, read_json
+from bench.models.scores import Scores, StoredScores, read_scores
 from bench.strict import known
-from bench.training.description import SCORED, describe_run
+from bench.training.description import SCORED, Origin, Outcome, write_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +41,6 @@ def evaluate_ensemble(settings: config.Config, name: str) -> dict[str, Any]:
     Raises:
         UserError: a member has not been scored, or the members were scored on unlike clips.
     """
-    started = datetime.now(UTC)
     cell, members = cells.ensemble_cells(settings, name)
     plan, layout = cells.plan(settings, cell), Layout.of(settings)
     trained = [read_json(layout.run(member) / "training.json") for member in members]
@@ -58,25 +56,16 @@ def evaluate_ensemble(settings: config.Config, name: str) -> dict[str, Any]:
     task = open_task(
         plan, layout.corpus(cell.dataset), layout.features(cell.dataset, plan.model.front_end)
     )
-    folder = layout.run(cell)
-    write_json_lines(folder / "metrics.jsonl", [])
-    write_scores(folder / "scores.npz", task, scores)
-    describe_run(
-        folder,
-        plan,
-        task,
-        digests,
-        digest_of({"resolved": plan.resolved, "digests": digests}),
-        started,
-        threads=1,
+    made = Outcome(
+        scores=scores,
         network=trained[0]["network"],
         parameters=sum(one["parameters"] for one in trained),
         cost={
             key: sum(one["cost"][key] for one in trained)
             for key in ("train_seconds", "score_seconds")
         },
-        device="cpu",
     )
+    write_run(layout.run(cell), Origin(plan, digests, threads=1), task, made)
     return evaluate_cell(settings, cell)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from bench import registry
 from bench.experiment.cells import Cell, Layout, Plan, list_cells, plan
 from bench.experiment.config import Config, FrontEnd
 from bench.experiment.jobs import Job
@@ -114,7 +115,7 @@ class Estimate:
     def training_seconds(self, cell: Cell) -> float | None:
         """Seconds of one training; None where its number of clips is unknown."""
         resolved = plan(self.settings, cell)
-        if resolved.model.architecture == "linear":
+        if resolved.model.architecture in registry.SOLVED:
             return STARTED["train"]
         seen = self._clips_seen(resolved)
         if seen is None:

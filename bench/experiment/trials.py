@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from bench import registry
 from bench.experiment.ablations import BASE
 from bench.experiment.cells import Cell, list_cells
 from bench.experiment.config import Config
@@ -15,7 +16,9 @@ from bench.files import UserError
 
 def pairs(settings: Config) -> list[tuple[str, str]]:
     """The (data set, model) pairs whose recipes can be tuned."""
-    networks = [name for name, model in settings.models.items() if model.architecture != "linear"]
+    networks = [
+        n for n, model in settings.models.items() if model.architecture not in registry.SOLVED
+    ]
     return [(dataset, model) for dataset in settings.datasets for model in networks]
 
 

@@ -14,11 +14,11 @@ from bench.experiment.cells import Cell, Layout, list_cells
 from bench.experiment.config import Config
 from bench.experiment.estimate import Estimate, wall_seconds
 from bench.experiment.jobs import STAGES, Job, list_jobs
+from bench.experiment.running import Running, running_trainings
 from bench.files import UserError
 from bench.ops.plan import duration
 from bench.ops.receipts import Receipts
 from bench.process import locks
-from bench.training.running import Running, running_trainings
 
 Record = dict[str, Any]
 

@@ -8,9 +8,10 @@ from functools import cached_property
 import numpy as np
 
 from bench.corpora import Corpus
-from bench.evaluation.evaluate import FAMILIES
+from bench.evaluation.locate import FAMILIES
 from bench.experiment.ablations import BASE
 from bench.files import UserError
+from bench.metrics.event_arrays import encode
 from bench.metrics.event_counts import Counts
 from bench.metrics.event_scores import count_events
 from bench.metrics.events import read_events
@@ -161,7 +162,15 @@ class Outcomes:
             own = {clip: seconds[clip] for clip in test.clip_ids.tolist()}
             truth = events[events["filename"].isin(own)]
             made = read_events(run.folder / "events.tsv", own)
-            found.append(count_events(truth, made, own, self.corpus.classes))
+            classes = self.corpus.classes
+            found.append(
+                count_events(
+                    encode(made, own, classes),
+                    encode(truth, own, classes),
+                    np.array(list(own.values()), np.float64),
+                    len(classes),
+                )
+            )
         return found
 
     def weighted(self, metric: str) -> list[Weighted]:

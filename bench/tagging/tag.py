@@ -265,16 +265,15 @@ def _located(
 ) -> list[Event]:
     """The events of frame scores (T, C); each with its class's mean score."""
     from bench.evaluation.localization import detect
+    from bench.metrics.event_arrays import FrameScores
 
-    classes = list(point.classes)
-    table = detect(frames[None], step, ["audio"], classes, point, {"audio": duration})
-    events = []
-    columns = (table["onset"], table["offset"], table["event_label"])
-    for onset, offset, label in zip(*columns, strict=True):
+    scores = FrameScores(frames[None], step, ("audio",), point.classes, np.array([duration]))
+    found, events = detect(scores, point), []
+    for label, onset, offset in zip(found.label, found.onset, found.offset, strict=True):
         first = round(onset / step)
-        span = frames[first : max(first + 1, round(offset / step)), classes.index(label)]
+        span = frames[first : max(first + 1, round(offset / step)), label]
         score = float(span.mean(dtype=np.float64))
-        events.append(Event(float(onset), float(offset), str(label), score))
+        events.append(Event(float(onset), float(offset), point.classes[label], score))
     return sorted(events)
 
 

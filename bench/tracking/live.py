@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from bench.experiment.config import Config
+from bench.experiment.running import Running, running_trainings
 from bench.files import UserError
 from bench.process.sampler import Sampler
 from bench.tracking.server import ANSWER_S, REMEDY, SERVER, first_line, server, silence
 from bench.tracking.store import KEY, Store, log_metrics, one_writer
-from bench.training.running import Running, running_trainings
 
 PAUSE_S = 5.0
 

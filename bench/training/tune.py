@@ -22,6 +22,7 @@ import yaml
 from pydantic import ConfigDict
 from typing_extensions import TypedDict
 
+from bench import registry
 from bench.experiment import config, folders
 from bench.experiment.cells import Cell, Layout, Plan, plan
 from bench.experiment.trials import first_cell, pairs, path_of, points
@@ -178,8 +179,8 @@ def tune(settings: config.Config, dataset: str, model: str, threads: int = 1) ->
     """
     known(dataset, settings.datasets, "datasets")
     known(model, settings.models, "models")
-    if settings.models[model].architecture == "linear":
-        raise UserError(f"{model}: the linear baseline chooses its regularisation by itself")
+    if settings.models[model].architecture in registry.SOLVED:
+        raise UserError(f"{model}: is solved for, and chooses its settings by itself")
     chosen = settings.datasets[dataset]
     if chosen.folds and chosen.fold_protocol == "published":
         raise UserError(

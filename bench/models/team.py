@@ -12,30 +12,31 @@ from typing import Any
 import numpy as np
 import torch
 from torch import distributed, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from bench.files import UserError
 from bench.process.signals import held_signals
 
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
 
 @dataclass(frozen=True)
 class Team:
-    """This process among `size`; a process by itself is a team of one.
+    """Process `rank` of `world_size`; a process by itself is a team of one.
 
     `signals` are those that told this process to end and that wait for `leave_together`.
     """
 
     rank: int = 0
-    size: int = 1
+    world_size: int = 1
     signals: Sequence[int] = ()
 
     def share(self, items: np.ndarray) -> np.ndarray:
         """This process's part of `items`: the parts follow one another and repeat nothing."""
-        return np.array_split(items, self.size)[self.rank]
+        return np.array_split(items, self.world_size)[self.rank]
 
     def add_up(self, *values: float) -> list[float]:
         """Each value summed over the processes; all of them get the same sums."""
-        if self.size == 1:
+        if self.world_size == 1:
             return list(values)
         total = torch.tensor(values, dtype=torch.float64)
         distributed.all_reduce(total)
@@ -43,9 +44,9 @@ class Team:
 
     def gather(self, part: Any) -> list[Any]:
         """What every process holds, in their order."""
-        if self.size == 1:
+        if self.world_size == 1:
             return [part]
-        parts: list[Any] = [None] * self.size
+        parts: list[Any] = [None] * self.world_size
         distributed.all_gather_object(parts, part)
         return parts
 
@@ -55,7 +56,7 @@ class Team:
         Raises:
             SystemExit: one was.
         """
-        if self.size > 1 and any(self.add_up(len(self.signals))):
+        if self.world_size > 1 and any(self.add_up(len(self.signals))):
             raise SystemExit(128 + signal.SIGTERM)
 
     def wrap(self, model: nn.Module) -> nn.Module:
@@ -64,12 +65,12 @@ class Team:
         Raises:
             UserError: batch norm would train on CPUs, where its statistics cannot be synchronised.
         """
-        if self.size == 1:
+        if self.world_size == 1:
             return model
         device = next(model.parameters()).device
         model.train()
         if device.type == "cpu" and any(
-            isinstance(module, _BatchNorm) and module.training for module in model.modules()
+            isinstance(module, BATCH_NORMS) and module.training for module in model.modules()
         ):
             raise UserError(
                 "this model has batch normalisation, whose statistics can be "
@@ -106,6 +107,6 @@ def join_team() -> Iterator[Team]:
 
 def synchronised(model: nn.Module, team: Team) -> nn.Module:
     """`model` with batch norm over the whole batch, as published, where several GPUs train it."""
-    if team.size == 1 or next(model.parameters()).device.type == "cpu":
+    if team.world_size == 1 or next(model.parameters()).device.type == "cpu":
         return model
     return nn.SyncBatchNorm.convert_sync_batchnorm(model)
