@@ -17,7 +17,7 @@ RUN apt-get update \
 WORKDIR /benchmark
 
 # The environment first: it changes less often than the code.
-COPY Makefile requirements*.txt ./
+COPY Makefile environment.sh requirements*.txt ./
 RUN make environment PYTHON=python3.11
 
 COPY . .

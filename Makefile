@@ -1,7 +1,7 @@
 # Two commands do everything on a bare machine: `make reproduce` and `make test`.
-# `make help` lists the rest.
+# `make help` lists the rest. `make PYTHON=/path/to/python3.12 …` names a Python, else one is found.
 
-PYTHON ?= python3.11
+export PYTHON
 VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
@@ -14,9 +14,6 @@ export PYTHONDONTWRITEBYTECODE :=
 export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 export DVC_NO_ANALYTICS := 1
-
-RUNTIME_STAMP := $(VENV)/.runtime
-TEST_STAMP := $(VENV)/.test
 
 .PHONY: help reproduce rehearse test test-long test-system test-gpu torture lint speed ui environment test-environment clean
 
@@ -79,22 +76,11 @@ data-remote:
 	@test -z "$(REMOTE)" || dvc remote add --quiet --local --force --default store "$(REMOTE)"
 	@dvc remote default > /dev/null 2>&1 || { echo "name a DVC remote: make $(firstword $(MAKECMDGOALS)) REMOTE=/path/or/url"; exit 2; }
 
-environment: $(RUNTIME_STAMP)  ## .venv with the pinned closure
+environment:  ## .venv with the pinned closure
+	@./environment.sh runtime
 
-test-environment: $(TEST_STAMP)
-
-# A stamp holds the pins that were installed; a changed list installs again, an equal one does not.
-$(RUNTIME_STAMP): requirements.txt
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -r requirements.txt
-	@touch $@
-
-$(TEST_STAMP): $(RUNTIME_STAMP) requirements-test.txt requirements-oracles.txt
-	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check \
-	    -r requirements.txt -r requirements-test.txt
-	$(BIN)/python -m pip install --quiet --no-compile --no-deps --disable-pip-version-check \
-	    -r requirements-oracles.txt
-	@touch $@
+test-environment:
+	@./environment.sh test
 
 clean:  ## delete what runs have made (not the environment, not downloads)
 	rm -rf .snakemake

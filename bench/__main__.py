@@ -10,8 +10,9 @@ import os
 import signal
 import sys
 import tomllib
+from contextlib import redirect_stdout
 from io import TextIOWrapper
-from typing import NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from bench.code_digest import ROOT
 from bench.files import UserError
@@ -100,7 +101,24 @@ GROUPS = {  # verb -> what follows it in an example
 STORAGE = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
     *(errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENODEV),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR),
 }
+LEAST = {"threads": 1, "workers": 0, "gpus": 0, "save_every": 0, "top": 1, "rounds": 1}
+CONTROL = {code: "\ufffd" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+"""Signs of names that would move a terminal's cursor or worse."""
+
+
+class Legible:
+    """A stream that lets no control codes through."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        return self.stream.write(text.translate(CONTROL))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -116,10 +134,26 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         args = _parser(arguments[:1]).parse_args(arguments)
+        for name, least in LEAST.items():
+            value = getattr(args, name, None)
+            if value is not None and not value >= least:
+                option = name.replace("_", "-")
+                raise UserError(f"--{option} {value}: must be at least {least}")
         stop_with_supervisor()
-        return int(args.run(args))
+        with redirect_stdout(Legible(sys.stdout)):
+            if "config" not in args:
+                return int(args.run(args))
+            from bench.ops.receipts import run_verb
+
+            return run_verb(args)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}".translate(CONTROL), file=sys.stderr)
+        return 2
+    except RecursionError:
+        print("error: an input is nested too deep to be read", file=sys.stderr)
+        return 2
+    except MemoryError:
+        print("error: out of memory; give a smaller input, or a larger machine", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 128 + signal.SIGINT

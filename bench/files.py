@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 SEAL = "sealed_sha256"
+UMASK = os.umask(0o022)  # asked for once, at import: it cannot be read without being set
+os.umask(UMASK)
 OWNER = ".owner"
 """In a folder that this project made: whose it is, so that nobody else writes there."""
 
@@ -66,7 +69,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         _flush_to_disk(temporary)
-        os.chmod(temporary, 0o644)
+        os.chmod(temporary, 0o666 & ~UMASK)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -105,6 +108,50 @@ def claim(folder: Path, owner: str, remedy: str) -> None:
         raise UserError(f"{folder}: cannot be used as a folder ({error.strerror})") from error
     if not (folder / OWNER).exists():
         write_text(folder / OWNER, f"{owner}\n")
+
+
+def open_own(path: Path) -> int:
+    """A descriptor of a small file of this project's, made where it is missing, to read and write.
+
+    Raises:
+        OSError: it cannot be opened, or is a link or no plain file: somebody else may have put it
+            there, to have another file written.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o666 & ~UMASK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a plain file", str(path))
+    return descriptor
+
+
+def regular_files(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """(path relative to `root`, entry) of every file below it; hidden names are left out.
+
+    Links are followed, a folder is entered once, and pipes, sockets and devices are no files.
+    """
+    seen: set[tuple[int, int]] = set()
+    waiting = [""]
+    while waiting:
+        inner = waiting.pop()
+        try:
+            here = os.stat(root / inner)
+            if (here.st_dev, here.st_ino) in seen:
+                continue
+            seen.add((here.st_dev, here.st_ino))
+            entries = list(os.scandir(root / inner))
+        except FileNotFoundError:
+            continue
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            try:
+                if entry.is_dir():
+                    waiting.append(f"{inner}{entry.name}/")
+                elif entry.is_file():
+                    yield inner + entry.name, entry
+            except OSError:  # a link in a circle, or gone meanwhile
+                continue
 
 
 def _flush_to_disk(path: Path) -> None:

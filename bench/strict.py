@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
-from bench.files import UserError
+from bench.files import UserError, read_json
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 TRUTH = {"true": True, "false": False}
+MOST_VALUES = 100_000  # in a YAML file, its aliases written out
 LISTED = 25  # valid names that a message still lists
 
 
@@ -28,11 +30,19 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return _finite(value)
     if not isinstance(value, str):
         return value
     if NUMBER.fullmatch(value):
-        return float(value) if set(value) & set(".eE") else int(value)
+        return _finite(float(value)) if set(value) & set(".eE") else int(value)
     return TRUTH.get(value.lower(), value)
+
+
+def _finite(value: float) -> float:
+    if not math.isfinite(value):
+        raise ValueError(f"{value} is not a finite number")
+    return value
 
 
 Values = Annotated[dict[str, Any], BeforeValidator(_plain)]
@@ -42,7 +52,7 @@ Values = Annotated[dict[str, Any], BeforeValidator(_plain)]
 class Strict(BaseModel):
     """Base of every section: no unknown keys, no changes after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def known(value: str, allowed: Iterable[str], where: str) -> None:
@@ -76,6 +86,32 @@ def parse(section: type[Strict], values: Mapping[str, Any], where: str) -> Any:
     except ValidationError as error:
         lines = [_explain(section, item, where) for item in error.errors()]
         raise UserError("\n".join(lines)) from error
+
+
+def read_as(kind: Any, path: str | Path, remedy: str) -> Any:
+    """A JSON file of this project as a value of the type `kind`: the one way in for what lies on
+    the disk.
+
+    Raises:
+        UserError: the file is missing, is not JSON, or has another shape; naming file, key and
+            `remedy`.
+    """
+    return as_kind(kind, read_json(path), path, remedy)
+
+
+def as_kind(kind: Any, value: Any, path: str | Path, remedy: str) -> Any:
+    """What was read of `path` as a value of the type `kind`.
+
+    Raises:
+        UserError: it has another shape, see `read_as`.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        where = f"{path}: {place}" if place else str(path)
+        raise UserError(f"{where}: {first['msg']}; {remedy}") from error
 
 
 def _explain(section: type[Strict], item: Any, where: str) -> str:
@@ -128,6 +164,41 @@ def merge(base: Any, change: Any) -> Any:
     return {key: value for key, value in {**base, **merged}.items() if value is not None}
 
 
+class _Loader(yaml.SafeLoader):
+    """The safe loader, which also refuses a key that stands twice and aliases that multiply."""
+
+    def get_single_node(self) -> Any:
+        node = super().get_single_node()
+        if node is not None:
+            self._count(node, {})
+        return node
+
+    def _count(self, node: yaml.Node, known: dict[int, int]) -> int:
+        """Values that a node stands for, its aliases written out."""
+        if id(node) not in known:
+            known[id(node)] = MOST_VALUES  # what contains itself is without end
+            children: list[yaml.Node] = []
+            if isinstance(node, yaml.MappingNode):
+                children = [part for pair in node.value for part in pair]
+                self._refuse_repeated(node)
+            elif isinstance(node, yaml.SequenceNode):
+                children = node.value
+            known[id(node)] = 1 + sum(self._count(child, known) for child in children)
+            if known[id(node)] > MOST_VALUES:
+                problem = f"aliases that stand for more than {MOST_VALUES:,} values"
+                raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return known[id(node)]
+
+    def _refuse_repeated(self, node: yaml.MappingNode) -> None:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    problem = f"the key '{key.value}' stands twice"
+                    raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+                seen.add(key.value)
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a mapping.
 
@@ -136,11 +207,16 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such config file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not valid YAML: {error}") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except yaml.MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UserError(f"{path}{line}: not valid YAML: {error.problem}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected a mapping of keys, got {type(values).__name__}")
     return values

@@ -59,13 +59,18 @@ def read_checkpoint(path: str | Path) -> Any:
 
 
 def _check_archive(path: Path) -> None:
-    """Hold a zip archive to its checksums, which torch writes but does not read.
+    """Hold a zip archive to its checksums, which torch writes but does not read, and to its size:
+    torch never compresses, so whatever unpacks to more than the file holds was not written by it.
 
     Raises:
-        BadZipFile: a byte of it has changed.
+        BadZipFile: a byte of it has changed, or it would grow in memory.
     """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+            if packed or sum(entry.file_size for entry in entries) > path.stat().st_size:
+                raise zipfile.BadZipFile("compressed entries")
             if damaged := archive.testzip():
                 raise zipfile.BadZipFile(f"checksum of {damaged}")
 
@@ -99,7 +104,13 @@ def read_state_dict(
         FileNotFoundError: there is no such file.
         CheckpointError: it is unreadable (see `read_checkpoint`), or holds no state dict.
     """
-    content = read_checkpoint(path)
+    return state_dict_of(read_checkpoint(path), path, prefixes=prefixes)
+
+
+def state_dict_of(
+    content: Any, path: str | Path, *, prefixes: Iterable[str] = ("module.",)
+) -> dict[str, Tensor]:
+    """`read_state_dict` of what was read of a file already."""
     for wrapper in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]

@@ -141,7 +141,8 @@ def make_inputs(config: Config) -> None:
         index = {"clip": clips, "first": np.arange(len(clips)) * 50, "frames": [50] * len(clips)}
         pd.DataFrame(index).to_parquet(folder / "index.parquet", index=False)
         write_json(
-            folder / "digest.json", {"silence": -100.0, "digest": digest_of([dataset, front_end])}
+            folder / "digest.json",
+            {"silence": -100.0, "digest": digest_of([dataset, front_end]), "clips": 0},
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import struct
 from pathlib import Path
@@ -280,3 +281,32 @@ def test_mutated_files_decode_or_name_a_reason(tmp_path: Path, suffix: str) -> N
 def test_errors_cross_process_borders() -> None:
     error = pickle.loads(pickle.dumps(AudioError("a: b.wav", "empty: yes")))
     assert (str(error), error.reason) == ("a: b.wav: empty: yes", "empty: yes")
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_flac_without_a_length_is_read_to_its_end(tmp_path: Path, channels: int) -> None:
+    """A program that wrote to a pipe could not say how long it would become."""
+    path = tmp_path / "clip.flac"
+    sound = np.stack([tone(2.0)] * channels, axis=1)
+    soundfile.write(path, sound, RATE)
+    whole = decode(path, RATE)
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0  # STREAMINFO's 36 bits of total samples
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    audio = decode(path, RATE)
+    np.testing.assert_array_equal(audio.samples, whole.samples)
+    assert "states no length" in audio.repairs[-1]
+    part = decode(path, RATE, start_s=0.5, duration_s=1.0)
+    np.testing.assert_array_equal(part.samples, whole.samples[RATE // 2 : RATE * 3 // 2])
+
+
+def test_pipes_and_devices_are_no_recordings(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.wav")
+    (tmp_path / "endless.wav").symlink_to("/dev/zero")
+    (tmp_path / "circle.wav").symlink_to(tmp_path / "circle.wav")
+    for name in ("pipe", "endless"):
+        with pytest.raises(AudioError, match="not a plain file"):
+            decode(tmp_path / f"{name}.wav", RATE)
+    with pytest.raises(AudioError, match="cannot be read"):
+        decode(tmp_path / "circle.wav", RATE)

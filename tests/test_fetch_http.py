@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -12,10 +18,12 @@ import pytest
 from http_server import BODY, Handler, in_turn, ranged, slow, status, whole
 
 from bench.files import UserError
+from bench.sources import transfer
 from bench.sources.fetch import FetchError, fetch, fetch_all
 from bench.sources.part_file import open_part
 from bench.sources.source import Fetched, Source
 
+ROOT = Path(__file__).resolve().parent.parent
 SHA = hashlib.sha256(BODY).hexdigest()
 
 
@@ -260,3 +268,52 @@ def test_several_files_and_one_failure(server, tmp_path):
 def test_senseless_sources_are_refused(values, said):
     with pytest.raises(ValueError, match=said):
         Source(*values)
+
+
+def test_an_encoding_that_nobody_asked_for_is_refused(server, get, tmp_path):
+    url = server.url("/a", ranged(gzip.compress(BODY), Content_Encoding="gzip"))
+    with pytest.raises(FetchError, match="sends it encoded \\(gzip\\)"):
+        get(url, size=None, sha256=None)
+    assert not (tmp_path / "clip.bin").exists()
+
+
+def test_a_server_that_drips_is_given_up(server, get, tmp_path, monkeypatch):
+    monkeypatch.setattr(transfer, "PATIENCE_S", 0.2)
+    with pytest.raises(FetchError, match=r"2 tries, the last: [\d,]+ bytes in \d s"):
+        get(server.url("/a", slow(0.05, piece=10)), tries=2)
+
+
+FETCH = """
+import sys
+from pathlib import Path
+
+from bench.__main__ import main
+import bench.__main__, bench.data.obtain
+from bench.sources.fetch import fetch_all
+from bench.sources.source import Source
+
+def run(args):
+    print("begun", flush=True)
+    fetch_all({Path(path): Source((url,))})
+    return 0
+
+bench.data.obtain.run = run
+path, url = sys.argv[1:]
+sys.argv = ["bench", "fetch", "any"]
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("answer", [status(503, Retry_After="60"), slow(50.0, piece=1)])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_fetch_that_waits_ends_at_once_when_told_to(server, tmp_path, answer, number):
+    url = server.url("/a", answer)
+    command = [sys.executable, "-c", FETCH, str(tmp_path / "clip.bin"), url]
+    environment = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy")}
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, env=environment)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"begun\n"
+    while not server.requests:
+        time.sleep(0.05)
+    process.send_signal(number)
+    assert process.wait(timeout=5) == 128 + number

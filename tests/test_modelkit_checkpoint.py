@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import tracemalloc
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -141,3 +143,21 @@ def test_a_strict_load_changes_nothing_unless_all_fits() -> None:
     assert torch.equal(model.weight, before)
     assert load_checked(model, {"weight": torch.ones(2, 3)}, fresh=["bias"]).complete
     assert torch.equal(model.weight, torch.ones(2, 3))
+
+
+def test_an_archive_that_grows_in_memory_is_refused_before_it_does(tmp_path: Path) -> None:
+    """Two kilobytes that unpack to a hundred megabytes: torch itself never compresses."""
+    path = tmp_path / "bomb.pt"
+    torch.save({"weight": torch.zeros(4)}, path)
+    with (
+        zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("archive/data/9", "w") as entry,
+    ):
+        for _ in range(100):
+            entry.write(bytes(1 << 20))
+    tracemalloc.start()
+    with pytest.raises(CheckpointError, match=r"bomb\.pt: not a readable PyTorch checkpoint"):
+        read_checkpoint(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 << 20

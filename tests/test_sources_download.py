@@ -10,10 +10,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from http_server import ranged, status
+from http_server import in_turn, ranged, status
 from test_sources_unpack import zip_of
 
-from bench.files import UserError
+from bench.files import UserError, write_json
 from bench.sources import download, present, source
 from bench.sources.registry import DATA, Entry, LockFile, find_entry, read_registry
 from bench.strict import parse
@@ -231,3 +231,54 @@ def test_the_shipped_registry_is_complete():
     }
     with pytest.raises(UserError, match="no entry 'esc51'"):
         find_entry("esc51")
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("list.csv", b"<!DOCTYPE html><title>Log in</title>"),
+        ("list.tsv", b"\xff\xfe\x00"),
+        ("x.ckpt", b"  <html><body>Welcome to the hotel"),
+        ("x.pth", b"PK\x03\x04 the beginning of an archive"),
+        ("a.zip", b"<!DOCTYPE html><title>Log in</title>"),
+    ],
+)
+def test_what_is_not_the_file_is_never_recorded_as_it(server, bring, lock, tmp_path, name, body):
+    """The answer of a captive portal, or of a server that hung up without having said a length."""
+    made = zip_of(tmp_path / "made.zip", ("a.wav", b"sound"))
+    good = made.read_bytes() if name == "a.zip" else b"1,2\n"
+    unpack = {"unpack": {}} if name == "a.zip" else {}
+    url = server.url(f"/{name}", in_turn(lambda h: h.send(body, declared=None), ranged(good)))
+    entry = entry_of({"name": name, "urls": [url], **unpack})
+    with pytest.raises(UserError, match=f"{name}: .*fetch it again"):
+        bring(entry)
+    assert lock.read() == {}
+    assert bring(entry) == {name: hashlib.sha256(good).hexdigest()}
+    assert lock.read()[f"set/{name}"]["bytes"] == len(good)
+
+
+def test_an_unanswered_registry_leaves_a_file_unverified_and_unrecorded(
+    server, bring, lock, tmp_path, monkeypatch, capsys
+):
+    url = server.url("/list.csv", ranged(b"1,2"))
+    monkeypatch.setattr(download, "ZENODO", server.url("/records", status(503)))
+    entry = entry_of({"name": "list.csv", "urls": [url], "zenodo": 1})
+    server.answers["/records/1"] = status(503)
+    for _ in range(2):
+        bring(entry)
+        assert lock.read() == {}
+    assert "list.csv: unverified, for zenodo.org could not be asked" in capsys.readouterr().out
+
+
+def test_the_remedy_for_a_file_that_was_replaced_works(server, bring, lock, tmp_path):
+    url = server.url("/list.csv", in_turn(ranged(b"1,2"), ranged(b"3,4")))
+    entry = entry_of({"name": "list.csv", "urls": [url]})
+    bring(entry)
+    (tmp_path / "data" / "list.csv").unlink()
+    with pytest.raises(UserError, match=rf"take its entry out of {lock.path}"):
+        bring(entry)
+    recorded = lock.read()
+    del recorded["set/list.csv"]
+    write_json(lock.path, recorded)
+    bring(entry)
+    assert (tmp_path / "data" / "list.csv").read_bytes() == b"3,4"

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -21,6 +22,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from bench.__main__ import main
+from bench.audio.decode import decode
+from bench.data import recording
 from bench.data.windows import drawn_windows, stitch, window_samples, window_starts
 from bench.experiment.config import FrontEnd, load
 from bench.models import networks
@@ -444,3 +447,87 @@ def test_tables_and_picture(name: str, runs, tmp_path: Path, capsys) -> None:
     pixels = matplotlib.image.imread(picture)
     assert pixels.shape[1] == 1350
     assert pixels[..., :3].std() > 0.1
+
+
+def test_code_outside_of_this_project_runs_only_where_a_person_names_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = tmp_path / "imported"
+    (tmp_path / "foreign_net.py").write_text(
+        f"from pathlib import Path\nPath({str(mark)!r}).touch()\nfrom htsat import HTSAT as Net\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    model = networks.construct("htsat", {"preset": "tiny"}, LOGMEL, len(CLASSES))
+    card = replace(CARDS["htsat"], architecture="foreign_net:Net")
+    networks.save_run(model, card, tmp_path / "model.pt")
+    soundfile.write(tmp_path / "a.wav", noise(1.0), RATE)
+    said = refused(capsys, tmp_path / "a.wav", "--checkpoint", tmp_path / "model.pt")
+    assert "its model is 'foreign_net:Net'" in said
+    assert "--plugin foreign_net:Net" in said
+    assert not mark.exists()
+    named = ["--plugin", "foreign_net:Net"]
+    printed(capsys, tmp_path / "a.wav", "--checkpoint", tmp_path / "model.pt", *named)
+    assert mark.exists()
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        {},
+        [],
+        7,
+        {"classes": "abc"},
+        {"classes": [1, 2, 3]},
+        {"architecture": 7},
+        {"loss": "mse"},
+        {"scale": [1.0]},
+        {"scale": ["a", "b"]},
+        {"arguments": [1]},
+        {"front_end": {}},
+        {"front_end": None},
+        {"arguments": {"preset": "huge"}},
+    ],
+)
+def test_malformed_cards_are_one_line(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], card: Any
+) -> None:
+    content = torch.load(runs["htsat"], weights_only=True)
+    content["card"] = {**content["card"], **card} if card and isinstance(card, dict) else card
+    torch.save(content, tmp_path / "model.pt")
+    soundfile.write(tmp_path / "a.wav", noise(0.5), RATE)
+    said = refused(capsys, tmp_path / "a.wav", "--checkpoint", tmp_path / "model.pt")
+    assert said.count(str(tmp_path / "model.pt")) == 1
+
+
+@pytest.mark.parametrize("state", [{}, [], 7, {"a": 1}, {"a": None}, {1: torch.zeros(1)}])
+def test_malformed_state_dicts_are_one_line(
+    runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], state: Any
+) -> None:
+    content = torch.load(runs["htsat"], weights_only=True) | {"state_dict": state}
+    torch.save(content, tmp_path / "model.pt")
+    soundfile.write(tmp_path / "a.wav", noise(0.5), RATE)
+    assert "model.pt" in refused(capsys, tmp_path / "a.wav", "--checkpoint", tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("front_end", [LOGMEL, FBANK, KALDI, HTK], ids=lambda f: f.kind)
+def test_hours_of_sound_are_read_in_parts_that_join(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, front_end: FrontEnd
+) -> None:
+    path = tmp_path / "long.wav"
+    soundfile.write(path, noise(47.3, 44100), 44100)
+    whole = recording.hear(path, front_end.transform)
+    asked: list[float | None] = []
+
+    def decoded(*arguments: Any, **options: Any) -> Any:
+        asked.append(options.get("duration_s"))
+        return decode(*arguments, **options)
+
+    monkeypatch.setattr(recording, "decode", decoded)
+    monkeypatch.setattr(recording, "PART_S", 10.0)
+    parts = recording.hear(path, front_end.transform)
+    assert len(asked) == 4
+    assert all(seconds is None or seconds <= 12 for seconds in asked)
+    assert parts.duration_s == pytest.approx(47.3)
+    assert parts.features.shape == whole.features.shape
+    apart = np.abs(parts.features.astype(np.float32) - whole.features.astype(np.float32))
+    assert np.quantile(apart, 0.999) < 0.02

@@ -78,7 +78,7 @@ def test_a_disk_that_is_full_under_the_store_is_one_line(
     monkeypatch.setattr(rows, "NO_WAIT", "PRAGMA max_page_count = 50")
     assert cli.main(["track", "--config", str(path)]) == 2
     told = capsys.readouterr().err.splitlines()[-1]
-    assert told.startswith("error: [Errno 28] No space left on device: 'mlflow.db'; nothing fin")
+    assert told.startswith("error: [Errno 28] No space left on device: 'mlflow.db'; finished work")
     assert [path.name for path in (tmp_path / "results").iterdir()] == [".owner"]
 
 

@@ -15,7 +15,7 @@ from bench import __main__ as cli
 from bench.experiment.cells import Cell, Layout, list_cells, plan
 from bench.experiment.config import Config
 from bench.experiment.trials import path_of, points
-from bench.files import UserError, read_json, write_json
+from bench.files import UserError, digest_file, read_json, write_json
 from bench.ops.status import overview
 from bench.reporting.check_tables import tuning_table
 from bench.results import tuning
@@ -59,6 +59,7 @@ def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
         trained.append(f"{cell} {chosen.recipe.learning_rate}")
         digests = train.input_digests(chosen, layout)
         factories.make_run(settings, cell, str(chosen.recipe.learning_rate), **digests)
+        (layout.run(cell) / "model.pt").write_text(f"weights of {chosen.recipe.learning_rate}")
 
     monkeypatch.setattr(train, "train_cell", stand_in)
     monkeypatch.setattr(factories, "trained", trained, raising=False)
@@ -159,9 +160,9 @@ def test_trials_start_from_the_best_trial_where_runs_start_from_runs(
         tune(config, "desed", "htsat")
     assert not factories.trained
     best = tune(config, "audioset", "htsat")["chosen"]
-    parent = read_json(trial_folder(config, "audioset", "htsat", best) / "training.json")
+    parent = digest_file(trial_folder(config, "audioset", "htsat", best) / "model.pt")
     found = tune(config, "desed", "htsat")
-    assert {t["digests"]["parent"] for t in found["trials"]} == {parent["identity"]}
+    assert {t["digests"]["parent"] for t in found["trials"]} == {parent}
     shutil.rmtree(Layout.of(config).work / "tuning")
     del factories.trained[:]
     assert tune(config, "desed", "htsat") == found

@@ -18,7 +18,7 @@ from workflow_copy import ROOT
 
 from bench.files import UserError
 from bench.process.locks import Lock, hold, holder, run_lock, stop_with_supervisor
-from bench.process.slots import VISIBLE, devices, gpu_slot
+from bench.process.slots import VISIBLE, devices, gpu_slot, own_folder
 
 HOLD_UNTIL_KILLED = """
 import sys, time
@@ -188,3 +188,40 @@ def test_patience_is_in_seconds(tmp_path: Path) -> None:
         assert taken == []
     waiting.join(timeout=30)
     assert taken == [True]
+
+
+def test_a_link_in_a_lock_s_place_is_not_followed(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    (tmp_path / "lock").symlink_to(precious)
+    with pytest.raises(UserError, match="it is a link"):
+        Lock(tmp_path / "lock", "this run").acquire()
+    assert holder(tmp_path / "lock") is None
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match="not a plain file"):
+        Lock(tmp_path / "pipe", "this run").acquire()
+    assert precious.read_text() == "mine"
+
+
+def test_the_folder_of_gpu_locks_is_this_user_s_alone(tmp_path: Path) -> None:
+    made = own_folder(tmp_path / "made")
+    assert made.stat().st_mode & 0o777 == 0o700
+    assert own_folder(made) == made
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    (tmp_path / "link").symlink_to(made)
+    for name in ("open", "link"):
+        with pytest.raises(UserError, match="not this user's own folder"):
+            own_folder(tmp_path / name)
+    if os.getuid() == 0:
+        os.chown(made, 1234, 1234)
+        with pytest.raises(UserError, match="not this user's own folder"):
+            own_folder(made)
+
+
+def test_files_are_as_readable_as_the_umask_says(tmp_path: Path) -> None:
+    code = "import sys; from bench.files import write_text; write_text(sys.argv[1], 'x')"
+    for umask, mode in ((0o077, 0o600), (0o002, 0o664)):
+        command = [sys.executable, "-c", code, str(tmp_path / "file")]
+        subprocess.run(command, cwd=ROOT, check=True, umask=umask)
+        assert (tmp_path / "file").stat().st_mode & 0o777 == mode

@@ -130,6 +130,34 @@ def test_a_clock_that_jumped_while_files_were_written_runs_nothing_again(
     assert due(finished) == []
 
 
+def test_lost_memory_and_lost_dates_change_nothing(finished: Path) -> None:
+    """As after `cp -r` of the whole folder without `.snakemake`."""
+    memory = finished / ".snakemake"
+    memory.rename(finished / "memory")
+    written = [
+        p for part in ("work", "results", "data", "out") for p in (finished / part).rglob("*")
+    ]
+    for number, path in enumerate(sorted(written, reverse=True)):
+        os.utime(path, (10**9 + number, 10**9 + number))
+    assert due(finished) == []
+    with configured(finished, "recipes", "pann/desed", value={"epochs": 3}):
+        assert set(due(finished)) == runs("desed/pann/base/seed0")
+    shutil.rmtree(memory)
+    (finished / "memory").rename(memory)
+
+
+def test_lost_outputs_are_made_again(finished: Path) -> None:
+    run = finished / "results" / "runs" / "desed/pann/base/seed0"
+    lost = [finished / "out" / "claims.html", run / "scores.npz"]
+    for path in lost:
+        path.unlink()
+    assert set(due(finished)) == runs("desed/pann/base/seed0")
+    done = snakemake(finished)
+    assert done.returncode == 0, done.stdout
+    assert all(path.is_file() for path in lost)
+    assert due(finished) == []
+
+
 def test_trials_run_on_request_parents_first_and_reports_show_them(finished: Path) -> None:
     pairs = {
         f"{dataset}/{model}" for dataset in ("audioset", "desed") for model in EXPERIMENT["models"]

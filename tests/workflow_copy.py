@@ -25,45 +25,33 @@ import json, sys, time
 from pathlib import Path
 
 verb, *rest = sys.argv[1:]
-config = json.loads(Path(rest[rest.index("--config") + 1]).read_text())
+if verb == "check" or rest[0].startswith("--") and verb == "tune":  # the choice, in words
+    sys.exit()
+
+from bench.experiment.cells import Layout
+from bench.experiment.config import load
+from bench.ops.receipts import Receipts
+
 names = rest[: min(i for i, word in enumerate(rest) if word.startswith("--"))]
-work, results, report = (
-    Path(config["paths"].get(key) or f"{parent}/{config['experiment']}")
-    for key, parent in (("work", "work"), ("results", "results"), ("report", "reports"))
-)
-run = results / "runs" / (names[0] if names else "")
-outputs = {
-    "embed": [Path(config["embedded"]["root"]) / "manifest.json"],
-    "corpus": [work / "corpora" / run.name / "corpus.json"],
-    "featurize": [work.joinpath("features", *names, "digest.json")],
-    "train": [run / n for n in ("model.pt", "metrics.jsonl", "scores.npz", "training.json")],
-    "evaluate": [run / "record.json"],
-    "cost": [results / "cost" / f"{run.name}.json"],
-    "rescore": [results / "rescore.json"],
-    "tune": [Path(config["paths"]["tuning"], config["experiment"], *names).with_suffix(".json")],
-    "track": [results / "mlflow.db"],
-    "report": [report / name for name in ("index.html", "claims.html", "metrics.json")],
-    "check": [],
-}
-if verb in ("report", "track"):
-    from bench.experiment.config import load
-if verb == "report":
-    from bench.reporting.listed import SUFFIXES, table_names
+settings = load(rest[rest.index("--config") + 1])
+receipts = Receipts(settings)
+job = receipts.jobs[verb, " ".join(names)]
 
-    outputs["report"] += [
-        report / "tables" / f"{name}.{suffix}"
-        for name in table_names(load(config))
-        for suffix in SUFFIXES
-    ]
-for path in outputs[verb]:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # A new training has new weights; the same data gives the same corpus and features.
-    path.write_text(json.dumps([verb, time.time_ns() if verb == "train" else 0]))
-if verb == "track":
-    from bench.tracking.store import Seal, address, write_seal
 
-    settings = load(config)
-    write_seal(settings, Seal(store=address(settings), files={}))
+def work():
+    store = [Layout.of(settings).results / "mlflow.db"] if verb == "track" else []
+    for path in (*store, *receipts.outputs(job)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A new training has new weights; the same data gives the same corpus and features.
+        path.write_text(json.dumps([verb, time.time_ns() if verb == "train" else 0]))
+    if verb == "track":
+        from bench.tracking.store import Seal, address, write_seal
+
+        write_seal(settings, Seal(store=address(settings), files={}))
+    return 0
+
+
+sys.exit(receipts.perform(job, work))
 """
 
 EXPERIMENT = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ STREAMED = (
 )
 FULL_SCALE = 0.9999
 MOST_STUCK = 0.9  # a square wave at full scale is no recording
+UNKNOWN = 1 << 62  # frames that libsndfile reports of a FLAC file whose header states no length
 LOUDEST = 2.0**31  # times full scale; integers stored as floats stay below
 CANCELLED = 0.01  # of the power that a mix of unrelated channels has: one inverts the others
 MP3_SLACK_S = 1.0  # libsndfile's length of an MP3 is an estimate, measured up to 0.53 s too long
@@ -85,7 +87,10 @@ def decode(
             samples that are not finite, a constant other than zero, or nothing but full scale.
     """
     try:
-        if Path(path).stat().st_size == 0:
+        state = Path(path).stat()
+        if not stat.S_ISREG(state.st_mode):
+            raise AudioError(path, "cannot be read (not a plain file)")
+        if state.st_size == 0:
             raise AudioError(path, "empty file (0 bytes)")
         if Path(path).suffix.lower() in PACK_SUFFIXES:
             return _finish(path, *_from_pack(path, start_s, duration_s), rate, ())
@@ -96,7 +101,10 @@ def decode(
             first = round(start_s * source_rate)
             promised = file.frames - first
             wanted = None if duration_s is None else math.ceil(duration_s * source_rate)
-            samples, repairs = _read_mono(file, first, wanted)
+            if file.frames < UNKNOWN:
+                samples, repairs = _read_mono(file, first, wanted)
+        if promised + first >= UNKNOWN:
+            samples, repairs = _read_streamed(path, first, wanted)
     except OSError as error:
         raise AudioError(path, f"cannot be read ({error.strerror or error})") from error
     except soundfile.LibsndfileError as error:
@@ -160,9 +168,31 @@ def _read_mono(
     if not left < CANCELLED * energy.sum() / len(energy) ** 2:
         return mixed, ()
     loudest = int(energy.argmax())
-    alone, _ = _read_channels(file, first, wanted, only=loudest)
+    if file.seekable():
+        alone, _ = _read_channels(file, first, wanted, only=loudest)
+    else:
+        with _Streamed(file.name) as again:
+            alone, _ = _read_channels(again, first, wanted, only=loudest)
     names = ", ".join(str(channel + 1) for channel in range(len(energy)))
     return alone, (f"channels {names} cancel each other: channel {loudest + 1} alone is taken",)
+
+
+class _Streamed(soundfile.SoundFile):
+    """A file of unknown length, in which libsndfile cannot seek."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _read_streamed(
+    path: str | Path, first: int, wanted: int | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """`_read_mono` of a file of unknown length, read from its beginning."""
+    end = None if wanted is None else first + wanted
+    with _Streamed(os.fsencode(path)) as file:
+        mixed, repairs = _read_mono(file, 0, end)
+    said = "the header states no length: read to the end of the file"
+    return mixed[first:], (*repairs, said)
 
 
 def _read_channels(
@@ -172,7 +202,7 @@ def _read_channels(
     energy = np.zeros(file.channels)
     if first >= file.frames:
         return np.empty(0, np.float32), energy
-    if first or only is not None:
+    if first or (only is not None and file.seekable()):
         file.seek(first)
     block = max(1, BLOCK_VALUES // file.channels)
     # libsndfile's own scaling, ten times faster in NumPy than in its loop over samples

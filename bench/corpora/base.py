@@ -101,6 +101,8 @@ def assemble(
     Raises:
         UserError: no audio at all, a repeated clip, or a group in two splits or folds.
     """
+    if not len(clips):
+        raise UserError(f"{root}: {name} lists no clip at all; are its lists whole?")
     remarks = remarks or {}
     usual = {"strong": False, "cut_s": -1.0}
     clips = clips.assign(**{key: usual[key] for key in usual.keys() - {*clips}})

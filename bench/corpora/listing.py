@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.files import damage_told, digest_file, read_json
+from typing_extensions import TypedDict
+
+from bench.files import UserError, damage_told, digest_file
+from bench.strict import read_as
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,18 +20,50 @@ AT_ONCE = 4096  # rows of the table in memory
 REMEDY = "delete this folder and run again"
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
+class Counts(TypedDict):
+    found: int
+    listed: int
+
+
+class Facts(TypedDict):
+    """corpus.json, see `saving.save`."""
+
+    name: str
+    root: str
+    classes: list[str]
+    multilabel: bool
+    synthetic: bool
+    coverage: Counts
+    digest: str
+    audio_digest: str
+    lists: str
+    remarks: dict[str, str]
+    straddling: list[str]
+    tables: dict[str, str]
+
+
+def corpus_facts(folder: Path) -> Facts:
+    """corpus.json of a saved corpus.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    facts: Facts = read_as(Facts, folder / "corpus.json", REMEDY)
+    return facts
+
+
+def read_facts(folder: Path) -> Facts:
     """corpus.json of a saved corpus, whose tables are as they were written.
 
     Raises:
         UserError: the folder holds no complete corpus, or one that was damaged or edited.
     """
-    facts = read_json(folder / "corpus.json")
+    facts = corpus_facts(folder)
     with damage_told(folder, REMEDY):
         for name, sha256 in facts["tables"].items():
             if digest_file(folder / name) != sha256:
                 raise ValueError(f"{name} is not what was written")
-        return dict(facts)
+        return facts
 
 
 def digest_of_lists(*tables: pd.DataFrame) -> str:
@@ -86,17 +121,44 @@ class Listing:
                 remarks=facts["remarks"],
             )
 
+    def check_audio(self) -> None:
+        """Hold the audio files to what was read of them when the corpus was saved: size and time,
+        or the same bytes at another time.
+
+        Raises:
+            UserError: a file is another, or is gone.
+        """
+        for path, size, mtime_ns, sha256 in self._stored(
+            "files.parquet", "path", "size", "mtime_ns", "sha256"
+        ):
+            file = self.root / path
+            try:
+                state = file.stat()
+                same = state.st_size == size and (
+                    state.st_mtime_ns == mtime_ns or digest_file(file) == sha256
+                )
+            except OSError:
+                same = False
+            if not same:
+                raise UserError(
+                    f"{file}: not the file that {self.name} was read from; run `python -m bench "
+                    f"corpus {self.name}`, or the plain command, which does it first"
+                )
+
     def rows(self, *columns: str) -> Iterator[tuple[Any, ...]]:
         """These columns of every clip, in the table's order.
 
         Raises:
             UserError: the table is missing or damaged.
         """
+        return self._stored("clips.parquet", *columns)
+
+    def _stored(self, table: str, *columns: str) -> Iterator[tuple[Any, ...]]:
         import pyarrow.parquet  # late: a tenth of a second
 
         with (
             damage_told(self.folder, REMEDY),
-            pyarrow.parquet.ParquetFile(self.folder / "clips.parquet") as table,
+            pyarrow.parquet.ParquetFile(self.folder / table) as stored,
         ):
-            for batch in table.iter_batches(AT_ONCE, columns=list(columns), use_threads=False):
+            for batch in stored.iter_batches(AT_ONCE, columns=list(columns), use_threads=False):
                 yield from zip(*(batch[name].to_pylist() for name in columns), strict=True)

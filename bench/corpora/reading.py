@@ -8,13 +8,16 @@ from collections.abc import Collection, Iterator
 from functools import cached_property
 from pathlib import Path
 
-from bench.files import UserError
+from bench.files import UserError, regular_files
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 UNREAD_SUFFIXES = (
     ".3gp", ".aac", ".aif", ".aiff", ".amr", ".au", ".avi", ".caf", ".flv", ".m4a", ".m4v", ".mka",
     ".mkv", ".mov", ".mp4", ".mpg", ".oga", ".sph", ".webm", ".wma", ".wv",
 )  # fmt: skip
+
+
+LARGEST = 1e9  # thirty years of seconds
 
 
 class Row:
@@ -29,7 +32,7 @@ class Row:
         return self._values[column]
 
     def number(self, column: str) -> float:
-        """The column as a finite number.
+        """The column as a number of a size that a time or a count has.
 
         Raises:
             UserError: it is none.
@@ -39,7 +42,7 @@ class Row:
             value = float(text)
         except ValueError:
             value = float("nan")
-        if not abs(value) < float("inf"):
+        if not abs(value) < LARGEST:
             raise self.error(f"'{text}' in column {column} is not a number")
         return value
 
@@ -170,23 +173,12 @@ class AudioFolder:
         self.names: list[str] = []
         self.remarks: dict[str, str] = {}
         self._others: list[str] = []
-        waiting = [""]
-        while waiting:
-            inner = waiting.pop()
-            try:
-                entries = list(os.scandir(root / below / inner))
-            except FileNotFoundError:
-                continue
-            for entry in entries:
-                suffix = os.path.splitext(entry.name)[1].lower()
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    waiting.append(f"{inner}{entry.name}/")
-                elif suffix in AUDIO_SUFFIXES:
-                    self.names.append(inner + entry.name)
-                elif suffix in UNREAD_SUFFIXES:
-                    self._others.append(inner + entry.name)
+        for name, _ in regular_files(root / below):
+            suffix = os.path.splitext(name)[1].lower()
+            if suffix in AUDIO_SUFFIXES:
+                self.names.append(name)
+            elif suffix in UNREAD_SUFFIXES:
+                self._others.append(name)
         self.names.sort()
         self._others.sort()
 

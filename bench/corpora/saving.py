@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 import soundfile
 
+from bench.audio.decode import UNKNOWN
 from bench.audio.packs import PACK_SUFFIXES
 from bench.corpora.base import COLUMNS, Corpus, shared_recordings
 from bench.corpora.lengths import fitted
@@ -185,7 +186,8 @@ def _seconds(path: Path) -> float:
     if path.suffix.lower() in PACK_SUFFIXES:
         return 0.0
     try:
-        return float(soundfile.info(path).duration)
+        found = soundfile.info(path)
+        return float(found.duration) if found.frames < UNKNOWN else 0.0
     except (OSError, soundfile.LibsndfileError):
         return 0.0
 

@@ -21,6 +21,7 @@ from bench.audio.decode import AudioError, decode
 from bench.audio.frontend import FrontEnd
 from bench.corpora.listing import Listing
 from bench.data.array import Outcome, PartialArray
+from bench.data.store import store_facts
 from bench.data.windows import is_longer
 from bench.files import UserError, atomic_write, digest_of, read_json, write_json
 from bench.parallel import ordered_map, run_apart
@@ -64,7 +65,8 @@ def featurize(
         sees: frames that a model takes; the report counts the clips that are longer.
 
     Raises:
-        UserError: no clip is usable, there is no such corpus, or the folder is in use.
+        UserError: no clip is usable, there is no such corpus, its audio has changed since, or the
+            folder is in use.
     """
     folder, listing = Path(folder), Listing.open(corpus)
     facts: dict[str, Any] = {
@@ -76,12 +78,12 @@ def featurize(
     facts["digest"] = digest_of(facts)
     done = folder / "digest.json"
     with hold(folder / ".lock", f"featurize {listing.name}"):
-        if not done.exists() or read_json(done)["digest"] != facts["digest"]:
+        if not done.exists() or store_facts(folder)["digest"] != facts["digest"]:
             done.unlink(missing_ok=True)
             write_json(done, facts | _compute(listing, front_end, folder, facts["digest"], workers))
         if sees is not None:
             _count_longer(folder, sees)
-        return read_json(done)["clips"]
+        return store_facts(folder)["clips"]
 
 
 def _table_digest(listing: Listing) -> str:
@@ -96,6 +98,7 @@ def _compute(
     listing: Listing, front_end: FrontEnd, folder: Path, identity: str, workers: int
 ) -> dict[str, int]:
     """Write everything but digest.json; the numbers of usable clips and of their frames."""
+    listing.check_audio()
     array = PartialArray(folder, identity, front_end.mels)
     work = partial(_featurize_clips, front_end=front_end)
     try:
@@ -107,6 +110,7 @@ def _compute(
                 meter.add(len(outcomes))
     finally:
         array.close()
+    listing.check_audio()  # it may have changed under a computation of hours
     _write_report(listing, array, folder)
     _write_index(listing, array.frames, folder / "index.parquet")
     array.finish()

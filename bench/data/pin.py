@@ -12,12 +12,14 @@ import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
+from typing_extensions import TypedDict
 
 from bench.experiment import config
 from bench.files import UserError, write_text
+from bench.strict import as_kind, read_yaml
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,13 +65,19 @@ def agrees(pin: str | Path) -> bool:
     return True
 
 
-def _outputs(pin: Path) -> list[dict[str, Any]]:
-    try:
-        return yaml.safe_load(pin.read_text(encoding="utf-8"))["outs"]
-    except FileNotFoundError as error:
-        raise UserError(f"{pin}: no such file; `python -m bench pin` writes it") from error
-    except (yaml.YAMLError, KeyError, TypeError) as error:
-        raise UserError(f"{pin}: not a DVC file with outputs; restore it from git") from error
+class _Output(TypedDict):
+    path: str
+    md5: str
+    size: int
+    nfiles: int
+
+
+def _outputs(pin: Path) -> list[_Output]:
+    if not pin.exists():
+        raise UserError(f"{pin}: no such file; `python -m bench pin` writes it")
+    values = read_yaml(pin)
+    found = as_kind(dict[Literal["outs"], list[_Output]], values, pin, "restore it from git")
+    return list(found.get("outs", []))
 
 
 def folder_entry(folder: Path) -> dict[str, Any]:

@@ -10,14 +10,35 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
+from typing_extensions import TypedDict
 
 from bench.data.array import DATA
-from bench.files import damage_told, read_json
+from bench.files import damage_told
+from bench.strict import read_as
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+REMEDY = "delete this folder and run again"
 Fill = Literal["repeat", "zero", "silence"]
+
+
+class StoreFacts(TypedDict):
+    """digest.json, which is written when the features are whole."""
+
+    digest: str
+    silence: float
+    clips: int
+
+
+def store_facts(folder: Path) -> StoreFacts:
+    """digest.json of a feature store.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    facts: StoreFacts = read_as(StoreFacts, folder / "digest.json", REMEDY)
+    return facts
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,8 +68,8 @@ class FeatureStore:
             UserError: the folder holds no complete features, or damaged ones.
         """
         folder = Path(folder)
-        facts = read_json(folder / "digest.json")
-        with damage_told(folder, "delete this folder and run again"):
+        facts = store_facts(folder)
+        with damage_told(folder, REMEDY):
             index = pd.read_parquet(folder / "index.parquet")
             store = cls(
                 data=np.load(folder / DATA, mmap_mode="r"),

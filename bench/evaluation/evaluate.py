@@ -7,11 +7,12 @@ from typing import Any
 
 from bench.code_digest import stage_digest
 from bench.corpora import Corpus, shared_recordings
+from bench.corpora.listing import corpus_facts
 from bench.data.task import split_corpus
 from bench.evaluation.locate import locate, mean_psds1
 from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout
-from bench.files import digest_file, read_json
+from bench.files import digest_file
 from bench.metrics.events import write_events
 from bench.metrics.tagging import tagging_metrics
 from bench.models.scores import StoredScores, excludes, read_scores
@@ -69,7 +70,7 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> Record:
                 "windowed": training.windowed,
             },
             "lists": {
-                "digest": read_json(layout.corpus(cell.dataset) / "corpus.json")["lists"],
+                "digest": corpus_facts(layout.corpus(cell.dataset))["lists"],
                 "clips": {name: one.listed for name, one in corpus.coverage_by_split().items()},
             },
             "shared_recordings": shared_recordings(corpus),

@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from bench.code_digest import model_stage_digest
+from bench.corpora.listing import corpus_facts
+from bench.data.store import store_facts
 from bench.data.task import Task, open_task
 from bench.evaluation.evaluate import evaluate_cell
 from bench.experiment import cells, config, folders
 from bench.experiment.cells import RELEASED, Cell, Layout
 from bench.experiment.checkpoints import obtain
 from bench.experiment.released import Released
-from bench.files import UserError, read_json
+from bench.files import UserError
 from bench.models.card import Card
 from bench.models.scores import Scores
 from bench.process.launch import find_device
@@ -91,8 +93,8 @@ def evaluate_released(settings: config.Config, cell: Cell, threads: int = 1) -> 
     task = open_task(plan, corpus, features)
     digests = {
         "code_train": model_stage_digest("released", plan.model.architecture),
-        "data": read_json(corpus / "corpus.json")["digest"],
-        "features": read_json(features / "digest.json")["digest"],
+        "data": corpus_facts(corpus)["digest"],
+        "features": store_facts(features)["digest"],
         "start": file.sha256,
     }
     origin = Origin(plan, digests, threads)

@@ -11,9 +11,9 @@ import re
 from collections.abc import Mapping
 from functools import reduce
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from bench import registry
 from bench.audio import frontend as audio
@@ -26,6 +26,17 @@ from modelkit.settings import Mixup, SpecAugment
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
 UNQUOTABLE = re.compile(r"""[\x00-\x1f\x7f{}*?\[\]\\$`"]""")
 """What Snakemake takes for a wildcard, or a shell inside a shell for a command, in a path."""
+
+LONGEST_PATH = 1000  # bytes; names of files come on top, and systems take 4,096
+LONGEST = 120
+"""Characters of a name, which is part of file names that may have 255 bytes."""
+
+
+def _odd(value: int) -> int:
+    if value % 2 == 0:
+        raise ValueError(f"a median filter of {value} frames has no middle; give an odd number")
+    return value
+
 
 DataKind = Literal["synthetic", "recordings", "real"]
 
@@ -214,6 +225,10 @@ class Model(Strict):
 Supervision = Literal["weak", "strong", "both"]
 
 
+Share = Annotated[float, Field(ge=0, lt=1)]
+OddLength = Annotated[int, Field(ge=1, le=9999), AfterValidator(_odd)]
+
+
 class Distill(Strict):
     """Learning from another network's scores of the training clips, beside their labels."""
 
@@ -233,7 +248,7 @@ class Recipe(Strict):
     learning_rate: float = Field(
         gt=0, description="learning rate after the warm-up", examples=[1e-4]
     )
-    betas: tuple[float, float] = Field(
+    betas: tuple[Share, Share] = Field(
         (0.9, 0.999), description="decay rates of the optimizer's averages"
     )
     weight_decay: float = Field(default=0.05, ge=0, description="weight decay of all parameters")
@@ -330,11 +345,16 @@ class Localization(Strict):
     criterion: Literal["intersection", "event_based"] = Field(
         default="intersection", description="the F1 that the operating point maximizes"
     )
-    median_filters: tuple[int, ...] = Field(
-        default=(1, 3, 5), description="candidate lengths of the median filter in frames"
+    median_filters: tuple[OddLength, ...] = Field(
+        default=(1, 3, 5),
+        min_length=1,
+        description="candidate lengths of the median filter in frames, odd numbers",
     )
     thresholds: int = Field(
-        default=39, ge=1, description="number of candidate thresholds, evenly spaced in (0, 1)"
+        default=39,
+        ge=1,
+        le=999,
+        description="number of candidate thresholds, evenly spaced in (0, 1)",
     )
     hand_set: dict[str, Literal["htsat", "pann"]] = Field(
         default_factory=dict,
@@ -479,6 +499,7 @@ class Config(Strict):
 
     experiment: str = Field(
         pattern=r"^[a-z0-9][a-z0-9_-]*$",
+        max_length=LONGEST,
         description="name, of lower-case letters, digits, _ and -; also that of its folders under "
         "work/, results/ and reports/",
         examples=["mine"],
@@ -534,6 +555,10 @@ class Config(Strict):
             *self.cost.models,
             *rules,
         }:
+            if len(name) > LONGEST:
+                raise UserError(
+                    f"the name '{name[:20]}…' has {len(name)} characters; {LONGEST} are the most"
+                )
             if not NAME.fullmatch(name):
                 raise UserError(
                     f"the name '{name}' cannot be part of a path and a command; "
@@ -549,6 +574,10 @@ class Config(Strict):
         if self.rescore is not None:
             paths["rescore.folder"] = self.rescore.folder
         for key, path in paths.items():
+            if path is not None and len(path.encode()) > LONGEST_PATH:
+                raise UserError(
+                    f"{key}: {path[:20]}… has more than {LONGEST_PATH} bytes; shorten it"
+                )
             if path is not None and (found := UNQUOTABLE.search(path)):
                 raise UserError(
                     f"{key}: {path!r} has {found.group()!r}, which cannot be part of a path and a "

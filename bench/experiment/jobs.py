@@ -1,13 +1,23 @@
-"""The jobs of an experiment, one by one, with the file that shows that each is done."""
+"""The jobs of an experiment, one by one: the files that each writes, and those that it reads."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.experiment.cells import Cell, Layout, feature_sets, list_cells
+from bench.experiment.cells import (
+    Cell,
+    Layout,
+    ensemble_cells,
+    feature_sets,
+    list_cells,
+    plan,
+    released_cells,
+)
 from bench.experiment.config import Config
-from bench.experiment.wanted import fetched_here
+from bench.experiment.trials import first_cell, pairs, path_of
+from bench.experiment.wanted import fetched_here, start_name
 
 STAGES = (
     "fetch",
@@ -21,41 +31,121 @@ STAGES = (
     "track",
     "report",
 )
+FEATURES = ("digest.json", "index.parquet", "features.npy")
+TRAINED = ("training.json", "model.pt", "metrics.jsonl", "scores.npz")
+SHOWN = ("scores.npz", "metrics.jsonl", "record.json")
+"""What MLflow and the report read of a run."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One job of the DAG. `name` completes the command `python -m bench STAGE NAME`."""
+    """One job of the DAG. `name` completes the command `python -m bench STAGE NAME`.
+
+    `writes` begins with the file that is written last; the report's tables are left out, which the
+    room of the report lists.
+    """
 
     stage: str
     name: str
-    output: Path
+    writes: tuple[Path, ...]
+    reads: tuple[Path, ...] = ()
     cell: Cell | None = None
 
     @property
+    def output(self) -> Path:
+        """The file that shows that the job is done."""
+        return self.writes[0]
+
+    @property
     def done(self) -> bool:
-        """Whether its output is there (Snakemake also knows whether it is out of date)."""
+        """Whether its output is there (`bench.ops.receipts` says whether it is out of date)."""
         return self.output.exists()
 
 
 def list_jobs(settings: Config) -> list[Job]:
-    """Every job of the experiment in the order of the stages."""
+    """Every job of the experiment's report, in the order of the stages."""
     layout = Layout.of(settings)
-    jobs = [Job("fetch", name, layout.fetched(name)) for name in fetched_here(settings)]
+    jobs = [Job("fetch", name, (layout.fetched(name),)) for name in fetched_here(settings)]
     if settings.embedded is not None:
-        jobs.append(Job("embed", "", Path(settings.embedded.root) / "manifest.json"))
+        jobs.append(Job("embed", "", (_manifest(settings),)))
     for dataset in settings.datasets:
-        jobs.append(Job("corpus", dataset, layout.corpus(dataset) / "corpus.json"))
+        sources = tuple(_source_of(settings, layout, dataset))
+        jobs.append(Job("corpus", dataset, (_corpus(layout, dataset),), sources))
     for dataset, front_end in feature_sets(settings):
-        folder = layout.features(dataset, front_end)
-        jobs.append(Job("featurize", f"{dataset} {front_end}", folder / "digest.json"))
+        written = tuple(layout.features(dataset, front_end) / name for name in FEATURES)
+        jobs.append(
+            Job("featurize", f"{dataset} {front_end}", written, (_corpus(layout, dataset),))
+        )
     cells = list_cells(settings)
-    for stage, output in (("train", "training.json"), ("evaluate", "record.json")):
-        jobs += [Job(stage, str(cell), layout.run(cell) / output, cell) for cell in cells]
-    for model in settings.cost.models:
-        jobs.append(Job("cost", model, layout.results / "cost" / f"{model}.json"))
-    if settings.rescore is not None:
-        jobs.append(Job("rescore", "", layout.results / "rescore.json"))
-    jobs.append(Job("track", "", layout.results / "mlflow.json"))
-    jobs.append(Job("report", "", layout.report / "index.html"))
+    jobs += [_train(settings, layout, cell) for cell in cells]
+    jobs += [_evaluate(layout, cell) for cell in cells]
+    costs = [layout.results / "cost" / f"{model}.json" for model in settings.cost.models]
+    jobs += [Job("cost", path.stem, (path,)) for path in costs]
+    scored = [layout.results / "rescore.json"] if settings.rescore is not None else []
+    jobs += [Job("rescore", "", (path,)) for path in scored]
+    shown = [layout.run(cell) / name for cell in cells for name in SHOWN]
+    corpora = [_corpus(layout, name) for name in settings.datasets]
+    jobs.append(Job("track", "", (layout.results / "mlflow.json",), (*shown, *corpora)))
+    pages = tuple(layout.report / name for name in ("index.html", "claims.html", "metrics.json"))
+    facts = (*corpora, *costs, *scored, Path("docs/speed.json"))
+    jobs.append(Job("report", "", pages, (*shown, *facts)))
     return jobs
+
+
+def jobs_on_request(settings: Config) -> Iterator[Job]:
+    """The jobs that run only where they are asked for: ensembles, released checkpoints, trials."""
+    layout = Layout.of(settings)
+    for cell in released_cells(settings):
+        yield Job(
+            "released", str(cell), (layout.run(cell) / "record.json",), _inputs(settings, cell)
+        )
+    for name in settings.ensembles:
+        cell, members = ensemble_cells(settings, name)
+        read = (layout.run(member) / part for member in members for part in SHOWN)
+        yield Job("ensemble", name, (layout.run(cell) / "record.json",), tuple(read))
+    for dataset, model in pairs(settings):
+        cell = first_cell(settings, dataset, model)
+        parent = plan(settings, cell).parent
+        tried = [path_of(settings, parent.dataset, parent.model)] if parent else []
+        inputs = (*_inputs(settings, cell), *tried)
+        yield Job("tune", f"{dataset} {model}", (path_of(settings, dataset, model),), inputs)
+
+
+def _train(settings: Config, layout: Layout, cell: Cell) -> Job:
+    parent = plan(settings, cell).parent
+    weights = [layout.run(parent) / "model.pt"] if parent else []
+    written = tuple(layout.run(cell) / name for name in TRAINED)
+    return Job("train", str(cell), written, (*_inputs(settings, cell), *weights), cell)
+
+
+def _evaluate(layout: Layout, cell: Cell) -> Job:
+    folder = layout.run(cell)
+    read = (folder / name for name in TRAINED if name != "model.pt")
+    written = (folder / "record.json",)
+    return Job("evaluate", str(cell), written, (_corpus(layout, cell.dataset), *read), cell)
+
+
+def _inputs(settings: Config, cell: Cell) -> tuple[Path, ...]:
+    """Corpus, features and starting checkpoint of a run."""
+    chosen, layout = plan(settings, cell), Layout.of(settings)
+    features = layout.features(cell.dataset, chosen.model.front_end)
+    start = chosen.recipe.start if chosen.released is None else None
+    fetched = [layout.fetched(start_name(start))] if start else []
+    return (_corpus(layout, cell.dataset), *(features / name for name in FEATURES), *fetched)
+
+
+def _corpus(layout: Layout, dataset: str) -> Path:
+    return layout.corpus(dataset) / "corpus.json"
+
+
+def _manifest(settings: Config) -> Path:
+    assert settings.embedded is not None
+    return Path(settings.embedded.root) / "manifest.json"
+
+
+def _source_of(settings: Config, layout: Layout, dataset: str) -> Iterator[Path]:
+    """What stands for the audio of a data set that is built or fetched here."""
+    if settings.built_here(dataset):
+        yield _manifest(settings)
+    elif dataset in fetched_here(settings):
+        yield layout.fetched(dataset)

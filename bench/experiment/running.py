@@ -49,7 +49,7 @@ def running_trainings(settings: Config) -> list[Running]:
 
 def _last_line(path: Path) -> dict[str, float]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return dict(json.loads(lines[-1]))
-    except (OSError, IndexError, ValueError):
+        line = json.loads(path.read_text(encoding="utf-8").splitlines()[-1])
+        return {name: float(line[name]) for name in ("epoch", "seconds")}
+    except (OSError, IndexError, KeyError, TypeError, ValueError):
         return {}

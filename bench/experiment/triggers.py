@@ -1,8 +1,7 @@
 """What makes a finished job run again, besides its input files: digests of values, code and pins.
 
-Snakemake compares these dictionaries with those of the last execution. A comment changes none of
-them; an edit of one model's code changes those of that model's trainings; a recipe value changes
-those of its own cells.
+A job's receipt holds them (`bench.ops.receipts`). A comment changes none of them; an edit of one
+model's code changes those of that model's trainings; a recipe value changes those of its own cells.
 """
 
 from __future__ import annotations

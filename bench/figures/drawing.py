@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -72,8 +73,10 @@ def legible(name: str) -> str:
 
 def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **kwargs: Any) -> Any:
     """A figure of this size in inches and its axes (an array when there are several)."""
+    os.environ.pop("MPLBACKEND", None)
     import matplotlib
 
+    matplotlib.rcdefaults()  # a person's own matplotlibrc changes no figure
     matplotlib.use("Agg")
     matplotlib.rcParams.update(STYLE)  # type: ignore[arg-type]
     from matplotlib.figure import Figure

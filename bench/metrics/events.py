@@ -6,7 +6,6 @@ with a file name and nothing else says that the file has no events. Durations: `
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -17,6 +16,7 @@ from bench.files import UserError, write_text
 
 EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
 DURATION_COLUMNS = ("filename", "duration")
+LARGEST = 1e9  # seconds, thirty years
 
 
 def read_durations(path: str | Path) -> dict[str, float]:
@@ -149,7 +149,7 @@ def _seconds(path: str | Path, line: int, column: str, text: str) -> float:
         value = float(text)
     except ValueError:
         _fail(path, line, f"{column} {text!r} is not a number", "write seconds such as 1.25")
-    if not math.isfinite(value):
+    if not abs(value) < LARGEST:
         _fail(path, line, f"{column} is {text}", "give a finite time or leave the event out")
     if value < 0:
         _fail(path, line, f"{column} {text} is negative", "count seconds from the file's start")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
 
 from bench.experiment.cells import Plan
 from bench.experiment.config import FrontEnd
 from bench.experiment.released import Released
-from bench.strict import parse
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Card:
     arguments: Mapping[str, Any]
     front_end: FrontEnd
     classes: tuple[str, ...]
-    loss: str
+    loss: Literal["bce", "ce"]
     scale: tuple[float, float] | None
 
     @classmethod
@@ -70,13 +71,6 @@ class Card:
 
     @classmethod
     def from_plain(cls, values: Mapping[str, Any]) -> Card:
-        """What `to_plain` made; raises KeyError, TypeError or UserError for anything else."""
-        scale = values["scale"]
-        return cls(
-            **{
-                **values,
-                "front_end": parse(FrontEnd, values["front_end"], "front_end"),
-                "classes": tuple(values["classes"]),
-                "scale": None if scale is None else (scale[0], scale[1]),
-            }
-        )
+        """What `to_plain` made; raises ValueError for anything else."""
+        found: Card = TypeAdapter(cls).validate_python(values)
+        return found

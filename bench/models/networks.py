@@ -51,11 +51,14 @@ def save_run(model: torch.nn.Module, card: Card, path: Path) -> None:
     write_tensors(path, {"state_dict": weights, "card": card.to_plain()})
 
 
-def open_checkpoint(path: Path, entry_name: str | None = None) -> tuple[torch.nn.Module, Card]:
+def open_checkpoint(
+    path: Path, entry_name: str | None = None, plugin: str | None = None
+) -> tuple[torch.nn.Module, Card]:
     """The model and card of a run's model.pt or of a file that its authors released.
 
     Args:
         entry_name: which entry of the registry the file is; None: told by its name.
+        plugin: the class outside of this project, module:Class, that the file may name.
 
     Raises:
         UserError: no such file, not a checkpoint, a file that nobody knows, or one whose entries
@@ -68,7 +71,7 @@ def open_checkpoint(path: Path, entry_name: str | None = None) -> tuple[torch.nn
         if entry is not None:
             card = Card.of_released(entry_name or path.name, entry)
             return open_released(card, path), card
-        return _open_run(path)
+        return _open_run(path, plugin)
     except (CheckpointError, FileNotFoundError) as error:
         raise UserError(str(error)) from error
 
@@ -81,8 +84,8 @@ def open_released(card: Card, path: Path) -> torch.nn.Module:
     return model
 
 
-def _open_run(path: Path) -> tuple[torch.nn.Module, Card]:
-    from modelkit.checkpoint import load_checked, read_checkpoint
+def _open_run(path: Path, plugin: str | None) -> tuple[torch.nn.Module, Card]:
+    from modelkit.checkpoint import load_checked, read_checkpoint, state_dict_of
 
     content = read_checkpoint(path)
     if not isinstance(content, Mapping) or not {"card", "state_dict"} <= set(content):
@@ -93,12 +96,18 @@ def _open_run(path: Path) -> tuple[torch.nn.Module, Card]:
         )
     try:
         card = Card.from_plain(content["card"])
+        if card.architecture not in {*registry.ARCHITECTURES, plugin}:
+            raise UserError(
+                f"{path}: its model is '{card.architecture}', code outside of this project; if you "
+                f"trust it, name it: --plugin {card.architecture}"
+            )
         model = construct(card.architecture, card.arguments, card.front_end, len(card.classes))
-    except (KeyError, TypeError, ValueError, UserError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{path}: written by another version of this software ({error}); train again"
         ) from error
-    load_checked(model, content["state_dict"], source=path)
+    state = state_dict_of(content["state_dict"], path, prefixes=())
+    load_checked(model, state, source=path)
     return model, card
 
 

@@ -17,6 +17,7 @@ from bench.experiment.jobs import STAGES, Job, list_jobs
 from bench.experiment.running import Running, running_trainings
 from bench.files import UserError
 from bench.ops.plan import duration
+from bench.ops.receipts import Receipts
 from bench.process import locks
 
 if TYPE_CHECKING:
@@ -81,8 +82,14 @@ def overview(settings: Config) -> str:
     if todo:
         left = duration(seconds_left(settings, todo, running))
         lines.append(f"{len(todo)} of {len(jobs)} jobs left, about {left} on this machine")
-    else:
-        lines.append("every job is done; `snakemake -n` says whether any is out of date")
+    receipts = Receipts(settings)
+    if stale := list(receipts.all_due()):
+        first = f"{stale[0].stage} {stale[0].name}".strip()
+        reason = receipts.due(stale[0].stage, stale[0].name)
+        told = f"{len(stale)} jobs are done and out of date, the first {first} ({reason})"
+        lines.append(f"{told}; the plain command does them again")
+    elif not todo:
+        lines.append("every job is done, and none is out of date")
     return "\n".join(lines)
 
 

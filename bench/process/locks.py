@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from bench.files import UserError
+from bench.files import UserError, open_own
 
 SUPERVISOR = "BENCH_SUPERVISOR"
 GLANCE = 1.0  # seconds of patience: a look by `holder` takes the lock for an instant
@@ -78,9 +78,11 @@ class Lock:
     def _open(self) -> int:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            return os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            return open_own(self.path)
         except OSError as error:
-            raise UserError(f"{self.path}: cannot be written ({error.strerror})") from error
+            link = "; it is a link, which somebody else may have put there: remove it"
+            told = f"{error.strerror}{link if self.path.is_symlink() else ''}"
+            raise UserError(f"{self.path}: cannot be written ({told})") from error
 
 
 @contextmanager
@@ -96,7 +98,7 @@ def hold(path: str | Path, purpose: str, patience: float = GLANCE) -> Iterator[N
 def holder(path: str | Path) -> dict[str, Any] | None:
     """Who holds the lock (`purpose`, `pid`, `host`, `started`), or None when it is free."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
     try:

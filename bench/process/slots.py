@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 import tempfile
 import time
@@ -67,9 +68,24 @@ def gpu_slot(purpose: str = "a run", count: int = 1) -> Iterator[list[str]]:
             lock.release()
 
 
+def own_folder(path: Path) -> Path:
+    """A folder in a place where everybody writes, which is this user's alone; made if missing.
+
+    Raises:
+        UserError: another user made it, it is a link, or others may write there.
+    """
+    path.mkdir(mode=0o700, exist_ok=True)
+    state = path.lstat()
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.getuid() or state.st_mode & 0o022:
+        raise UserError(
+            f"{path}: is not this user's own folder; remove it, or set TMPDIR to another place"
+        )
+    return path
+
+
 def _wait_for(names: list[str], count: int, purpose: str) -> dict[str, Lock]:
     """Locks of the first `count` free GPUs; all or none are held, so that no two claims block."""
-    folder = Path(tempfile.gettempdir()) / f"bench-gpu-{os.getuid()}"
+    folder = own_folder(Path(tempfile.gettempdir()) / f"bench-gpu-{os.getuid()}")
     announced = False
     while True:
         held: dict[str, Lock] = {}

@@ -83,7 +83,9 @@ def read_version(name: str, path: Path) -> dict[str, Any]:
         return read_json(name)
     relative = path.resolve().relative_to(ROOT) if path.is_absolute() else path
     done = subprocess.run(
-        ["git", "show", f"{name}:./{relative.as_posix()}"], capture_output=True, text=True
+        ["git", "show", "--end-of-options", f"{name}:./{relative.as_posix()}"],
+        capture_output=True,
+        text=True,
     )
     if done.returncode:
         raise UserError(

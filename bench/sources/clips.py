@@ -36,5 +36,7 @@ def put(path: Path, audio: bytes) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     hidden = path.with_name(f".{path.name}.part")
-    hidden.write_bytes(audio)
+    hidden.unlink(missing_ok=True)
+    with open(hidden, "xb") as file:  # never through a link
+        file.write(audio)
     os.replace(hidden, path)

@@ -11,12 +11,22 @@ import httpx
 from bench.files import UserError
 from bench.process.meter import Meter
 from bench.sources.fetch import FetchError, fetch_all, new_client
-from bench.sources.present import DOWNLOADS, note, noted, place_of, put_by_hand, record
+from bench.sources.plausible import refuse_other
+from bench.sources.present import (
+    DOWNLOADS,
+    is_verified,
+    note,
+    noted,
+    place_of,
+    put_by_hand,
+    record,
+)
 from bench.sources.registry import Download, Entry, LockFile
 from bench.sources.source import Fetched, Source
 from bench.sources.unpack import unpack
 
 ZENODO = "https://zenodo.org/api/records"
+UNANSWERED = "zenodo.org could not be asked what it must be; fetch it again to have it checked"
 
 
 def bring(
@@ -59,7 +69,8 @@ def bring(
         if found is None:
             due.append(file)
         else:
-            record(name, file, found, lock)
+            if is_verified(file, folder):
+                record(name, file, found, lock)
             digests[file.name] = found.sha256
     if due:
         sources = {
@@ -69,9 +80,10 @@ def bring(
         for file in due:
             outcome = outcomes[place_of(file, folder)]
             if not isinstance(outcome, FetchError):
-                _accept(name, file, folder, outcome, lock, keep_archives)
+                checked = sources[place_of(file, folder)].has_checksum
+                _accept(name, file, folder, outcome, lock, keep_archives, checked)
                 digests[file.name] = outcome.sha256
-        _complain(name, entry, folder, due, outcomes)
+        _complain(name, entry, folder, due, outcomes, lock)
     return digests
 
 
@@ -124,14 +136,33 @@ def _accept(
     found: Fetched,
     lock: LockFile,
     keep_archives: bool,
+    checked: bool,
 ) -> None:
-    """Record, unpack and note one verified file."""
-    record(name, file, found, lock)
+    """Unpack or look into one file, note it and record it.
+
+    Args:
+        checked: whether its bytes were held against a checksum.
+
+    Raises:
+        UserError: it is not what its name says; nothing is recorded then.
+    """
     held = {file.name: found.size}
-    if file.unpack is not None:
-        with Meter(f"unpack {file.name}", 0, "MB", scale=1e6) as meter:
-            held = unpack(found.path, folder, file.unpack, on_bytes=meter.add)
-    note(file, folder, found, held)
+    try:
+        if file.unpack is not None:
+            with Meter(f"unpack {file.name}", 0, "MB", scale=1e6) as meter:
+                held = unpack(found.path, folder, file.unpack, on_bytes=meter.add)
+        elif not checked:
+            refuse_other(found.path)
+    except UserError:
+        if found.received:  # by this call; what a person put there is left
+            found.path.unlink()
+        raise
+    verified = checked or file.zenodo is None
+    note(file, folder, found, held, verified=verified)
+    if verified:
+        record(name, file, found, lock)
+    else:
+        print(f"{file.name}: unverified, for {UNANSWERED}", flush=True)
     if file.unpack is not None and not keep_archives:
         found.path.unlink()
 
@@ -142,12 +173,16 @@ def _complain(
     folder: Path,
     files: Sequence[Download],
     outcomes: dict[Path, Fetched | FetchError],
+    lock: LockFile,
 ) -> None:
     lines = []
     for file in files:
         outcome = outcomes[place_of(file, folder)]
         if isinstance(outcome, FetchError):
             by_hand = file.manual or f"or put it there by hand (see {entry.homepage})"
-            lines.append(f"{name}: {outcome}; {by_hand}: {place_of(file, folder)}")
+            line = f"{name}: {outcome}; {by_hand}: {place_of(file, folder)}"
+            if f"{name}/{file.name}" in lock.read() and not file.pinned:
+                line += f" (if the file was replaced, take its entry out of {lock.path})"
+            lines.append(line)
     if lines:
         raise UserError("\n".join(lines))

@@ -12,8 +12,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 import httpx
 
@@ -93,28 +94,35 @@ def fetch_all(
                 wanted, client=client, workers=workers, on_bytes=on_bytes, on_file=on_file
             )
     _check_space_for_all(wanted)
-    stop = threading.Event()
+    waiting, ended = SimpleQueue[Path](), SimpleQueue[tuple[Path, Fetched | BaseException]]()
+    for path in wanted:
+        waiting.put(path)
 
-    def count(size: int) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        on_bytes(size)
+    def work() -> None:
+        outcome: Fetched | BaseException
+        with suppress(Empty):
+            while True:
+                path = waiting.get_nowait()
+                try:
+                    outcome = fetch(wanted[path], path, client=client, on_bytes=on_bytes)
+                    on_file(path, outcome)
+                except FetchError as error:
+                    outcome = error
+                    on_file(path, error)
+                except BaseException as error:  # handed over, and raised there
+                    outcome = error
+                ended.put((path, outcome))
 
-    def one(path: Path) -> Fetched | FetchError:
-        outcome: Fetched | FetchError
-        try:
-            outcome = fetch(wanted[path], path, client=client, on_bytes=count)
-        except FetchError as error:
-            outcome = error
-        on_file(path, outcome)
-        return outcome
-
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            return dict(zip(wanted, pool.map(one, wanted), strict=True))
-        except BaseException:
-            stop.set()  # the workers end at their next piece instead of finishing gigabytes
-            raise
+    # As daemons, for a process that is told to end does not wait for a server that does not answer.
+    for _ in range(min(workers, len(wanted))):
+        threading.Thread(target=work, name="fetch", daemon=True).start()
+    outcomes: dict[Path, Fetched | FetchError] = {}
+    for _ in wanted:
+        path, outcome = ended.get()
+        if isinstance(outcome, BaseException) and not isinstance(outcome, FetchError):
+            raise outcome
+        outcomes[path] = outcome
+    return {path: outcomes[path] for path in wanted}
 
 
 def new_client() -> httpx.Client:

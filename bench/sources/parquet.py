@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.files import UserError, digest_of, read_json, write_json
+from bench.files import UserError, digest_of, write_json
 from bench.process.meter import Meter
 from bench.sources.clips import Absent, put, suffix_of
 from bench.sources.registry import Parquet
+from bench.strict import read_as
 
 TRIES = 5
 HUB = "hf://datasets"
@@ -58,7 +59,7 @@ def _take_shard(
     """Take what `clips` still lacks out of one shard; what came is removed from `clips`."""
     key = digest_of([mirror.repository, mirror.revision, shard])[:16]
     note = folder / ".fetched" / "parquet" / f"{key}.json"
-    if note.exists() and clips.keys().isdisjoint(read_json(note)["ids"]):
+    if note.exists() and (ids := _ids_noted(note)) and clips.keys().isdisjoint(ids):
         return 0
     came = 0
     for attempt in range(1, TRIES + 1):
@@ -80,6 +81,14 @@ def _take_shard(
             pause(2.0**attempt)
     write_json(note, {"shard": shard, "ids": ids})
     return came
+
+
+def _ids_noted(note: Path) -> list[str]:
+    """The ids of a shard that was read; of a damaged note none, so that it is read again."""
+    try:
+        return list(read_as(dict[str, str | list[str]], note, "")["ids"])
+    except (UserError, KeyError):
+        return []
 
 
 def _rows(mirror: Parquet, shard: str) -> Iterator[tuple[str, bytes]]:

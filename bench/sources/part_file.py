@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from bench.files import UserError, digest_file
+from bench.files import UserError, digest_file, open_own, write_text
 
 RESERVE = 64 << 20  # bytes left free on the disk beside what is fetched
 
@@ -67,7 +67,7 @@ class PartFile:
 
     def remember_version(self, url: str, version: str) -> None:
         """Note which version, of which address, the bytes to come belong to."""
-        _version_path(self.path).write_text(f"{url}\n{version}", encoding="utf-8")
+        write_text(_version_path(self.path), f"{url}\n{version}")
 
 
 @contextmanager
@@ -81,7 +81,7 @@ def open_part(path: Path) -> Iterator[PartFile]:
     part = part_path(path)
     while True:
         try:
-            file = open(os.open(part, os.O_RDWR | os.O_CREAT, 0o644), "r+b")  # noqa: SIM115
+            file = open(open_own(part), "r+b")  # noqa: SIM115
         except OSError as error:
             raise UserError(f"{part}: cannot be written ({error.strerror})") from error
         with file:

@@ -10,9 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.files import UserError, digest_file, read_json, write_json
+from bench.files import UserError, digest_file, write_json
 from bench.sources.registry import Download, LockFile
 from bench.sources.source import Fetched, Source
+from bench.strict import Strict, read_as
+
+
+class _Note(Strict):
+    """What lies in FOLDER/.fetched of one file."""
+
+    sha256: str
+    bytes: int
+    files: dict[str, int]
+    verified: bool = True
+    modified: int | None = None
+
 
 DOWNLOADS = "downloads"  # archives lie here until they are unpacked
 
@@ -22,31 +34,59 @@ def place_of(file: Download, folder: Path) -> Path:
     return folder / DOWNLOADS / file.name if file.unpack else folder / file.name
 
 
-def note(file: Download, folder: Path, found: Fetched, held: Mapping[str, int]) -> None:
-    """Remember a verified file, and the files in `folder` that it gave, with their bytes."""
+def note(
+    file: Download,
+    folder: Path,
+    found: Fetched,
+    held: Mapping[str, int],
+    *,
+    verified: bool = True,
+) -> None:
+    """Remember a file, and the files in `folder` that it gave, with their bytes.
+
+    Args:
+        verified: whether what is published of it could be asked for, where anything is.
+    """
     facts = {"sha256": found.sha256, "bytes": found.size, "files": dict(held)}
+    facts["verified"] = verified
     if file.unpack is None:
         facts["modified"] = found.path.stat().st_mtime_ns
-    write_json(folder / ".fetched" / f"{file.name}.json", facts)
+    write_json(_note_of(file, folder), facts)
+
+
+def _note_of(file: Download, folder: Path) -> Path:
+    return folder / ".fetched" / f"{file.name}.json"
+
+
+def _read_note(path: Path) -> _Note | None:
+    """What was noted of a file; None where nothing was, or the note is damaged."""
+    try:
+        note: _Note = read_as(_Note, path, "")
+    except UserError:  # which costs no more than another look at the file
+        return None
+    return note
+
+
+def is_verified(file: Download, folder: Path) -> bool:
+    """Whether a noted file was held against all that is published of it."""
+    found = _read_note(_note_of(file, folder))
+    return found is None or found.verified
 
 
 def noted(file: Download, folder: Path, sha256: str | None) -> Fetched | None:
     """The file that gave what lies here, if all of it does and it is the right one."""
-    path = folder / ".fetched" / f"{file.name}.json"
-    if not path.exists():
-        return None
-    facts = read_json(path)
-    if not facts["sha256"].startswith(sha256 or ""):
+    facts = _read_note(_note_of(file, folder))
+    if facts is None or not facts.sha256.startswith(sha256 or ""):
         return None
     try:
-        states = {name: (folder / name).stat() for name in facts["files"]}
+        states = {name: (folder / name).stat() for name in facts.files}
     except OSError:
         return None
-    if any(states[name].st_size != size for name, size in facts["files"].items()):
+    if any(states[name].st_size != size for name, size in facts.files.items()):
         return None
-    if "modified" in facts and states[file.name].st_mtime_ns != facts["modified"]:
+    if facts.modified is not None and states[file.name].st_mtime_ns != facts.modified:
         return None
-    return Fetched(place_of(file, folder), facts["sha256"], facts["bytes"], received=0)
+    return Fetched(place_of(file, folder), facts.sha256, facts.bytes, received=0)
 
 
 def in_place(entry: str, file: Download, folder: Path, lock: LockFile) -> Fetched | None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, model_validator
 
 from bench.code_digest import ROOT
-from bench.files import UserError, read_json, write_json
+from bench.files import UserError, write_json
 from bench.process.locks import hold
-from bench.strict import Strict, parse, read_yaml
+from bench.strict import Strict, parse, read_as, read_yaml
 
 FOLDER = ROOT / "config" / "registry"
 DATA = FOLDER / "data.yaml"
@@ -181,7 +181,10 @@ class LockFile:
 
     def read(self) -> dict[str, dict[str, Any]]:
         """Everything that was recorded."""
-        return read_json(self.path) if self.path.exists() else {}
+        if not self.path.exists():
+            return {}
+        kind = dict[str, dict[Literal["sha256", "bytes"], str | int]]
+        return dict(read_as(kind, self.path, "take it from the version control again"))
 
     def promise(self, key: str, file: Download) -> Promise:
         """What a file must be, as published or as recorded.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ import httpx
 from bench.sources.part_file import PartFile, check_space, part_path
 from bench.sources.source import Source, is_local
 
-STALLED_BELOW = 1 << 16  # a try that gained fewer bytes than this counts as a failed one
+STALLED_BELOW = 1 << 16  # a try that gained fewer bytes than this counts as a failed one,
+PATIENCE_S = 60.0  # and one that gains fewer in so many seconds is given up
 TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 LONGEST_PAUSE_S = 60.0
 
@@ -98,6 +100,9 @@ class Transfer:
             start, total = self._place(response, offset)
             if start is None:
                 return
+            encoded = response.headers.get("Content-Encoding", "identity")
+            if encoded.lower() != "identity":
+                raise MirrorFailed(f"sends it encoded ({encoded}), which it was asked not to")
             if size is not None and total is not None and total != size:
                 raise MirrorFailed(f"declares {total:,} bytes where {size:,} are published")
             total = size if size is not None else total
@@ -105,8 +110,14 @@ class Transfer:
             self.part.keep(start)
             if not self.source.has_checksum:  # then only an unchanged version may be continued
                 self.part.remember_version(url, _version(response))
+            begun, gained = time.monotonic(), 0
             for piece in response.iter_raw():
                 held = self.part.write(piece)
+                gained += len(piece)
+                if (spent := time.monotonic() - begun) > PATIENCE_S:
+                    if gained < STALLED_BELOW:
+                        raise _TryAgain(f"{gained:,} bytes in {spent:.0f} s")
+                    begun, gained = time.monotonic(), 0
                 self.received += len(piece)
                 self.on_bytes(len(piece))
                 if total is not None and held > total:

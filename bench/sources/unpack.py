@@ -60,6 +60,8 @@ def unpack(
     archive, how = Path(archive), how or Unpack.model_validate({})
     target = Path(folder) / how.to
     aside = target / f".unpacking-{archive.name}"
+    if aside.is_symlink():
+        aside.unlink()
     shutil.rmtree(aside, ignore_errors=True)
     try:
         written = _extract(archive, aside, how, on_bytes)
@@ -67,7 +69,10 @@ def unpack(
             (target / path).parent.mkdir(parents=True, exist_ok=True)
             os.replace(aside / path, target / path)
     except BROKEN as error:
-        raise UserError(f"{archive}: cannot be unpacked ({error}); fetch it again") from error
+        told = str(error).partition("\n")[0]
+        raise UserError(
+            f"{archive}: cannot be unpacked ({told}); remove it if it is there, and fetch it again"
+        ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return {str(PurePosixPath(how.to, path)): size for path, size in written.items()}

@@ -44,6 +44,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="which entry of config/registry/checkpoints.yaml FILE is, where its name does not say",
     )
     parser.add_argument(
+        "--plugin",
+        metavar="MODULE:CLASS",
+        help="code outside of this project that FILE may name as its model, and which is run",
+    )
+    parser.add_argument(
         "--threads",
         type=int,
         help="CPU threads; the last digits may depend on it (default: as the run's record has)",
@@ -69,15 +74,13 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.threshold is not None and not 0 < args.threshold < 1:
         raise UserError(f"--threshold {args.threshold}: must lie between 0 and 1")
-    if args.top < 1:
-        raise UserError(f"--top {args.top}: must be at least 1")
     if args.picture is not None and args.picture.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise UserError(f"--picture {args.picture}: give a name that ends in .png, .svg or .pdf")
     if args.picture is not None and len(args.audio) > 1:
         raise UserError(f"--picture {args.picture}: give one recording for one picture")
-    if args.threads is not None and args.threads < 1:
-        raise UserError(f"--threads {args.threads}: must be at least 1")
-    tagger = Tagger.open(args.checkpoint, entry=args.entry, threshold=args.threshold)
+    tagger = Tagger.open(
+        args.checkpoint, entry=args.entry, threshold=args.threshold, plugin=args.plugin
+    )
     if args.threads or tagger.threads:
         import torch
 
@@ -163,16 +166,24 @@ class Tagger:
 
     @classmethod
     def open(
-        cls, checkpoint: Path, *, entry: str | None = None, threshold: float | None = None
+        cls,
+        checkpoint: Path,
+        *,
+        entry: str | None = None,
+        threshold: float | None = None,
+        plugin: str | None = None,
     ) -> Tagger:
         """Load a run's model.pt, or a released file (`entry` says which, else its name does).
+
+        Args:
+            plugin: the class outside of this project that a model.pt may name.
 
         Raises:
             UserError: a checkpoint that cannot be used.
         """
         from bench.models import networks
 
-        model, card = networks.open_checkpoint(checkpoint, entry)
+        model, card = networks.open_checkpoint(checkpoint, entry, plugin)
         record = _record_of(card, checkpoint.parent / "record.json")
         point = _operating_point(card, record, threshold)
         threads = record.provenance.threads if record else 0
@@ -184,18 +195,18 @@ class Tagger:
         Raises:
             UserError: no usable audio, or scores that are no numbers.
         """
-        from bench.audio.decode import AudioError, decode
+        from bench.audio.decode import AudioError
+        from bench.data.recording import hear
         from bench.data.windows import window_starts
         from bench.models.scoring import score
         from bench.process.meter import Meter
 
         card, settings = self.card, self.card.front_end
-        front_end = settings.transform
         try:
-            sound = decode(audio, settings.sample_rate)
+            sound = hear(audio, settings.transform)
         except AudioError as error:
             raise UserError(str(error)) from error
-        stored = front_end.features(sound.samples).astype(np.float16)
+        stored = sound.features
         windows = len(window_starts(len(stored), settings.frames))
         with Meter("windows", windows, "windows") if windows > 1 else nullcontext() as meter:
             count = meter.add if meter else lambda _: None
@@ -207,7 +218,6 @@ class Tagger:
                 "again"
             )
         located = [] if frames is None else _located(frames, step, self.point, sound.duration_s)
-        once = replace(front_end, repeat_to_s=None).frames(len(sound.samples))
         return Tagged(
             audio=str(audio),
             card=card,
@@ -219,7 +229,7 @@ class Tagger:
             thresholds=self.point.thresholds,
             threshold_source=self.point.source,
             events=tuple(located),
-            features=stored[:once],
+            features=stored[: sound.own_frames],
             notes=(*sound.repairs, *(["the recording is silent"] if sound.silent else [])),
         )
 

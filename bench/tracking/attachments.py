@@ -68,6 +68,7 @@ def log_model(store: Store, run_id: str, best: TrackedRecord) -> None:
             params=best.parameters(),
             python_model=str(ROOT / "bench" / "tracking" / "served.py"),
             artifacts={"checkpoint": str(checkpoint)},
+            model_config={"architecture": best.record.resolved.model.architecture},
             signature=ModelSignature(
                 Schema([TensorSpec(kind, (-1, *shape))]),
                 Schema([TensorSpec(kind, (-1, len(best.record.classes)))]),

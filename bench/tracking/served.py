@@ -20,7 +20,9 @@ class Served(PythonModel):
         """Build the network from the card in its checkpoint."""
         from bench.models.networks import open_checkpoint
 
-        self.model, self.card = open_checkpoint(Path(context.artifacts["checkpoint"]), None)
+        plugin = (context.model_config or {}).get("architecture")
+        path = Path(context.artifacts["checkpoint"])
+        self.model, self.card = open_checkpoint(path, plugin=plugin)
         self.model.eval()
 
     def predict(self, context: Any, model_input: np.ndarray, params: Any = None) -> np.ndarray:

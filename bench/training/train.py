@@ -7,15 +7,18 @@ import shutil
 import time
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import registry
 from bench.code_digest import model_stage_digest
+from bench.corpora.listing import corpus_facts
+from bench.data.store import store_facts
 from bench.data.task import Task, open_task
 from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout, Plan
 from bench.experiment.checkpoints import start_of
-from bench.files import read_json
+from bench.files import UserError, digest_file
 from bench.models.card import Card
 from bench.process.launch import find_device, in_team, rank, run_team
 from bench.process.locks import run_lock
@@ -23,7 +26,6 @@ from bench.process.memory import keep_freed_memory
 from bench.process.sampler import Sampler
 from bench.process.slots import gpu_slot
 from bench.provenance import environment
-from bench.results.training import Training
 from bench.training.description import SCORED, Origin, Outcome, write_run
 from bench.training.excerpt import WHOLE, Excerpt
 from bench.training.streams import stream_seed
@@ -117,19 +119,29 @@ def input_digests(plan: Plan, layout: Layout) -> dict[str, str]:
     """Digests of everything besides the config that decides this run's result."""
     digests = {
         "code_train": model_stage_digest("train", plan.model.architecture),
-        "data": read_json(layout.corpus(plan.cell.dataset) / "corpus.json")["digest"],
-        "features": read_json(
-            layout.features(plan.cell.dataset, plan.model.front_end) / "digest.json"
-        )["digest"],
+        "data": corpus_facts(layout.corpus(plan.cell.dataset))["digest"],
+        "features": store_facts(layout.features(plan.cell.dataset, plan.model.front_end))["digest"],
         "pins": environment()["pins_sha256"],
     }
     if plan.parent is not None:
-        digests["parent"] = Training.read(layout.run(plan.parent) / "training.json").identity
+        digests["parent"] = weights_digest(layout.run(plan.parent) / "model.pt")
     if (start := start_of(plan)) is not None:
         digests["start"] = start.sha256
     if plan.recipe.distill is not None:
         digests["teacher"] = digest_of_scores(plan.recipe.distill)
     return digests
+
+
+def weights_digest(path: Path) -> str:
+    """What a parent run is for the runs that start from it: sha256 of its weights.
+
+    Raises:
+        UserError: they are not there.
+    """
+    try:
+        return digest_file(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; train the run it belongs to first") from error
 
 
 def train(origin: Origin, layout: Layout, task: Task, resources: Resources) -> Outcome:

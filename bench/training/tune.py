@@ -19,15 +19,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ConfigDict
+from typing_extensions import TypedDict
 
 from bench import registry
 from bench.experiment import config, folders
 from bench.experiment.cells import Cell, Layout, Plan, plan
 from bench.experiment.trials import first_cell, pairs, path_of, points
-from bench.files import UserError, read_json, write_json
+from bench.files import UserError, write_json
 from bench.process.locks import hold
 from bench.results.training import Training
-from bench.strict import known
+from bench.strict import known, read_as
 
 MADE_BY = ("git_sha", "dirty", "cpu", "device", "threads", "started")
 
@@ -134,12 +136,35 @@ def trial_of(
     return Trial(point, changed, chosen, TrialLayout(**vars(Layout.of(changed)), starts=starts))
 
 
+class Recorded(TypedDict):
+    """The trials of a pair as they are committed, and what they were chosen by."""
+
+    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
+    selection: str
+    trials: list[dict[str, Any]]
+    chosen: int
+
+
+def _recorded(path: Path) -> Recorded | None:
+    """The recorded trials; None where there are none.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    if not path.is_file():
+        return None
+    found: Recorded = read_as(Recorded, path, "restore it from git, or delete it and tune again")
+    if not 0 <= found["chosen"] < len(found["trials"]):
+        raise UserError(f"{path}: chosen: there is no trial {found['chosen']}; delete the file")
+    return found
+
+
 def _start(settings: config.Config, parent: Cell, threads: int) -> Path:
     """Folder of the run that trials start from: the best trial, or a variant's own run."""
     if parent != first_cell(settings, parent.dataset, parent.model):
         return Layout.of(settings).run(parent)
     path = path_of(settings, parent.dataset, parent.model)
-    found = read_json(path) if path.is_file() else None
+    found = _recorded(path)
     if found is not None:
         best = trial_of(settings, parent.dataset, parent.model, found["chosen"], threads)
         if _same([found["trials"][found["chosen"]]], best.facts(threads)):
@@ -168,7 +193,8 @@ def tune(settings: config.Config, dataset: str, model: str, threads: int = 1) ->
             "would be judged on tested ones; tune with clean folds and take the values over"
         )
     path, tried = path_of(settings, dataset, model), points(settings, dataset, model)
-    before = read_json(path)["trials"] if path.is_file() else []
+    earlier = _recorded(path)
+    before = earlier["trials"] if earlier else []
     recorded, cell = [], first_cell(settings, dataset, model)
     for number in range(len(tried)):
         trial = trial_of(settings, dataset, model, number, threads)
@@ -222,7 +248,7 @@ def _overview(settings: config.Config) -> Iterator[str]:
         path = path_of(settings, dataset, model)
         yield f"{dataset} {model}"
         if path.is_file():
-            yield from _choice(settings, dataset, model, read_json(path))
+            yield from _choice(settings, dataset, model, dict(_recorded(path) or {}))
         else:
             yield f"  no trial recorded: `python -m bench tune {dataset} {model}`"
 

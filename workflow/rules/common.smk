@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import time
 from pathlib import Path
 
 from bench.experiment import cells
@@ -17,6 +18,7 @@ from bench.process.locks import SUPERVISOR
 from bench.experiment.wanted import fetched_here, start_name
 from bench.ops.status import resolved_path
 from bench.experiment.triggers import Triggers
+from bench.ops.receipts import KEEP, Receipts
 from bench.experiment.trials import first_cell, pairs, path_of
 from bench.reporting.listed import SUFFIXES, table_names
 from snakemake.exceptions import WorkflowError
@@ -31,6 +33,7 @@ except UserError as error:
 
 layout = Layout.of(settings)
 triggers = Triggers(settings)
+receipts = Receipts(settings)
 estimate = Estimate.of(settings)
 
 RESOLVED = resolved_path(settings)  # what the commands read: overrides included
@@ -52,6 +55,47 @@ os.environ.update(
         SUPERVISOR: str(os.getpid()),
     }
 )
+
+
+# What runs again is decided by receipts alone. A job whose receipt does not stand reads one file more,
+# newer than all that it wrote; files of jobs that stand are `ancient`, so that no date counts.
+# Its content is another each time, for Snakemake compares that as well.
+DUE = Path(".snakemake") / "due"
+if workflow.is_main_process:
+    DUE.parent.mkdir(exist_ok=True)
+    DUE.write_text(str(time.time_ns()))
+
+
+def due(stage, *names):
+    """An input function: the file that makes a job run, where it has to."""
+
+    def due_of(wildcards):
+        name = " ".join(name.format(**wildcards) for name in names)
+        if not workflow.is_main_process or not receipts.due(stage, name):
+            return []
+        now = DUE.stat().st_mtime
+        for path in receipts.jobs[stage, name].writes:
+            if path.exists() and path.stat().st_mtime > now:  # a clock had jumped
+                os.utime(path, (now - 1, now - 1))
+        return DUE
+
+    return due_of
+
+
+def made(files):
+    """An input function: files of other jobs, or what a function of wildcards says they are."""
+
+    def made_of(wildcards):
+        found = files(wildcards) if callable(files) else files
+        several = found if isinstance(found, list) else [found]
+        paths = [Path(str(path).format(**wildcards)) for path in several]
+        again = workflow.is_main_process
+        return [
+            path if again and receipts.maker_due(path) else ancient(path)
+            for path in paths
+        ]
+
+    return made_of
 
 
 wildcard_constraints:

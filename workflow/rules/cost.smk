@@ -4,8 +4,10 @@
 rule cost:
     """Measure parameters, activation memory and step time of one full-size model.
     It takes the whole machine, so that nothing else disturbs its times."""
+    input:
+        due=due("cost", "{model}"),
     output:
-        facts=layout.results / "cost" / "{model}.json",
+        facts=update(layout.results / "cost" / "{model}.json"),
     log:
         LOGS / "cost" / "{model}.log",
     priority: 1 + max(estimate.urgency.values())
@@ -16,7 +18,6 @@ rule cost:
         gpu=GPUS,
     params:
         config=RESOLVED,
-        triggers=lambda wildcards: triggers.cost(wildcards.model),
     message:
         "measure the full-size {wildcards.model}"
     shell:

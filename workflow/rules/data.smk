@@ -4,8 +4,10 @@
 rule fetch:
     """Bring a data set or a checkpoint to its folder: resumed where it stopped, verified, unpacked.
     What is there already is not fetched again."""
+    input:
+        due=due("fetch", "{source}"),
     output:
-        facts=layout.work / "fetched" / "{source}.json",
+        facts=update(layout.work / "fetched" / "{source}.json"),
     log:
         LOGS / "fetch" / "{source}.log",
     priority: 1
@@ -13,7 +15,6 @@ rule fetch:
         "../../environment.yml"
     params:
         config=RESOLVED,
-        triggers=lambda wildcards: triggers.fetch(wildcards.source),
     message:
         "fetch {wildcards.source}"
     shell:
@@ -25,8 +26,10 @@ if settings.embedded is not None:
     rule embed:
         """Build the embedded corpora in the on-disk layouts of the real data sets.
         The builder is deterministic: the same bytes on every machine."""
+        input:
+            due=due("embed"),
         output:
-            manifest=Path(settings.embedded.root) / "manifest.json",
+            manifest=update(Path(settings.embedded.root) / "manifest.json"),
         log:
             LOGS / "embed.log",
         conda:
@@ -34,7 +37,6 @@ if settings.embedded is not None:
         threads: os.cpu_count()
         params:
             config=RESOLVED,
-            triggers=triggers.embed(),
         message:
             "build the embedded corpora"
         shell:
@@ -45,9 +47,10 @@ rule corpus:
     """Read one data set from its own layout into a table of clips.
     Every audio file is hashed; what the table lists and the disk lacks is counted."""
     input:
-        manifest=manifest_of,
+        manifest=made(manifest_of),
+        due=due("corpus", "{dataset}"),
     output:
-        facts=layout.work / "corpora" / "{dataset}" / "corpus.json",
+        facts=update(layout.work / "corpora" / "{dataset}" / "corpus.json"),
     log:
         LOGS / "corpus" / "{dataset}.log",
     priority: lambda wildcards: estimate.data_urgency(wildcards.dataset)
@@ -55,7 +58,6 @@ rule corpus:
         "../../environment.yml"
     params:
         config=RESOLVED,
-        triggers=lambda wildcards: triggers.corpus(wildcards.dataset),
     message:
         "read {wildcards.dataset}"
     shell:
@@ -66,9 +68,12 @@ rule featurize:
     """Compute the features of one data set under one front end, into one memory-mapped array.
     Unusable audio is listed in a report, and interrupted work goes on where it was."""
     input:
-        corpus=rules.corpus.output.facts,
+        corpus=made(rules.corpus.output.facts),
+        due=due("featurize", "{dataset}", "{front_end}"),
     output:
-        digest=layout.work / "features" / "{dataset}" / "{front_end}" / "digest.json",
+        digest=update(
+            layout.work / "features" / "{dataset}" / "{front_end}" / "digest.json"
+        ),
     log:
         LOGS / "features" / "{dataset}-{front_end}.log",
     priority: lambda wildcards: estimate.data_urgency(wildcards.dataset, wildcards.front_end)
@@ -76,9 +81,6 @@ rule featurize:
         "../../environment.yml"
     params:
         config=RESOLVED,
-        triggers=lambda wildcards: triggers.featurize(
-            wildcards.dataset, wildcards.front_end
-        ),
     message:
         "compute the {wildcards.front_end} features of {wildcards.dataset}"
     shell:

@@ -16,9 +16,10 @@ for name, (_, members) in ensemble_cells_of.items():
         name:
             f"ensemble_{name}"
         input:
-            [layout.run(member) / "record.json" for member in members],
+            made([layout.run(member) / "record.json" for member in members]),
+            due=due("ensemble", name),
         output:
-            record=ensemble_records[name],
+            record=update(ensemble_records[name]),
         log:
             LOGS / "ensembles" / f"{name}.log",
         conda:
@@ -26,7 +27,6 @@ for name, (_, members) in ensemble_cells_of.items():
         params:
             config=RESOLVED,
             ensemble=name,
-            triggers=triggers.ensemble(name),
         message:
             f"ensemble {name}"
         shell:

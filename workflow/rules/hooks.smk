@@ -3,6 +3,11 @@
 
 
 onstart:
+    asked = workflow.dag_settings
+    if not (asked.forceall or asked.forcerun or asked.forcetargets):
+        os.environ[KEEP] = (
+            "1"  # work that stands is kept even where its inputs were made again
+        )
     outputs = [
         str(path) for job in workflow.dag.needrun_jobs() for path in job.output
     ]

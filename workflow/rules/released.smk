@@ -5,10 +5,11 @@ rule evaluate_released:
     """Score validation and test clips with one released file, and write the record.
     The file is fetched where its host gives it to programs."""
     input:
-        corpus=released_corpus_of,
-        features=released_features_of,
+        corpus=made(released_corpus_of),
+        features=made(released_features_of),
+        due=due("released", "{checkpoint}"),
     output:
-        record=layout.results / "runs" / "{checkpoint}" / "record.json",
+        record=update(layout.results / "runs" / "{checkpoint}" / "record.json"),
     log:
         LOGS / "released" / "{checkpoint}.log",
     wildcard_constraints:
@@ -20,7 +21,6 @@ rule evaluate_released:
         gpu=GPUS,
     params:
         config=RESOLVED,
-        triggers=lambda wildcards: triggers.released(wildcards.checkpoint),
     message:
         "evaluate {wildcards.checkpoint}"
     shell:

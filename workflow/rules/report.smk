@@ -18,16 +18,16 @@ rule track:
     One job writes it, and what is unchanged stays: the store is a view that can be rebuilt.
     """
     input:
-        records=RECORDS,
+        records=made(RECORDS),
+        due=due("track"),
     output:
-        digest=layout.results / "mlflow.json",
+        digest=update(layout.results / "mlflow.json"),
     log:
         LOGS / "track.log",
     conda:
         "../../environment.yml"
     params:
         config=RESOLVED,
-        triggers=triggers.track(),
     message:
         "bring the MLflow store up to date"
     shell:
@@ -38,13 +38,18 @@ rule report:
     """Write the report and its tables from records, corpora and measured cost.
     The page is self-contained; the tables are Markdown, LaTeX and CSV."""
     input:
-        records=RECORDS,
-        corpora=[layout.corpus(name) / "corpus.json" for name in settings.datasets],
-        cost=[
-            layout.results / "cost" / f"{model}.json" for model in settings.cost.models
-        ],
-        rescored=rules.rescore.output.scores if settings.rescore else [],
-        speed=[path for path in ["docs/speed.json"] if Path(path).is_file()],
+        records=made(RECORDS),
+        corpora=made(
+            [layout.corpus(name) / "corpus.json" for name in settings.datasets]
+        ),
+        cost=made(
+            [
+                layout.results / "cost" / f"{model}.json"
+                for model in settings.cost.models
+            ]
+        ),
+        rescored=made(rules.rescore.output.scores) if settings.rescore else [],
+        due=due("report"),
     output:
         [
             report(
@@ -77,7 +82,6 @@ rule report:
         "../../environment.yml"
     params:
         config=RESOLVED,
-        triggers=triggers.report(),
     message:
         "write the report"
     shell:

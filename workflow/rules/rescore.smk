@@ -4,15 +4,16 @@
 rule rescore:
     """Score the prediction files that the HTS-AT authors published, by every event metric.
     They are fetched once, or read from the experiment's `rescore.folder`."""
+    input:
+        due=due("rescore") if settings.rescore else [],
     output:
-        scores=layout.results / "rescore.json",
+        scores=update(layout.results / "rescore.json"),
     log:
         LOGS / "rescore.log",
     conda:
         "../../environment.yml"
     params:
         config=RESOLVED,
-        triggers=triggers.rescore(),
     message:
         "score the published predictions"
     shell:

@@ -5,15 +5,16 @@ rule train:
     """Train one run and score its validation and test clips.
     Its state lies outside the outputs, so interrupted training goes on where it was."""
     input:
-        corpus=corpus_of,
-        features=features_of,
-        parent=parent_of,
-        start=start_of,
+        corpus=made(corpus_of),
+        features=made(features_of),
+        parent=made(parent_of),
+        start=made(start_of),
+        due=due("train", "{cell}"),
     output:
-        model=RUN / "model.pt",
-        curve=RUN / "metrics.jsonl",
-        scores=RUN / "scores.npz",
-        training=RUN / "training.json",
+        model=update(RUN / "model.pt"),
+        curve=update(RUN / "metrics.jsonl"),
+        scores=update(RUN / "scores.npz"),
+        training=update(RUN / "training.json"),
     log:
         LOGS / "train" / "{cell}.log",
     priority: lambda wildcards: estimate.urgency[wildcards.cell]
@@ -24,7 +25,6 @@ rule train:
         gpu=GPUS,
     params:
         config=RESOLVED,
-        triggers=lambda wildcards: triggers.train(wildcards.cell),
     message:
         "train {wildcards.cell}"
     shell:
@@ -36,10 +36,11 @@ rule evaluate:
     """Turn the scores of one run into its record: every metric, and where it came from.
     Thresholds are chosen on validation clips; no model and no GPU is needed."""
     input:
-        corpus=corpus_of,
-        training=rules.train.output.training,
+        corpus=made(corpus_of),
+        training=made(rules.train.output.training),
+        due=due("evaluate", "{cell}"),
     output:
-        record=RUN / "record.json",
+        record=update(RUN / "record.json"),
     log:
         LOGS / "evaluate" / "{cell}.log",
     priority: max(estimate.urgency.values())
@@ -47,7 +48,6 @@ rule evaluate:
         "../../environment.yml"
     params:
         config=RESOLVED,
-        triggers=lambda wildcards: triggers.evaluate(wildcards.cell),
     message:
         "evaluate {wildcards.cell}"
     shell:

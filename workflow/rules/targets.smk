@@ -14,8 +14,6 @@ for target in settings.targets:
                 layout.corpus(name) / "corpus.json"
                 for name in settings.targets[target].datasets
             ],
-        output:
-            touch(layout.work / "targets" / f"{target}.done"),
         log:
             LOGS / "targets" / f"{target}.log",
         conda:

@@ -6,10 +6,11 @@ rule tune_pair:
     Recorded trials that still hold are kept, so the record is not deleted beforehand.
     """
     input:
-        corpus=corpus_of_pair,
-        features=features_of_pair,
-        parent=tuned_parent_of,
-        start=start_of_pair,
+        corpus=made(corpus_of_pair),
+        features=made(features_of_pair),
+        parent=made(tuned_parent_of),
+        start=made(start_of_pair),
+        due=lambda wildcards: due("tune", *wildcards.pair.split("/"))(wildcards),
     output:
         record=update(Path(settings.paths.tuning) / settings.experiment / "{pair}.json"),
     log:
@@ -25,7 +26,6 @@ rule tune_pair:
             TUNED[wildcards.pair].dataset,
             TUNED[wildcards.pair].model,
         ],
-        triggers=lambda wildcards: triggers.tune(wildcards.pair),
     message:
         "tune {wildcards.pair}"
     shell:
