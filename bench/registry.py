@@ -25,7 +25,9 @@ LOADERS = {
     "audioset": "bench.corpora.audioset:load",
     "desed": "bench.corpora.desed:load",
     "esc50": "bench.corpora.esc50:load",
+    "folder": "bench.corpora.folder:load",
     "speechcommands": "bench.corpora.speechcommands:load",
+    "table": "bench.corpora.table:load",
 }
 
 

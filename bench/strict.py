@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from bench.files import UserError
 
-NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+NUMBER = re.compile(r"[-+]?(?!0\d)(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 TRUTH = {"true": True, "false": False}
 LISTED = 25  # valid names that a message still lists
 
@@ -21,7 +21,8 @@ LISTED = 25  # valid names that a message still lists
 def _plain(value: Any) -> Any:
     """Make numbers and truth values of the texts that stand for them, however deep.
 
-    YAML 1.1 leaves 1e-4 a text, and `snakemake --config` hands over every nested value as one.
+    YAML 1.1 leaves 1e-4 a text, and `snakemake --config` hands over every nested value as one. What
+    begins with a 0 that counts nothing (007) is a name.
     """
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
