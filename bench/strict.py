@@ -74,7 +74,8 @@ def parse(section: type[Strict], values: Mapping[str, Any], where: str) -> Any:
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(section, item, where) for item in error.errors()]
+        told = (item for item in error.errors() if item["type"] != "default_factory_not_called")
+        lines = [_explain(section, item, where) for item in told]
         raise UserError("\n".join(lines)) from error
 
 

@@ -419,7 +419,7 @@ def test_desed_names_wrong_lines(desed_root: Path, line: str, message: str) -> N
 def test_missing_data_names_the_path_and_the_key_to_set(name: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"nowhere: no such file.*set datasets\.my_set\.root"):
         load(name, tmp_path / "nowhere", name="my_set")
-    with pytest.raises(UserError, match=r"^datasets\.my_set\.options: unknown option 'flods'"):
+    with pytest.raises(UserError, match=r"^datasets\.my_set\.options: unknown key 'flods'"):
         load(name, tmp_path, name="my_set", flods=3)
     if name in ("audioset", "desed"):
         with pytest.raises(UserError, match=r"^datasets\.my_set\.options\.train: 'most'"):
@@ -483,7 +483,7 @@ def test_damaged_tables_are_named(esc50_root: Path, content: bytes) -> None:
 def test_unknown_names_and_options(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"unknown .urbansound.; valid: audioset, desed"):
         load("urbansound", tmp_path)
-    with pytest.raises(UserError, match="unknown option 'folds'; valid: none"):
+    with pytest.raises(UserError, match="unknown key 'folds'; valid: none"):
         load("esc50", tmp_path, folds=3)
     with pytest.raises(UserError, match="valid: audio, packs, train, validation_share"):
         load("audioset", tmp_path, share=0.1)

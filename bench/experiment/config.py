@@ -26,7 +26,21 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
 UNQUOTABLE = re.compile(r"""[\x00-\x1f\x7f{}*?\[\]\\$`"]""")
 """What Snakemake takes for a wildcard, or a shell inside a shell for a command, in a path."""
 
+FoldProtocol = Literal["clean", "published", "piczak_cnn", "piczak_baselines"]
 DataKind = Literal["synthetic", "recordings", "real"]
+
+
+def _frames(values: dict[str, Any]) -> int:
+    """The frames of a clip of `clip_seconds`; 0 where nothing says how long a clip is, or settings
+    do not fit together."""
+    if values["clip_seconds"] is None:
+        return 0
+    same = {field.name: values[field.name] for field in dataclasses.fields(audio.FrontEnd)}
+    try:
+        transform = audio.FrontEnd(**same)
+    except ValueError:
+        return 0
+    return transform.frames(round(values["clip_seconds"] * transform.sample_rate))
 
 
 class FrontEnd(Strict):
@@ -51,7 +65,12 @@ class FrontEnd(Strict):
     range_db: float | None = Field(
         None, gt=0, description="of kind htk: a clip's values end so many dB below its largest"
     )
-    frames: int = Field(gt=0, description="frames that a model sees per clip")
+    clip_seconds: float | None = Field(
+        None, gt=0, exclude=True, description="instead of `frames`: as many as a clip so long has"
+    )
+    frames: int = Field(
+        default_factory=_frames, ge=0, description="frames that a model sees per clip"
+    )
     fill: Literal["repeat", "zero", "silence"] = Field(
         "repeat", description="how shorter clips reach `frames`"
     )
@@ -65,6 +84,10 @@ class FrontEnd(Strict):
         if self.fixed_scale is not None and self.fixed_scale[1] <= 0:
             raise ValueError(f"normalise: the standard deviation is {self.fixed_scale[1]}")
         _ = self.transform  # checks what concerns several settings
+        if not self.frames:
+            raise ValueError("give clip_seconds, the length of a clip, or frames")
+        if self.clip_seconds is not None and "frames" in self.model_fields_set:
+            raise ValueError("clip_seconds and frames say the same: give one of them")
         return self
 
     @property
@@ -104,7 +127,10 @@ class Dataset(Strict):
     """One task: where its files lie, how it is split, what is measured."""
 
     title: str | None = Field(None, description="name in tables and figures")
-    loader: str = Field(description="audioset, esc50, speechcommands, desed, or module:function")
+    loader: str = Field(
+        description="folder or table: a person's own data; audioset, esc50, speechcommands, desed, "
+        "or module:function"
+    )
     root: str = Field(description="folder in the data set's own on-disk layout")
     data_kind: DataKind | None = Field(
         None, description="null: real, or what the embedded builder makes of it"
@@ -120,11 +146,20 @@ class Dataset(Strict):
         None, min_length=1, description="seeds on this data set, where not the experiment's"
     )
     options: Values = Field(default_factory=dict, description="loader options")
+    models: tuple[str, ...] | None = Field(
+        None, min_length=1, description="models that are trained on it; null: all"
+    )
     folds: int = Field(
         default=0, ge=0, description="cross-validation folds; seed k tests fold k mod folds"
     )
-    fold_protocol: Literal["clean", "published"] = Field(
-        "clean", description="published = no validation fold, selection on the test fold"
+    crossed: bool = Field(
+        False, description="each seed tests every fold: a seed is a repeat, not a fold"
+    )
+    fold_protocol: FoldProtocol = Field(
+        "clean",
+        description="which folds validate: clean = the next one; published = none, selection on "
+        "the test fold; piczak_cnn = the one before, fixed epochs; piczak_baselines = none, no "
+        "selection",
     )
     loss: Literal["bce", "ce"]
     metric: Literal["mAP", "accuracy", "intersection_f1"] = Field(
@@ -396,13 +431,19 @@ class Config(Strict):
     def _references_exist(self) -> Config:
         for key, dataset in self.datasets.items():
             registry.check(dataset.loader, registry.LOADERS, f"datasets.{key}.loader")
+            for name in dataset.models or ():
+                known(name, self.models, f"datasets.{key}.models")
+            if dataset.crossed and not dataset.folds:
+                raise UserError(f"datasets.{key}.crossed: needs folds, the number of them")
             for name, front_end in dataset.front_ends.items():
                 front_end.check(f"datasets.{key}.front_ends.{name}")
         for name, model in self.models.items():
             where = f"models.{name}.architecture"
             registry.check(model.architecture, registry.ARCHITECTURES, where)
             for key, dataset in self.datasets.items():
-                known(model.front_end, dataset.front_ends, f"models.{name}.front_end (in {key})")
+                if name in self.models_on(key):
+                    where = f"models.{name}.front_end (in {key})"
+                    known(model.front_end, dataset.front_ends, where)
             for key in model.arguments_on:
                 known(key, self.datasets, f"models.{name}.arguments_on")
         for name, target in self.targets.items():
@@ -414,8 +455,8 @@ class Config(Strict):
                 known(model_name, self.models, f"recipes.{key}")
             if dataset_name:
                 known(dataset_name, self.datasets, f"recipes.{key}")
-        for model_name in self.models:
-            for dataset_name in self.datasets:
+        for dataset_name in self.datasets:
+            for model_name in self.models_on(dataset_name):
                 self.recipe(model_name, dataset_name)
         for key in self.released:
             known(key, self.datasets, "released")
@@ -470,6 +511,10 @@ class Config(Strict):
     def seeds_on(self, dataset: str) -> tuple[int, ...]:
         """The seeds of a data set's runs."""
         return self.datasets[dataset].seeds or self.seeds
+
+    def models_on(self, dataset: str) -> tuple[str, ...]:
+        """The models that are trained on a data set."""
+        return self.datasets[dataset].models or tuple(self.models)
 
     def built_here(self, dataset: str) -> bool:
         """Whether the embedded builder makes this data set."""

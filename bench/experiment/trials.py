@@ -15,8 +15,12 @@ from bench.files import UserError
 
 def pairs(settings: Config) -> list[tuple[str, str]]:
     """The (data set, model) pairs whose recipes can be tuned."""
-    networks = [name for name, model in settings.models.items() if model.architecture != "linear"]
-    return [(dataset, model) for dataset in settings.datasets for model in networks]
+    return [
+        (dataset, model)
+        for dataset in settings.datasets
+        for model in settings.models_on(dataset)
+        if settings.models[model].architecture != "linear"
+    ]
 
 
 def path_of(settings: Config, dataset: str, model: str) -> Path:

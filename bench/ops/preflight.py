@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from bench.data import embed
@@ -21,6 +21,7 @@ from bench.experiment.wanted import fetched_here, starts
 from bench.files import UserError, digest_of
 
 SPARE = 200e6  # bytes kept free beside what is estimated
+OWN_DATA = ("folder", "table")  # loaders whose data the config describes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     settings = config.load(args.config)
     if not args.parts:
-        check(settings)
+        check(settings, say=print)
         check_starts(settings, starts(settings))
     check_parts(settings)
     print(
@@ -43,15 +44,20 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def check(settings: Config) -> None:
-    """Hold an experiment against this machine: cells, data folders, output folders.
+def check(settings: Config, say: Callable[[str], None] | None = None) -> None:
+    """Hold an experiment against this machine: cells, data folders, a person's own data in them,
+    output folders.
+
+    Args:
+        say: called with what was understood of a person's own data, line by line.
 
     Raises:
         UserError: one line per obstacle, each with its remedy.
     """
     for cell in list_cells(settings):
         plan(settings, cell)
-    obstacles = [*foreign(settings), *_missing_data(settings), *_unwritable(settings)]
+    obstacles = [*foreign(settings), *_missing_data(settings), *_own_data(settings, say)]
+    obstacles += _unwritable(settings)
     if obstacles:
         raise UserError("\n".join(obstacles))
 
@@ -116,6 +122,29 @@ def _missing_data(settings: Config) -> Iterator[str]:
                 f"datasets.{name}.root: no such folder: {dataset.root}; put {name} there, name the "
                 f"folder that holds it, or let datasets.{name}.source fetch it"
             )
+
+
+def _own_data(settings: Config, say: Callable[[str], None] | None) -> Iterator[str]:
+    """What is wrong with data sets that are described in the config, as far as they are here."""
+    for name, dataset in settings.datasets.items():
+        if dataset.loader not in OWN_DATA or not Path(dataset.root).is_dir():
+            continue
+        from bench.corpora import load
+        from bench.corpora.understood import told
+
+        try:
+            corpus = load(dataset.loader, dataset.root, name=name, **dataset.options)
+        except UserError as error:
+            yield str(error)
+            continue
+        folds = corpus.clips["fold"].max() + 1
+        if dataset.folds not in (0, folds):
+            yield (
+                f"datasets.{name}.folds: {dataset.folds}, and the data has "
+                f"{folds or 'none'}; set it to {folds}"
+            )
+        for line in told(corpus) if say is not None else ():
+            say(line)
 
 
 def _unwritable(settings: Config) -> Iterator[str]:

@@ -130,8 +130,10 @@ def protocol_sentence(results: Results, dataset: str) -> str:
     said = list(models)
     if len(said) > 1:
         said = [f"{', '.join(names)}: {words}" for words, names in models.items()]
-    folds = results.config.datasets[dataset].folds
-    if folds:
+    folds, crossed = (getattr(results.config.datasets[dataset], k) for k in ("folds", "crossed"))
+    if crossed:
+        said.insert(0, f"Each seed tests all {folds} folds: a seed is a repeat.")
+    elif folds:
         said.insert(0, f"Seed k tests fold k mod {folds}, so the spread mixes folds and seeds.")
     return " ".join(said)
 
@@ -192,7 +194,7 @@ def incomplete(results: Results, dataset: str, metric: str) -> list[str]:
     A model that cannot have the figure at all (no times) lacks nothing.
     """
     said = []
-    for model in results.config.models:
+    for model in results.config.models_on(dataset):
         group, name = results.group(dataset, model), model_name(results.config, model)
         if group is None:
             said.append(f"{name}: {absent(results, dataset, model)}")

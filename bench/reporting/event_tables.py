@@ -80,7 +80,7 @@ def localization_table(results: Results, dataset: str) -> Table:
 def _family_rows(results: Results, dataset: str, family: str, classes: list[str]) -> Iterator[Row]:
     section = (FAMILIES | THRESHOLD_FREE)[family]
     best = bold(results, dataset, family)
-    for model in results.config.models:
+    for model in results.config.models_on(dataset):
         label, group = model_name(results.config, model), results.group(dataset, model)
         if group is None:
             words = Entry(words=context.absent(results, dataset, model))

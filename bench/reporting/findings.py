@@ -254,7 +254,7 @@ def _chance(results: Results, checks: list[ChanceCheck]) -> Finding | None:
         return None
     models = [check for check in checks if not is_baseline(results, check.group.model)]
     passed = sum(check.passed for check in models)
-    planned = [(d, m) for d in results.config.datasets for m in results.config.models]
+    planned = [(d, m) for d in results.config.datasets for m in results.config.models_on(d)]
     absent = [
         f"{model_name(results.config, m)} on {short_dataset_name(results.config, d)}"
         for d, m in planned

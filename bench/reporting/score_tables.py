@@ -54,7 +54,8 @@ def classification_table(results: Results, dataset: str) -> Table:
     beside, comparison = published_columns(metrics[0])
     columns = [PARAMETERS, leading, beside, *others, *columns, comparison, TRAINING]
     rows = [
-        _model_row(results, dataset, model, metrics, folds, best) for model in results.config.models
+        _model_row(results, dataset, model, metrics, folds, best)
+        for model in results.config.models_on(dataset)
     ]
     if not any(beside.key in row.entries for row in rows):
         columns = [column for column in columns if column not in (beside, comparison)]

@@ -129,8 +129,13 @@ def _accept(
     record(name, file, found, lock)
     held = {file.name: found.size}
     if file.unpack is not None:
-        with Meter(f"unpack {file.name}", 0, "MB", scale=1e6) as meter:
-            held = unpack(found.path, folder, file.unpack, on_bytes=meter.add)
+        try:
+            with Meter(f"unpack {file.name}", 0, "MB", scale=1e6) as meter:
+                held = unpack(found.path, folder, file.unpack, on_bytes=meter.add)
+        except UserError:
+            if file.unpack.sums is not None:  # its content alone tells that it is a wrong one
+                found.path.unlink(missing_ok=True)
+            raise
     note(file, folder, found, held)
     if file.unpack is not None and not keep_archives:
         found.path.unlink()
