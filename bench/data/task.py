@@ -77,8 +77,8 @@ def open_task(plan: Plan, corpus_folder: Path, feature_folder: Path) -> Task:
 
     Two fold protocols leave no validation split. Under `published`, selection looks at the test
     fold, as the published recipes do; under `piczak_baselines` nothing is selected, and the
-    training clips stand in for what is reported of validation. Strong supervision trains on the clips with strong
-    labels alone: the others would bring no loss.
+    training clips stand in for what is reported of validation. Strong supervision trains on the
+    clips with strong labels alone: the others would bring no loss.
 
     Raises:
         UserError: a stage before is missing, a split is empty, or strong labels are asked for and

@@ -158,8 +158,9 @@ def tune(settings: config.Config, dataset: str, model: str, threads: int = 1) ->
     chosen = settings.datasets[dataset]
     if chosen.folds and chosen.fold_protocol in ("published", "piczak_baselines"):
         raise UserError(
-            f"datasets.{dataset}.fold_protocol: {chosen.fold_protocol} leaves no validation clips, so trials "
-            "would be judged on tested or trained ones; tune with clean folds and take the values over"
+            f"datasets.{dataset}.fold_protocol: {chosen.fold_protocol} leaves no validation clips, "
+            "so trials would be judged on clips of another split; tune with clean folds and take "
+            "the values over"
         )
     path, tried = path_of(settings, dataset, model), points(settings, dataset, model)
     before = read_json(path)["trials"] if path.is_file() else []
