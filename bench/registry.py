@@ -26,6 +26,7 @@ LOADERS = {
     "desed": "bench.corpora.desed:load",
     "esc50": "bench.corpora.esc50:load",
     "folder": "bench.corpora.folder:load",
+    "soundscapes": "bench.corpora.soundscapes:load",
     "speechcommands": "bench.corpora.speechcommands:load",
     "table": "bench.corpora.table:load",
 }
