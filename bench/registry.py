@@ -18,6 +18,7 @@ ARCHITECTURES = {
     "htsat": "htsat:HTSAT",
     "ast": "baselines.ast:AST",
     "pann": "baselines.pann:PANN",
+    "piczak": "baselines.piczak:PiczakCNN",
     "mobilenet": "baselines.mobilenet:MobileNet",
     "linear": "baselines.linear:Linear",
 }

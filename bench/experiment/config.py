@@ -176,7 +176,7 @@ class Model(Strict):
     """One architecture with its arguments."""
 
     title: str | None = Field(None, description="name in tables and figures")
-    architecture: str = Field(description="htsat, ast, pann, linear, or module:Class")
+    architecture: str = Field(description="htsat, ast, pann, piczak, linear, or module:Class")
     front_end: str
     arguments: Values = Field(default_factory=dict, description="constructor arguments")
     arguments_on: dict[str, Values] = Field(
@@ -210,7 +210,9 @@ class Recipe(Strict):
 
     epochs: int = Field(gt=0)
     batch_size: int = Field(gt=0)
-    optimizer: Literal["adamw", "adam"] = "adamw"
+    optimizer: Literal["adamw", "adam", "sgd"] = Field(
+        "adamw", description="sgd has Nesterov's momentum of 0.9; its weight decay is an L2 penalty"
+    )
     learning_rate: float = Field(gt=0)
     betas: tuple[float, float] = (0.9, 0.999)
     weight_decay: float = Field(default=0.05, ge=0)

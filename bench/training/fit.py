@@ -29,6 +29,8 @@ from bench.training.streams import generator, stream_seed
 from modelkit.augment import Augment, Mixup, SpecAugment
 from modelkit.draws import share_of_batch
 
+MOMENTUM = 0.9  # of SGD
+
 
 class DivergedError(UserError):
     """The loss or its gradient is no longer a number."""
@@ -142,11 +144,20 @@ def _check_shares(recipe: Recipe, team: Team) -> None:
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW or Adam over all trainable parameters in one group, as the published recipes do.
+    """AdamW, Adam or SGD over all trainable parameters in one group, as the published recipes do.
 
     The fused form computes the same in one pass over the weights.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=recipe.learning_rate,
+            momentum=MOMENTUM,
+            nesterov=True,
+            weight_decay=recipe.weight_decay,
+            fused=True,
+        )
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
     return kind(
         parameters,
