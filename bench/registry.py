@@ -21,7 +21,13 @@ ARCHITECTURES = {
     "piczak": "baselines.piczak:PiczakCNN",
     "mobilenet": "baselines.mobilenet:MobileNet",
     "linear": "baselines.linear:Linear",
+    "knn": "baselines.classic:NearestNeighbours",
+    "svm": "baselines.classic:SupportVectors",
+    "forest": "baselines.classic:Forest",
 }
+CLASSIC = ("knn", "svm", "forest")
+SOLVED = ("linear", *CLASSIC)
+"""Architectures that are solved for at once, not trained step by step."""
 LOADERS = {
     "audioset": "bench.corpora.audioset:load",
     "desed": "bench.corpora.desed:load",

@@ -50,11 +50,14 @@ class FrontEnd(Strict):
     sample_rate: int = Field(gt=0, description="Hz; audio is resampled to it")
     window: int = Field(gt=0, description="analysis window in samples")
     hop: int = Field(gt=0, description="hop in samples")
-    mels: int = Field(gt=0, description="number of mel bands")
+    mels: int = Field(gt=0, description="number of mel bands; of kind cepstra 13, the values")
     fmin: float = Field(ge=0, description="lowest mel edge in Hz")
     fmax: float = Field(gt=0, description="highest mel edge in Hz")
     repeat_to_s: float | None = Field(
         None, gt=0, description="repeat shorter waveforms up to this many seconds"
+    )
+    fit_to_s: float | None = Field(
+        None, gt=0, description="cut waveforms, or pad them with zeros, to so many seconds"
     )
     log_offset: float = Field(
         0.0, ge=0, description="of kind preemphasis: added to powers before the logarithm"
@@ -176,7 +179,9 @@ class Model(Strict):
     """One architecture with its arguments."""
 
     title: str | None = Field(None, description="name in tables and figures")
-    architecture: str = Field(description="htsat, ast, pann, piczak, linear, or module:Class")
+    architecture: str = Field(
+        description="htsat, ast, pann, mobilenet, piczak, linear, knn, svm, forest, or module:Class"
+    )
     front_end: str
     arguments: Values = Field(default_factory=dict, description="constructor arguments")
     arguments_on: dict[str, Values] = Field(

@@ -11,6 +11,7 @@ from bench.experiment.ablations import BASE
 from bench.experiment.cells import Cell, list_cells
 from bench.experiment.config import Config
 from bench.files import UserError
+from bench.registry import SOLVED
 
 
 def pairs(settings: Config) -> list[tuple[str, str]]:
@@ -19,7 +20,7 @@ def pairs(settings: Config) -> list[tuple[str, str]]:
         (dataset, model)
         for dataset in settings.datasets
         for model in settings.models_on(dataset)
-        if settings.models[model].architecture != "linear"
+        if settings.models[model].architecture not in SOLVED
     ]
 
 

@@ -97,6 +97,8 @@ def _open_run(path: Path) -> tuple[torch.nn.Module, Card]:
         raise UserError(
             f"{path}: written by another version of this software ({error}); train again"
         ) from error
+    if (fit_shapes := getattr(model, "fit_shapes", None)) is not None:
+        fit_shapes(content["state_dict"])
     load_checked(model, content["state_dict"], source=path)
     return model, card
 

@@ -13,6 +13,7 @@ from bench.evaluation import SCHEMA
 from bench.experiment.cells import Cell, Layout, list_cells, plan
 from bench.experiment.config import Config, config_digest
 from bench.files import UserError, digest_of, read_json, read_sealed
+from bench.registry import SOLVED
 from bench.reporting.names import DIGESTS
 from bench.reporting.summary import Summary, summarise
 
@@ -318,7 +319,7 @@ def _costs(config: Config, layout: Layout, missing: dict[str, str]) -> dict[str,
 
 def is_baseline(results: Results, model: str) -> bool:
     """Whether a model stands among the baselines rather than the models."""
-    return results.config.models[model].architecture == "linear"
+    return results.config.models[model].architecture in SOLVED
 
 
 @cache

@@ -29,7 +29,7 @@ def fit(model: nn.Module, task: Task, loss: str) -> tuple[list[dict[str, Any]], 
     Returns one curve point per candidate, and the number of the chosen one (from 1).
     """
     validation = task.rows["validation"]
-    x, y = _examples(model, task, task.rows["train"])
+    x, y = examples(model, task, task.rows["train"])
     mean, deviation = x.mean(axis=0), x.std(axis=0) + 1e-6
     targets, multilabel = task.targets[validation], task.corpus.multilabel
     selection = "mAP" if multilabel else "accuracy"
@@ -58,7 +58,7 @@ def fit(model: nn.Module, task: Task, loss: str) -> tuple[list[dict[str, Any]], 
     return curve, best[2]
 
 
-def _examples(model: nn.Module, task: Task, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def examples(model: nn.Module, task: Task, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The statistics (W, 2F) float64 and targets (W, C) of every window of these clips."""
     clips, starts = every_window(task.lengths(rows), task.front_end.frames)
     windows = rows[clips]

@@ -27,6 +27,7 @@ from bench.process.memory import keep_freed_memory
 from bench.process.sampler import Sampler
 from bench.process.slots import gpu_slot
 from bench.provenance import environment
+from bench.registry import CLASSIC, SOLVED
 from bench.training.description import SCORED, describe_run
 from bench.training.streams import stream_seed
 
@@ -57,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     settings = folders.load(args.config)
     cell = cells.find_cell(settings, args.cell)
-    network = settings.models[cell.model].architecture != "linear"
+    network = settings.models[cell.model].architecture not in SOLVED
     if network and (args.gpus or 0) > 1 and not in_team():
         return run_team(args.gpus, str(cell))
     train_cell(settings, cell, Resources(args.threads, args.gpus, args.workers, args.save_every))
@@ -105,7 +106,7 @@ def train_cell(
     task = open_task(
         plan, layout.corpus(cell.dataset), layout.features(cell.dataset, plan.model.front_end)
     )
-    train = _train_linear if plan.model.architecture == "linear" else _train_network
+    train = _solve if plan.model.architecture in SOLVED else _train_network
     folder, state = layout.run(cell), layout.state(identity)
     if is_follower():  # it computes with the others; the first of them writes
         train(plan, layout, task, identity, resources)
@@ -214,17 +215,16 @@ def _train_network(
         )
 
 
-def _train_linear(
-    plan: Plan, layout: Layout, task: Task, identity: str, resources: Resources
-) -> Outcome:
+def _solve(plan: Plan, layout: Layout, task: Task, identity: str, resources: Resources) -> Outcome:
     from bench.models import networks
     from bench.process.torch_setup import set_up
-    from bench.training import linear
+    from bench.training import classic, linear
 
     set_up(resources.threads)
     model = networks.build(plan, len(task.corpus.classes))
     clock = time.perf_counter()
-    curve, selected = linear.fit(model, task, plan.dataset.loss)
+    fit = classic.fit if plan.model.architecture in CLASSIC else linear.fit
+    curve, selected = fit(model, task, plan.dataset.loss)
     return _outcome(
         model,
         plan,

@@ -25,6 +25,7 @@ from bench.experiment.cells import Cell, Layout, Plan, plan
 from bench.experiment.trials import first_cell, pairs, path_of, points
 from bench.files import UserError, read_json, write_json
 from bench.process.locks import hold
+from bench.registry import SOLVED
 from bench.strict import known
 
 MADE_BY = ("git_sha", "dirty", "cpu", "device", "threads", "started")
@@ -153,8 +154,8 @@ def tune(settings: config.Config, dataset: str, model: str, threads: int = 1) ->
     """
     known(dataset, settings.datasets, "datasets")
     known(model, settings.models, "models")
-    if settings.models[model].architecture == "linear":
-        raise UserError(f"{model}: the linear baseline chooses its regularisation by itself")
+    if settings.models[model].architecture in SOLVED:
+        raise UserError(f"{model}: is solved for at once, and has no recipe to tune")
     chosen = settings.datasets[dataset]
     if chosen.folds and chosen.fold_protocol in ("published", "piczak_baselines"):
         raise UserError(
