@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 
 from bench.evaluation.operating_point import clips_digest
+from bench.registry import CLASSIC
 from bench.reporting.results import Results, Run
 
 
@@ -67,6 +68,8 @@ def _what(run: Run) -> str:
     resolved = run.values["resolved"]
     if resolved["model"]["architecture"] == "linear":
         return "regularisation"
+    if resolved["model"]["architecture"] in CLASSIC:
+        return ""
     recipe = resolved["recipe"]
     best = recipe["select"] == "best" and not recipe["average_epochs"]
     return "epoch" if best and recipe["epochs"] > 1 else ""

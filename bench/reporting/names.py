@@ -16,7 +16,11 @@ ARCHITECTURES = {
     "ast": "AST",
     "pann": "PANN-CNN",
     "mobilenet": "EfficientAT",
+    "piczak": "Piczak's CNN",
     "linear": "Linear baseline",
+    "knn": "Nearest neighbours",
+    "svm": "Support vector machine",
+    "forest": "Random forest",
 }
 METRICS = {
     "mAP": "mAP",

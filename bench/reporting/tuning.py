@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.experiment.trials import path_of
 from bench.files import read_json
+from bench.registry import CLASSIC
 from bench.reporting import context
 from bench.reporting.names import DIGESTS, METRICS, model_name, short_dataset_name
 from bench.reporting.results import Group, Results, Run, is_baseline
@@ -18,6 +19,7 @@ TRIED_WITH = {
     "start": "starting weights",
 }
 NEEDS_NONE = "chooses its regularisation on validation data itself"
+PUBLISHED = "as published; nothing is chosen"
 
 
 def trials(results: Results, dataset: str, model: str) -> Mapping[str, Any] | None:
@@ -29,7 +31,8 @@ def trials(results: Results, dataset: str, model: str) -> Mapping[str, Any] | No
 def how_chosen(results: Results, group: Group) -> str:
     """How the recipe of a group came to be: tuned, inherited from another experiment, by hand."""
     if is_baseline(results, group.model):
-        return NEEDS_NONE
+        architecture = results.config.models[group.model].architecture
+        return PUBLISHED if architecture in CLASSIC else NEEDS_NONE
     found = trials(results, group.dataset, group.model)
     if found is not None:
         return _tuned(results, group, found)
