@@ -9,6 +9,7 @@ every network. Settings are those of public copies of the author's code.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,6 +19,28 @@ from modelkit.augment import Augment
 from modelkit.output import ModelOutput
 
 LEAST = 1e-9  # probability that stands for none
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """How many training clips vote."""
+
+    neighbours: int = 8
+
+
+@dataclass(frozen=True)
+class Margin:
+    """Inverse regularisation, scikit-learn's C."""
+
+    strength: float = 0.1
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Trees, and the seed that they are grown by."""
+
+    trees: int = 500
+    seed: int = 20150420
 
 
 class Classic(nn.Module):
@@ -74,20 +97,22 @@ class NearestNeighbours(Classic):
         self, classes: int, *, frames: int, mels: int, seconds: float, neighbours: int = 8
     ) -> None:
         super().__init__(classes, frames=frames, mels=mels, seconds=seconds)
-        self.neighbours = neighbours
+        self.architecture = Neighbourhood(neighbours)
         self.examples = _fitted(torch.zeros(neighbours, 2 * mels, dtype=torch.float64))
         self.labels = _fitted(torch.zeros(neighbours, dtype=torch.int64))
 
     def solved(self, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
         """See `Classic`."""
-        if len(x) < self.neighbours:
-            raise ValueError(f"{len(x)} training clips are fewer than {self.neighbours} neighbours")
+        if len(x) < self.architecture.neighbours:
+            raise ValueError(
+                f"{len(x)} training clips are fewer than {self.architecture.neighbours} neighbours"
+            )
         return {"examples": x, "labels": y}
 
     def probabilities(self, x: Tensor) -> Tensor:
         """See `Classic`."""
         squares = (x[:, None] - self.examples).square().sum(dim=2)
-        nearest = squares.topk(self.neighbours, dim=1, largest=False).indices
+        nearest = squares.topk(self.architecture.neighbours, dim=1, largest=False).indices
         votes = nn.functional.one_hot(self.labels[nearest], self.classes)
         return votes.double().mean(dim=1)
 
@@ -99,7 +124,7 @@ class SupportVectors(Classic):
         self, classes: int, *, frames: int, mels: int, seconds: float, strength: float = 0.1
     ) -> None:
         super().__init__(classes, frames=frames, mels=mels, seconds=seconds)
-        self.strength = strength
+        self.architecture = Margin(strength)
         pairs = classes * (classes - 1) // 2
         self.weights = _fitted(torch.zeros(pairs, 2 * mels, dtype=torch.float64))
         self.bias = _fitted(torch.zeros(pairs, dtype=torch.float64))
@@ -108,7 +133,7 @@ class SupportVectors(Classic):
         """See `Classic`."""
         from sklearn.svm import SVC
 
-        machine = SVC(kernel="linear", C=self.strength).fit(x, y)
+        machine = SVC(kernel="linear", C=self.architecture.strength).fit(x, y)
         if len(machine.classes_) < self.classes:
             raise ValueError(
                 f"{len(machine.classes_)} of {self.classes} classes have training clips"
@@ -137,7 +162,7 @@ class Forest(Classic):
         seed: int = 20150420,
     ) -> None:
         super().__init__(classes, frames=frames, mels=mels, seconds=seconds)
-        self.trees, self.seed = trees, seed
+        self.architecture = Growth(trees, seed)
         self.roots, self.feature, self.left, self.right = (
             _fitted(torch.zeros(1, dtype=torch.int64)) for _ in range(4)
         )
@@ -148,7 +173,9 @@ class Forest(Classic):
         """See `Classic`."""
         from sklearn.ensemble import RandomForestClassifier
 
-        forest = RandomForestClassifier(self.trees, random_state=self.seed).fit(x, y)
+        forest = RandomForestClassifier(
+            self.architecture.trees, random_state=self.architecture.seed
+        ).fit(x, y)
         trees = [grown.tree_ for grown in forest.estimators_]
         counts = np.array([tree.node_count for tree in trees])
         roots = np.cumsum(counts) - counts

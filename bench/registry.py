@@ -37,6 +37,8 @@ LOADERS = {
     "speechcommands": "bench.corpora.speechcommands:load",
     "table": "bench.corpora.table:load",
 }
+OWN_DATA = ("folder", "table")
+"""Loaders of anybody's data, described in the config: their layout is that of no data set."""
 
 
 def check(name: str, entries: dict[str, str], where: str) -> None:

@@ -19,9 +19,9 @@ from bench.experiment.jobs import Job
 from bench.experiment.released import find_file
 from bench.experiment.wanted import fetched_here, starts
 from bench.files import UserError, digest_of
+from bench.registry import OWN_DATA
 
 SPARE = 200e6  # bytes kept free beside what is estimated
-OWN_DATA = ("folder", "table")  # loaders whose data the config describes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
