@@ -47,6 +47,8 @@ class PiczakCNN(nn.Module):
         ValueError: features too small for the kernels.
     """
 
+    slopes: Tensor
+
     def __init__(
         self,
         classes: int = 10,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from bench.corpora.base import SPLITS, Corpus
 from bench.corpora.saving import seconds_of
@@ -29,8 +29,8 @@ def told(corpus: Corpus) -> Iterator[str]:
     named = [f"{name} {labels[name]:,}" for name in corpus.classes]
     yield f"  classes ({len(named)}): {_some(named)}"
     if (clips["fold"] >= 0).any():
-        sizes = clips.groupby("fold").size()
-        yield f"  folds ({len(sizes)}): {_some([f'{f + 1}: {n:,}' for f, n in sizes.items()])}"
+        folds = np.bincount(clips["fold"])
+        yield f"  folds ({len(folds)}): {_some([f'{f}: {n:,}' for f, n in enumerate(folds, 1)])}"
     else:
         sizes = clips["split"].value_counts()
         yield f"  splits: {', '.join(f'{s} {sizes.get(s, 0):,}' for s in SPLITS)}"
@@ -50,30 +50,29 @@ def told(corpus: Corpus) -> Iterator[str]:
     if corpus.remarks:
         name, remark = next(iter(corpus.remarks.items()))
         yield f"  not used or odd: {len(corpus.remarks):,} files, such as {name}: {remark}"
-    for row in clips.iloc[_spread(len(clips))].itertuples():
-        says = f"fold {row.fold + 1}" if row.fold >= 0 else row.split
-        heard = ", ".join(row.labels) or "no label"
-        yield f"  as {row.path}: {heard}; group {row.group}; {says}; {seconds[row.Index]:.2f} s"
+    for number in _spread(len(clips)):
+        row: dict[str, Any] = clips.iloc[number].to_dict()
+        says = f"fold {row['fold'] + 1}" if row["fold"] >= 0 else row["split"]
+        heard = ", ".join(row["labels"]) or "no label"
+        yield f"  as {row['path']}: {heard}; group {row['group']}; {says}; {seconds[number]:.2f} s"
 
 
-def _seconds(corpus: Corpus) -> Mapping[int, float]:
-    """Length of each clip by its row; 0 where its file does not tell."""
+def _seconds(corpus: Corpus) -> np.ndarray:
+    """Length of each clip; 0 where its file does not tell."""
     paths = sorted(set(corpus.clips["path"]))
     with ThreadPoolExecutor(8) as pool:
-        of_file = dict(
-            zip(paths, pool.map(lambda path: seconds_of(corpus.root / path), paths), strict=True)
-        )
-    known: pd.Series[float] = corpus.clips["duration_s"]
-    return dict(known.fillna(corpus.clips["path"].map(of_file)).items())  # type: ignore[arg-type]
+        found = pool.map(lambda path: seconds_of(corpus.root / path), paths)
+        of_file = dict(zip(paths, found, strict=True))
+    whole = corpus.clips["path"].map(of_file)
+    return corpus.clips["duration_s"].fillna(whole).to_numpy(np.float64)
 
 
-def _lengths(seconds: Mapping[int, float]) -> str:
-    values = np.array([*seconds.values()])
-    known = values[values > 0]
+def _lengths(seconds: np.ndarray) -> str:
+    known = seconds[seconds > 0]
     if not len(known):
         return "of no file known: none can be read"
     text = f"{known.min():.2f} to {known.max():.2f} s, median {np.median(known):.2f} s"
-    unknown = len(values) - len(known)
+    unknown = len(seconds) - len(known)
     return text + (f"; {unknown:,} files cannot be read" if unknown else "")
 
 

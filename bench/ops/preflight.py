@@ -143,8 +143,9 @@ def _own_data(settings: Config, say: Callable[[str], None] | None) -> Iterator[s
                 f"datasets.{name}.folds: {dataset.folds}, and the data has "
                 f"{folds or 'none'}; set it to {folds}"
             )
-        for line in told(corpus) if say is not None else ():
-            say(line)
+        if say is not None:
+            for line in told(corpus):
+                say(line)
 
 
 def _unwritable(settings: Config) -> Iterator[str]:
