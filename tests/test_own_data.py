@@ -420,6 +420,7 @@ def test_a_cut_without_an_end_lasts_to_the_end_of_its_file(listed: Path) -> None
 
 def test_everything_wrong_with_tables_is_told_at_once(listed: Path) -> None:
     text = (listed / "clips.csv").read_text() + "clips/1.wav,a,train,s0\nclips/x.wav,,train,s9\n"
+    text += "clips/9.wav,a,train\n,a,train,s0\n"
     write(listed / "clips.csv", text.replace("clips/5.wav,a;b", "clips/5.wav,a;c"))
     write(
         listed / "events.tsv",
@@ -433,6 +434,8 @@ def test_everything_wrong_with_tables_is_told_at_once(listed: Path) -> None:
     )  # fmt: skip
     for said in (
         "clips.csv, line 10: 'clips/1.wav' stands in line 3 too",
+        "clips.csv, line 12: 3 fields where the header names 4",
+        "clips.csv, line 13: no file in column file",
         "clips.csv, line 7: label 'c' is not in",
         "events.tsv, line 2: 'nine.wav' is no clip of the table",
         "events.tsv, line 3: an event from 1.5 s to 2.5 s, and clips/1.wav is 2.000 s long",

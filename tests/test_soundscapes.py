@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -10,7 +11,10 @@ import soundfile
 
 from bench.corpora import load
 from bench.corpora.soundscapes import BEDS, heard_in
+from bench.experiment.config import DataKind
 from bench.files import UserError
+from bench.reporting.context import BANNERS
+from bench.reporting.names import DATA
 from synth.synth import RATE
 
 LABELS = (*BEDS, "Baby cry", "Chainsaw", "Dog bark")
@@ -35,6 +39,10 @@ def clips(tmp_path: Path) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(path, sound, rate)
     return root
+
+
+def test_every_kind_of_data_has_words_in_the_report() -> None:
+    assert set(get_args(DataKind)) == set(DATA) == set(BANNERS)
 
 
 def test_what_is_heard_is_told_apart_by_its_pauses() -> None:

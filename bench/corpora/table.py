@@ -63,8 +63,7 @@ def load(
         columns: names of its columns.
         label_separator: what stands between the labels of a clip.
         audio: folder that the paths in the table are relative to.
-        events: table with tabs and the columns filename, onset, offset (seconds of the file) and
-            event_label.
+        events: table with the columns filename, onset, offset (seconds of the file) and event_label.
         classes, rename, leave_out, splits, synthetic: as in `folder.load`.
 
     Raises:
@@ -112,9 +111,12 @@ def _entries(
     labels = label if isinstance(label, tuple) else () if label is None else (label,)
     others = columns.model_dump(exclude={"label"}, exclude_none=True).values()
     lines: dict[str, int] = {}
-    for row in rows(table, (*others, *labels), separator=_delimiter(table)):
+    needed, separated = (*others, *labels), _delimiter(table)
+    for row in rows(table, needed, separator=separated, on_odd=problems.add):
         with problems.noted():
-            path = row[columns.path]
+            path = row[columns.path].strip()
+            if not path:
+                raise row.error(f"no file in column {columns.path}")
             start = row.number(columns.start) if columns.start else 0.0
             end = row.number(columns.end) if columns.end else None
             if start < 0 or (end is not None and end <= start):
@@ -148,7 +150,7 @@ def _entries(
 
 
 def _delimiter(table: Path) -> str:
-    return "\t" if table.suffix.lower() in (".tsv", ".tab") else ","
+    return "\t" if table.suffix.lower() == ".tsv" else ","
 
 
 def _labels(row: Row, label: Text | Names | None, separator: str | None) -> list[str]:
@@ -203,7 +205,7 @@ def _with_events(
     by_name = _by_name(entries)
     timed: set[int] = set()
     heard: dict[int, list[Event]] = defaultdict(list)
-    for row in rows(path, EVENT_COLUMNS, separator="\t"):
+    for row in rows(path, EVENT_COLUMNS, separator=_delimiter(path), on_odd=problems.add):
         with problems.noted():
             clips = by_name.get(row["filename"])
             if not clips:

@@ -51,7 +51,7 @@ def told(corpus: Corpus) -> Iterator[str]:
         name, remark = next(iter(corpus.remarks.items()))
         yield f"  not used or odd: {len(corpus.remarks):,} files, such as {name}: {remark}"
     for number in _spread(len(clips)):
-        row: dict[str, Any] = clips.iloc[number].to_dict()
+        row: Any = clips.iloc[number]
         says = f"fold {row['fold'] + 1}" if row["fold"] >= 0 else row["split"]
         heard = ", ".join(row["labels"]) or "no label"
         yield f"  as {row['path']}: {heard}; group {row['group']}; {says}; {seconds[number]:.2f} s"

@@ -23,9 +23,8 @@ BANNERS = {
         "say nothing about the published results."
     ),
     "recordings": (
-        "The audio behind these numbers comes from a small collection of real recordings, mixed on "
-        "this machine in the layouts of the real data sets; command words and the DESED classes "
-        "with too few recordings are synthesized. Published results stand on other data."
+        "The clips behind these numbers were mixed on this machine of real recordings. Published "
+        "results stand on other data."
     ),
     "real": "",
 }

@@ -45,6 +45,7 @@ DIGESTS = {
 """What the digests of a record are of."""
 DATA = {
     "synthetic": "synthetic data",
+    "recordings": "mixed recordings",
     "real": "real data",
 }
 
