@@ -63,7 +63,8 @@ def load(
         columns: names of its columns.
         label_separator: what stands between the labels of a clip.
         audio: folder that the paths in the table are relative to.
-        events: table with the columns filename, onset, offset (seconds of the file) and event_label.
+        events: table with the columns filename, onset, offset (in seconds of the file) and
+            event_label.
         classes, rename, leave_out, splits, synthetic: as in `folder.load`.
 
     Raises:
@@ -84,7 +85,8 @@ def load(
         lengths = _lengths(root, entries)
         _fit(entries, lengths, problems)
         if events is not None:
-            found = _with_events(root / events, columns, entries, lengths, problems)
+            known = {*classes, *(rename or {}), *leave_out} if classes else set()
+            found = _with_events(root / events, columns, entries, lengths, known, problems)
     return corpus_of(
         name,
         root,
@@ -199,9 +201,14 @@ def _with_events(
     columns: Columns,
     entries: list[Entry],
     lengths: dict[str, float],
+    known: Collection[str],
     problems: Problems,
 ) -> list[Event]:
-    """The events of each clip, in seconds from its beginning; clips get what their events say."""
+    """The events of each clip, in seconds from its beginning; clips get what their events say.
+
+    Args:
+        known: labels that an event may have; empty: any.
+    """
     by_name = _by_name(entries)
     timed: set[int] = set()
     heard: dict[int, list[Event]] = defaultdict(list)
@@ -213,7 +220,11 @@ def _with_events(
             timed |= {id(entry) for entry in clips}
             if not any(row[column] for column in EVENT_COLUMNS[1:]):
                 continue
-            onset, offset = row.number("onset"), row.number("offset")
+            onset, offset, label = row.number("onset"), row.number("offset"), row["event_label"]
+            if not label:
+                raise row.error("an event without a label")
+            if known:
+                row.known(label, known)
             length = lengths.get(clips[0].path, 0.0)
             if not 0 <= onset < offset:
                 raise row.error(f"an event from {onset:g} s to {offset:g} s")
@@ -227,7 +238,7 @@ def _with_events(
                 if not math.isnan(entry.duration_s):
                     end = min(end, entry.duration_s)
                 if begin < end:
-                    heard[id(entry)].append((entry.clip, begin, end, row["event_label"]))
+                    heard[id(entry)].append((entry.clip, begin, end, label))
     for entry in entries:
         if id(entry) in timed or columns.label is None:
             own = list(dict.fromkeys(event[3] for event in heard[id(entry)]))
