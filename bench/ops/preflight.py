@@ -56,8 +56,13 @@ def check(settings: Config, say: Callable[[str], None] | None = None) -> None:
     """
     for cell in list_cells(settings):
         plan(settings, cell)
-    obstacles = [*foreign(settings), *_missing_data(settings), *_own_data(settings, say)]
-    obstacles += _unwritable(settings)
+    obstacles = [
+        *foreign(settings),
+        *_missing_data(settings),
+        *embed.taken_for_real(settings),
+        *_own_data(settings, say),
+        *_unwritable(settings),
+    ]
     if obstacles:
         raise UserError("\n".join(obstacles))
 
