@@ -13,6 +13,7 @@ from sklearn.svm import SVC
 from baselines.classic import Classic, Forest, NearestNeighbours, SupportVectors
 from bench.audio.cepstra import crossing_rates
 from bench.audio.frontend import FrontEnd
+from bench.reporting import published
 
 SIZES = {"frames": 20, "mels": 4, "seconds": 1.0}
 CEPSTRA = {"kind": "cepstra", "sample_rate": 44100, "window": 2048, "hop": 512, "mels": 13,
@@ -96,3 +97,21 @@ def test_a_waveform_is_cut_or_padded_to_a_length(sound: np.ndarray) -> None:
     assert np.array_equal(front_end.features(sound), front_end.features(padded))
     with pytest.raises(ValueError, match="kind cepstra makes 13 values"):
         FrontEnd(**{**CEPSTRA, "mels": 26})
+
+
+def test_published_folds_are_compared_fold_by_fold() -> None:
+    entries = {entry.beside: entry for entry in published.load() if entry.folds}
+    assert set(entries) == {"piczak-knn", "piczak-svm", "piczak-forest", "piczak-cnn"}
+    for entry in entries.values():
+        assert entry.figures["accuracy"] == pytest.approx(np.mean(entry.folds), abs=0.1)
+    forest = entries["piczak-forest"]
+    own = [share / 100 for share in forest.folds]
+
+    def kind(figures: list[float]) -> str:
+        kept = [x - published._above_mean(forest, fold) for fold, x in enumerate(figures)]
+        verdict = published.compare(kept, 0.727, 0.005, folds=range(5), test_share=0.25)
+        return verdict.kind
+
+    assert kind(own) == "reproduced"
+    assert kind([x + 0.03 for x in own]) == "better"
+    assert kind(own[::-1]) == "inconclusive"
