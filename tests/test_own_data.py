@@ -267,6 +267,41 @@ def test_options_are_typed(tmp_path: Path, options: dict[str, Any], said: str) -
     assert said in text
 
 
+def test_lists_that_name_no_clip_or_one_twice_are_refused(birds: Path) -> None:
+    write(birds / "v.txt", "wren/w1_0.wav\nrobin/r1_0\nwren/w9_0.wav\nhawk.wav\n")
+    write(birds / "t.txt", "wren/w1_0.wav\nrobin/r2_0.wav\n")
+    lines = problems_of(
+        "folder", birds, pattern="{label}/{ignore}_{take}",
+        splits={"validation": "v.txt", "test": "t.txt"},
+    )  # fmt: skip
+    assert lines == [
+        "v.txt, line 1: 'wren/w1_0.wav' stands in the list of another split too",
+        "v.txt, line 4: 'hawk.wav' names no clip of the data set",
+        "datasets.mine.options.splits: the validation split has no clip of 'wren'; choose other "
+        "shares or lists, add recordings, or name the class in leave_out",
+    ]
+    (line, *_) = problems_of(
+        "folder", birds, pattern="{label}/{ignore}_{take}", splits={"validation": "w1", "test": 0.2}
+    )
+    assert "no such list file: w1; names of groups go into a list: [w1]" in line
+
+
+def test_options_of_official_loaders_and_plug_ins_are_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (line,) = problems_of("audioset", tmp_path, validation_share="some")
+    assert line.startswith("datasets.mine.options: validation_share: ")
+    write(
+        tmp_path / "odd_loader.py",
+        "from __future__ import annotations\n"
+        "def load(root: Path, *, name: str, synthetic: bool, kind: Unknown = 1): return kind\n",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert load("odd_loader:load", tmp_path, kind=2) == 2
+    (line,) = problems_of("odd_loader:load", tmp_path, kid=2)
+    assert "did you mean 'kind'?" in line
+
+
 # --- as the official loaders ------------------------------------------------------------------
 
 

@@ -7,7 +7,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from pydantic import create_model
+from pydantic import ConfigDict, create_model
 
 from bench import registry
 from bench.corpora.base import (
@@ -62,15 +62,22 @@ def load(
     return read(Path(root), name=name, synthetic=synthetic, **typed)
 
 
+class _Options(Strict):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+
 def _options_of(read: Callable[..., Corpus]) -> type[Strict]:
     """A loader's options with their types: its keyword arguments, but for those it gets anyway."""
-    hints = get_type_hints(read, include_extras=True)
+    try:
+        hints = get_type_hints(read, include_extras=True)
+    except NameError:  # a plug-in whose types are known to a type checker alone
+        hints = {}
     fields: dict[str, Any] = {
         key: (hints.get(key, Any), ... if argument.default is argument.empty else argument.default)
         for key, argument in signature(read).parameters.items()
         if key not in ("root", "name", "synthetic")
     }
-    return create_model("Options", __base__=Strict, **fields)
+    return create_model("Options", __base__=_Options, **fields)
 
 
 def build_corpus(

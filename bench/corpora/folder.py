@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from bench.corpora.base import Corpus
@@ -68,7 +70,7 @@ def load(
         problems.add(_fits_nothing(root, where, form, others))
         problems.refuse()
     _refuse_twins(root, entries, problems)
-    entries += _listed_only(root, form, entries, splits, problems)
+    entries += list(_listed_only(root, form, entries, splits))
     remarks = {path: f"{path}: does not fit the pattern '{pattern}'" for path in others}
     return corpus_of(
         name,
@@ -116,25 +118,14 @@ def _refuse_twins(root: Path, entries: list[Entry], problems: Problems) -> None:
 
 
 def _listed_only(
-    root: Path, form: Pattern, entries: list[Entry], splits: Splits, problems: Problems
-) -> list[Entry]:
+    root: Path, form: Pattern, entries: list[Entry], splits: Splits
+) -> Iterator[Entry]:
     """Clips that list files name and that are not there: they count as missing."""
-    here = {name for entry in entries for name in entry.listed}
-    added: dict[str, Entry] = {}
+    seen = {name for entry in entries for name in entry.listed}
     for path in (root / c for c in (splits.validation, splits.test) if isinstance(c, str)):
-        if not path.is_file():
-            continue  # told where the list is taken
-        for line, text in lines_of(path):
-            if text in here or text in added:
-                continue
-            try:
+        for _, text in lines_of(path) if path.is_file() else ():
+            with suppress(Ambiguous):  # what is no clip is told where the list is taken
                 fields = form.fields_of(text)
-            except Ambiguous:
-                fields = None
-            if fields is None:
-                problems.add(
-                    f"{path}, line {line}: '{text}' does not fit the pattern '{form.text}'"
-                )
-            else:
-                added[text] = _entry(root, text, "", fields)
-    return [*added.values()]
+                if fields is not None and text not in seen:
+                    seen.add(text)
+                    yield _entry(root, text, "", fields)

@@ -139,9 +139,11 @@ def _hash(text: str) -> str:
 def check_splits(
     entries: list[Entry], classes: Collection[str], where: str, problems: Problems
 ) -> None:
+    """Note groups in two splits, and splits without clips of some class."""
+    here = [entry for entry in entries if entry.path] or entries
     _check_groups(entries, "split", problems)
     for split in SPLITS:
-        own = [entry for entry in entries if entry.split == split]
+        own = [entry for entry in here if entry.split == split]
         present = {label for entry in own for label in entry.labels}
         lacking = [label for label in classes if label not in present]
         if not own:
@@ -156,6 +158,7 @@ def check_splits(
 def check_folds(
     name: str, entries: list[Entry], classes: Collection[str], count: int, problems: Problems
 ) -> None:
+    """Note groups in two folds, clips in none, and classes in fewer folds than it takes."""
     for entry in entries:
         if not entry.fold:
             problems.add(f"{entry.where}: no fold, where other clips have one")
