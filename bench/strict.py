@@ -74,8 +74,7 @@ def parse(section: type[Strict], values: Mapping[str, Any], where: str) -> Any:
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        told = (item for item in error.errors() if item["type"] != "default_factory_not_called")
-        lines = [_explain(section, item, where) for item in told]
+        lines = [_explain(section, item, where) for item in error.errors()]
         raise UserError("\n".join(lines)) from error
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-Pairing = Literal["reversed", "pairs", "permutation"]
+Pairing = Literal["reversed", "pairs", "permutation", "anywhere"]
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ class Mixup:
     Attributes:
         alpha: of the Beta distribution. 0.5 in HTS-AT, 1.0 in PANNs, 10 in AST.
         pairing: "reversed" mixes item i with item B - 1 - i (HTS-AT); "pairs" mixes neighbours
-            and halves the batch (PANNs); "permutation" mixes with a random permutation (AST's
-            uniform partner, within the batch).
+            and halves the batch (PANNs); "permutation" mixes with a random permutation of the
+            batch; "anywhere" mixes the first half of the batch with the second, which holds
+            partners from the whole training split (AST).
         labels: whether targets are mixed like the features. HTS-AT's code does not: the targets
             stay those of `first`, even where l is small.
         rate: share of items that are mixed; the others keep l = 1 (AST: 0.5).
@@ -67,7 +68,7 @@ class Augment:
         stripes: SpecAugment's settings, or None: `mask` returns its input.
         time_draws, mel_draws: (B, stripes, 2) uniform numbers in [0, 1): width, position.
         mixup: mixup's settings, or None: `mix` and `targets` return their input.
-        share: (B',) l of each mixed item; B' = B / 2 for "pairs", else B.
+        share: (B',) l of each mixed item; B' = B / 2 for "pairs" and "anywhere", else B.
         first, second: (B',) int64 indices into the batch.
     """
 
@@ -201,6 +202,8 @@ def _partners(batch: int, pairing: Pairing, rng: np.random.Generator) -> tuple[n
         return clips, rng.permutation(batch)
     if batch % 2:
         raise ValueError(f"a batch of {batch} cannot be mixed in pairs; use an even batch size")
+    if pairing == "anywhere":
+        return clips[: batch // 2].copy(), clips[batch // 2 :].copy()
     return clips[0::2].copy(), clips[1::2].copy()
 
 

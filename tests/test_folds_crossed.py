@@ -97,8 +97,8 @@ def test_frames_follow_from_the_length_of_a_clip() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({}, "give clip_seconds, the length of a clip, or frames"),
-        ({"clip_seconds": 5, "frames": 125}, "give one of them"),
+        ({}, "give clip_seconds, the length of a clip, or frames: one of them"),
+        ({"clip_seconds": 5, "frames": 125}, "frames: one of them"),
         ({"clip_seconds": -1}, "clip_seconds"),
         ({"clip_seconds": 5, "hop": "x"}, "hop"),
     ],

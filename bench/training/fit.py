@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from bench.data.task import Task, epoch_batches
+from bench.data.task import Task
 from bench.data.windows import drawn_windows
 from bench.experiment.config import Recipe
 from bench.files import UserError
@@ -23,6 +23,7 @@ from bench.training.headroom import Batch, within_memory
 from bench.training.loading import read_ahead
 from bench.training.losses import Objective
 from bench.training.progress import Progress, finish_epoch, progress_line, select_weights
+from bench.training.sampling import epoch_batches, with_partners
 from bench.training.schedule import learning_rate
 from bench.training.state import StateFolder
 from bench.training.streams import generator, stream_seed
@@ -83,7 +84,7 @@ def fit(
     try:
         while progress.epoch < recipe.epochs:
             epoch = progress.epoch
-            order = epoch_batches(task, recipe, generator(seed, "order", epoch))
+            order = epoch_batches(task, recipe, seed, epoch)
             todo = range(progress.step, steps)
             batches = read_batches(task, recipe, order, todo, seed, epoch, team, workers)
             model.train()
@@ -194,7 +195,8 @@ def read_batches(
     """
 
     def read(step: int) -> Batch:
-        rows, weight, share = order[step], 1.0, None
+        rows = with_partners(task, recipe, order[step], generator(seed, "partners", epoch, step))
+        weight, share = 1.0, None
         lengths, length = task.lengths(rows), task.front_end.frames
         starts = drawn_windows(lengths, length, generator(seed, "window", epoch, step))
         rng = generator(seed, "augment", epoch, step)
