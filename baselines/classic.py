@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -54,8 +55,10 @@ class Classic(nn.Module):
         super().__init__()
         self.classes = classes
 
+    SETTINGS: ClassVar[tuple[dict[str, Any], ...]] = ({},)
+
     @staticmethod
-    def statistics(features: Tensor) -> Tensor:
+    def summary(features: Tensor) -> Tensor:
         """Mean and standard deviation over time: (B, T, F) -> (B, 2F) float64."""
         x = features.double()
         return torch.cat([x.mean(dim=1), x.std(dim=1, correction=0)], dim=1)
@@ -68,19 +71,22 @@ class Classic(nn.Module):
         """What statistics (N, 2F) and class numbers (N,) of training clips make of its tensors."""
         raise NotImplementedError
 
-    def solve(self, x: np.ndarray, y: np.ndarray) -> None:
-        """Fit it to training clips.
+    def solve(self, x: np.ndarray, y: np.ndarray, *, exclusive: bool) -> None:
+        """Fit it to summaries (N, 2F) and targets (N, C) 0/1 of training clips.
 
         Raises:
-            ValueError: it cannot tell classes that have no training clip.
+            ValueError: classes do not exclude each other, or have too few training clips.
         """
-        found = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in self.solved(x, y).items()}
+        if not exclusive:
+            raise ValueError("the classic baselines tell classes that exclude each other: loss ce")
+        solved = self.solved(x, y.argmax(axis=1))
+        found = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in solved.items()}
         self.fit_shapes(found)
         self.load_state_dict(found)
 
     def forward(self, features: Tensor, augment: Augment | None = None) -> ModelOutput:
         """Features (B, T, F) to float64 clip logits; it knows no augmentation."""
-        found = self.probabilities(self.statistics(features))
+        found = self.probabilities(self.summary(features))
         return ModelOutput(found.clamp_min(LEAST).log(), None, 0.0)
 
     def fit_shapes(self, state: Mapping[str, Tensor]) -> None:

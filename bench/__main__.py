@@ -9,9 +9,11 @@ import importlib
 import os
 import signal
 import sys
+import tomllib
 from io import TextIOWrapper
 from typing import NamedTuple
 
+from bench.code_digest import ROOT
 from bench.files import UserError
 from bench.process.locks import stop_with_supervisor
 
@@ -63,6 +65,35 @@ VERBS = {
         experiment=False,
     ),
 }
+GROUPS = {  # verb -> what follows it in an example
+    "An experiment": {
+        "check": "--config config/paper.yaml",
+        "plan": "--jobs",
+        "status": "--results",
+        "explain": "desed/htsat/base/seed0",
+        "compare": "HEAD~1 HEAD",
+        "tune": "esc50 ast",
+    },
+    "Its stages, as the workflow runs them": {
+        "fetch": "esc50 --config config/paper.yaml",
+        "embed": "--config config/smoke.yaml",
+        "corpus": "esc50",
+        "featurize": "esc50 logmel",
+        "train": "esc50/htsat/base/fold0-seed0 --threads 2",
+        "evaluate": "esc50/htsat/base/fold0-seed0",
+        "released": "audioset/htsat/released-htsat-audioset-1/seed0 --config config/published.yaml",
+        "ensemble": "htsat_swa --config config/published.yaml",
+        "cost": "htsat",
+        "rescore": "--folder data/htsat-desed",
+        "track": "",
+        "report": "",
+    },
+    "Recordings and predictions of your own": {
+        "tag": "rec.wav --checkpoint results/default/runs/desed/htsat/base/seed0/model.pt",
+        "score": "--reference truth.tsv --predictions made.tsv --durations files.tsv",
+    },
+    "This software": {"speed": "--only models --quick", "pin": "", "schema": ""},
+}
 # What a disk or a network drive says that is full, closed or gone.
 STORAGE = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
@@ -105,10 +136,21 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser(chosen: list[str]) -> argparse.ArgumentParser:
     """The parser; only the chosen verb's module is imported."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=f"{__doc__}\n\n{_overview()}",
+        epilog="python -m bench VERB --help says more of each.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="%(prog)s [-h] [--version] VERB ...",
+    )
+    parser.add_argument("--version", action="version", version=_version())
+    verbs = parser.add_subparsers(
+        dest="verb", metavar="VERB", required=True, help=argparse.SUPPRESS
+    )
+    examples = {name: text for group in GROUPS.values() for name, text in group.items()}
     for name, verb in VERBS.items():
-        child = verbs.add_parser(name, help=verb.help, description=verb.help)
+        example = f"python -m bench {name} {examples.get(name, '')}".rstrip()
+        child = verbs.add_parser(name, description=verb.help, epilog=f"example: {example}")
         if name in chosen:
             module = importlib.import_module(verb.module)
             module.add_arguments(child)
@@ -120,6 +162,23 @@ def _parser(chosen: list[str]) -> argparse.ArgumentParser:
                     help=f"experiment (default: {DEFAULT_CONFIG})",
                 )
     return parser
+
+
+def _overview() -> str:
+    """The verbs by group, each with an example."""
+    lines = []
+    for title, group in GROUPS.items():
+        lines.append(f"{title}:")
+        for name, example in group.items():
+            lines.append(f"    {name:<10} {VERBS[name].help}")
+            lines.append(f"    {'':<10}     {name} {example}".rstrip())
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def _version() -> str:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return f"{project['name']} {project['version']}"
 
 
 if __name__ == "__main__":

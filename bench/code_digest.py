@@ -31,39 +31,18 @@ STAGES: dict[str, tuple[str, ...]] = {
     "track": ("bench.tracking.sync",),
     "report": ("bench.reporting.build",),
 }
-# Not counted: they decide what is asked, when and where it runs, and what is noted about it. What
-# they hand to a stage is a value, and values have a digest of their own (`Plan.resolved`).
-INERT = {
+MARK = "CHANGES_RESULTS"
+"""Where a package sets it to False, the modules of its folder are not counted: they decide what is
+asked, when and where it runs, and what is noted about it. What they hand to a stage is a value, and
+values have a digest of their own (`Plan.resolved`)."""
+NOT_COUNTED = {
     "bench.code_digest",
-    "bench.data.checkpoints",
-    "bench.experiment.ablations",
-    "bench.experiment.cells",
-    "bench.experiment.config",
-    "bench.experiment.released",
-    "bench.experiment.wanted",
-    "bench.models.card",
-    "bench.process.launch",
-    "bench.process.locks",
-    "bench.process.meter",
-    "bench.process.sampler",
-    "bench.process.signals",
-    "bench.process.slots",
     "bench.provenance",
     "bench.registry",
-    "bench.ops.status",
-    "bench.sources.download",
-    "bench.sources.fetch",
-    "bench.sources.part_file",
-    "bench.sources.present",
-    "bench.sources.registry",
-    "bench.sources.source",
-    "bench.sources.transfer",
-    "bench.sources.unpack",
     "bench.strict",
     "bench.tracking.live",
-    "bench.training.loading",
-    "bench.training.running",
 }
+"""The same of single modules."""
 
 
 def stage_digest(stage: str, *extra: str) -> str:
@@ -71,7 +50,8 @@ def stage_digest(stage: str, *extra: str) -> str:
     modules: set[str] = set()
     for entry in (*STAGES[stage], *extra):
         modules |= _reachable(entry)
-    text = "\n".join(f"{name} {_module_digest(name)}" for name in sorted(modules - INERT))
+    counted = sorted(name for name in modules if _counts(name))
+    text = "\n".join(f"{name} {_module_digest(name)}" for name in counted)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -83,6 +63,23 @@ def model_stage_digest(stage: str, architecture: str) -> str:
 def loader_stage_digest(loader: str) -> str:
     """`stage_digest` of reading a corpus with one loader."""
     return stage_digest("corpus", module_of(loader, LOADERS))
+
+
+def _counts(module: str) -> bool:
+    """Whether an edit of this module can change a result."""
+    path = _file(module)
+    package = module if path and path.name == "__init__.py" else module.rpartition(".")[0]
+    return module not in NOT_COUNTED and not (package and _changes_nothing(package))
+
+
+@cache
+def _changes_nothing(package: str) -> bool:
+    return any(
+        isinstance(node, ast.Assign)
+        and ast.unparse(node.targets[0]) == MARK
+        and not ast.literal_eval(node.value)
+        for node in _tree(package).body
+    )
 
 
 @cache

@@ -25,9 +25,11 @@ ARCHITECTURES = {
     "svm": "baselines.classic:SupportVectors",
     "forest": "baselines.classic:Forest",
 }
-CLASSIC = ("knn", "svm", "forest")
-SOLVED = ("linear", *CLASSIC)
-"""Architectures that are solved for at once, not trained step by step."""
+CLASSIC = {"knn", "svm", "forest"}
+"""Those of SOLVED that have no setting to choose."""
+SOLVED = {"linear", *CLASSIC}
+"""Architectures that are solved for instead of trained step by step (`bench.training.solve`): on
+CPUs, and with no recipe to tune."""
 LOADERS = {
     "audioset": "bench.corpora.audioset:load",
     "desed": "bench.corpora.desed:load",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -80,7 +81,7 @@ def parse(section: type[Strict], values: Mapping[str, Any], where: str) -> Any:
 
 def _explain(section: type[Strict], item: Any, where: str) -> str:
     place = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
+    if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         allowed = _fields_at(section, item["loc"][:-1])
         return f"{where}: unknown key '{place}'{nearest(str(item['loc'][-1]), allowed)}"
     if item["type"] == "missing":
@@ -94,15 +95,24 @@ def _fields_at(section: type[Strict], location: tuple[Any, ...]) -> dict[str, An
     """The valid keys of the sub-section at `location`; dict keys on the way are skipped."""
     current: Any = section
     for part in location:
-        fields = getattr(current, "model_fields", {})
-        if part not in fields:
+        inner = _fields(current)
+        if part not in inner:
             continue  # a free name (data set, model, variant) inside a mapping
-        current = _section_inside(fields[part].annotation)
-    return dict(getattr(current, "model_fields", {}))
+        current = _section_inside(inner[part].annotation)
+    return _fields(current)
+
+
+def _fields(section: Any) -> dict[str, Any]:
+    """The fields of a section: of a model, or of a dataclass, which holds no other sections."""
+    if is_dataclass(section):
+        return {field.name: field for field in fields(section)}
+    return dict(getattr(section, "model_fields", {}))
 
 
 def _section_inside(annotation: Any) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and (
+        issubclass(annotation, BaseModel) or is_dataclass(annotation)
+    ):
         return annotation
     for argument in get_args(annotation):
         found = _section_inside(argument)

@@ -24,6 +24,7 @@ from htsat.fold import (
 )
 from htsat.presets import architecture, one_of
 from htsat.swin import Checkpointing, SwinTransformer
+from modelkit import kernels
 from modelkit.augment import Augment
 from modelkit.checkpoint import KeyReport
 from modelkit.frontend import front_end_parameters
@@ -121,21 +122,13 @@ class HTSAT(nn.Module):
             x = augment.mix(augment.mask(x))
         tokens = self.semantic_tokens(x)
         if self.architecture.token_semantic:
-            frame_logits = self._classify(tokens)
+            frame_logits = kernels.convolve_time(self.tscam_conv, tokens)
             clip_logits = frame_logits.mean(1)
         else:
             clip_logits = self.head(tokens.mean((2, 3)))
             # The released code sums over frequency here, where its clip logits take the mean.
             frame_logits = self.head(tokens.sum(2).transpose(1, 2))
         return ModelOutput(clip_logits, frame_logits, self._seconds_per_frame(features.shape[1]))
-
-    def _classify(self, tokens: Tensor) -> Tensor:
-        """The token-semantic convolution (B, D, bands, T') -> (B, T', C), as a matrix product.
-
-        PyTorch's convolution takes three times as long for this shape on the CPU.
-        """
-        neighbours = F.pad(tokens, (1, 1)).unfold(3, 3, 1).permute(0, 3, 1, 2, 4).flatten(2)
-        return F.linear(neighbours, self.tscam_conv.weight.flatten(1), self.tscam_conv.bias)
 
     def semantic_tokens(self, x: Tensor) -> Tensor:
         """Normalised features (B, T, F) -> tokens (B, D, bands, T') of the last stage.

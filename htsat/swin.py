@@ -1,29 +1,24 @@
-"""The Swin transformer under HTS-AT, written for speed and small memory.
+"""The Swin transformer under HTS-AT.
 
 Liu, Lin, Cao, Hu, Wei, Zhang, Lin, Guo, "Swin Transformer: Hierarchical Vision Transformer using
 Shifted Windows", ICCV 2021, arXiv 2103.14030. Same function and same parameter names as timm's
-`SwinTransformer`, to which a test holds it; what differs is how it is computed:
-
-* Within a stage, tokens lie in the order of the block's windows. Shifting the windows is one
-  gather of the residual stream between two blocks: no roll, no partition and reversal inside.
-* Everything outside attention works token by token, so it needs no window at all.
-* Attention is one autograd function on the CPU, with a hand-written backward pass that works in
-  place. On other devices it is PyTorch's fused attention.
-* Relative position bias and shift mask are one attention bias, kept while the weights stand still.
+`SwinTransformer`, which a test enforces; what differs is the order of the tokens. Within a stage
+they lie in the order of the block's windows, so that shifting the windows is one gather between
+two blocks, with no roll, partition or reversal. Everything outside attention works token by token
+and needs no window at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
-from modelkit import draws
+from modelkit import kernels
 
 Pair = tuple[int, int]
 Map = Callable[[Tensor], Tensor]
@@ -96,11 +91,8 @@ class PatchEmbed(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, image: Tensor) -> Tensor:
-        """The convolution as a matrix product, which is faster and deterministic everywhere."""
-        side = self.proj.stride[0]
-        batch, _, height, width = image.shape
-        patches = image.view(batch, height // side, side, width // side, side).transpose(2, 3)
-        return self.norm(F.linear(patches.flatten(3), self.proj.weight.flatten(1), self.proj.bias))
+        """(B, 1, H, W) to (B, H / p, W / p, D)."""
+        return self.norm(kernels.embed_patches(self.proj, image))
 
 
 class PatchMerging(nn.Module):
@@ -125,36 +117,15 @@ class Stage(nn.Module):
         self.downsample = downsample
         self.blocks = nn.Sequential(*blocks)
         for number, (last, block) in enumerate(zip([None, *blocks], [*blocks, None], strict=True)):
-            order = _regroup(last, block)
-            self.register_buffer(f"order{number}", order, persistent=False)
-            self.register_buffer(f"back{number}", order.argsort(), persistent=False)
+            self.register_buffer(f"order{number}", _regroup(last, block), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, H, W, C) of the stage before to (B, H', W', C')."""
         x = self.downsample(x)
         tokens = x.flatten(1, 2)
         for number, block in enumerate(self.blocks):
-            tokens = block(self._reorder(tokens, number))
-        return self._reorder(tokens, len(self.blocks)).view_as(x)
-
-    def _reorder(self, tokens: Tensor, number: int) -> Tensor:
-        order, back = self.get_buffer(f"order{number}"), self.get_buffer(f"back{number}")
-        reordered: Tensor = Reorder.apply(tokens, order, back)
-        return reordered
-
-
-class Reorder(torch.autograd.Function):
-    """Tokens (B, L, C) in another order; the gradient takes the inverse, where indexing adds."""
-
-    @staticmethod
-    def forward(ctx: Any, tokens: Tensor, order: Tensor, back: Tensor) -> Tensor:
-        ctx.save_for_backward(back)
-        return tokens.index_select(1, order)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        (back,) = ctx.saved_tensors
-        return gradient.index_select(1, back), None, None
+            tokens = block(tokens[:, self.get_buffer(f"order{number}")])
+        return tokens[:, self.get_buffer(f"order{len(self.blocks)}")].view_as(x)
 
 
 class Block(nn.Module):
@@ -197,9 +168,12 @@ class Block(nn.Module):
         return self._compute(tokens, self._both, "blocks")
 
     def _both(self, tokens: Tensor) -> Tensor:
-        tokens = self._add(tokens, lambda x: self.attn(self.norm1(x), self.attn_mask))
-        return self._add(
-            tokens, lambda x: self._compute(x, lambda y: self.mlp(self.norm2(y)), "mlp")
+        drop = self.drop_path if self.training else 0.0
+        tokens = kernels.add_branch(
+            tokens, lambda x: self.attn(self.norm1(x), self.attn_mask), drop
+        )
+        return kernels.add_branch(
+            tokens, lambda x: self._compute(x, lambda y: self.mlp(self.norm2(y)), "mlp"), drop
         )
 
     def _compute(self, x: Tensor, part: Map, name: Checkpointing) -> Tensor:
@@ -208,22 +182,6 @@ class Block(nn.Module):
             return part(x)
         kept: Tensor = checkpoint(part, x, use_reentrant=False)
         return kept
-
-    def _add(self, tokens: Tensor, branch: Map) -> Tensor:
-        """Residual sum with stochastic depth: the branch of a dropped clip adds nothing.
-
-        On the CPU it is not computed at all; elsewhere shapes stay fixed, for compiled graphs.
-        """
-        if not self.training or not self.drop_path:
-            return tokens + branch(tokens)
-        keep = 1 - self.drop_path
-        scale = draws.kept(tokens, keep).div_(keep)
-        if tokens.device.type != "cpu" or scale.all():
-            return torch.addcmul(tokens, branch(tokens), scale.view(-1, 1, 1))
-        kept = scale.nonzero().squeeze(1)
-        if not len(kept):
-            return tokens
-        return tokens.index_add(0, kept, branch(tokens.index_select(0, kept)), alpha=1 / keep)
 
 
 class MLP(nn.Module):
@@ -253,86 +211,19 @@ class WindowAttention(nn.Module):
         self.register_buffer("relative_position_index", _offsets(window_size), persistent=False)
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
-        self._kept: tuple[Any, Tensor] | None = None
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """(B, L, C), window after window, to the same; mask (windows, N, N) or None."""
         tokens = len(self.relative_position_index)
         qkv = self.qkv(x).unflatten(2, (3, self.heads, -1)).unflatten(1, (-1, tokens))
-        bias = self._bias(mask, qkv.dtype)
-        attend = CpuAttention.apply if x.device.type == "cpu" else fused_attention
-        return self.proj(attend(qkv, bias).reshape(x.shape))
+        bias = self._bias(mask).to(qkv.dtype)
+        return self.proj(kernels.window_attention(qkv, bias).reshape(x.shape))
 
-    def _bias(self, mask: Tensor | None, dtype: torch.dtype) -> Tensor:
-        """Relative position bias plus mask: (windows or 1, heads, N, N).
-
-        Without gradients it is made once for each state of the table. Fused optimizers change the
-        table without counting its version up, so a forward pass with gradients forgets it.
-        """
-        table = self.relative_position_bias_table
-        if torch.is_grad_enabled():
-            self._kept = None
-            return self._make_bias(mask).to(dtype)
-        state = (table.data_ptr(), table._version, table.device, dtype)
-        if self._kept is None or self._kept[0] != state:
-            self._kept = state, self._make_bias(mask).to(dtype)
-        return self._kept[1]
-
-    def _make_bias(self, mask: Tensor | None) -> Tensor:
+    def _bias(self, mask: Tensor | None) -> Tensor:
+        """Relative position bias plus mask: (windows or 1, heads, N, N)."""
         index, table = self.relative_position_index, self.relative_position_bias_table
         bias = F.embedding(index, table).permute(2, 0, 1).unsqueeze(0)
         return bias.contiguous() if mask is None else bias + mask.unsqueeze(1)
-
-
-class CpuAttention(torch.autograd.Function):
-    """softmax(q k' / sqrt(d) + bias) v in batched products, with little memory and few copies.
-
-    qkv (B, windows, N, 3, heads, d) and bias (windows or 1, heads, N, N) to (B, windows, N, heads,
-    d), contiguous. Autograd would keep more, and PyTorch's fused attention on the CPU is slower for
-    windows of this size and has no gradient for the bias.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, qkv: Tensor, bias: Tensor) -> Tensor:
-        batch, windows, tokens, _, heads, width = qkv.shape
-        parts = qkv.permute(3, 0, 1, 4, 2, 5).reshape(3, -1, tokens, width)
-        q, k, v = parts
-        weights = bias.expand(batch, windows, -1, -1, -1).clone(
-            memory_format=torch.contiguous_format
-        )
-        weights = weights.view(-1, tokens, tokens)
-        weights.baddbmm_(q, k.transpose(1, 2), alpha=width**-0.5)
-        torch.softmax(weights, -1, out=weights)
-        ctx.save_for_backward(parts, weights)
-        ctx.shapes = qkv.shape, bias.shape
-        mixed = torch.bmm(weights, v).view(batch, windows, heads, tokens, width)
-        return mixed.transpose(2, 3).contiguous()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
-        parts, weights = ctx.saved_tensors
-        (batch, windows, tokens, _, heads, width), bias_shape = ctx.shapes
-        q, k, v = parts
-        scale = width**-0.5
-        gradient = gradient.transpose(2, 3).reshape_as(v)
-        scores = torch.bmm(gradient, v.transpose(1, 2))
-        torch._softmax_backward_data(scores, weights, -1, scores.dtype, grad_input=scores)
-        grads = torch.empty_like(parts)
-        torch.baddbmm(q, scores, k, beta=0, alpha=scale, out=grads[0])
-        torch.baddbmm(k, scores.transpose(1, 2), q, beta=0, alpha=scale, out=grads[1])
-        torch.bmm(weights.transpose(1, 2), gradient, out=grads[2])
-        grad = grads.view(3, batch, windows, heads, tokens, width).permute(1, 2, 4, 0, 3, 5)
-        return grad.contiguous(), scores.view(-1, *bias_shape).sum(0)
-
-
-def fused_attention(qkv: Tensor, bias: Tensor) -> Tensor:
-    """What `CpuAttention` computes, by PyTorch's attention kernels."""
-    windows = qkv.shape[1]
-    q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).flatten(2, 3)  # (B, windows heads, N, d)
-    bias = bias.expand(windows, -1, -1, -1).flatten(0, 1)
-    mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
-    return mixed.unflatten(1, (windows, -1)).transpose(2, 3)
 
 
 def _windows(grid: Pair, window: Pair, shift: Pair) -> tuple[Tensor, Tensor]:

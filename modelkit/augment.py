@@ -8,56 +8,15 @@ the same way whatever ran before it, on any device, and after a resumed run.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-Pairing = Literal["reversed", "pairs", "permutation", "anywhere"]
+from modelkit.settings import Mixup, Pairing, SpecAugment
 
-
-@dataclass(frozen=True)
-class SpecAugment:
-    """Stripes of features set to the fill value, as torchlibrosa's `SpecAugmentation` draws them.
-
-    Per clip and stripe, the width is uniform in {0, ..., max_width - 1} and the start uniform in
-    {0, ..., size - width - 1}, so the last frame and mel are never masked.
-    The defaults are those of PANNs and of HTS-AT's code (the paper of HTS-AT names only the
-    largest total, 128 frames and 16 mels).
-    """
-
-    time_stripes: int = 2
-    time_width: int = 64
-    mel_stripes: int = 2
-    mel_width: int = 8
-
-
-@dataclass(frozen=True)
-class Mixup:
-    """How a batch is mixed: x' = l x[first] + (1 - l) x[second], l ~ Beta(alpha, alpha) per item.
-
-    Attributes:
-        alpha: of the Beta distribution. 0.5 in HTS-AT, 1.0 in PANNs, 10 in AST.
-        pairing: "reversed" mixes item i with item B - 1 - i (HTS-AT); "pairs" mixes neighbours
-            and halves the batch (PANNs); "permutation" mixes with a random permutation of the
-            batch; "anywhere" mixes the first half of the batch with the second, which holds
-            partners from the whole training split (AST).
-        labels: whether targets are mixed like the features. HTS-AT's code does not: the targets
-            stay those of `first`, even where l is small.
-        rate: share of items that are mixed; the others keep l = 1 (AST: 0.5).
-    """
-
-    alpha: float = 0.5
-    pairing: Pairing = "reversed"
-    labels: bool = False
-    rate: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.alpha <= 0 or not 0 <= self.rate <= 1:
-            raise ValueError(
-                f"mixup needs alpha > 0 and 0 <= rate <= 1; got {self.alpha} and {self.rate}"
-            )
+UNMIXED = Mixup(alpha=0.5, pairing="reversed")
+"""Mixup's numbers are drawn without mixup too, and not used."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +56,7 @@ class Augment:
         settings = stripes or SpecAugment()
         time_draws = rng.random((batch, settings.time_stripes, 2))
         mel_draws = rng.random((batch, settings.mel_stripes, 2))
-        settings_mixup = mixup or Mixup()
+        settings_mixup = mixup or UNMIXED
         first, second = _partners(batch, settings_mixup.pairing, rng)
         share = rng.beta(settings_mixup.alpha, settings_mixup.alpha, len(first))
         share[rng.random(len(first)) >= settings_mixup.rate] = 1.0

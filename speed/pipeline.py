@@ -136,6 +136,7 @@ def featurizing(rounds: int) -> list[Row]:
 
 def scoring(clips: int) -> list[Row]:
     """Tagging metrics of AudioSet's size; PSDS and the bootstrap of DESED's."""
+    from bench.metrics.event_arrays import FrameScores, encode
     from bench.metrics.psds import psds
     from bench.metrics.statistics import hierarchical_bootstrap
     from bench.metrics.tagging import tagging_metrics
@@ -151,11 +152,14 @@ def scoring(clips: int) -> list[Row]:
         )
     ]
     frames, reference, durations = random_soundscapes(692, 10, 32)
-    clip_ids, labels = list(durations), sorted(set(reference["event_label"]))
+    labels = tuple(sorted(set(reference["event_label"])))
+    seconds = np.array(list(durations.values()), np.float64)
+    scored = FrameScores(frames, 10 / 32, tuple(durations), labels, seconds)
+    truth = encode(reference, durations, labels)
     rows.append(
         _seconds(
             "PSDS of 692 clips x 32 frames x 10 classes, every threshold",
-            lambda: psds(frames, 10 / 32, clip_ids, reference, durations, labels),
+            lambda: psds(scored, truth),
         )
     )
     weighted = weighted_map(scores[:2000, :50], targets[:2000, :50])

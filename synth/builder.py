@@ -26,9 +26,9 @@ from bench.files import (
     write_json,
     write_text,
 )
+from bench.parallel import ordered_map
 from bench.process.locks import Lock
 from bench.process.memory import keep_freed_memory
-from bench.process.parallel import ordered_map
 from synth import write_audioset, write_desed, write_esc50, write_speechcommands
 from synth.bank import NOTICE, Bank
 from synth.layout import Layout, Planned

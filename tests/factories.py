@@ -36,8 +36,10 @@ from bench.files import (
 )
 from bench.models.scores import Scores, write_scores
 from bench.provenance import environment
-from bench.reporting.identity import fingerprints
-from bench.reporting.published import Published
+from bench.results.identity import fingerprints
+from bench.results.measured import Measurement
+from bench.results.published import Published
+from bench.results.training import Training
 from bench.training.streams import PURPOSES, stream_seed
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -207,8 +209,7 @@ def make_run(config: Config, cell: Cell, salt: str = "", **digests: str) -> None
     identity = digest_of(f"{cell}{salt}")
     parent = settings.parent
     epochs = settings.recipe.epochs
-    write_json(
-        folder / "training.json",
+    training = Training.model_validate(
         {
             "key": str(cell),
             "identity": identity,
@@ -250,8 +251,9 @@ def make_run(config: Config, cell: Cell, salt: str = "", **digests: str) -> None
                 if cell.model == "linear"
                 else {"htsat": 9.1e6, "ast": 21.5e6}.get(cell.model, 14e6),
             },
-        },
+        }
     )
+    training.write(folder / "training.json")
     with contextlib.redirect_stdout(io.StringIO()):
         evaluate_cell(config, cell)
 
@@ -309,8 +311,7 @@ def make_cost(config: Config, model: str) -> None:
     parameters = {"htsat": 29_963_431, "ast": 87_728_641, "pann": 80_753_615}.get(model, 5_000_000)
     asked = config.cost.models[model]
     published = asked.get("published_parameters")
-    write_json(
-        Layout.of(config).results / "cost" / f"{model}.json",
+    measured = Measurement.model_validate(
         {
             "model": model,
             "network": _network(asked.get("architecture", model), asked),
@@ -328,8 +329,9 @@ def make_cost(config: Config, model: str) -> None:
             "threads": 2,
             "device": "cpu",
             "provenance": _environment(),
-        },
+        }
     )
+    measured.write(Layout.of(config).results / "cost" / f"{model}.json")
 
 
 def _environment() -> dict[str, Any]:
@@ -343,6 +345,48 @@ def _environment() -> dict[str, Any]:
         "platform": "Linux",
         "cpu": "Made-up CPU avx2",
         "cores": 2,
+    }
+
+
+def record_values(value: float = 0.5, seed: int = 0, fold: int = -1) -> dict[str, Any]:
+    """The values of a whole record of no experiment: classes a and b, one test figure."""
+    cell = {"dataset": "d", "model": "m", "variant": "base", "fold": fold, "seed": seed}
+    metric = {"implementation": "none", "version": "1", "parameters": {}, "n": 100}
+    names = ("code_train", "code_evaluate", "data", "features", "pins")
+    process = {"threads": 1, "device": "cpu", "deterministic": True, "command": "none"}
+    return {
+        "key": f"d/m/base/{f'fold{fold}-' if fold >= 0 else ''}seed{seed}",
+        "identity": "",
+        "parent": None,
+        "resolved": {
+            "cell": cell,
+            "dataset": {"fold_protocol": "clean"},
+            "front_end": {"frames": 100, "mels": 64},
+            "model": {"architecture": "any", "front_end": "logmel"},
+            "recipe": {},
+            "parent": None,
+        },
+        "config_digest": "",
+        "digests": {name: digest_of(name) for name in names},
+        "splits": {"train": 300, "validation": 100, "test": 100},
+        "seeds": {},
+        "provenance": {**_environment(), **process, "started": "", "finished": ""},
+        "network": None,
+        "parameters": 1,
+        "cost": {"train_seconds": 1.0, "score_seconds": 1.0},
+        "cell": cell,
+        "experiment": "none",
+        "data_kind": "real",
+        "coverage": {"found": 500, "listed": 500, "excluded": 0, "windowed": 0},
+        "lists": {"digest": "", "clips": {}},
+        "shared_recordings": {},
+        "classes": ["a", "b"],
+        "metrics": {
+            "test": {"mAP": {**metric, "value": value, "per_class": {"a": value, "b": None}}},
+            "validation": {},
+        },
+        "chance": {"mAP": 0.1},
+        "files": {},
     }
 
 
@@ -418,7 +462,7 @@ def as_published(entry: Published) -> dict[str, Any]:
     return {
         "data_kind": "real",
         "classes": list(class_list(data.classes)),
-        "lists": {"clips": clips, "digest": data.lists},
+        "lists": {"clips": clips, "digest": data.lists or ""},
         "splits": clips,
         "network": {**network.values, **network.training},
         "resolved": {
@@ -433,10 +477,11 @@ def as_published(entry: Published) -> dict[str, Any]:
 def change_record(config: Config, cell: Cell, **values: Any) -> None:
     """Overwrite parts of a record: nested mappings are merged, anything else replaced."""
     path = Layout.of(config).run(cell) / "record.json"
-    write_sealed(path, _merged(read_sealed(path), values))
+    write_sealed(path, merged(read_sealed(path), values))
 
 
-def _merged(base: Any, change: Any) -> Any:
+def merged(base: Any, change: Any) -> Any:
+    """`change` over `base`: nested mappings are merged, anything else replaced."""
     if isinstance(base, dict) and isinstance(change, Mapping):
-        return base | {key: _merged(base.get(key), value) for key, value in change.items()}
+        return base | {key: merged(base.get(key), value) for key, value in change.items()}
     return change

@@ -19,7 +19,7 @@ from bench.experiment import config
 from bench.experiment.config import Mixup, Recipe, SpecAugment
 from bench.files import write_tensors
 from bench.models.scoring import score_clips
-from bench.process.team import join_team
+from bench.models.team import join_team
 from modelkit import draws
 from modelkit.augment import Augment
 from modelkit.output import ModelOutput

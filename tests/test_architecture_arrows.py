@@ -26,13 +26,24 @@ MEETS_SYNTH = (
     ROOT / "bench" / "data" / "embed.py",
     ROOT / "bench" / "corpora" / "soundscapes.py",
 )
-SYNTH_MAY_USE = ("bench.files", "bench.process.", "bench.strict")
+SYNTH_MAY_USE = ("bench.files", "bench.parallel", "bench.process.", "bench.strict")
 # The rooms of bench/: each may import those before it; the modules at its root import none.
 ROOMS = (
     *("audio", "process", "metrics", "sources", "corpora", "experiment", "data", "models"),
-    *("cost", "training", "evaluation", "reporting", "tagging", "tracking", "ops"),
+    *("results", "figures", "cost", "training", "evaluation"),
+    *("tagging", "tracking", "reporting", "ops"),
 )
-TORCH_FREE = ("bench/audio", "bench/corpora", "bench/metrics", "bench/reporting", "synth")
+TORCH_FREE = (
+    *("bench/audio", "bench/corpora", "bench/metrics"),
+    *("bench/results", "bench/figures", "bench/reporting", "synth"),
+)
+VIEWS = ("figures", "reporting")
+# What a view of the analysis may read besides: its own templates, and the metrics of old reports.
+READS = {"bench/reporting/page.py": {"read_text"}, "bench/reporting/changes.py": {"read_json"}}
+READERS = {
+    *("open", "read_text", "read_bytes", "read_json", "read_sealed", "read_yaml", "read_csv"),
+    *("read_parquet", "read_scores", "read_events", "open_corpus", "read", "audit"),
+}
 TORCH = {"torch", "timm", "torchvision"}
 
 
@@ -69,6 +80,17 @@ def test_rooms_import_only_the_rooms_before_them() -> None:
         before = ROOMS[: ROOMS.index(inside) + 1] if inside in ROOMS else ()
         rooms = {name.split(".")[1] for name in _imports(path) if name.startswith("bench.")}
         assert rooms & set(ROOMS) <= set(before), path
+
+
+@pytest.mark.parametrize("room", VIEWS)
+def test_views_of_the_analysis_read_no_results(room: str) -> None:
+    for path in (ROOT / "bench" / room).rglob("*.py"):
+        place = path.relative_to(ROOT).as_posix()
+        rooms = {name.split(".")[1] for name in _imports(path) if name.startswith("bench.")}
+        assert not rooms & {"corpora", "data", "models", "evaluation", "training"}, place
+        calls = [n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Call)]
+        called = {getattr(n.func, "attr", getattr(n.func, "id", "")) for n in calls}
+        assert called & READERS <= READS.get(place, set()), place
 
 
 def test_no_module_needs_itself_to_be_imported() -> None:

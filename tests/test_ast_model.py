@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from baselines.ast import AST, patch_grid, resize_positions
-from baselines.attention import HeadwiseAttention, fused_attention
+from modelkit import kernels
 from modelkit.augment import Augment, Mixup, SpecAugment
 
 
@@ -152,17 +152,6 @@ def test_state_of_another_length_is_fitted_in_time_only():
     assert untouched["v.pos_embed"].shape == (1, 9, 32)
 
 
-def test_headwise_attention_equals_fused_attention():
-    """Value and gradient in double precision, with an odd number of tokens."""
-    qkv = torch.randn(2, 37, 3, 4, 8, dtype=torch.float64, requires_grad=True)
-    mine, fused = HeadwiseAttention.apply(qkv), fused_attention(qkv)
-    torch.testing.assert_close(mine, fused)
-    upstream = torch.randn_like(fused)
-    (own,) = torch.autograd.grad(mine, qkv, upstream)
-    (reference,) = torch.autograd.grad(fused, qkv, upstream)
-    torch.testing.assert_close(own, reference)
-
-
 def test_bfloat16_on_the_cpu_is_as_near_to_float32_as_fused_attention_is(monkeypatch):
     """Whole model under autocast: gradients of all weights, ours and by PyTorch's kernels."""
     torch.manual_seed(0)
@@ -180,9 +169,12 @@ def test_bfloat16_on_the_cpu_is_as_near_to_float32_as_fused_attention_is(monkeyp
         return float((a - b).norm() / b.norm())
 
     exact, ours = gradients(False), gradients(True)
-    monkeypatch.setattr(
-        HeadwiseAttention, "apply", lambda qkv: calls.append(qkv.dtype) or fused_attention(qkv)
-    )
+
+    def by_pytorch(qkv: torch.Tensor) -> torch.Tensor:
+        calls.append(qkv.dtype)
+        return kernels.fused_attention(qkv)
+
+    monkeypatch.setattr(kernels.HeadwiseProducts, "apply", by_pytorch)
     fused = gradients(True)
     assert calls == [torch.bfloat16] * 4
     assert 0 < difference(ours, exact) < 1.3 * difference(fused, exact)

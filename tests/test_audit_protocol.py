@@ -17,10 +17,14 @@ from bench.experiment import config as experiments
 from bench.experiment.cells import Layout, find_cell, list_cells
 from bench.experiment.config import Config
 from bench.files import read_json, write_json
-from bench.reporting import audit, context
-from bench.reporting.build import build, task_table
-from bench.reporting.names import DIGESTS
-from bench.reporting.results import load_results
+from bench.reporting import context
+from bench.reporting.build import build, make_tables, task_table
+from bench.reporting.check_tables import audit_table
+from bench.reporting.page import render
+from bench.results.analysis import analyse
+from bench.results.audit import RULES, audit
+from bench.results.load import load_results
+from bench.results.names import DIGESTS
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +66,7 @@ def page_of(config: Config) -> str:
 
 def rules_broken(config: Config) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
-    for breach in audit.breaches(load_results(config)):
+    for breach in audit(load_results(config)).breaches:
         found.setdefault(breach.rule, []).append(str(breach))
     return found
 
@@ -74,6 +78,14 @@ def test_clean_results_break_no_rule(experiment: Config) -> None:
     assert "to be read with care" not in page
     table = pd.read_csv(Layout.of(experiment).report / "tables" / "protocol.csv")
     assert set(table["answer"]) == {"kept"}
+
+
+def test_the_report_follows_from_the_analysis_alone(experiment: Config) -> None:
+    page = build(experiment).read_text(encoding="utf-8")
+    analysis = analyse(experiment)
+    shutil.rmtree(Layout.of(experiment).results)
+    shutil.rmtree(Layout.of(experiment).work)
+    assert render(analysis, make_tables(analysis)) == page
 
 
 def test_thresholds_chosen_on_test_are_named(
@@ -210,7 +222,7 @@ def test_the_published_fold_protocol_is_told_by_what_was_chosen(
     epochs = [words for words in broken if words.startswith("esc50/htsat/base/")]
     assert len(broken) == len(epochs) + 2
     assert all("the regularisation was chosen on" in words for words in {*broken} - {*epochs})
-    caption = task_table(load_results(published), "esc50").caption
+    caption = task_table(analyse(published), "esc50").caption
     if select == "best":
         assert len(epochs) == 2
         assert all("the epoch was chosen on 10 test clips" in words for words in epochs)
@@ -222,20 +234,18 @@ def test_the_published_fold_protocol_is_told_by_what_was_chosen(
     # What the protocol itself asks for bars no comparison; other breaches do.
     group = load_results(published).group("esc50", "htsat")
     assert group is not None
-    assert audit.broken(load_results(published), group) == []
+    assert audit(load_results(published)).broken(group) == []
     assert "set fold_protocol of esc50 to clean" in page_of(published)
 
 
 def test_without_corpus_tables_what_needs_them_is_not_called_kept(experiment: Config) -> None:
     shutil.rmtree(Layout.of(experiment).corpus("desed"))
     assert rules_broken(experiment) == {}
-    answers = [
-        row.entries["answer"].words for row in audit.audit_table(load_results(experiment)).rows
-    ]
-    named = dict(zip(audit.RULES, answers, strict=True))
+    answers = [row.entries["answer"].words for row in audit_table(analyse(experiment)).rows]
+    named = dict(zip(RULES, answers, strict=True))
     for rule in ("groups", "fresh"):
         assert named.pop(rule).startswith("not known")
-        assert "desed" in answers[list(audit.RULES).index(rule)]
+        assert "desed" in answers[list(RULES).index(rule)]
     assert set(named.values()) == {"kept"}
 
 
@@ -250,7 +260,7 @@ def test_captions_count_the_seeds_that_are_there(experiment: Config) -> None:
     """A data set may have seeds of its own, and a run no record."""
     values = experiment.model_dump(mode="json")
     values["datasets"]["desed"]["seeds"] = [0]
-    results = load_results(experiments.load(values))
+    results = analyse(experiments.load(values))
     assert "Seeds 0 (n = 1)" in task_table(results, "desed").caption
     assert "Seeds 0, 1 (n = 2)" in task_table(results, "esc50").caption
     said = context.seeds_sentence(results)
@@ -263,9 +273,9 @@ def test_what_published_folds_share_is_named_and_bars_nothing(experiment: Config
     write_json(path, read_json(path) | {"straddling": ["esc50_003.wav"]})
     words = "the published folds share recordings esc50_003.wav"
     assert rules_broken(experiment) == {"groups": [f"esc50: {words}"]}
-    results = load_results(experiment)
-    assert words in audit.audit_table(results).rows[1].entries["answer"].words
+    results = analyse(experiment)
+    assert words in audit_table(results).rows[1].entries["answer"].words
     group = results.group("esc50", "htsat")
     assert group is not None
-    assert audit.broken(results, group) == []
+    assert results.broken(group) == []
     assert "to be read with care" not in page_of(experiment)

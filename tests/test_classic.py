@@ -13,7 +13,7 @@ from sklearn.svm import SVC
 from baselines.classic import Classic, Forest, NearestNeighbours, SupportVectors
 from bench.audio.cepstra import crossing_rates
 from bench.audio.frontend import FrontEnd
-from bench.reporting import published
+from bench.results import published
 
 SIZES = {"frames": 20, "mels": 4, "seconds": 1.0}
 CEPSTRA = {"kind": "cepstra", "sample_rate": 44100, "window": 2048, "hop": 512, "mels": 13,
@@ -42,16 +42,16 @@ def test_decisions_are_those_of_scikit_learn(build, peer, classes: int) -> None:
     model: Classic = build(classes, **SIZES, **arguments)
     assert not model(clips(classes, 3)[0]).clip_logits.isnan().any()  # before it is fitted
     features, labels = clips(classes, 20)
-    x = model.statistics(features).numpy()
-    model.solve(x, labels)
+    x = model.summary(features).numpy()
+    model.solve(x, np.eye(classes)[labels], exclusive=True)
     other, _ = clips(classes, 50, seed=1)
     ours = model(other).clip_logits
     theirs = peer().fit(x, labels)
-    expected = theirs.predict(model.statistics(other).numpy())
+    expected = theirs.predict(model.summary(other).numpy())
     assert ours.argmax(dim=1).tolist() == expected.tolist()
     assert ours.exp().sum(dim=1).allclose(torch.ones((), dtype=torch.float64), atol=1e-6)
     if build is Forest:
-        shares = theirs.predict_proba(model.statistics(other).numpy())
+        shares = theirs.predict_proba(model.summary(other).numpy())
         assert np.allclose(ours.exp().numpy(), shares.clip(1e-9))
     again: Classic = build(classes, **SIZES, **arguments)
     again.fit_shapes(model.state_dict())
@@ -61,11 +61,11 @@ def test_decisions_are_those_of_scikit_learn(build, peer, classes: int) -> None:
 
 def test_too_little_to_fit_is_refused() -> None:
     features, labels = clips(3, 2)
-    x = Classic.statistics(features).numpy()
+    x = Classic.summary(features).numpy()
     with pytest.raises(ValueError, match="6 training clips are fewer than 8 neighbours"):
-        NearestNeighbours(3, **SIZES).solve(x, labels)
+        NearestNeighbours(3, **SIZES).solve(x, np.eye(3)[labels], exclusive=True)
     with pytest.raises(ValueError, match="3 of 4 classes have training clips"):
-        SupportVectors(4, **SIZES).solve(x, labels)
+        SupportVectors(4, **SIZES).solve(x, np.eye(4)[labels], exclusive=True)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -20,21 +19,21 @@ from workflow_copy import EXPERIMENT, ROOT
 from bench import __main__ as cli
 from bench import provenance
 from bench.data.featurize import run as featurize_run
-from bench.evaluation import SCHEMA
 from bench.experiment import schema
 from bench.experiment.cells import Layout, find_cell
 from bench.experiment.cells import plan as cell_plan
 from bench.experiment.config import config_digest
 from bench.experiment.jobs import list_jobs
-from bench.files import UserError, read_json, write_json, write_sealed
+from bench.experiment.running import Running
+from bench.files import UserError, read_json, write_json
 from bench.ops import plan, status
 from bench.ops.explain import explain
+from bench.ops.figure_origin import _origins
 from bench.ops.supervise import Watcher, progress_line
 from bench.process import locks
 from bench.process.locks import hold
-from bench.reporting.figure_origin import _origins
-from bench.reporting.released import _record
-from bench.training.running import Running
+from bench.results.record import Metrics, Record
+from bench.results.released import _record
 
 
 @pytest.fixture
@@ -107,6 +106,22 @@ def test_every_verb_has_its_module_and_arguments() -> None:
     for name in cli.VERBS:
         assert f"\n    {name}" in done.stdout
         assert cli._parser([name])
+    grouped = [name for group in cli.GROUPS.values() for name in group]
+    assert sorted(grouped) == sorted(cli.VERBS)
+
+
+def test_the_examples_of_the_help_are_valid() -> None:
+    for group in cli.GROUPS.values():
+        for name, example in group.items():
+            args = cli._parser([name]).parse_args([name, *example.split()])
+            assert args.verb == name
+
+
+def test_the_version_is_that_of_the_citation(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["--version"])
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"]
+    assert capsys.readouterr().out.split()[-1] == cited
 
 
 def test_a_closed_pipe_is_no_error() -> None:
@@ -154,20 +169,19 @@ def test_featurize_names_the_valid_front_ends(experiment: Path) -> None:
         featurize_run(args)
 
 
-def made_record(folder: Path) -> tuple[dict[str, Any], Path]:
+def made_record(folder: Path) -> tuple[Record, Path]:
     settings = make_config(folder)
     make_inputs(settings)
     cell = find_cell(settings, "desed/htsat/base/seed1")
     make_run(settings, cell)
     path = Layout.of(settings).run(cell) / "record.json"
-    record = read_json(path)
-    return record, path
+    return Record.read(path), path
 
 
 def test_explain_tells_figures_origin_and_how_to_make_them_again(tmp_path: Path) -> None:
     record, path = made_record(tmp_path)
     text = explain(record, path)
-    value = record["metrics"]["test"]["intersection_f1"]["value"]
+    value = record.metrics.test["intersection_f1"].value
     assert re.search(rf"test +intersection_f1 +{value:.4f}  n = \d+, ", text)
     assert "(synthetic data, experiment default)" in text
     for part in ("code_train digest", "starts from", "seeds", "learning_rate", "commit", "command"):
@@ -193,7 +207,8 @@ def test_a_record_of_a_changed_checkout_holds_the_changes(
     record, path = made_record(tmp_path)
     monkeypatch.setattr(provenance, "ROOT", checkout)
     made = provenance.source.__wrapped__()
-    record["provenance"] |= made
+    changed = record.provenance.model_copy(update=made)
+    record = record.model_copy(update={"provenance": changed})
     _, patch = explain(record, path).split("uncommitted changes, for `git apply`\n")
     git("checkout", "-q", "model.py")
     git("apply", "-", given=patch + "\n")
@@ -274,19 +289,27 @@ def test_status_says_which_snakemake_is_at_work(experiment: Path) -> None:
         assert f"snakemake is running: process {os.getpid()}" in status.overview(settings)
 
 
-def test_results_show_the_spread_over_seeds_and_what_cannot_localize(experiment: Path) -> None:
+def test_results_show_the_spread_over_seeds_and_what_cannot_localize(
+    experiment: Path, tmp_path: Path
+) -> None:
     values = copy.deepcopy({**EXPERIMENT, "seeds": [0, 1]})
     values["datasets"]["desed"]["metric"] = "intersection_f1"
     experiment.write_text(yaml.safe_dump(values))
     settings = status.config.load(experiment)
+    made, _ = made_record(tmp_path / "other")
     for job in list_jobs(settings):
         if job.stage == "evaluate" and job.cell is not None:
-            metrics = {"mAP": {"value": 0.5 + 0.1 * job.cell.seed}}
-            record = {"metrics": {"test": metrics}, "chance": {"mAP": 0.1}}
-            record |= {"digests": {"protocol": config_digest(settings.localization)}}
-            record["schema"] = SCHEMA
-            digest = cell_plan(settings, job.cell).digest
-            write_sealed(job.output, {**record, "config_digest": digest})
+            metric = made.metrics.test["mAP"].model_copy(
+                update={"value": 0.5 + 0.1 * job.cell.seed}
+            )
+            protocol = config_digest(settings.localization)
+            changes = {
+                "metrics": Metrics(test={"mAP": metric}, validation={}),
+                "chance": {"mAP": 0.1},
+                "digests": made.digests.model_copy(update={"protocol": protocol}),
+                "config_digest": cell_plan(settings, job.cell).digest,
+            }
+            made.model_copy(update=changes).write(job.output)
     text = status.results(settings)
     assert "htsat                        55.0 ±  7.1\n" in text
     assert "chance                       10.0\n" in text

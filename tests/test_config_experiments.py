@@ -143,7 +143,7 @@ def test_the_full_experiment_has_targets_with_seeds_of_their_own() -> None:
     for cell in small:
         kind = (cell.dataset, cell.model, cell.variant, cell.fold)
         by_kind[kind] = by_kind.get(kind, 0) + 1
-    assert min(by_kind.values()) == 6
+    assert min(by_kind.values()) == 8
     full = cells.target_cells(settings, "full")
     assert [(cell.model, cell.seed) for cell in full] == [("htsat", 0), ("ast", 0), ("pann", 0)]
     located = cells.plan(settings, cells.find_cell(settings, "desed/pann/base/seed0"))

@@ -10,7 +10,7 @@ from torch import nn
 
 from bench.cost import energy
 from bench.cost.measure import multiply_adds
-from bench.reporting.cost_table import largest_batch, projected_hours
+from bench.results.full_size import largest_batch, projected_hours
 
 
 def package(root: Path, name: str, joules: float, limit: float = 100.0) -> Path:

@@ -157,7 +157,7 @@ def test_gradients_equal_the_authors(
         stripes=None,
         time_draws=torch.empty(4, 0, 2),
         mel_draws=torch.empty(4, 0, 2),
-        mixup=Mixup(pairing="pairs"),
+        mixup=Mixup(alpha=0.5, pairing="pairs", labels=False),
         share=share[::2],
         first=torch.tensor([0, 2]),
         second=torch.tensor([1, 3]),

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from htsat.swin import Block, CpuAttention, SwinTransformer, fused_attention
-from modelkit import vision
+from htsat.swin import Block, SwinTransformer
+from modelkit import kernels, vision
 
 with vision._stand_ins():
     from timm.models.swin_transformer import SwinTransformer as TimmSwin
@@ -85,48 +85,10 @@ def test_windows_are_kept_apart_without_subnormal_weights() -> None:
         torch.testing.assert_close(have, wanted[name], rtol=1e-5, atol=1e-7, msg=name)
 
 
-def test_kept_biases_follow_the_weights() -> None:
-    model, x = trunk(), image(1, 1, 64, 64)
-    with torch.no_grad():
-        before = model(x)
-        torch.testing.assert_close(model(x), before, rtol=0, atol=0)
-        for name, parameter in model.named_parameters():
-            if name.endswith("bias_table"):
-                parameter.mul_(2)
-        after = model(x)
-    assert not torch.allclose(before, after)
-    torch.testing.assert_close(model(x), after, rtol=0, atol=1e-6)
-
-
-def test_kept_biases_follow_a_fused_optimizer() -> None:
-    """It changes weights without counting their version up."""
-    model, x = trunk(), image(1, 1, 64, 64)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
-    with torch.no_grad():
-        model(x)  # as the validation after the epoch before
-    gradients(model, model(x))
-    optimizer.step()
-    fresh = trunk()
-    fresh.load_state_dict(model.state_dict())
-    with torch.no_grad():
-        torch.testing.assert_close(model(x), fresh(x), rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("windows", [1, 3])
-def test_attention_has_the_gradients_of_its_definition(windows: int) -> None:
-    generator = torch.Generator().manual_seed(3)
-    qkv = torch.randn(2, 3, 4, 3, 2, 5, dtype=torch.float64, generator=generator)
-    bias = torch.randn(windows, 2, 4, 4, dtype=torch.float64, generator=generator)
-    inputs = (qkv.requires_grad_(), bias.requires_grad_())
-    torch.testing.assert_close(CpuAttention.apply(*inputs), fused_attention(*inputs))
-    assert torch.autograd.gradcheck(CpuAttention.apply, inputs)
-    assert torch.autograd.gradcheck(fused_attention, inputs)
-
-
 def test_other_devices_take_the_fused_attention(monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = trunk(), image(2, 1, 64, 64)
     expected = model(x)
-    monkeypatch.setattr(CpuAttention, "apply", fused_attention)
+    monkeypatch.setattr(kernels.WindowProducts, "apply", kernels.fused_window_attention)
     torch.testing.assert_close(model(x), expected, rtol=0, atol=1e-5)
     assert model.to("meta")(x.to("meta")).shape == expected.shape
 

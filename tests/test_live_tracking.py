@@ -21,13 +21,13 @@ from http_server import Handler, Server, status, whole
 from bench import __main__ as cli
 from bench.experiment.cells import Cell, Layout
 from bench.experiment.config import Config
+from bench.experiment.running import Running
 from bench.files import UserError, read_json, write_json_lines
 from bench.ops import supervise
 from bench.process.sampler import MOST_SAMPLES, Sampler
 from bench.tracking import live, server
 from bench.tracking.live import Follower, attempt, follow
 from bench.tracking.server import SERVER, silence
-from bench.training.running import Running
 
 CELL = Cell("desed", "htsat", "base", -1, 1)
 NOBODY = "http://127.0.0.1:1"  # no unprivileged server has this port

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
 
-from bench.evaluation.evaluate import as_one_frame
-from bench.evaluation.localization import (
-    always_active,
-    choose_operating_point,
-    detect,
-    median_filtered,
-    threshold_grid,
-)
-from bench.evaluation.operating_point import (
-    PUBLISHED_THRESHOLDS,
-    OperatingPoint,
-    published_operating_point,
-)
-from bench.metrics.event_scores import score_events
+from bench.evaluation import localization
+from bench.evaluation.localization import always_active, median_filtered, threshold_grid
+from bench.evaluation.locate import as_one_frame
+from bench.evaluation.operating_point import PUBLISHED_THRESHOLDS, published_operating_point
+from bench.metrics.event_arrays import FrameScores, decode, encode
+from bench.metrics.event_scores import score_tables
 from bench.models.scores import Scores
+from bench.results.record import Localized, OperatingPoint
 
 COLUMNS = ["filename", "onset", "offset", "event_label"]
 CLASSES = ("cat", "dog")
@@ -30,6 +21,26 @@ CLASSES = ("cat", "dog")
 
 def point(thresholds=(0.5, 0.5), filters=(1, 1)) -> OperatingPoint:
     return OperatingPoint(CLASSES, thresholds, filters, "by hand")
+
+
+def frames_of(scores, step, clips, classes, durations) -> FrameScores:
+    seconds = np.array([durations[clip] for clip in clips])
+    return FrameScores(scores, step, tuple(clips), tuple(classes), seconds)
+
+
+def detect(scores, step, clips, classes, point, durations) -> pd.DataFrame:
+    """`localization.detect`, as a table."""
+    frames = frames_of(scores, step, clips, classes, durations)
+    return decode(localization.detect(frames, point), clips, classes)
+
+
+def choose_operating_point(
+    scores, step, clips, reference, durations, classes, **options
+) -> OperatingPoint:
+    """`localization.choose_operating_point`, by a table."""
+    frames = frames_of(scores, step, clips, classes, durations)
+    truth = encode(reference, {clip: durations[clip] for clip in clips}, classes)
+    return localization.choose_operating_point(frames, truth, **options)
 
 
 def rows(events: pd.DataFrame) -> list[tuple]:
@@ -109,7 +120,7 @@ def test_the_chosen_point_scores_what_it_promises_and_nothing_beats_it(criterion
 
     def f1(candidate: OperatingPoint) -> list[float]:
         events = detect(scores, step, clips, CLASSES, candidate, durations)
-        result = score_events(reference, events, durations, CLASSES)
+        result = score_tables(reference, events, durations, CLASSES)
         return list(result[criterion]["per_class"].values())
 
     assert f1(chosen) == pytest.approx(chosen.validation_f1, abs=1e-12)
@@ -153,7 +164,7 @@ def test_an_exclusive_point_scores_what_it_promises_with_one_filter_for_all(seed
 
     best = chosen(filters)
     events = detect(scores, step, clips, CLASSES, best, durations)
-    found = score_events(reference, events, durations, CLASSES)["intersection"]["per_class"]
+    found = score_tables(reference, events, durations, CLASSES)["intersection"]["per_class"]
     assert list(found.values()) == pytest.approx(best.validation_f1, abs=1e-12)
     assert best.exclusive
     assert len(set(best.median_filters)) == 1
@@ -197,7 +208,8 @@ def test_reference_events_of_other_clips_are_refused():
 
 def test_the_baselines_span_the_clips():
     durations = {"a": 10.0, "b": 4.5}
-    assert rows(always_active(["a", "b"], ["cat"], durations)) == [
+    always = always_active(np.array([10.0, 4.5]), 1)
+    assert rows(decode(always, ["a", "b"], ["cat"])) == [
         ("a", 0.0, 10.0, "cat"),
         ("b", 0.0, 4.5, "cat"),
     ]
@@ -211,7 +223,8 @@ def test_the_baselines_span_the_clips():
 
 def test_the_record_of_a_point_holds_every_choice():
     chosen = OperatingPoint(CLASSES, (0.25, 0.5), (1, 5), "validation", (0.5, None), "ab")
-    assert json.loads(json.dumps(chosen.to_json())) == {
+    located = Localized(can_localize=True, operating_point=chosen, seconds_per_frame=0.1)
+    assert located.model_dump(mode="json")["operating_point"] == {
         "source": "validation",
         "classes": ["cat", "dog"],
         "thresholds": [0.25, 0.5],

@@ -23,19 +23,21 @@ from bench.data.store import FeatureStore
 from bench.data.task import Task
 from bench.evaluation.evaluate import evaluate_cell
 from bench.evaluation.localization import choose_operating_point, detect, median_filtered
-from bench.evaluation.operating_point import OperatingPoint
 from bench.experiment.cells import Layout, list_cells
 from bench.experiment.config import FrontEnd, Recipe
 from bench.files import read_json
+from bench.metrics.event_arrays import FrameScores, decode, encode
 from bench.metrics.psds import psds
 from bench.models import networks
 from bench.models.card import Card
 from bench.models.scores import Scores, joined, read_scores, write_scores
 from bench.models.scoring import score, score_clips
 from bench.models.shifts import score_shifted
-from bench.process.team import Team
+from bench.models.team import Team
+from bench.results.record import OperatingPoint
 from bench.tagging.tag import Tagger
-from bench.training import fit, linear
+from bench.training import solve
+from bench.training.batches import Batch, read_batches
 from bench.training.losses import FrameLabels
 from bench.training.train import Resources, train_cell
 from modelkit.output import ModelOutput
@@ -200,25 +202,27 @@ def test_shifts_move_long_clips_whole(task: Task) -> None:
 
 def test_training_draws_a_window_of_long_clips_each_epoch(task: Task) -> None:
     recipe = Recipe(epochs=1, batch_size=5, learning_rate=1e-3)
-    order = np.array([3, 0, 4, 1, 2])
 
-    def batch(epoch: int, seed: int = 0) -> Any:
-        parts = [order]
-        return next(
-            iter(fit.read_batches(task, recipe, parts, range(1), seed, epoch, Team(), workers=0))
-        )
+    def batch(epoch: int) -> Batch:
+        (found,) = read_batches(task, recipe, 0, epoch, 0, Team(), workers=0)
+        return found
 
-    first = batch(0)
-    assert first.starts[[1, 3, 4]].tolist() == [0, 0, 0]  # those that fit
-    assert np.array_equal(first.starts, batch(0).starts)
-    drawn = np.array([[batch(epoch).starts[place] for epoch in range(60)] for place in (0, 2)])
+    def starts(epoch: int) -> np.ndarray:
+        """In the order of the clips."""
+        found = batch(epoch)
+        assert found.starts is not None
+        return found.starts[np.argsort(found.rows)]
+
+    assert starts(0)[:3].tolist() == [0, 0, 0]  # those that fit
+    assert np.array_equal(starts(0), starts(0))
+    drawn = np.array([starts(epoch)[3:] for epoch in range(60)]).T
     assert drawn.min() == 0
     assert drawn[0].max() > 150
     assert drawn[1].max() == 3  # 128 frames, of which 125 are seen
     assert len(np.unique(drawn[0])) > 40
-    begin = int(first.starts[0])
-    whole = task.store.clip(3)
-    assert np.array_equal(first.features[0].numpy(), whole[begin : begin + 125].astype(np.float32))
+    begin, first = starts(0)[3], batch(0)
+    whole, seen = task.store.clip(3), first.features[int(np.argmax(first.rows == 3))]
+    assert np.array_equal(seen.numpy(), whole[begin : begin + 125].astype(np.float32))
 
 
 def test_strong_labels_move_with_the_window(task: Task) -> None:
@@ -238,7 +242,7 @@ def test_strong_labels_move_with_the_window(task: Task) -> None:
 
 def test_the_linear_baseline_learns_from_every_window(task: Task) -> None:
     model, _ = network("linear")
-    x, y = linear._examples(model, task, task.rows["train"])
+    x, y = solve._examples(model, task, task.rows["train"])
     assert len(x) == len(y) == 1 + 1 + 1 + 4 + 2
     last = task.store.clip(3)[-125:].astype(np.float64)
     assert x[6] == pytest.approx(np.concatenate([last.mean(axis=0), last.std(axis=0)]))
@@ -255,7 +259,7 @@ def test_two_exclusive_classes_are_told_apart_by_the_linear_baseline() -> None:
     targets = np.eye(2, dtype=np.uint8)[labels]
     made = Task(corpus, stored(clips), front_end, targets, rows, np.arange(40), None)
     model = networks.construct("linear", {}, front_end, 2)
-    linear.fit(model, made, "ce")
+    solve.fit(model, made, "ce", "accuracy")
     scores = score_clips(model, made, rows["validation"], "ce").clip_scores
     assert (scores.argmax(axis=1) == labels[30:]).mean() > 0.9
     assert scores.sum(axis=1) == pytest.approx(1.0, abs=1e-6)
@@ -306,20 +310,19 @@ def test_metrics_of_a_clip_do_not_depend_on_longer_ones() -> None:
     padded = np.pad(frames, ((0, 0), (0, 20), (0, 0)))
     counts = scores.frame_counts
 
+    truth = encode(events, durations, classes)
+    fives = OperatingPoint(classes, (0.4, 0.4), (5, 5), "by hand")
+
     def made(frames: np.ndarray, counts: np.ndarray | None) -> list[Any]:
+        seconds = np.array(list(durations.values()))
+        scores = FrameScores(frames, 0.5, tuple(clips), classes, seconds, counts)
         point = choose_operating_point(
-            frames, 0.5, clips, events, durations, classes,
-            thresholds=[0.3, 0.5, 0.7], median_filters=(1, 3, 5), counts=counts,
-        )  # fmt: skip
-        found = detect(frames, 0.5, clips, classes, point, durations, counts)
-        area = psds(frames, 0.5, clips, events, durations, classes, counts=counts).value
-        return [point, found.to_dict(), area]
+            scores, truth, thresholds=[0.3, 0.5, 0.7], median_filters=(1, 3, 5)
+        )
+        found = [decode(detect(scores, p), clips, classes).to_dict() for p in (point, fives)]
+        return [point, found, psds(scores, truth).value]
 
     assert made(frames, None) == made(padded, counts)
-    fives = OperatingPoint(classes, (0.4, 0.4), (5, 5), "by hand")
-    same = [detect(f, 0.5, clips, classes, fives, durations, n) for f, n in
-            ((frames, None), (padded, counts))]  # fmt: skip
-    pd.testing.assert_frame_equal(*same)
 
 
 def test_long_clips_go_through_the_pipeline(
@@ -344,8 +347,8 @@ def test_long_clips_go_through_the_pipeline(
     for cell in list_cells(config):
         train_cell(config, cell, Resources(gpus=0))
         record = evaluate_cell(config, cell)
-        assert record["coverage"]["windowed"] == factories.CLIPS
+        assert record.coverage.windowed == factories.CLIPS
         scores = read_scores(layout.run(cell) / "scores.npz", "test").scores
         if cell.model == "htsat":
             assert (scores.frame_counts * scores.seconds_per_frame >= 50 * 0.04 - 1e-9).all()
-            assert "window" in record["seeds"]
+            assert "window" in record.seeds

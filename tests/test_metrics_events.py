@@ -7,7 +7,7 @@ import json
 import pandas as pd
 import pytest
 
-from bench.metrics.event_scores import score_events
+from bench.metrics.event_scores import score_tables
 
 
 def table(*rows: tuple) -> pd.DataFrame:
@@ -16,7 +16,7 @@ def table(*rows: tuple) -> pd.DataFrame:
 
 def score(reference, predictions, durations=None, classes=("cat", "dog")) -> dict:
     durations = durations or {"a": 10.0, "b": 10.0}
-    result = score_events(table(*reference), table(*predictions), durations, classes)
+    result = score_tables(table(*reference), table(*predictions), durations, classes)
     json.dumps(result, allow_nan=False)
     return result
 
@@ -35,7 +35,7 @@ def test_intersection_by_hand():
     reference = [("a", 0.0, 2.0, "cat"), ("b", 0.0, 2.0, "cat")]
     predictions = [("a", 1.0, 3.0, "cat"), ("b", 1.2, 3.2, "cat")]
     counts = score(reference, predictions)["intersection"]["counts"]["cat"]
-    assert counts == {"true_positives": 1, "false_positives": 1, "misses": 1}
+    assert counts == {"true_positives": 1, "false_positives": 1, "false_negatives": 1}
 
 
 def test_an_accepted_prediction_below_the_gtc_is_neither_hit_nor_false():
@@ -43,7 +43,7 @@ def test_an_accepted_prediction_below_the_gtc_is_neither_hit_nor_false():
     assert result["intersection"]["counts"]["cat"] == {
         "true_positives": 0,
         "false_positives": 0,
-        "misses": 1,
+        "false_negatives": 1,
     }
 
 
@@ -61,7 +61,7 @@ def test_overlaps_of_one_class_are_merged_for_the_intersection_only():
     assert result["event_based"]["counts"]["cat"] == {
         "true_positives": 1,
         "false_positives": 2,
-        "misses": 1,
+        "false_negatives": 1,
     }
 
 
@@ -99,7 +99,7 @@ def test_any_touch_fills_a_segment_and_the_clip_ends_it():
     assert result["segment_based"]["counts"]["cat"] == {
         "true_positives": 3,
         "false_positives": 0,
-        "misses": 0,
+        "false_negatives": 0,
     }
     beyond = score([("a", 0.0, 1.0, "cat")], [("a", 0.0, 9.0, "cat")], {"a": 2.5})
     assert beyond["segment_based"]["counts"]["cat"]["false_positives"] == 2

@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from bench.metrics import Metric
+from bench.metrics.event_arrays import FrameScores, encode
 from bench.metrics.psds import PSDS1, PSDS2, psds
 
 COLUMNS = ["filename", "onset", "offset", "event_label"]
@@ -34,6 +36,14 @@ def random_case(seed: int, levels: int) -> tuple[np.ndarray, float, list, pd.Dat
     scores = np.ceil(scores / 2 * levels) / levels
     durations = dict.fromkeys(clips, 8.0)
     return scores, step, clips, pd.DataFrame(events, columns=COLUMNS), durations
+
+
+def psds_of(scores, step, clips, reference, durations, classes, scenario) -> Metric:
+    """`psds`, by a table."""
+    own = {clip: durations[clip] for clip in clips}
+    seconds = np.array(list(own.values()))
+    frames = FrameScores(scores, step, tuple(clips), tuple(classes), seconds)
+    return psds(frames, encode(reference, own, classes), scenario)
 
 
 def runs(scores: np.ndarray, threshold: float, step: float, clips: list) -> pd.DataFrame:
@@ -70,7 +80,7 @@ def test_psds_equals_psds_eval_at_every_threshold(scenario):
             for threshold in np.unique(scores):
                 evaluator.add_operating_point(runs(scores, threshold, step, clips))
             theirs = evaluator.psds(scenario.alpha_ct, scenario.alpha_st)
-        ours = psds(
+        ours = psds_of(
             scores,
             step,
             clips,
@@ -108,7 +118,7 @@ def test_psds_equals_sed_scores_eval(scenario):
             alpha_st=scenario.alpha_st,
             max_efpr=scenario.max_efpr * 5,
         )
-        ours = psds(
+        ours = psds_of(
             scores,
             step,
             clips,
@@ -128,7 +138,7 @@ def test_psds_by_hand():
     reference = pd.DataFrame([("a", 0.0, 12.0, "cat")], columns=COLUMNS)
     for high, low, expected in ((0.9, 0.5, 1.0), (0.5, 0.9, 0.5)):
         scores = np.array([[[high], [0.0], [low]]])
-        metric = psds(
+        metric = psds_of(
             scores, 12.0, ["a"], reference, {"a": 36.0}, ["cat"], replace(PSDS1, max_efpr=200)
         )
         assert metric.value == pytest.approx(expected)
@@ -136,8 +146,8 @@ def test_psds_by_hand():
 
 def test_classes_without_reference_take_no_part():
     scores, step, clips, reference, durations = random_case(0, levels=50)
-    whole = psds(scores, step, clips, reference, durations, CLASSES, PSDS2)
-    wider = psds(
+    whole = psds_of(scores, step, clips, reference, durations, CLASSES, PSDS2)
+    wider = psds_of(
         np.concatenate([scores, scores[:, :, :1]], axis=2),
         step,
         clips,

@@ -228,7 +228,10 @@ def test_wrong_arguments_name_the_remedy():
 def test_masks_take_log_zero_normalised_and_come_before_mixup():
     model = MobileNet(3, preset="tiny").eval()
     augment = Augment.draw(
-        4, np.random.default_rng(0), stripes=SpecAugment(), mixup=Mixup(labels=True)
+        4,
+        np.random.default_rng(0),
+        stripes=SpecAugment(),
+        mixup=Mixup(alpha=0.5, labels=True, pairing="reversed"),
     )
     features = torch.randn(4, 100, 128)
     seen = augment.mix(augment.mask(features, fill=(0 + 4.5) / 5))

@@ -101,13 +101,17 @@ def test_mixup_is_its_definition(batch: int, pairing: Pairing, labels: bool) -> 
 
 @pytest.mark.parametrize("alpha", [0.5, 10.0])
 def test_shares_follow_the_beta_distribution(alpha: float) -> None:
-    share = Augment.draw(20000, rng(5), mixup=Mixup(alpha=alpha)).share
+    share = Augment.draw(
+        20000, rng(5), mixup=Mixup(alpha=alpha, pairing="reversed", labels=False)
+    ).share
     assert share.mean().item() == pytest.approx(0.5, abs=0.01)
     assert share.var().item() == pytest.approx(0.25 / (2 * alpha + 1), rel=0.05)
 
 
 def test_rate_leaves_the_other_clips_alone() -> None:
-    augment = Augment.draw(10000, rng(6), mixup=Mixup(alpha=10, rate=0.3))
+    augment = Augment.draw(
+        10000, rng(6), mixup=Mixup(alpha=10, rate=0.3, pairing="reversed", labels=False)
+    )
     untouched = augment.share == 1
     assert untouched.float().mean().item() == pytest.approx(0.7, abs=0.02)
     x = torch.randn(10000, 2)
@@ -116,7 +120,12 @@ def test_rate_leaves_the_other_clips_alone() -> None:
 
 def test_the_same_key_draws_the_same_numbers() -> None:
     def draw(*key: int) -> Augment:
-        return Augment.draw(8, rng(*key), stripes=SpecAugment(), mixup=Mixup())
+        return Augment.draw(
+            8,
+            rng(*key),
+            stripes=SpecAugment(),
+            mixup=Mixup(alpha=0.5, pairing="reversed", labels=False),
+        )
 
     x = torch.randn(8, 128, 32)
     one, same, other = draw(970131, 3, 7), draw(970131, 3, 7), draw(970131, 3, 8)
@@ -126,9 +135,11 @@ def test_the_same_key_draws_the_same_numbers() -> None:
 
 
 def test_switching_one_augmentation_leaves_the_draws_of_the_other() -> None:
-    both = Augment.draw(4, rng(7), stripes=SpecAugment(), mixup=Mixup())
+    both = Augment.draw(
+        4, rng(7), stripes=SpecAugment(), mixup=Mixup(alpha=0.5, pairing="reversed", labels=False)
+    )
     masks = Augment.draw(4, rng(7), stripes=SpecAugment())
-    mixes = Augment.draw(4, rng(7), mixup=Mixup())
+    mixes = Augment.draw(4, rng(7), mixup=Mixup(alpha=0.5, pairing="reversed", labels=False))
     x = torch.randn(4, 128, 32)
     assert torch.equal(both.mask(x), masks.mask(x))
     assert torch.equal(both.mix(x), mixes.mix(x))
@@ -139,13 +150,13 @@ def test_switching_one_augmentation_leaves_the_draws_of_the_other() -> None:
 
 def test_odd_batches_have_no_pairs() -> None:
     with pytest.raises(ValueError, match="a batch of 5 cannot be mixed in pairs"):
-        Augment.draw(5, rng(8), mixup=Mixup(pairing="pairs"))
-    middle = Augment.draw(5, rng(8), mixup=Mixup(pairing="reversed"))
+        Augment.draw(5, rng(8), mixup=Mixup(alpha=0.5, pairing="pairs", labels=False))
+    middle = Augment.draw(5, rng(8), mixup=Mixup(alpha=0.5, pairing="reversed", labels=False))
     x = torch.randn(5, 2)
     torch.testing.assert_close(middle.mix(x)[2], x[2])
 
 
-@pytest.mark.parametrize("settings_", [{"alpha": 0.0}, {"rate": 1.5}])
+@pytest.mark.parametrize("settings_", [{"alpha": 0.0}, {"alpha": 0.5, "rate": 1.5}])
 def test_impossible_mixup_is_refused(settings_: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="alpha > 0"):
         Mixup(**settings_)

@@ -27,7 +27,7 @@ def test_a_training_step_leaves_the_compiler_and_torchvision_out(module: str) ->
 import sys
 import torch
 import {module}
-from bench.process.torch_setup import set_up
+from bench.models.torch_setup import set_up
 set_up(1)
 layer = torch.nn.Linear(2, 2)
 optimizer = torch.optim.AdamW(layer.parameters(), fused=True)

@@ -7,7 +7,6 @@ A right result is, for files with checksums, what the whole file gives; for file
 from __future__ import annotations
 
 import io
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +27,8 @@ from bench.experiment.cells import Layout, find_cell
 from bench.files import UserError, write_tensors
 from bench.models.networks import start_from_run
 from bench.models.scores import read_scores
-from bench.reporting.results import load_results
+from bench.results.load import load_results
+from bench.results.record import Record
 from bench.training.state import StateFolder
 from modelkit.checkpoint import CheckpointError, read_state_dict
 
@@ -158,12 +158,11 @@ def test_scores(experiment: config.Config) -> None:
 def test_records(experiment: config.Config) -> None:
     """A record carries its own digest: nothing edited or cut ever reaches a table."""
     path = Layout.of(experiment).run(find_cell(experiment, CELL)) / "record.json"
-    whole = json.loads(path.read_text())
+    known = Record.read(path)
 
     def use() -> None:
         (group,) = load_results(experiment).groups.values()
-        values = group.runs[0].values
-        assert {**values, "sealed_sha256": whole["sealed_sha256"]} == whole
+        assert group.runs[0].record == known
 
     assert refused_or_right(path, 120, TEXT, use, UserError) > 80
 

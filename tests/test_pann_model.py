@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from baselines.pann import PANN, narrow_convolution, pooled_logits
+from baselines.pann import PANN, pooled_logits
 from bench.audio.mel import slaney_filters
 from modelkit.frontend import mel_matrix
 
@@ -154,19 +154,3 @@ def test_released_mel_matrices_are_compared_with_the_mels_that_features_are_made
 ):
     ours = slaney_filters(rate, window, 64, 50.0, float(fmax)).toarray()
     assert abs(mel_matrix(rate, window, 64, 50.0, float(fmax)) - ours).max() < 1e-8
-
-
-@pytest.mark.parametrize("mels", [1, 2])
-def test_narrow_images_are_convolved_like_others(mels):
-    torch.manual_seed(0)
-    layer = torch.nn.Conv2d(6, 5, 3, padding=1, bias=False).to(memory_format=torch.channels_last)
-    x = torch.randn(2, 6, 9, mels, requires_grad=True)
-    found, expected = narrow_convolution(layer, x), layer(x)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
-    inputs = (x, layer.weight)
-    for have, want in zip(
-        torch.autograd.grad(found.square().sum(), inputs),
-        torch.autograd.grad(expected.square().sum(), inputs),
-        strict=True,
-    ):
-        torch.testing.assert_close(have, want, rtol=1e-5, atol=1e-5)

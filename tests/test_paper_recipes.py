@@ -23,8 +23,9 @@ from bench.experiment.cells import list_cells, plan
 from bench.experiment.config import Recipe
 from bench.files import UserError
 from bench.models import networks
-from bench.process.team import Team
+from bench.models.team import Team
 from bench.training import fit
+from bench.training.batches import Batch, read_batches
 from bench.training.losses import Objective
 from bench.training.sampling import epoch_batches
 from bench.training.schedule import learning_rate
@@ -92,10 +93,10 @@ def test_two_processes_share_each_batch_without_rest(name: str) -> None:
     for clips in awkward(recipe.batch_size):
         task = make_task(clips, 1, 1)
         order = epoch_batches(task, recipe, 0, 0)
-        todo = range(max(0, len(order) - 1), len(order))
 
-        def read(rank: int, size: int, order=order, todo=todo, task=task) -> fit.Batch:
-            (batch,) = fit.read_batches(task, recipe, order, todo, 0, 0, Team(rank, size), 0)
+        def read(rank: int, size: int, order=order, task=task) -> Batch:
+            last = len(order) - 1
+            (batch,) = read_batches(task, recipe, 0, 0, last, Team(rank, size), 0)
             return batch
 
         whole, halves = read(0, 1), [read(0, 2), read(1, 2)]
@@ -160,12 +161,11 @@ def test_the_gradients_of_two_parts_are_those_of_the_batch(name: str) -> None:
     for module in model.modules():
         if isinstance(module, _BatchNorm):
             module.eval()
-    order = epoch_batches(task, recipe, 0, 0)
     batch_loss = fit.BatchLoss(model, Objective(task, chosen.dataset.loss, "weak"))
 
     def gradients(rank: int, size: int) -> tuple[float, list[torch.Tensor]]:
         model.zero_grad(set_to_none=True)
-        (batch,) = fit.read_batches(task, recipe, order, range(1, 2), 0, 0, Team(rank, size), 0)
+        (batch,) = read_batches(task, recipe, 0, 0, 1, Team(rank, size), 0)
         torch.manual_seed(stream_seed(0, "dropout", 0, 1))
         with share_of_batch(batch.share):
             value = batch_loss(batch)

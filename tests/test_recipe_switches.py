@@ -18,7 +18,7 @@ from baselines.pann import PANN
 from bench.experiment.config import Recipe
 from bench.files import UserError
 from bench.models import networks
-from bench.training.fit import draw_augment
+from bench.training.batches import draw_augment
 from bench.training.streams import generator
 
 

@@ -19,7 +19,6 @@ from test_ast_official import write as write_ast
 from test_htsat_checkpoints import SMALL, authors_state, averaged, lightning, save
 
 from bench.__main__ import main
-from bench.data import checkpoints
 from bench.data.task import open_task
 from bench.evaluation.score_released import (
     DESED_CORRECTED,
@@ -27,8 +26,8 @@ from bench.evaluation.score_released import (
     mapped,
     outputs_of,
 )
+from bench.experiment import checkpoints, released
 from bench.experiment import config as experiments
-from bench.experiment import released
 from bench.experiment.cells import Layout, plan, released_cells
 from bench.experiment.config import Config
 from bench.experiment.extends import read

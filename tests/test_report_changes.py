@@ -17,8 +17,8 @@ from bench import __main__ as cli
 from bench.experiment.cells import list_cells
 from bench.experiment.config import Config
 from bench.files import UserError, read_json, write_json
-from bench.reporting.changes import changes, read_version, write_metrics
-from bench.reporting.results import load_results
+from bench.reporting.changes import changes, metrics, read_version
+from bench.results.load import load_results
 
 METRICS = Path("reports/default/metrics.json")
 
@@ -65,7 +65,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 
 
 def commit(config: Config, message: str) -> None:
-    write_metrics(load_results(config))
+    write_json(METRICS, metrics(load_results(config)))
     run("git", "add", "-f", str(METRICS), "dvc.yaml", ".dvc")
     identity = ("-c", "user.name=t", "-c", "user.email=t@example.org")
     run("git", *identity, "commit", "-q", "-m", message)

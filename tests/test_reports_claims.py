@@ -12,15 +12,20 @@ import pytest
 from bench.evaluation.rescore import output
 from bench.experiment.cells import Layout, find_cell, list_cells
 from bench.experiment.config import Config
-from bench.files import write_json
-from bench.reporting import provenance, published
-from bench.reporting.claim import CLAIMS, FIGURES
-from bench.reporting.claims import claims
+from bench.provenance import environment, source
 from bench.reporting.claims_page import claims_table, render_claims
 from bench.reporting.cost_table import cost_table
-from bench.reporting.identity import fingerprints
-from bench.reporting.results import load_results
+from bench.reporting.page import anchor
 from bench.reporting.tables import to_csv
+from bench.results import published, rescored
+from bench.results.analysis import Analysis, analyse
+from bench.results.audit import audit
+from bench.results.claim import CLAIMS, FIGURES
+from bench.results.claims import claims
+from bench.results.identity import fingerprints
+from bench.results.load import load_results
+from bench.results.measured import Rescored
+from bench.results.provenance import sources
 
 KINDS = {"reproduced", "better", "below", "inconclusive", "not comparable"}
 SEEDS = (0, 1, 2, 3)
@@ -96,13 +101,17 @@ def results_folder(tmp_path_factory: pytest.TempPathFactory) -> Config:
     return config
 
 
-def table(config: Config) -> pd.DataFrame:
-    results = load_results(config)
-    return pd.read_csv(StringIO(to_csv(claims_table(results, claims(results)))))
+@pytest.fixture(scope="module")
+def analysis(results_folder: Config) -> Analysis:
+    return analyse(results_folder)
 
 
-def test_a_full_size_folder_has_a_case_of_every_verdict(results_folder: Config) -> None:
-    frame = table(results_folder)
+def table(analysis: Analysis) -> pd.DataFrame:
+    return pd.read_csv(StringIO(to_csv(claims_table(analysis))))
+
+
+def test_a_full_size_folder_has_a_case_of_every_verdict(analysis: Analysis) -> None:
+    frame = table(analysis)
     figures = frame[frame["section"] == FIGURES].set_index("claim")["verdict"]
     assert figures["AST on AudioSet, mAP"] == "reproduced"
     assert figures["PANN-CNN on AudioSet, mAP"] == "below"
@@ -119,8 +128,8 @@ def test_a_full_size_folder_has_a_case_of_every_verdict(results_folder: Config) 
     assert "hand-set thresholds" not in reasons[by_hand + ", hand-set thresholds"]
 
 
-def test_every_claim_is_there_with_evidence_and_a_reason(results_folder: Config) -> None:
-    frame = table(results_folder)
+def test_every_claim_is_there_with_evidence_and_a_reason(analysis: Analysis) -> None:
+    frame = table(analysis)
     own = frame[frame["section"] == CLAIMS].set_index("claim")
     assert len(own) == 6 + 3 + 3 + 2
     assert set(own["verdict"]) <= KINDS
@@ -135,9 +144,9 @@ def test_every_claim_is_there_with_evidence_and_a_reason(results_folder: Config)
     assert "HTS-AT (no pretraining) minus HTS-AT (unchanged), paired" in gap["measured"]
 
 
-def test_the_claim_about_memory_counts_the_clips_of_the_cost_table(results_folder: Config) -> None:
-    claimed = table(results_folder).set_index("claim")["measured"]
-    cost = pd.read_csv(StringIO(to_csv(cost_table(load_results(results_folder)))))
+def test_the_claim_about_memory_counts_the_clips_of_the_cost_table(analysis: Analysis) -> None:
+    claimed = table(analysis).set_index("claim")["measured"]
+    cost = pd.read_csv(StringIO(to_csv(cost_table(analysis))))
     fits = (
         cost[cost["section"].str.startswith("Full size")]
         .set_index("model")["largest_batch_12GB"]
@@ -150,7 +159,8 @@ def test_the_claim_about_memory_counts_the_clips_of_the_cost_table(results_folde
 def test_the_default_experiment_has_every_claim_and_compares_nothing(tmp_path: Path) -> None:
     config = factories.make_config(tmp_path, seeds=(0, 1))
     factories.make_results(config)
-    frame = table(config)
+    results = analyse(config)
+    frame = table(results)
     assert len(frame[frame["section"] == CLAIMS]) == 6 + 3 + 3 + 2
     assert not (frame["section"] == FIGURES).any()  # nothing here is of the published data
     by_kind = frame.groupby("verdict")["claim"].agg(list)
@@ -159,21 +169,19 @@ def test_the_default_experiment_has_every_claim_and_compares_nothing(tmp_path: P
     compared = frame[frame["verdict"] == "not comparable"]["reason"]
     counted = compared[~compared.str.contains("CPU in single precision")]
     assert counted.str.startswith("synthetic data, not ").all()
-    results = load_results(config)
-    found = claims(results)
-    text = render_claims(results, claims_table(results, found), found)
+    text = render_claims(results, claims_table(results))
     assert "All audio behind these numbers is synthetic" in text
     assert "HTS-AT (no pretraining) minus HTS-AT (unchanged)" in text
     assert (
         "HTS-AT (no token semantic) minus HTS-AT (no pretraining)" in text
     )  # one thing changes, not two
     assert "(no token semantic) minus HTS-AT (unchanged)" not in text
-    anchors = {source.anchor for source in provenance.sources(results)}
-    for claim in found:
+    anchors = {anchor(source.name) for source in sources(results)}
+    for claim in results.claims:
         assert f"<strong>{claim.verdict.kind}</strong>" in text
         for group in claim.groups:
-            assert provenance.anchor(group) in anchors
-            assert f'href="index.html#{provenance.anchor(group)}"' in text
+            assert anchor(group) in anchors
+            assert f'href="index.html#{anchor(group)}"' in text
 
 
 def test_scored_predictions_decide_their_claims(results_folder: Config, tmp_path: Path) -> None:
@@ -184,14 +192,25 @@ def test_scored_predictions_decide_their_claims(results_folder: Config, tmp_path
             "segment_based": {"macro_f1": 0.7, "per_class": {}},
             "files": 692,
             "reference_events": 2765,
+            "predicted_events": 2700,
+            "warnings": [],
         }
 
-    path = output(results_folder)
-    write_json(path, {"systems": {"single": scores(0.4842), "ensemble": scores(0.4)}})
+    scored = Rescored.model_validate(
+        {
+            "systems": {"single": scores(0.4842), "ensemble": scores(0.4)},
+            "files": {},
+            "source": "a folder",
+            "command": "python -m bench rescore",
+            "provenance": {**source(), **environment()},
+        }
+    )
+    scored.write(output(results_folder))
     try:
-        found = {claim.key: claim for claim in claims(load_results(results_folder))}
+        audited = audit(load_results(results_folder))
+        found = {one.key: one for one in claims(audited, rescored.load(results_folder))}
     finally:
-        path.unlink()
+        output(results_folder).unlink()
     assert found["rescored-single"].verdict.kind == "reproduced"
     assert found["rescored-ensemble"].verdict.kind == "below"
     assert "7.00 % by collars" in found["rescored-single"].measured
@@ -205,7 +224,7 @@ def test_a_broken_protocol_is_compared_with_nothing(results_folder: Config) -> N
         before[record] = record.read_bytes()
         factories.change_record(results_folder, other, digests={"pins": "0" * 64})
     try:
-        results = load_results(results_folder)
+        results = audit(load_results(results_folder))
         group = results.group("audioset", "ast")
         assert group is not None
         found = published.against(results, group, "mAP")
@@ -213,8 +232,8 @@ def test_a_broken_protocol_is_compared_with_nothing(results_folder: Config) -> N
         for record, content in before.items():
             record.write_bytes(content)
     assert found is not None
-    assert found[2].kind == "not comparable"
-    assert "made with other pinned packages than the present" in found[2].reason
+    assert found.verdict.kind == "not comparable"
+    assert "made with other pinned packages than the present" in found.verdict.reason
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,9 @@ import pytest
 
 from bench.experiment.cells import Layout, list_cells
 from bench.experiment.config import Config
-from bench.reporting.ablations import effects
 from bench.reporting.build import build
-from bench.reporting.checks import chance_checks, trivial_checks
 from bench.reporting.findings import Finding, findings
-from bench.reporting.results import load_results
+from bench.results.analysis import analyse
 
 PLUGINS = Path(__file__).resolve().parent / "plugins"
 SEEDS = tuple(range(8))  # enough for six comparisons
@@ -62,8 +60,7 @@ def experiment(root: Path, seeds: tuple[int, ...] = SEEDS) -> Config:
 
 
 def said(config: Config) -> list[Finding]:
-    results = load_results(config)
-    return findings(results, effects(results), chance_checks(results), trivial_checks(results))
+    return findings(analyse(config))
 
 
 def titled(found: list[Finding], start: str) -> Finding:
@@ -109,10 +106,9 @@ def test_headline_bold_and_tests_agree_and_a_plug_in_is_one_of_the_models(config
 
 
 def test_every_model_has_a_colour_of_its_own(config: Config) -> None:
-    from bench.reporting.charts import colour
+    from bench.figures.drawing import colour
 
-    results = load_results(config)
-    assert len({colour(results, model) for model in config.models}) == len(config.models)
+    assert len({colour(config, model) for model in config.models}) == len(config.models)
 
 
 def test_a_lead_names_who_is_absent_or_incomplete(config: Config) -> None:

@@ -23,12 +23,15 @@ from bench.experiment.config import Config, FrontEnd
 from bench.experiment.released import class_list
 from bench.files import read_json, read_sealed
 from bench.models.networks import construct, live_parameters, resolved_values
-from bench.reporting import audit, published
 from bench.reporting.build import build
-from bench.reporting.claim import FIGURES, entry_beside
-from bench.reporting.claims import claims
-from bench.reporting.identity import fingerprints, other_data, other_layout, other_network
-from bench.reporting.results import Group, Results, Run, load_results
+from bench.results import published
+from bench.results.audit import Audited, audit
+from bench.results.claim import FIGURES, entry_beside
+from bench.results.claims import claims
+from bench.results.groups import Group, Run
+from bench.results.identity import fingerprints, other_data, other_layout, other_network
+from bench.results.load import load_results
+from bench.results.record import Record
 from bench.training.train import Resources, train_cell
 
 TEN = ("chainsaw", "clock_tick", "crackling_fire", "crying_baby", "dog", "helicopter", "rain")
@@ -105,13 +108,13 @@ def ten(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 
 def test_other_data_in_a_published_layout_have_no_published_figure(ten: Config) -> None:
-    results = load_results(ten)
+    results = audit(load_results(ten))
     group = results.group("ten", "htsat")
     assert group is not None
     assert published.beside(group) is None
     assert other_data(group.first, "ESC-50") == "not ESC-50: 10 instead of 50 classes"
-    assert "embed dim 32 instead of 96" in other_network("htsat", group.first["network"], "htsat")
-    assert group.first["parameters"] < 200_000
+    assert "embed dim 32 instead of 96" in other_network("htsat", group.first.network, "htsat")
+    assert group.first.parameters < 200_000
     build(ten)
     tables = results.layout.report / "tables"
     columns = pd.read_csv(tables / "ten.csv").columns
@@ -119,7 +122,7 @@ def test_other_data_in_a_published_layout_have_no_published_figure(ten: Config) 
     text = (tables / "ten.md").read_text()
     assert "97.0" not in text
     assert "not ESC-50: 10 instead of 50 classes" in text
-    found = claims(results)
+    found = claims(results, None)
     assert FIGURES not in {claim.section for claim in found}
     about = [c for c in found if c.groups and "ten/htsat/base" in c.groups]
     assert {c.verdict.kind for c in about} <= {"not comparable", "inconclusive"}
@@ -127,7 +130,7 @@ def test_other_data_in_a_published_layout_have_no_published_figure(ten: Config) 
 
 def test_the_audit_says_what_the_epoch_was_chosen_on(ten: Config) -> None:
     broken = [
-        str(breach) for breach in audit.breaches(load_results(ten)) if breach.rule == "selection"
+        str(breach) for breach in audit(load_results(ten)).breaches if breach.rule == "selection"
     ]
     assert len(broken) == 2
     assert all("the epoch was chosen on 10 test clips" in words for words in broken)
@@ -138,7 +141,7 @@ def test_the_last_epoch_is_chosen_on_nothing(ten: Config, tmp_path: Path) -> Non
     config = other_data_in_its_layout(tmp_path, select="last")
     run_all(config)
     results = load_results(config)
-    assert [breach for breach in audit.breaches(results) if breach.rule == "selection"] == []
+    assert [breach for breach in audit(results).breaches if breach.rule == "selection"] == []
     caption = (build(config).parent / "tables" / "ten.md").read_text()
     assert "nothing was chosen by scores" in caption
     assert "tested as well" not in caption
@@ -163,20 +166,25 @@ def test_lists_are_told_clip_by_clip_on_disk_or_not(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", sorted(fingerprints().data))
 def test_a_published_data_set_is_its_classes_counts_and_lists(name: str) -> None:
     entry = next(e for e in published.load() if e.beside and e.dataset == name)
-    record = factories.as_published(entry)
-    assert other_data(record, name) == ""
-    assert other_layout(record, fingerprints().data[name].loader) == ""
-    clips = record["lists"]["clips"]
+    values = factories.as_published(entry)
+
+    def record(**changes: Any) -> Record:
+        known = {key: values[key] for key in ("data_kind", "classes", "lists")}
+        return Record.model_validate({**factories.record_values(), **known, **changes})
+
+    assert other_data(record(), name) == ""
+    assert other_layout(record(), fingerprints().data[name].loader) == ""
+    clips = values["lists"]["clips"]
     for change in (
         {"data_kind": "synthetic"},
         {"data_kind": "recordings"},
-        {"classes": record["classes"][:-1]},
-        {"classes": [*record["classes"][:-1], "another"]},
-        {"lists": {**record["lists"], "clips": {**clips, "test": clips["test"] - 1}}},
+        {"classes": values["classes"][:-1]},
+        {"classes": [*values["classes"][:-1], "another"]},
+        {"lists": {**values["lists"], "clips": {**clips, "test": clips["test"] - 1}}},
     ):
-        assert other_data({**record, **change}, name) != ""
+        assert other_data(record(**change), name) != ""
     if fingerprints().data[name].lists:
-        assert other_data({**record, "lists": {**record["lists"], "digest": "0" * 64}}, name)
+        assert other_data(record(lists={**values["lists"], "digest": "0" * 64}), name)
 
 
 def test_the_class_lists_of_the_registry_are_the_loaders() -> None:
@@ -233,8 +241,8 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Config:
 CNN14 = entry_beside("pann-cnn14", "AudioSet-2M")
 
 
-def group_of(config: Config) -> tuple[Results, Group]:
-    results = load_results(config)
+def group_of(config: Config) -> tuple[Audited, Group]:
+    results = audit(load_results(config))
     group = results.group("audioset", "pann")
     assert group is not None
     return results, group
@@ -317,9 +325,18 @@ def test_an_own_run_on_audioset_is_a_published_start(
     parent["resolved"]["recipe"] |= {"supervision": "weak"}
     child = factories.as_published(entry)
     child["resolved"]["recipe"] = {"init": "run:audioset", "supervision": "weak"}
-    child["parent"] = {"key": "audioset/htsat/base/seed0"}
+    child["parent"] = {"key": "audioset/htsat/base/seed0", "identity": ""}
+    first = load_results(compared).group("audioset", "pann")
+    assert first is not None
+    known = first.first.model_dump()
     groups = {
-        dataset: Group(dataset, "htsat", "base", (Run(values, Path()),), 1)
+        dataset: Group(
+            dataset,
+            "htsat",
+            "base",
+            (Run(Record.model_validate(factories.merged(known, values)), Path()),),
+            1,
+        )
         for dataset, values in (("audioset", {**parent, **change}), ("esc50", child))
     }
     results = replace(

@@ -11,20 +11,20 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from bench.corpora import open_corpus
 from bench.experiment.cells import list_cells
 from bench.experiment.config import Config
 from bench.metrics.statistics import holm, sign_flip_p
-from bench.reporting.ablations import effects
-from bench.reporting.comparisons import comparison_table, comparisons
-from bench.reporting.intervals import Outcomes, bootstrap, interval_table
-from bench.reporting.results import Results, load_results
+from bench.reporting.check_tables import comparison_table, interval_table
 from bench.reporting.tables import to_csv, to_markdown
+from bench.results.analysis import Analysis, analyse
+from bench.results.intervals import Outcomes, bootstrap
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+def results(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
     """Three models on two data sets, one of them with folds and one with events."""
-    return load_results(make(tmp_path_factory.mktemp("experiment"), seeds=(0, 1, 2)))
+    return analyse(make(tmp_path_factory.mktemp("experiment"), seeds=(0, 1, 2)))
 
 
 def make(
@@ -53,7 +53,7 @@ def frame(table: object, folder: Path) -> pd.DataFrame:
     return pd.read_csv(path)
 
 
-def test_every_figure_has_both_intervals_by_name(results: Results, tmp_path: Path) -> None:
+def test_every_figure_has_both_intervals_by_name(results: Analysis, tmp_path: Path) -> None:
     table = interval_table(results)
     assert "t-interval" in table.caption
     assert "hierarchical percentile bootstrap" in table.caption
@@ -73,10 +73,12 @@ def test_every_figure_has_both_intervals_by_name(results: Results, tmp_path: Pat
     assert clipwise["bootstrap_low"].notna().all()
 
 
-def test_a_bootstrap_of_accuracy_is_that_of_its_definition(results: Results) -> None:
+def test_a_bootstrap_of_accuracy_is_that_of_its_definition(results: Analysis) -> None:
     group = results.group("esc50", "htsat")
     assert group is not None
-    found = bootstrap(Outcomes(results, group), "accuracy")
+    found = bootstrap(
+        Outcomes(group, lambda: open_corpus(results.layout.corpus("esc50"))), "accuracy"
+    )
     correct = []
     for run in group.runs:
         with np.load(run.folder / "scores.npz") as arrays:
@@ -93,8 +95,8 @@ def test_a_bootstrap_of_accuracy_is_that_of_its_definition(results: Results) -> 
     assert found.mean == pytest.approx(np.mean([part.mean() for part in correct]))
 
 
-def test_paired_comparisons_equal_scipy(results: Results, tmp_path: Path) -> None:
-    rows = frame(comparison_table(results, comparisons(results, effects(results))), tmp_path)
+def test_paired_comparisons_equal_scipy(results: Analysis, tmp_path: Path) -> None:
+    rows = frame(comparison_table(results), tmp_path)
     assert len(rows) == 3 + 1  # AST cannot localize
     localized = rows[rows["section"].str.contains("DESED")].iloc[0]
     groups = [results.group("desed", model) for model in ("htsat", "pann")]
@@ -111,8 +113,8 @@ def test_paired_comparisons_equal_scipy(results: Results, tmp_path: Path) -> Non
     assert "equivalent within ±2 points (two one-sided tests" in localized["conclusion"]
 
 
-def test_holm_runs_over_the_family_of_models(results: Results, tmp_path: Path) -> None:
-    rows = frame(comparison_table(results, comparisons(results, [])), tmp_path)
+def test_holm_runs_over_the_family_of_models(results: Analysis, tmp_path: Path) -> None:
+    rows = frame(comparison_table(results), tmp_path)
     family = rows[rows["section"].str.contains("ESC-50")]
     figures = {}
     for model in ("htsat", "ast", "pann"):
@@ -126,13 +128,12 @@ def test_holm_runs_over_the_family_of_models(results: Results, tmp_path: Path) -
 
 def test_enough_seeds_can_show_a_difference(tmp_path: Path) -> None:
     config = make(tmp_path, seeds=tuple(range(10)), datasets=("desed",))
-    loaded = load_results(config)
-    table = interval_table(loaded)
+    table = interval_table(analyse(config))
     assert "Warning" not in table.caption
     for seed in range(10):
         cell = next(c for c in list_cells(config) if str(c) == f"desed/htsat/base/seed{seed}")
         value = {"intersection_f1": {"value": 0.95 + seed / 1000}}
         factories.change_record(config, cell, metrics={"test": value})
-    rows = frame(comparison_table(loaded, comparisons(load_results(config), [])), tmp_path)
+    rows = frame(comparison_table(analyse(config)), tmp_path)
     localized = rows[rows["section"].str.contains("DESED")].iloc[0]
     assert localized["conclusion"].startswith("differs (p = 0.002 after Holm)")

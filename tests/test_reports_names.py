@@ -18,7 +18,7 @@ from bench.experiment.cells import Layout, list_cells
 from bench.reporting.build import build
 from bench.reporting.escape import latex, markdown, one_line
 from bench.reporting.latex import to_latex
-from bench.reporting.provenance import anchor
+from bench.reporting.page import anchor
 from bench.reporting.tables import Column, Entry, Row, Table, to_csv, to_markdown
 
 SIGNS = [

@@ -19,50 +19,41 @@ from hypothesis import strategies as st
 
 from bench.corpora.base import Corpus
 from bench.experiment.config import DataKind
-from bench.files import UserError, digest_of
+from bench.files import UserError
 from bench.metrics.statistics import fold_interval, t_interval
-from bench.reporting import context, names, published, token_orders
+from bench.reporting import context, token_orders
 from bench.reporting.build import build
-from bench.reporting.charts import mean_curve
-from bench.reporting.checks import ChanceCheck
-from bench.reporting.claim import entry_beside
-from bench.reporting.identity import fingerprints
 from bench.reporting.latex import FONTS, ROWS_HEIGHT, to_latex
-from bench.reporting.leaders import Standing, bold, standings
-from bench.reporting.results import Group, MixedRecords, Run, group_runs, why_not_comparable
-from bench.reporting.soundscapes import choose_clips
-from bench.reporting.summary import summarise
-from bench.reporting.tables import Column, Entry, Row, Table, significant, to_csv, to_markdown
-from bench.reporting.trained import training_notes
-
-DIGESTS = {
-    name: digest_of(name) for name in ("code_train", "code_evaluate", "data", "features", "pins")
-}
+from bench.reporting.tables import Column, Entry, Row, Table, to_csv, to_markdown
+from bench.results import names, published
+from bench.results.analysis import Analysis
+from bench.results.checks import ChanceCheck
+from bench.results.claim import entry_beside
+from bench.results.columns import significant
+from bench.results.curves import mean_curve
+from bench.results.groups import Group, MixedRecords, Run, group_runs, why_not_comparable
+from bench.results.identity import fingerprints
+from bench.results.leaders import Standing, standings
+from bench.results.record import Record
+from bench.results.soundscapes import choose_clips
+from bench.results.summary import summarise
+from bench.results.trained import training_notes
 
 RECIPE = {"epochs": 3, "init": "random", "supervision": "weak"}
 
 
-def run(value: float = 0.5, seed: int = 0, fold: int = -1, **changes: Any) -> Run:
-    """A record with one figure; `changes` replace parts of it."""
-    cell = {"dataset": "d", "model": "m", "variant": "base", "fold": fold, "seed": seed}
-    values = {
-        "key": f"d/m/base/{f'fold{fold}-' if fold >= 0 else ''}seed{seed}",
-        "cell": cell,
-        "digests": DIGESTS,
-        "resolved": {"cell": cell, "recipe": RECIPE, "parent": f"p/m/base/seed{seed}"},
-        "splits": {"train": 300, "validation": 100, "test": 100},
-        "metrics": {"test": {"mAP": {"value": value, "per_class": {"a": value, "b": None}}}},
-        "provenance": {"git_sha": str(seed)},
-        "chance": {"mAP": 0.1},
-    }
-    return Run({**values, **changes}, Path("nowhere"))
+def run(
+    value: float = 0.5, seed: int = 0, fold: int = -1, recipe: Any = RECIPE, **digests: str
+) -> Run:
+    """A record with one figure; `digests` replace the usual ones."""
+    values = factories.record_values(value, seed, fold)
+    values["resolved"] |= {"recipe": recipe, "parent": f"p/m/base/seed{seed}"}
+    values["digests"] |= digests
+    return Run(Record.model_validate(values), Path("nowhere"))
 
 
 def group(values: list[float], model: str = "m", **recipe: str) -> Group:
-    runs = tuple(
-        run(value, seed, resolved={"recipe": {**RECIPE, **recipe}})
-        for seed, value in enumerate(values)
-    )
+    runs = tuple(run(value, seed, recipe={**RECIPE, **recipe}) for seed, value in enumerate(values))
     return Group("d", model, "base", runs, len(runs))
 
 
@@ -84,9 +75,9 @@ def test_runs_that_differ_in_seed_and_commit_alone_are_averaged() -> None:
     assert made.figures("mAP", "b") == []
 
 
-@pytest.mark.parametrize("name", sorted(DIGESTS))
+@pytest.mark.parametrize("name", ["code_evaluate", "code_train", "data", "features", "pins"])
 def test_records_of_other_code_data_or_pins_are_never_averaged(name: str) -> None:
-    other = run(0.6, 1, digests={**DIGESTS, name: "f" * 64})
+    other = run(0.6, 1, **{name: "f" * 64})
     words = names.DIGESTS[name]
     with pytest.raises(
         MixedRecords, match=rf"do not share the {words}: d/m/base/seed0 .*seed1 has ffff"
@@ -96,13 +87,12 @@ def test_records_of_other_code_data_or_pins_are_never_averaged(name: str) -> Non
 
 def test_records_of_another_config_are_never_averaged() -> None:
     one = run(0.4, 0)
-    resolved = {**run(0.6, 1).values["resolved"], "recipe": {**RECIPE, "epochs": 4}}
     with pytest.raises(MixedRecords, match="do not share the config"):
-        group_runs([one, run(0.6, 1, resolved=resolved)])
+        group_runs([one, run(0.6, 1, recipe={**RECIPE, "epochs": 4})])
 
 
 def test_models_on_other_data_are_not_compared() -> None:
-    other = Group("d", "n", "base", (run(0.5, 0, digests={**DIGESTS, "data": "e" * 64}),), 1)
+    other = Group("d", "n", "base", (run(0.5, 0, data="e" * 64),), 1)
     assert "do not share the data" in str(why_not_comparable([group([0.5]), other]))
     assert why_not_comparable([group([0.5]), group([0.7], "n")]) is None
 
@@ -168,7 +158,19 @@ def standing_among(*groups: Group) -> Any:
         datasets={"d": SimpleNamespace(loader="d", title=None)},
         data_kind=lambda dataset: "real",
     )
-    return SimpleNamespace(config=config, mixed={}, base_groups=lambda dataset: list(groups))
+    return SimpleNamespace(
+        config=config,
+        mixed={},
+        base_groups=lambda dataset: list(groups),
+        is_baseline=lambda model: model == "linear",
+    )
+
+
+def bold(results: Any, dataset: str, metric: str) -> frozenset[str]:
+    """The groups whose figures are bold."""
+    found = {(dataset, metric): standings(results, dataset, metric)}
+    known: Any = SimpleNamespace(mixed=results.mixed, standings=found)
+    return Analysis.bold(known, dataset, metric)
 
 
 def standing(results: Any, dataset: str, metric: str) -> Standing:
@@ -202,8 +204,9 @@ def test_a_model_leads_only_where_it_beats_every_other_one_significantly() -> No
     assert bold(standing_among(group(low), high), "d", "mAP") == {"d/h/base"}
     few = standing_among(group(low[:3]), group([v + 0.2 for v in low[:3]], "h"))
     found = standing(few, "d", "mAP")
-    assert found.rivals[0].limit is not None
-    assert "3 paired runs cannot reach p = 0.05" in found.rivals[0].limit
+    decision = found.rivals[0].decision
+    assert decision is not None
+    assert "3 paired runs cannot reach p = 0.05" in str(decision.limit)
     assert not bold(few, "d", "mAP")
     assert not bold(standing_among(group(low), group(list(low), "h")), "d", "mAP")
     assert not bold(standing_among(high), "d", "mAP")
@@ -240,7 +243,8 @@ def test_who_leads_equals_an_enumeration(levels: list[int], noise: list[list[int
     best, p = found.best.model, corrected(columns)
     assert np.mean(columns[best]) == max(map(np.mean, columns.values()))
     for rival in found.rivals:
-        assert rival.p == pytest.approx(p[frozenset((best, rival.group.model))])
+        assert rival.decision is not None
+        assert rival.decision.p_holm == pytest.approx(p[frozenset((best, rival.group.model))])
     others = [name for name in columns if name != best]
     wins = [
         p[frozenset((best, o))] <= 0.05 and sum(columns[best]) > sum(columns[o]) for o in others
@@ -383,11 +387,11 @@ def test_curves_average_the_epochs_that_every_run_has(tmp_path: Path) -> None:
         folder.mkdir()
         lines = [f'{{"epoch": {e + 1}, "validation_mAP": {v}}}' for e, v in enumerate(values)]
         (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-        runs.append(Run(run(seed=seed).values, folder))
-    epochs, mean, sd = mean_curve(Group("d", "m", "base", tuple(runs), 2), "validation_mAP")
-    assert epochs.tolist() == [1, 2]
-    assert mean == pytest.approx([0.2, 0.3])
-    assert sd == pytest.approx([np.std([0.1, 0.3], ddof=1)] * 2)
+        runs.append(replace(run(seed=seed), folder=folder))
+    curve = mean_curve(Group("d", "m", "base", tuple(runs), 2), "validation_mAP")
+    assert curve.epochs.tolist() == [1, 2]
+    assert curve.mean == pytest.approx([0.2, 0.3])
+    assert curve.std == pytest.approx([np.std([0.1, 0.3], ddof=1)] * 2)
 
 
 def test_an_experiment_without_any_record_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -18,8 +18,10 @@ from bench.experiment import config
 from bench.experiment.config import Rescore
 from bench.experiment.extends import read
 from bench.files import UserError, read_json, write_json
-from bench.reporting import published, rescored
 from bench.reporting.build import build
+from bench.reporting.rescored import meaning, rescore_table
+from bench.results import published, rescored
+from bench.results.measured import Rescored
 from bench.sources import fetch
 from bench.sources.source import Source
 
@@ -51,15 +53,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_local_folder_is_scored_class_by_class(folder: Path) -> None:
-    systems = rescore(Rescore(folder=str(folder), url=None))["systems"]
+    systems = rescore(Rescore(folder=str(folder), url=None)).systems
     single = systems["single"]
     # Dog: one found, one false (1.0 of 4.06 s) and missed: 2 / (2 + 1 + 1). Speech: found, and
     # one false alarm: 2 / (2 + 1). By collars only the first dog fits.
-    assert single["intersection"]["per_class"] == pytest.approx({"Dog": 0.5, "Speech": 2 / 3})
-    assert single["event_based"]["per_class"] == pytest.approx({"Dog": 0.5, "Speech": 0.0})
+    assert single.intersection.per_class == pytest.approx({"Dog": 0.5, "Speech": 2 / 3})
+    assert single.event_based.per_class == pytest.approx({"Dog": 0.5, "Speech": 0.0})
     ensemble = systems["ensemble"]
-    assert ensemble["intersection"]["macro_f1"] == 1
-    assert ensemble["event_based"]["per_class"] == pytest.approx({"Dog": 1.0, "Speech": 1.0})
+    assert ensemble.intersection.macro_f1 == 1
+    assert ensemble.event_based.per_class == pytest.approx({"Dog": 1.0, "Speech": 1.0})
 
 
 def test_the_files_come_from_an_address_once(folder: Path, tmp_path: Path) -> None:
@@ -156,15 +158,17 @@ def test_the_verb_writes_what_the_report_shows(
 
 
 def test_scores_against_the_public_list_stand_beside_the_paper(folder: Path) -> None:
-    scored = rescore(Rescore(folder=str(folder), url=None))
-    for scores in scored["systems"].values():
+    found = rescore(Rescore(folder=str(folder), url=None)).model_dump()
+    for scores in found["systems"].values():
         scores |= {"files": 692, "reference_events": 2765}
-    rows = {(row.section, row.label): row.entries for row in rescored.rescore_table(scored).rows}
+    scored = Rescored.model_validate(found)
+    rows = {(row.section, row.label): row.entries for row in rescore_table(scored).rows}
     (single,) = {section for section, _ in rows if "(HCP)" in section}
     assert rows[single, "macro mean"]["published_percent"].value == pytest.approx(0.484)
     assert rows[single, "Dog"]["comparison"].words == "differs by +2.00 points"
-    scored["systems"]["single"]["reference_events"] = 2764
-    assert "not DESED-public-eval: 2,764 instead of 2,765 events" in rescored.meaning(scored)
+    found["systems"]["single"]["reference_events"] = 2764
+    scored = Rescored.model_validate(found)
+    assert "not DESED-public-eval: 2,764 instead of 2,765 events" in meaning(scored)
 
 
 def test_a_figure_that_rounds_to_the_printed_one_is_reproduced() -> None:

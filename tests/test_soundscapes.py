@@ -14,7 +14,7 @@ from bench.corpora.soundscapes import BEDS, heard_in
 from bench.experiment.config import DataKind
 from bench.files import UserError
 from bench.reporting.context import BANNERS
-from bench.reporting.names import DATA
+from bench.results.names import DATA
 from synth.synth import RATE
 
 LABELS = (*BEDS, "Baby cry", "Chainsaw", "Dog bark")

@@ -14,6 +14,7 @@ from torch import nn
 from bench.__main__ import main
 from bench.code_digest import ROOT
 from bench.reporting.speed import speed_chart, speed_table
+from bench.results.speed import load_speed
 from modelkit.output import ModelOutput
 from speed import breakdown, feeding, measure, models, pairs, tables, timing
 from speed.pairs import Pair, Side, check_equal
@@ -88,11 +89,11 @@ def test_every_figure_of_a_pair_is_there(
         share = point["share_of_peak"]["ours fp32"]
         assert share == pytest.approx(work[point["mode"]] * rate / 1e9)
     ratio = training["times_peer_fp32"]["ours bf16"]["median"]
-    drawn = speed_chart(path)
-    assert drawn is not None
+    measured = load_speed(path)
+    assert measured is not None
+    drawn = speed_chart(measured)
     assert f"training in bf16 beside fp32 {ratio:.2f}" in drawn.alt
-    table = speed_table(path)
-    assert table is not None
+    table = speed_table(measured)
     like = {line.label: line.entries for line in table.rows}
     assert list(like) == ["fp32 / fp32", "bf16 / bf16", "bf16 / fp32"]
     for point in row["points"]:
@@ -105,11 +106,11 @@ def test_every_figure_of_a_pair_is_there(
 
 
 def test_a_damaged_measurement_is_named_by_the_report(tmp_path: Path) -> None:
-    assert speed_chart(tmp_path / "absent.json") is None
+    assert load_speed(tmp_path / "absent.json") is None
     path = tmp_path / "speed.json"
     path.write_text('{"pairs": [{}]}')
-    with pytest.raises(measure.UserError, match=r"speed\.json: not a measurement of speed"):
-        speed_chart(path)
+    with pytest.raises(measure.UserError, match=r"speed\.json: pairs\.0\.model: "):
+        load_speed(path)
 
 
 def test_the_guard_names_what_became_slower(

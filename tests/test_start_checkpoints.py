@@ -13,8 +13,7 @@ from http_server import ranged
 from test_htsat_checkpoints import SMALL, authors_state, imagenet_state, lightning, save
 
 from bench.__main__ import main
-from bench.data import checkpoints
-from bench.experiment import config, released
+from bench.experiment import checkpoints, config, released
 from bench.experiment.cells import Layout, find_cell, list_cells, plan
 from bench.experiment.config import Config
 from bench.experiment.extends import read

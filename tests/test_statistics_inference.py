@@ -286,6 +286,8 @@ def test_weighted_f1_equals_the_plain_one_on_repeated_clips():
     for drawn, figure in zip(weights, weighted_macro_f1(counts)(weights), strict=True):
         clips = np.repeat(np.arange(12), drawn)
         again = Counts(
-            counts.true_positives[clips], counts.false_positives[clips], counts.misses[clips]
+            counts.true_positives[clips],
+            counts.false_positives[clips],
+            counts.false_negatives[clips],
         )
         assert figure == pytest.approx(np.nanmean(again.per_class().f1()))

@@ -184,13 +184,15 @@ def test_mixed_time_is_labelled_where_both_clips_are() -> None:
     draw = {"stripes": None, "time_draws": torch.empty(0), "mel_draws": torch.empty(0)}
     augment = Augment(
         **draw,
-        mixup=Mixup(labels=True),
+        mixup=Mixup(alpha=0.5, labels=True, pairing="reversed"),
         share=torch.tensor([0.3, 0.3, 1.0]),
         first=torch.tensor([0, 1, 0]),
         second=torch.tensor([1, 2, 2]),
     )
     assert augment.known(labelled).tolist() == [[1, 0.5, 0], [0, 0, 0], [1, 1, 0]]
-    unmixed = Augment(**{**vars(augment), "mixup": Mixup(labels=False)})
+    unmixed = Augment(
+        **{**vars(augment), "mixup": Mixup(alpha=0.5, labels=False, pairing="reversed")}
+    )
     assert torch.equal(unmixed.known(labelled), labelled[augment.first])
     assert torch.equal(Augment(**{**vars(augment), "mixup": None}).known(labelled), labelled)
 

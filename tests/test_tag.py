@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from factories import record_values
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -22,9 +23,9 @@ from torch import nn
 from bench.__main__ import main
 from bench.data.windows import drawn_windows, stitch, window_samples, window_starts
 from bench.experiment.config import FrontEnd, load
-from bench.files import write_json
 from bench.models import networks
 from bench.models.card import Card
+from bench.results.record import Record
 from bench.tagging import tag
 from modelkit.output import ModelOutput
 
@@ -413,15 +414,18 @@ def test_a_runs_own_thresholds_are_used(runs, tmp_path: Path, capsys) -> None:
         "thresholds": [0.001, 0.999, 0.999],
         "median_filters": [1, 3, 1],
     }
-    record = {"key": CARDS["htsat"].name, "localization": {"operating_point": point}}
-    write_json(tmp_path / "record.json", record)
+    located = {"can_localize": True, "operating_point": point, "seconds_per_frame": 0.1}
+    values = {**record_values(), "key": CARDS["htsat"].name, "localization": located}
+    record = Record.model_validate(values)
+    record.write(tmp_path / "record.json")
     found = printed(capsys, tmp_path / "a.wav", "--checkpoint", tmp_path / "model.pt")
     assert [event["label"] for event in found["events"]] == ["bell"]
     assert found["events"][0]["offset"] == pytest.approx(3.0)
     assert found["thresholds"]["cat"] == 0.999
     assert found["threshold_source"] == "best F1"
-    for other in ({**record, "key": "desed/htsat/base/seed7"}, []):  # not of these weights
-        write_json(tmp_path / "record.json", other)
+    record.model_copy(update={"key": "desed/htsat/base/seed7"}).write(tmp_path / "other.json")
+    for other in ((tmp_path / "other.json").read_text(), "[]"):  # not of these weights
+        (tmp_path / "record.json").write_text(other)
         found = printed(capsys, tmp_path / "a.wav", "--checkpoint", tmp_path / "model.pt")
         assert set(found["thresholds"].values()) == {0.5}
 

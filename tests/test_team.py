@@ -25,10 +25,10 @@ from bench.experiment.cells import Layout
 from bench.experiment.config import Config
 from bench.files import UserError, read_json
 from bench.models.scores import read_scores
+from bench.models.team import Team, synchronised
 from bench.process import launch
 from bench.process.locks import holder
 from bench.process.slots import VISIBLE
-from bench.process.team import Team, synchronised
 from bench.training.description import SCORED
 from bench.training.state import StateFolder
 from htsat import HTSAT
@@ -68,7 +68,7 @@ def test_two_processes_equal_one_also_when_told_to_end_between(tmp_path: Path) -
 @pytest.mark.parametrize("parts", [1, 2, 3])
 def test_the_parts_of_an_augmentation_are_the_whole(pairing: str | None, parts: int) -> None:
     rng = np.random.default_rng(3)
-    mixup = Mixup(pairing=pairing, rate=0.7, labels=True) if pairing else None
+    mixup = Mixup(alpha=0.5, pairing=pairing, rate=0.7, labels=True) if pairing else None
     whole = Augment.draw(12, rng, stripes=SpecAugment(time_width=4, mel_width=3), mixup=mixup)
     x = torch.randn(12, 8, 6)
     expected = whole.mix(whole.mask(x))
@@ -94,7 +94,9 @@ def test_the_parts_of_a_batch_drop_out_what_the_whole_does(make: Callable[..., n
         if isinstance(module, _BatchNorm):
             module.eval()
     x = torch.randn(6, 128, 64)
-    whole = Augment.draw(6, np.random.default_rng(3), mixup=Mixup(pairing="reversed"))
+    whole = Augment.draw(
+        6, np.random.default_rng(3), mixup=Mixup(alpha=0.5, pairing="reversed", labels=False)
+    )
 
     def outputs(rows: np.ndarray, augment: Augment, share: Share | None) -> torch.Tensor:
         torch.manual_seed(7)

@@ -14,8 +14,8 @@ from torch import nn
 
 from bench import registry
 from bench.data.task import Task
-from bench.process.team import Team
-from bench.training import fit
+from bench.models.team import Team
+from bench.training.batches import read_batches
 from bench.training.losses import clip_loss
 from bench.training.sampling import epoch_batches
 from bench.training.schedule import learning_rate
@@ -97,7 +97,7 @@ def test_cycled_classes_go_through_their_clips_epoch_after_epoch(task) -> None:
 def test_partners_come_from_the_whole_training_split(task) -> None:
     recipe = make_recipe(mixup={"alpha": 10, "pairing": "anywhere", "rate": 0.5})
     order = epoch_batches(task, recipe, 0, 0)
-    (batch,) = fit.read_batches(task, recipe, order, range(1), 0, 0, Team(), 0)
+    batch = next(read_batches(task, recipe, 0, 0, 0, Team(), 0))
     assert batch.rows[:8].tolist() == order[0].tolist()
     assert set(batch.rows[8:]) <= set(task.rows["train"])
     assert set(batch.rows[8:]) - set(order[0])
@@ -144,7 +144,12 @@ def test_training_twice_gives_equal_weights_which_validation_sees(
         for _ in range(3):
             validate(model)
             model.train()
-            augment = Augment.draw(4, rng, stripes=SpecAugment(time_width=8), mixup=Mixup(alpha=1))
+            augment = Augment.draw(
+                4,
+                rng,
+                stripes=SpecAugment(time_width=8),
+                mixup=Mixup(alpha=1, pairing="reversed", labels=False),
+            )
             with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
                 logits = model(features, augment=augment).clip_logits
             mixed = augment.mix(targets)
@@ -160,3 +165,9 @@ def test_training_twice_gives_equal_weights_which_validation_sees(
     fresh = build(5, preset="tiny", frames=96, mels=64).to(device)
     fresh.load_state_dict(weights)
     assert torch.equal(validate(first), validate(fresh))
+
+
+@pytest.mark.parametrize("name", sorted(registry.ARCHITECTURES))
+def test_the_registry_names_the_models_that_are_solved_for(name: str) -> None:
+    model = registry.find(name, registry.ARCHITECTURES)
+    assert hasattr(model, "solve") == (name in registry.SOLVED)

@@ -21,7 +21,8 @@ from bench.data.task import Task
 from bench.experiment.config import Mixup
 from bench.files import UserError, write_tensors
 from bench.training import fit
-from bench.training.headroom import Batch, within_memory
+from bench.training.batches import Batch
+from bench.training.headroom import within_memory
 from bench.training.state import StateFolder
 
 RECIPES: list[dict[str, Any]] = [

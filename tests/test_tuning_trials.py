@@ -17,9 +17,12 @@ from bench.experiment.config import Config
 from bench.experiment.trials import path_of, points
 from bench.files import UserError, read_json, write_json
 from bench.ops.status import overview
-from bench.reporting import audit, tuning
-from bench.reporting.provenance import sources
-from bench.reporting.results import load_results
+from bench.reporting.check_tables import tuning_table
+from bench.results import tuning
+from bench.results.analysis import analyse
+from bench.results.audit import audit
+from bench.results.load import load_results
+from bench.results.provenance import sources
 from bench.training import train
 from bench.training.tune import tune
 
@@ -79,7 +82,7 @@ def how(config: Config, model: str, dataset: str = "audioset") -> str:
     results = load_results(config)
     group = results.group(dataset, model)
     assert group is not None
-    return tuning.how_chosen(results, group)
+    return tuning.tunings(results)[group.name].words
 
 
 @pytest.mark.parametrize(("seeds", "told"), [((0, 1, 2), True), ((0, 2), False)])
@@ -89,10 +92,8 @@ def test_where_folds_take_turns_the_clips_that_judged_trials_are_tested(
     config = factories.make_small_config(tmp_path, seeds=seeds)
     factories.make_results(config)
     trial = {"point": {"learning_rate": 1.0}, "value": 0.5, "digests": {}, "config_digest": ""}
-    write_json(
-        path_of(config, "esc50", "htsat"),
-        {"seed": 0, "selection": "accuracy", "recipe": {}, "trials": [trial], "chosen": 0},
-    )
+    found = {"seed": 0, "selection": "accuracy", "recipe": {}, "trials": [trial], "chosen": 0}
+    write_json(path_of(config, "esc50", "htsat"), {**found, "experiment": "default"})
     assert ("on seed 0, on clips that seed 1 tests" in how(config, "htsat", "esc50")) is told
 
 
@@ -197,10 +198,10 @@ def test_the_report_says_how_each_recipe_was_chosen(experiment: Config, tmp_path
     for cell in list_cells(follow):
         factories.make_run(follow, cell)
     assert how(follow, "htsat") == chosen
-    table = tuning.tuning_table(load_results(follow))
+    table = tuning_table(analyse(follow))
     assert [row.label for row in table.rows] == ["HTS-AT", "PANN-CNN", "Linear baseline"]
     assert table.rows[0].entries["trials"].value == 4
-    (source,) = [s for s in sources(load_results(follow)) if s.name == "audioset/htsat/base"]
+    (source,) = [s for s in sources(analyse(follow)) if s.name == "audioset/htsat/base"]
     assert ("recipe", chosen) in source.facts
     assert ("trials", str(path_of(follow, "audioset", "htsat"))) in source.facts
 
@@ -245,11 +246,11 @@ def test_the_report_names_what_trials_and_runs_do_not_share(
 
 def test_unequal_budgets_are_named(experiment: Config) -> None:
     tune(experiment, "audioset", "htsat")
-    (breach,) = audit.violations(load_results(experiment))
+    (breach,) = audit(load_results(experiment)).violations
     assert breach.rule == "budget"
     assert breach.text.endswith("recorded trials: HTS-AT 4, PANN-CNN 0")
     tune(experiment, "audioset", "pann")
-    assert audit.violations(load_results(experiment)) == ()
+    assert audit(load_results(experiment)).violations == ()
 
 
 def test_each_model_gets_the_same_number_of_points(tmp_path: Path) -> None:
@@ -266,7 +267,7 @@ def test_each_model_gets_the_same_number_of_points(tmp_path: Path) -> None:
     [
         ({"trials": 0}, "htsat", "declare a budget"),
         ({"trials": 9, "space": {"base": {"learning_rate": RATES}}}, "htsat", "has 4 points"),
-        ({"trials": 4, "space": {"base": {"learning_rate": RATES}}}, "linear", "no recipe to tune"),
+        ({"trials": 4, "space": {"base": {"learning_rate": RATES}}}, "linear", "by itself"),
         ({"trials": 4, "space": {"base": {"learning_rate": RATES}}}, "cnn", "unknown 'cnn'"),
     ],
 )

@@ -7,15 +7,16 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from bench import registry
 from bench.cost import energy
 from bench.experiment import config, folders
 from bench.experiment.cells import Layout
-from bench.files import write_json
 from bench.process.memory import keep_freed_memory
 from bench.provenance import environment, source
+from bench.results.measured import Measurement
+from bench.results.training import Origin
 from bench.strict import known
 
 if TYPE_CHECKING:
@@ -33,11 +34,11 @@ def run(args: argparse.Namespace) -> int:
     settings = folders.load(args.config)
     known(args.model, settings.cost.models, "cost.models")
     values = measure(settings.cost, args.model, args.threads)
-    write_json(Layout.of(settings).results / "cost" / f"{args.model}.json", values)
+    values.write(Layout.of(settings).results / "cost" / f"{args.model}.json")
     return 0
 
 
-def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, Any]:
+def measure(settings: config.Cost, name: str, threads: int | None) -> Measurement:
     """Parameters, saved activations, multiply-adds, speed, memory and energy of a full-size model.
 
     Speed is the median over `settings.steps` training steps (forward, backward, AdamW) and as many
@@ -47,7 +48,7 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
 
     from bench.models.activations import saved_activation_bytes
     from bench.models.networks import live_parameters, resolved_values
-    from bench.process.torch_setup import leave_compiler_out
+    from bench.models.torch_setup import leave_compiler_out
 
     keep_freed_memory()
     leave_compiler_out()
@@ -83,26 +84,26 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> dict[str, 
     inference_seconds = _median_seconds(infer, settings.steps)
     on_gpu = device.type == "cuda"
     parameters = live_parameters(model)
-    return {
-        "model": name,
-        "network": resolved_values(model),
-        "parameters": parameters,
-        "published_parameters": published,
-        "activation_bytes_per_clip": activations / settings.batch_size,
-        "macs_per_clip": multiply_adds(model, shape) / settings.batch_size,
-        "train_clips_per_second": settings.batch_size / train_seconds,
-        "train_joules_per_clip": joules,
-        "inference_clips_per_second": settings.batch_size / inference_seconds,
-        "peak_memory_mb": torch.cuda.max_memory_allocated(device) / 2**20
+    return Measurement(
+        model=name,
+        network=resolved_values(model),
+        parameters=parameters,
+        published_parameters=published,
+        activation_bytes_per_clip=activations / settings.batch_size,
+        macs_per_clip=multiply_adds(model, shape) / settings.batch_size,
+        train_clips_per_second=settings.batch_size / train_seconds,
+        train_joules_per_clip=joules,
+        inference_clips_per_second=settings.batch_size / inference_seconds,
+        peak_memory_mb=torch.cuda.max_memory_allocated(device) / 2**20
         if on_gpu
         else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-        "batch_size": settings.batch_size,
-        "steps": settings.steps,
-        "precision": "fp32",
-        "threads": torch.get_num_threads(),
-        "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",
-        "provenance": {**source(), **environment()},
-    }
+        batch_size=settings.batch_size,
+        steps=settings.steps,
+        precision="fp32",
+        threads=torch.get_num_threads(),
+        device=torch.cuda.get_device_name(device) if on_gpu else "cpu",
+        provenance=Origin.model_validate({**source(), **environment()}),
+    )
 
 
 def _median_seconds(step: Callable[[], None], rounds: int) -> float:

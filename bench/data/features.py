@@ -23,9 +23,9 @@ from bench.corpora.listing import Listing
 from bench.data.array import Outcome, PartialArray
 from bench.data.windows import is_longer
 from bench.files import UserError, atomic_write, digest_of, read_json, write_json
+from bench.parallel import ordered_map, run_apart
 from bench.process.locks import hold
 from bench.process.meter import Meter
-from bench.process.parallel import ordered_map, run_apart
 
 CLIPS_PER_TASK = 32
 INDEX = pa.schema([("clip", pa.string()), ("first", pa.int64()), ("frames", pa.int64())])

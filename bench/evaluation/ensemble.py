@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 
@@ -15,10 +13,12 @@ from bench.data.task import open_task
 from bench.evaluation.evaluate import evaluate_cell
 from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout
-from bench.files import UserError, digest_of, read_json, write_json_lines
-from bench.models.scores import Scores, StoredScores, read_scores, write_scores
+from bench.files import UserError, digest_of
+from bench.models.scores import Scores, StoredScores, read_scores
+from bench.results.record import Record
+from bench.results.training import Training
 from bench.strict import known
-from bench.training.description import SCORED, describe_run
+from bench.training.description import SCORED, Origin, Outcome, write_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def evaluate_ensemble(settings: config.Config, name: str) -> dict[str, Any]:
+def evaluate_ensemble(settings: config.Config, name: str) -> Record:
     """Average the members' scores and write the record of the result.
 
     The mean of the probabilities of clips and frames, as HTS-AT's and AST's authors take it.
@@ -42,41 +42,32 @@ def evaluate_ensemble(settings: config.Config, name: str) -> dict[str, Any]:
     Raises:
         UserError: a member has not been scored, or the members were scored on unlike clips.
     """
-    started = datetime.now(UTC)
     cell, members = cells.ensemble_cells(settings, name)
     plan, layout = cells.plan(settings, cell), Layout.of(settings)
-    trained = [read_json(layout.run(member) / "training.json") for member in members]
+    trained = [Training.read(layout.run(member) / "training.json") for member in members]
     scores = {}
     for split in SCORED:
         stored = [read_scores(layout.run(member) / "scores.npz", split) for member in members]
         scores[split] = mean_scores(stored, str(cell))
     digests = {
         "code_train": stage_digest("ensemble"),
-        "members": digest_of([one["identity"] for one in trained]),
-        **{key: trained[0]["digests"][key] for key in ("data", "features")},
+        "members": digest_of([one.identity for one in trained]),
+        "data": trained[0].digests.data,
+        "features": trained[0].digests.features,
     }
     task = open_task(
         plan, layout.corpus(cell.dataset), layout.features(cell.dataset, plan.model.front_end)
     )
-    folder = layout.run(cell)
-    write_json_lines(folder / "metrics.jsonl", [])
-    write_scores(folder / "scores.npz", task, scores)
-    describe_run(
-        folder,
-        plan,
-        task,
-        digests,
-        digest_of({"resolved": plan.resolved, "digests": digests}),
-        started,
-        threads=1,
-        network=trained[0]["network"],
-        parameters=sum(one["parameters"] for one in trained),
+    made = Outcome(
+        scores=scores,
+        network=trained[0].network,
+        parameters=sum(one.parameters for one in trained),
         cost={
-            key: sum(one["cost"][key] for one in trained)
-            for key in ("train_seconds", "score_seconds")
+            "train_seconds": sum(one.cost.train_seconds for one in trained),
+            "score_seconds": sum(one.cost.score_seconds for one in trained),
         },
-        device="cpu",
     )
+    write_run(layout.run(cell), Origin(plan, digests, threads=1), task, made)
     return evaluate_cell(settings, cell)
 
 

@@ -6,24 +6,22 @@ clips only; the test clips are decided once with the result, which the record ke
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from bench.evaluation.operating_point import OperatingPoint, clips_digest
 from bench.metrics.event_arrays import (
     EventArrays,
     Floats,
+    FrameScores,
     Ints,
-    decode,
-    encode,
     events_of,
     merge_overlaps,
 )
 from bench.metrics.event_counts import Counts, collar_counts, intersection_counts
+from bench.results.record import OperatingPoint, clips_digest
 
 Criterion = Literal["intersection", "event_based"]
 
@@ -33,55 +31,33 @@ def threshold_grid(count: int) -> Floats:
     return np.arange(1, count + 1) / (count + 1)
 
 
-def detect(
-    frame_scores: ArrayLike,
-    seconds_per_frame: float,
-    clip_ids: Sequence[str],
-    classes: Sequence[str],
-    point: OperatingPoint,
-    durations: Mapping[str, float],
-    counts: Ints | None = None,
-) -> pd.DataFrame:
+def detect(frames: FrameScores, point: OperatingPoint) -> EventArrays:
     """Located events of every clip.
 
-    Args:
-        frame_scores: (N, T, C) in the order of `clip_ids` and `classes`.
-        durations: clip -> real length in seconds; events end there at the latest.
-        counts: (N,) frames that each clip has, where they differ; zeros follow.
-
-    Returns:
-        filename, onset, offset, event_label, sorted by clip, class and onset.
-
     Raises:
-        ValueError: shapes or classes do not agree, or a score is NaN.
+        ValueError: the operating point is for other classes.
     """
-    scores = _checked(frame_scores, clip_ids, classes)
-    if point.classes != tuple(classes):
+    if point.classes != frames.classes:
         raise ValueError("the operating point was chosen for other classes, or another order")
-    filtered = scores.copy()
+    filtered = frames.scores.copy()
     for length in set(point.median_filters) - {1}:
         chosen = np.array(point.median_filters) == length
-        filtered[:, :, chosen] = median_filtered(scores[:, :, chosen], length, counts)
+        own = median_filtered(frames.scores[:, :, chosen], length, frames.counts)
+        filtered[:, :, chosen] = own
     if point.exclusive:
         filtered = winning(filtered)
     active = filtered > np.array(point.thresholds, np.float32)  # a score of 0.4 is not above 0.4
-    seconds = np.array([durations[clip] for clip in clip_ids], np.float64)
-    return decode(events_of(active, seconds_per_frame, seconds), clip_ids, classes)
+    return events_of(active, frames.seconds_per_frame, frames.durations)
 
 
 def choose_operating_point(
-    frame_scores: ArrayLike,
-    seconds_per_frame: float,
-    clip_ids: Sequence[str],
-    reference: pd.DataFrame,
-    durations: Mapping[str, float],
-    classes: Sequence[str],
+    frames: FrameScores,
+    reference: EventArrays,
     *,
     thresholds: ArrayLike,
     median_filters: Sequence[int] = (1,),
     criterion: Criterion = "intersection",
     exclusive: bool = False,
-    counts: Ints | None = None,
 ) -> OperatingPoint:
     """The threshold and filter per class with the best F1 on these (validation) clips.
 
@@ -91,29 +67,21 @@ def choose_operating_point(
     filter, that with the best mean F1: which of them wins a frame depends on the filters of all.
 
     Args:
-        reference: events of these clips and no others.
+        reference: events of these clips.
         thresholds: candidates in ascending order, in the units of the scores.
         exclusive: at most one class is active in a frame.
-        counts: (N,) frames that each clip has, where they differ; zeros follow.
-
-    Raises:
-        ValueError: as `detect`, or `reference` names a clip that is not among `clip_ids`.
     """
-    scores = _checked(frame_scores, clip_ids, classes)
     grid = np.asarray(thresholds, np.float64)
-    filters = sorted(set(median_filters))
-    own = {clip: durations[clip] for clip in clip_ids}
-    truth = encode(reference, own, classes)
-    seconds = np.array(list(own.values()), np.float64)
+    filters, classes = sorted(set(median_filters)), frames.classes
     f1 = np.array(
         [
-            [_counts(criterion, events, truth, seconds, len(classes)).per_class().f1()]
-            for filtered in _filtered(scores, filters, exclusive, counts)
-            for events in _candidates(filtered, seconds_per_frame, seconds, grid)
+            [_counts(criterion, events, reference, frames).per_class().f1()]
+            for filtered in _filtered(frames, filters, exclusive)
+            for events in _candidates(filtered, frames, grid)
         ]
     ).reshape(len(filters), len(grid), len(classes))
     source = (
-        f"best {criterion} F1 per class on {len(own)} validation clips "
+        f"best {criterion} F1 per class on {len(frames.clips)} validation clips "
         f"({len(grid)} thresholds x filters {filters})"
     )
     known = ~np.isnan(f1[0, 0])
@@ -133,23 +101,20 @@ def choose_operating_point(
         chosen.append((float(grid[equal[len(equal) // 2]]), filters[place], float(best)))
     best_thresholds, best_filters, values = zip(*chosen, strict=True)
     return OperatingPoint(
-        tuple(classes),
+        classes,
         best_thresholds,
         best_filters,
         source,
         values,
-        clips_digest(clip_ids),
+        clips_digest(frames.clips),
         exclusive,
     )
 
 
-def always_active(
-    clip_ids: Sequence[str], classes: Sequence[str], durations: Mapping[str, float]
-) -> pd.DataFrame:
-    """The baseline that listens to nothing: every class in every clip from start to end."""
-    seconds = np.array([durations[clip] for clip in clip_ids], np.float64)
-    active = np.ones((len(clip_ids), 1, len(classes)), bool)
-    return decode(events_of(active, float(seconds.max()), seconds), clip_ids, classes)
+def always_active(durations: Floats, classes: int) -> EventArrays:
+    """The baseline without any information: every class in every clip from start to end."""
+    active = np.ones((len(durations), 1, classes), bool)
+    return events_of(active, float(durations.max()), durations)
 
 
 def median_filtered(
@@ -182,42 +147,25 @@ def winning(scores: NDArray[Any]) -> NDArray[Any]:
 
 
 def _filtered(
-    scores: NDArray[np.float32], filters: Sequence[int], exclusive: bool, counts: Ints | None
+    frames: FrameScores, filters: Sequence[int], exclusive: bool
 ) -> Iterator[NDArray[np.float32]]:
     for length in filters:
-        filtered = median_filtered(scores, length, counts)
+        filtered = median_filtered(frames.scores, length, frames.counts)
         yield winning(filtered) if exclusive else filtered
 
 
 def _candidates(
-    scores: NDArray[np.float32], seconds_per_frame: float, durations: Floats, thresholds: Floats
+    scores: NDArray[np.float32], frames: FrameScores, thresholds: Floats
 ) -> Iterator[EventArrays]:
     for threshold in thresholds.astype(np.float32):
-        yield events_of(scores > threshold, seconds_per_frame, durations)
+        yield events_of(scores > threshold, frames.seconds_per_frame, frames.durations)
 
 
 def _counts(
-    criterion: Criterion,
-    predicted: EventArrays,
-    reference: EventArrays,
-    durations: Floats,
-    classes: int,
+    criterion: Criterion, predicted: EventArrays, reference: EventArrays, frames: FrameScores
 ) -> Counts:
+    classes = len(frames.classes)
     if criterion == "intersection":
-        return intersection_counts(predicted, merge_overlaps(reference), durations, classes)
-    return collar_counts(predicted, reference, len(durations), classes)
-
-
-def _checked(
-    frame_scores: ArrayLike, clip_ids: Sequence[str], classes: Sequence[str]
-) -> NDArray[np.float32]:
-    scores = np.asarray(frame_scores, np.float32)
-    if scores.ndim != 3 or scores.shape[::2] != (len(clip_ids), len(classes)):
-        raise ValueError(
-            f"frame scores {scores.shape} are not (clips, frames, classes) for "
-            f"{len(clip_ids)} clips and {len(classes)} classes"
-        )
-    if np.isnan(scores).any():
-        clip = int(np.argwhere(np.isnan(scores))[0][0])
-        raise ValueError(f"a frame score of {clip_ids[clip]} is NaN; did the training diverge?")
-    return scores
+        merged = merge_overlaps(reference)
+        return intersection_counts(predicted, merged, frames.durations, classes)
+    return collar_counts(predicted, reference, len(frames.durations), classes)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from bench.experiment import config, folders
 from bench.experiment.cells import Layout
 from bench.experiment.config import Rescore
-from bench.files import UserError, digest_file, write_json
+from bench.files import UserError, digest_file
+from bench.results.measured import RESCORED, Rescored
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,9 +33,9 @@ def run(args: argparse.Namespace) -> int:
         wanted = wanted.model_copy(update={"folder": args.folder, "url": None})
     scored = rescore(wanted)
     path = output(settings)
-    write_json(path, scored)
-    for name, scores in scored["systems"].items():
-        macro = {family: scores[family]["macro_f1"] for family in FAMILIES}
+    scored.write(path)
+    for name, scores in scored.systems.items():
+        macro = {family: getattr(scores, family).macro_f1 for family in FAMILIES}
         figures = ", ".join(f"{family} {100 * value:.2f}" for family, value in macro.items())
         print(f"{name}: macro F1 in %: {figures}", flush=True)
     print(f"written: {path}; `python -m bench report` shows it beside the paper", flush=True)
@@ -44,10 +44,10 @@ def run(args: argparse.Namespace) -> int:
 
 def output(settings: config.Config) -> Path:
     """Where the scores of an experiment lie."""
-    return Layout.of(settings).results / "rescore.json"
+    return Layout.of(settings).results / RESCORED
 
 
-def rescore(wanted: Rescore) -> dict[str, Any]:
+def rescore(wanted: Rescore) -> Rescored:
     """All event metrics of each published prediction file, with the sha256 of what was read.
 
     Raises:
@@ -59,16 +59,20 @@ def rescore(wanted: Rescore) -> dict[str, Any]:
     folder = Path(wanted.folder)
     names = (wanted.reference, wanted.durations, *wanted.predictions.values())
     _fetch_missing(wanted, folder, names)
-    return {
-        "systems": {
-            name: score_files(folder / wanted.reference, folder / file, folder / wanted.durations)
-            for name, file in wanted.predictions.items()
-        },
-        "files": {name: digest_file(folder / name) for name in names},
-        "from": wanted.url or str(folder),
-        "command": "python -m bench rescore" + ("" if wanted.url else f" --folder {folder}"),
-        "provenance": {**source(), **environment()},
-    }
+    return Rescored.model_validate(
+        {
+            "systems": {
+                name: score_files(
+                    folder / wanted.reference, folder / file, folder / wanted.durations
+                )
+                for name, file in wanted.predictions.items()
+            },
+            "files": {name: digest_file(folder / name) for name in names},
+            "source": wanted.url or str(folder),
+            "command": "python -m bench rescore" + ("" if wanted.url else f" --folder {folder}"),
+            "provenance": {**source(), **environment()},
+        }
+    )
 
 
 def _fetch_missing(wanted: Rescore, folder: Path, names: tuple[str, ...]) -> None:

@@ -43,18 +43,18 @@ def run(args: argparse.Namespace) -> int:
 
 
 def score_files(reference: Path, predictions: Path, durations: Path) -> dict[str, Any]:
-    """`score_events` of two event tables over the files of a durations table.
+    """`score_tables` of two event files over the files of a durations table.
 
     The classes are the labels that occur in either table, in alphabetical order.
 
     Returns:
-        The result of `score_events`, with `files`, `reference_events`, `predicted_events` and
+        The result of `score_tables`, with `files`, `reference_events`, `predicted_events` and
         `warnings` (texts) beside the three families.
 
     Raises:
         UserError: a table is malformed; the message names file, line and remedy.
     """
-    from bench.metrics.event_scores import score_events
+    from bench.metrics.event_scores import score_tables
     from bench.metrics.events import read_durations, read_events
 
     seconds = read_durations(durations)
@@ -84,7 +84,7 @@ def score_files(reference: Path, predictions: Path, durations: Path) -> dict[str
             f"predicted but never in the reference, so in no macro mean: {', '.join(unknown)}"
         )
     return {
-        **score_events(truth, made, seconds, classes),
+        **score_tables(truth, made, seconds, classes),
         "files": len(seconds),
         "reference_events": len(truth),
         "predicted_events": len(made),

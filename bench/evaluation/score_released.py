@@ -5,27 +5,26 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from bench.code_digest import model_stage_digest
-from bench.data.checkpoints import obtain
 from bench.data.task import Task, open_task
 from bench.evaluation.evaluate import evaluate_cell
 from bench.experiment import cells, config, folders
-from bench.experiment.cells import RELEASED, Cell, Layout, Plan
+from bench.experiment.cells import RELEASED, Cell, Layout
+from bench.experiment.checkpoints import obtain
 from bench.experiment.released import Released
-from bench.files import UserError, digest_of, read_json, write_json_lines
+from bench.files import UserError, read_json
 from bench.models.card import Card
-from bench.models.scores import Scores, write_scores
+from bench.models.scores import Scores
 from bench.process.launch import find_device
 from bench.process.locks import run_lock
 from bench.process.slots import gpu_slot
+from bench.results.record import Record
 from bench.strict import known
-from bench.training.description import SCORED, describe_run
+from bench.training.description import SCORED, Origin, Outcome, write_run
 
 DESED_FROM_AUDIOSET = {
     # AudioSet outputs behind each DESED class, as HTS-AT's code maps them (config.py, lines
@@ -76,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def evaluate_released(settings: config.Config, cell: Cell, threads: int = 1) -> dict[str, Any]:
+def evaluate_released(settings: config.Config, cell: Cell, threads: int = 1) -> Record:
     """Score validation and test clips with a released file and write the record.
 
     Raises:
@@ -84,7 +83,6 @@ def evaluate_released(settings: config.Config, cell: Cell, threads: int = 1) -> 
     """
     plan, layout = cells.plan(settings, cell), Layout.of(settings)
     assert plan.released is not None
-    started = datetime.now(UTC)
     file = obtain(plan.released, Path(settings.paths.checkpoints))
     corpus, features = (
         layout.corpus(cell.dataset),
@@ -97,58 +95,53 @@ def evaluate_released(settings: config.Config, cell: Cell, threads: int = 1) -> 
         "features": read_json(features / "digest.json")["digest"],
         "start": file.sha256,
     }
-    identity = digest_of({"resolved": plan.resolved, "digests": digests, "threads": threads})
-    folder = layout.run(cell)
-    with run_lock(layout.state(identity), str(cell)):
-        scores, facts = _score(plan, task, file.path, threads)
-        write_json_lines(folder / "metrics.jsonl", [])
-        write_scores(folder / "scores.npz", task, scores)
-        describe_run(folder, plan, task, digests, identity, started, threads=threads, **facts)
+    origin = Origin(plan, digests, threads)
+    with run_lock(layout.state(origin.identity), str(cell)):
+        write_run(layout.run(cell), origin, task, _score(origin, task, file.path))
     return evaluate_cell(settings, cell)
 
 
-def _score(
-    plan: Plan, task: Task, path: Path, threads: int
-) -> tuple[dict[str, Scores], dict[str, Any]]:
-    """Scores in the corpus's classes, and what training.json says of the model."""
-    import torch
-
+def _score(origin: Origin, task: Task, path: Path) -> Outcome:
+    """Scores in the corpus's classes, and what they cost."""
     from bench.models import networks
-    from bench.models.shifts import score_shifted
-    from bench.process.torch_setup import set_up
+    from bench.models.shifts import score_splits
+    from bench.models.torch_setup import set_up
     from modelkit.checkpoint import CheckpointError
 
+    plan = origin.plan
     entry = plan.released
     assert entry is not None
     outputs = outputs_of(entry, task.corpus.classes)
     with gpu_slot(str(plan.cell)):
-        set_up(threads)
+        set_up(origin.threads)
         try:
             card = Card.of_released(plan.cell.variant.removeprefix(RELEASED), entry)
             model = networks.open_released(card, path)
         except CheckpointError as error:
             raise UserError(str(error)) from error
-        device = find_device(None)
-        model.to(device)
+        model.to(find_device(None))
         clock = time.perf_counter()
-        scores: dict[str, Scores] = {}
-        shifts = {"test": plan.recipe.test_shifts}
-        for name in SCORED:
-            rows = task.rows[name]
-            found = score_shifted(model, task, rows, entry.loss, shifts.get(name, ()))
-            frames = found.frame_scores
-            scores[name] = replace(
-                found,
-                clip_scores=mapped(found.clip_scores, outputs),
-                frame_scores=None if frames is None else mapped(frames, outputs),
-            )
-        cost = {"train_seconds": 0.0, "score_seconds": time.perf_counter() - clock}
-        return scores, {
-            "network": networks.resolved_values(model),
-            "parameters": networks.live_parameters(model),
-            "cost": cost,
-            "device": str(torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"),
+        scores = {
+            name: in_classes(found, outputs)
+            for name, found in score_splits(model, task, SCORED, plan).items()
         }
+        return Outcome(
+            scores=scores,
+            network=networks.resolved_values(model),
+            parameters=networks.live_parameters(model),
+            cost={"train_seconds": 0.0, "score_seconds": time.perf_counter() - clock},
+            device=networks.device_name(model),
+        )
+
+
+def in_classes(scores: Scores, outputs: list[tuple[int, ...]]) -> Scores:
+    """Scores of a model's outputs as scores of a corpus's classes."""
+    frames = scores.frame_scores
+    return replace(
+        scores,
+        clip_scores=mapped(scores.clip_scores, outputs),
+        frame_scores=None if frames is None else mapped(frames, outputs),
+    )
 
 
 def outputs_of(entry: Released, classes: tuple[str, ...]) -> list[tuple[int, ...]]:

@@ -21,6 +21,7 @@ from bench.experiment.ablations import BASE, AblationStudy, Variant
 from bench.experiment.extends import read
 from bench.files import UserError, digest_of
 from bench.strict import Strict, Values, known, merge, parse
+from modelkit.settings import Mixup, SpecAugment
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
 UNQUOTABLE = re.compile(r"""[\x00-\x1f\x7f{}*?\[\]\\$`"]""")
@@ -241,31 +242,6 @@ class Model(Strict):
         description="data set -> arguments that differ there",
         examples=[{"desed": {"variant": "decision_max"}}],
     )
-
-
-class SpecAugment(Strict):
-    """SpecAugment (Park et al. 2019): stripes of time and of mel bands are masked."""
-
-    time_stripes: int = Field(default=2, ge=0, description="stripes of frames per clip")
-    time_width: int = Field(default=64, gt=0, description="each is narrower than so many frames")
-    mel_stripes: int = Field(default=2, ge=0, description="stripes of mel bands per clip")
-    mel_width: int = Field(default=8, gt=0, description="each is narrower than so many mel bands")
-
-
-class Mixup(Strict):
-    """Mixup: pairs of clips of a batch are averaged with random weights."""
-
-    alpha: float = Field(
-        gt=0, description="weights are drawn from Beta(alpha, alpha)", examples=[0.5]
-    )
-    pairing: Literal["reversed", "pairs", "permutation", "anywhere"] = Field(
-        "permutation",
-        description="partner: reversed: the batch in reverse order (HTS-AT); pairs: its neighbour, "
-        "which halves the batch (PANN); permutation: a random clip of the batch; anywhere: a "
-        "random training clip (AST)",
-    )
-    labels: bool = Field(True, description="false: targets stay unmixed, as in HTS-AT's code")
-    rate: float = Field(default=1.0, ge=0, le=1, description="share of the clips that are mixed")
 
 
 Supervision = Literal["weak", "strong", "both"]
@@ -665,9 +641,7 @@ class Config(Strict):
             for dataset in study.datasets:
                 others = self.variants(model, dataset)
                 for variant in study.variants():
-                    self._merged_recipe(
-                        model, dataset, variant.recipe, f"{where} (variant {variant.name})"
-                    )
+                    self.recipe(model, dataset, variant.recipe, f"{where} (variant {variant.name})")
                     other = others[variant.name]
                     if (other.model, other.recipe) != (variant.model, variant.recipe):
                         raise UserError(
@@ -705,20 +679,27 @@ class Config(Strict):
         return "synthetic" if self.built_here(dataset) else "real"
 
     def recipe(
-        self, model: str, dataset: str, overrides: Mapping[str, Any] | None = None
+        self,
+        model: str,
+        dataset: str,
+        overrides: Mapping[str, Any] | None = None,
+        where: str | None = None,
     ) -> Recipe:
-        """The recipe of one cell: base, then model, then model/dataset, then `overrides`."""
-        return self._merged_recipe(model, dataset, overrides or {}, f"recipes ({model}/{dataset})")
+        """The recipe of one cell: base, then model, then model/dataset, then `overrides`.
 
-    def _merged_recipe(
-        self, model: str, dataset: str, overrides: Mapping[str, Any], where: str
-    ) -> Recipe:
+        Args:
+            where: the place that messages name.
+
+        Raises:
+            UserError: an unknown key, or a value that is out of range or does not fit another.
+        """
+        where = where or f"recipes ({model}/{dataset})"
         merged: dict[str, Any] = {}
         for layer in (
             self.recipes.get("base", {}),
             self.recipes.get(model, {}),
             self.recipes.get(f"{model}/{dataset}", {}),
-            overrides,
+            overrides or {},
         ):
             merged.update(layer)
         recipe: Recipe = parse(Recipe, merged, where)

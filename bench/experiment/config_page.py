@@ -4,11 +4,22 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterator
-from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+from dataclasses import MISSING, fields, is_dataclass
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import yaml
+from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
-from pydantic_core import to_jsonable_python
+from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from bench.code_digest import ROOT
 from bench.experiment.config import Config, Recipe
@@ -52,16 +63,16 @@ class Key(NamedTuple):
 
     name: str
     field: FieldInfo
-    inside: type[Strict] | None
+    inside: type[Any] | None
 
 
 def sections(
-    section: type[Strict] = Config, place: str = ""
-) -> Iterator[tuple[str, type[Strict], list[Key]]]:
+    section: type[Any] = Config, place: str = ""
+) -> Iterator[tuple[str, type[Any], list[Key]]]:
     """Every section, parents first: its place in the file (NAME for free names), type and keys."""
     keys = [
         Key(name, field, CHECKED_WHEN_MERGED.get(name) or _section(field.annotation))
-        for name, field in section.model_fields.items()
+        for name, field in _fields(section).items()
     ]
     yield place, section, keys
     for key in keys:
@@ -83,7 +94,7 @@ def text() -> str:
     return "\n".join([INTRODUCTION, *(_table(*found) for found in sections())])
 
 
-def _table(place: str, section: type[Strict], keys: list[Key]) -> str:
+def _table(place: str, section: type[Any], keys: list[Key]) -> str:
     about = (section.__doc__ or "").strip().splitlines()[0]
     lines = [f"## `{place}`\n\n{about}\n"] if place else []
     lines += ["| key | type | default | meaning | example |", "|---|---|---|---|---|"]
@@ -140,9 +151,27 @@ def _default(key: Key) -> str:
     return "its defaults" if isinstance(value, Strict) else f"`{_flow(value)}`"
 
 
-def _section(annotation: Any) -> type[Strict] | None:
+def _fields(section: type[Any]) -> dict[str, FieldInfo]:
+    """The keys of a section: of a model, or of a dataclass whose attributes have docstrings."""
+    if not is_dataclass(section):
+        return dict(section.model_fields)
+    hints, told = get_type_hints(section), TypeAdapter(section).json_schema()["properties"]
+    return {
+        field.name: FieldInfo(
+            annotation=hints[field.name],
+            default=PydanticUndefined if field.default is MISSING else field.default,
+            description=" ".join(told[field.name]["description"].split()),
+            examples=field.metadata.get("examples"),
+        )
+        for field in fields(section)
+    }
+
+
+def _section(annotation: Any) -> type[Any] | None:
     """The section type inside an annotation, if there is one."""
-    if isinstance(annotation, type) and issubclass(annotation, Strict):
+    if isinstance(annotation, type) and (
+        issubclass(annotation, Strict) or is_dataclass(annotation)
+    ):
         return annotation
     return next(filter(None, map(_section, get_args(annotation))), None)
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from bench import registry
 from bench.experiment.cells import Cell, Layout, Plan, list_cells, plan
 from bench.experiment.config import Config, FrontEnd
 from bench.experiment.jobs import Job
 from bench.experiment.wanted import fetched_here
 from bench.files import UserError, read_json
 from bench.process import slots
-from bench.registry import SOLVED
 from bench.sources.registry import find_entry
 
 # Before a first run has finished. Full size: training on one V100, from published GPU hours
@@ -115,7 +115,7 @@ class Estimate:
     def training_seconds(self, cell: Cell) -> float | None:
         """Seconds of one training; None where its number of clips is unknown."""
         resolved = plan(self.settings, cell)
-        if resolved.model.architecture in SOLVED:
+        if resolved.model.architecture in registry.SOLVED:
             return STARTED["train"]
         seen = self._clips_seen(resolved)
         if seen is None:

@@ -7,11 +7,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from bench import registry
 from bench.experiment.ablations import BASE
 from bench.experiment.cells import Cell, list_cells
 from bench.experiment.config import Config
 from bench.files import UserError
-from bench.registry import SOLVED
 
 
 def pairs(settings: Config) -> list[tuple[str, str]]:
@@ -20,7 +20,7 @@ def pairs(settings: Config) -> list[tuple[str, str]]:
         (dataset, model)
         for dataset in settings.datasets
         for model in settings.models_on(dataset)
-        if settings.models[model].architecture not in SOLVED
+        if settings.models[model].architecture not in registry.SOLVED
     ]
 
 

@@ -30,6 +30,7 @@ from bench.provenance import environment
 
 READ_BY_REPORT = (
     "bench/reporting",
+    "bench/results",
     "config/registry/fingerprints.yaml",
     "config/registry/classes",
 )

@@ -1,4 +1,4 @@
-"""Events as sorted integer and float arrays, the form that the counting functions work on."""
+"""Events and frame scores as arrays, the form that everything from scores to counts works on."""
 
 from __future__ import annotations
 
@@ -33,6 +33,40 @@ class EventArrays:
     def select(self, keep: NDArray) -> EventArrays:
         """The events at the given places (boolean mask or indices in ascending order)."""
         return EventArrays(self.clip[keep], self.label[keep], self.onset[keep], self.offset[keep])
+
+
+@dataclass(frozen=True)
+class FrameScores:
+    """Frame scores of clips, with what it takes to make events of them.
+
+    Attributes:
+        scores: (N, T, C) float32; frame i spans [i, i + 1) times `seconds_per_frame`.
+        clips, classes: names, N and C of them.
+        durations: (N,) real length of each clip in seconds; its events end there at the latest.
+        counts: (N,) frames that each clip has, where they differ; zeros follow them.
+
+    Raises:
+        ValueError: shapes do not agree, or a score is NaN.
+    """
+
+    scores: NDArray[np.float32]
+    seconds_per_frame: float
+    clips: tuple[str, ...]
+    classes: tuple[str, ...]
+    durations: Floats
+    counts: Ints | None = None
+
+    def __post_init__(self) -> None:
+        scores = np.asarray(self.scores, np.float32)
+        if scores.ndim != 3 or scores.shape[::2] != (len(self.clips), len(self.classes)):
+            raise ValueError(
+                f"frame scores {scores.shape} are not (clips, frames, classes) for "
+                f"{len(self.clips)} clips and {len(self.classes)} classes"
+            )
+        if np.isnan(scores).any():
+            clip = self.clips[int(np.argwhere(np.isnan(scores))[0][0])]
+            raise ValueError(f"a frame score of {clip} is NaN; did the training diverge?")
+        object.__setattr__(self, "scores", scores)
 
 
 def _sorted(clip: Ints, label: Ints, onset: Floats, offset: Floats) -> EventArrays:

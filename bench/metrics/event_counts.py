@@ -1,4 +1,4 @@
-"""True positives, false positives and misses of located events, by the three usual rules.
+"""True positives, false positives and false negatives of located events, by the three usual rules.
 
 Each function takes `EventArrays` and returns counts per clip and class, so that sums over any
 clips (all, or a bootstrap resample) are one matrix product.
@@ -23,17 +23,19 @@ class Counts:
 
     true_positives: Ints
     false_positives: Ints
-    misses: Ints
+    false_negatives: Ints
 
     def per_class(self) -> Counts:
         """Summed over the clips: three arrays of shape (classes,)."""
-        return Counts(self.true_positives.sum(0), self.false_positives.sum(0), self.misses.sum(0))
+        return Counts(
+            self.true_positives.sum(0), self.false_positives.sum(0), self.false_negatives.sum(0)
+        )
 
     def f1(self) -> Floats:
-        """2 TP / (2 TP + FP + misses), elementwise; NaN where there is no reference event."""
+        """2 TP / (2 TP + FP + FN), elementwise; NaN where there is no reference event."""
         hits = 2.0 * self.true_positives
-        total = hits + self.false_positives + self.misses
-        known = self.true_positives + self.misses > 0
+        total = hits + self.false_positives + self.false_negatives
+        known = self.true_positives + self.false_negatives > 0
         return np.where(known, hits / np.maximum(total, 1), np.nan)
 
 

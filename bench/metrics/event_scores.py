@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.metrics import VERSION, finite_or_none
-from bench.metrics.event_arrays import encode, merge_overlaps
+from bench.metrics.event_arrays import EventArrays, Floats, encode, merge_overlaps
 from bench.metrics.event_counts import (
     EDGE,
     Counts,
@@ -43,19 +43,32 @@ _AVERAGING = (
 )
 
 
-def score_events(
+def score_tables(
     reference: pd.DataFrame,
     predictions: pd.DataFrame,
     durations: Mapping[str, float],
     classes: Sequence[str],
 ) -> dict[str, dict[str, Any]]:
+    """`score_events` of two tables of filename, onset, offset, event_label; times in seconds.
+
+    Args:
+        durations: file name -> seconds; these are the scored files, event-free ones included.
+        classes: the class order; every label must be in it.
+
+    Raises:
+        ValueError: a table names an unknown file or class, or an event has no valid times.
+    """
+    truth, made = (encode(table, durations, classes) for table in (reference, predictions))
+    return score_events(made, truth, np.array(list(durations.values()), np.float64), classes)
+
+
+def score_events(
+    predicted: EventArrays, reference: EventArrays, durations: Floats, classes: Sequence[str]
+) -> dict[str, dict[str, Any]]:
     """Score predicted events by intersection, by collars and by segments.
 
     Args:
-        reference: filename, onset, offset, event_label; times in seconds.
-        predictions: the same columns.
-        durations: file name -> seconds; these are the scored files, event-free ones included.
-        classes: the class order; every label must be in it.
+        durations: (N,) seconds of the scored clips, event-free ones included.
 
     Returns:
         JSON values under `intersection`, `event_based`, `segment_based`, each with
@@ -64,46 +77,39 @@ def score_events(
         leaves out classes without a true positive, sed_eval those without a prediction),
         `per_class` (class -> F1; null without reference events), `counts`, `implementation`,
         `version` and `parameters`.
-
-    Raises:
-        ValueError: a table names an unknown file or class, or an event has no valid times.
     """
-    counts = count_events(reference, predictions, durations, classes)
+    counts = count_events(predicted, reference, durations, len(classes))
     return {family: _summary(family, counts[family], classes) for family in FAMILIES}
 
 
 def count_events(
-    reference: pd.DataFrame,
-    predictions: pd.DataFrame,
-    durations: Mapping[str, float],
-    classes: Sequence[str],
+    predicted: EventArrays, reference: EventArrays, durations: Floats, classes: int
 ) -> dict[str, Counts]:
-    """The counts behind `score_events`, (clips, classes) each, clips in the order of `durations`.
+    """The counts behind `score_events`, (clips, classes) each.
 
     A bootstrap over clips weighs the rows of these tables instead of matching events again.
     """
-    truth = encode(reference, durations, classes)
-    made = encode(predictions, durations, classes)
-    seconds = np.array(list(durations.values()), np.float64)
+    rules = FAMILIES["intersection"], FAMILIES["event_based"], FAMILIES["segment_based"]
+    by_intersection, by_collar, by_segment = rules
     return {
         "intersection": intersection_counts(
-            merge_overlaps(made),
-            merge_overlaps(truth),
-            seconds,
-            len(classes),
-            dtc=FAMILIES["intersection"]["dtc"],
-            gtc=FAMILIES["intersection"]["gtc"],
+            merge_overlaps(predicted),
+            merge_overlaps(reference),
+            durations,
+            classes,
+            dtc=by_intersection["dtc"],
+            gtc=by_intersection["gtc"],
         ),
         "event_based": collar_counts(
-            made,
-            truth,
-            len(seconds),
-            len(classes),
-            collar=FAMILIES["event_based"]["collar_s"],
-            offset_share=FAMILIES["event_based"]["offset_share"],
+            predicted,
+            reference,
+            len(durations),
+            classes,
+            collar=by_collar["collar_s"],
+            offset_share=by_collar["offset_share"],
         ),
         "segment_based": segment_counts(
-            made, truth, seconds, len(classes), segment=FAMILIES["segment_based"]["segment_s"]
+            predicted, reference, durations, classes, segment=by_segment["segment_s"]
         ),
     }
 
@@ -114,7 +120,9 @@ def _summary(family: str, by_clip: Counts, classes: Sequence[str]) -> dict[str, 
     known = np.isfinite(f1)
     made = counts.true_positives + counts.false_positives
     found = known & ((counts.true_positives if family == "intersection" else made) > 0)
-    total = Counts(counts.true_positives.sum(), counts.false_positives.sum(), counts.misses.sum())
+    total = Counts(
+        counts.true_positives.sum(), counts.false_positives.sum(), counts.false_negatives.sum()
+    )
     return {
         "macro_f1": _mean(f1[known]),
         "micro_f1": None if family == "intersection" else finite_or_none(float(total.f1())),
@@ -124,13 +132,14 @@ def _summary(family: str, by_clip: Counts, classes: Sequence[str]) -> dict[str, 
             name: {
                 "true_positives": int(counts.true_positives[c]),
                 "false_positives": int(counts.false_positives[c]),
-                "misses": int(counts.misses[c]),
+                "false_negatives": int(counts.false_negatives[c]),
             }
             for c, name in enumerate(classes)
         },
         "implementation": f"bench.metrics.event_counts.{_FUNCTIONS[family]}",
         "version": VERSION,
-        "parameters": FAMILIES[family] | {"average": _AVERAGING, "clips": by_clip.misses.shape[0]},
+        "parameters": FAMILIES[family]
+        | {"average": _AVERAGING, "clips": by_clip.true_positives.shape[0]},
     }
 
 

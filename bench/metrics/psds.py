@@ -7,19 +7,17 @@ evaluation of sound event detection scores", ICASSP 2022): a few fixed ones unde
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from bench.metrics import Metric
 from bench.metrics.event_arrays import (
     EventArrays,
     Floats,
-    Ints,
-    encode,
+    FrameScores,
     events_of,
     merge_overlaps,
     pairs_of_same_clip,
@@ -53,38 +51,26 @@ PSDS1 = Scenario("PSDS1", dtc=0.7, gtc=0.7)
 PSDS2 = Scenario("PSDS2", dtc=0.1, gtc=0.1, alpha_ct=0.5)
 
 
-def psds(
-    frame_scores: ArrayLike,
-    seconds_per_frame: float,
-    clip_ids: Sequence[str],
-    reference: pd.DataFrame,
-    durations: Mapping[str, float],
-    classes: Sequence[str],
-    scenario: Scenario = PSDS1,
-    counts: Ints | None = None,
-) -> Metric:
+def psds(frames: FrameScores, reference: EventArrays, scenario: Scenario = PSDS1) -> Metric:
     """The normalised area under the mean ROC, less the spread over classes.
 
     Args:
-        frame_scores: (N, T, C) in the order of `clip_ids` and `classes`.
         reference: events of these clips; overlaps within a class are merged.
-        durations: clip -> seconds.
-        counts: (N,) frames that each clip has, where they differ.
 
     Returns:
         The score; per class the normalised area under its own curve. Classes without reference
         events take no part and are NaN. Without any reference event the score is NaN.
-
-    Raises:
-        ValueError: `reference` names another clip or class.
     """
-    scores = np.asarray(frame_scores, np.float32)
-    own = {clip: durations[clip] for clip in clip_ids}
-    seconds = np.array(list(own.values()), np.float64)
+    scores, step, seconds, classes = (
+        frames.scores,
+        frames.seconds_per_frame,
+        frames.durations,
+        frames.classes,
+    )
     ends = seconds
-    if counts is not None:  # what stands behind a clip's own frames never sounds
-        ends = np.minimum(seconds, np.round(counts * seconds_per_frame, 6))
-    truth = merge_overlaps(encode(reference, own, classes))
+    if frames.counts is not None:  # what stands behind a clip's own frames never sounds
+        ends = np.minimum(seconds, np.round(frames.counts * step, 6))
+    truth = merge_overlaps(reference)
     listed = np.bincount(truth.label, minlength=len(classes))
     sounding = np.bincount(truth.label, truth.offset - truth.onset, minlength=len(classes))
     present = np.flatnonzero(listed)
@@ -92,7 +78,7 @@ def psds(
     for label in present.tolist():
         others = present[present != label] if scenario.alpha_ct else present[:0]
         true, false, crossed = _counts_by_threshold(
-            scores[:, :, [label]], seconds_per_frame, seconds, ends, truth, label, others, scenario
+            scores[:, :, [label]], step, seconds, ends, truth, label, others, scenario
         )
         rate = false / seconds.sum()
         if len(others):
@@ -105,7 +91,7 @@ def psds(
         scenario.name,
         _area(curves, scenario) if curves else float("nan"),
         f"{__name__}.psds",
-        parameters=asdict(scenario) | {"thresholds": "every frame score", "clips": len(own)},
+        parameters=asdict(scenario) | {"thresholds": "every frame score", "clips": len(seconds)},
         per_class=per_class,
     )
 

@@ -71,19 +71,19 @@ def fold_interval(values: ArrayLike, test_share: float, level: float = 0.95) -> 
 
 
 def welch_interval(
-    values: ArrayLike, mean: float, sd: float, n: int, level: float = 0.95
+    values: ArrayLike, mean: float, std: float, n: int, level: float = 0.95
 ) -> Interval:
-    """Interval of the mean of `values` less a mean of which only (mean, sd, n) is known.
+    """Interval of the mean of `values` less a mean of which only (mean, std, n) is known.
 
     Variances need not be equal. Source: Welch, Biometrika 1947.
 
     Args:
-        mean, sd, n: the other sample's mean, standard deviation and size (at least 2).
+        mean, std, n: the other sample's mean, standard deviation and size (at least 2).
     """
     v = _sample(values)
     difference, low, high = float(v.mean() - mean), math.nan, math.nan
     if len(v) > 1 and n > 1:
-        parts = v.var(ddof=1) / len(v), sd**2 / n
+        parts = v.var(ddof=1) / len(v), std**2 / n
         total = sum(parts)
         weights = parts[0] ** 2 / (len(v) - 1) + parts[1] ** 2 / (n - 1)
         half = 0.0

@@ -89,7 +89,7 @@ def weighted_macro_f1(counts: Counts) -> Weighted:
         drawn = Counts(
             weights @ counts.true_positives,
             weights @ counts.false_positives,
-            weights @ counts.misses,
+            weights @ counts.false_negatives,
         )
         return _mean_of_defined(drawn.f1())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -116,6 +117,24 @@ def resolved_values(model: torch.nn.Module) -> dict[str, Any] | None:
     """
     found = getattr(model, "architecture", None)
     return asdict(found) if is_dataclass(found) and not isinstance(found, type) else None
+
+
+def device_name(model: torch.nn.Module) -> str:
+    """The name of the GPU that a model is on, or cpu."""
+    import torch
+
+    device = next(model.parameters()).device
+    return str(torch.cuda.get_device_name(device)) if device.type == "cuda" else "cpu"
+
+
+def peak_memory(model: torch.nn.Module) -> int:
+    """The most bytes that were allocated on a model's GPU, or that this process has held."""
+    import torch
+
+    device = next(model.parameters()).device
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def start_from_run(model: torch.nn.Module, weights: Path) -> list[str]:

@@ -14,7 +14,7 @@ from bench.data.task import Task, assembled
 from bench.data.windows import stitch, window_starts
 from bench.experiment.config import FrontEnd
 from bench.models.scores import Scores, excludes, joined
-from bench.process.team import Team
+from bench.models.team import Team
 
 AT_ONCE = 64
 """Windows of one forward pass. Where figures are kept it is one on a CPU: a matrix product adds the
@@ -42,7 +42,7 @@ def score_clips(
 
     The processes of a team score disjoint parts, and each returns the whole.
     """
-    if team is None or len(rows) < team.size:  # too few to share: each process scores all
+    if team is None or len(rows) < team.world_size:  # too few to share: each process scores all
         team = Team()
     clips = task.clips(team.share(rows))
     mine = score(model, clips, task.front_end, task.scale, loss, at_once=at_once)

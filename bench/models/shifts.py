@@ -14,9 +14,10 @@ from torch import nn
 from bench.audio.decode import decode
 from bench.data.task import Task
 from bench.data.windows import window_samples
+from bench.experiment.cells import Plan
 from bench.models.scores import Scores
 from bench.models.scoring import score_clips
-from bench.process.team import Team
+from bench.models.team import Team
 
 
 def score_shifted(
@@ -42,6 +43,19 @@ def score_shifted(
     ]
     mean = np.stack(clips).astype(np.float64).mean(axis=0)
     return replace(scores, clip_scores=mean.astype(np.float32))
+
+
+def score_splits(
+    model: nn.Module, task: Task, splits: Sequence[str], plan: Plan, team: Team | None = None
+) -> dict[str, Scores]:
+    """`score_shifted` of each of these splits, of which the test split alone is shifted."""
+    shifts = {"test": plan.recipe.test_shifts}
+    return {
+        name: score_shifted(
+            model, task, task.rows[name], plan.dataset.loss, shifts.get(name, ()), team
+        )
+        for name in splits
+    }
 
 
 class _ShiftedTask(Task):

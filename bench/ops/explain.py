@@ -9,7 +9,8 @@ from typing import Any
 
 from bench.experiment import config
 from bench.experiment.cells import Layout, find_cell
-from bench.files import digest_file, read_sealed
+from bench.files import digest_file
+from bench.results.record import Metrics, Record
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     group = path.suffix != ".json" and args.what.count("/") == 2
     measured = args.what.startswith("cost/") or args.what == "rescore.json"
     if group or measured or ":" in args.what:
-        from bench.reporting.figure_origin import of_group, of_measurement, of_table
+        from bench.ops.figure_origin import of_group, of_measurement, of_table
 
         told_by = of_group if group else of_measurement if measured else of_table
         print(told_by(config.load(args.config), args.what))
@@ -36,56 +37,56 @@ def run(args: argparse.Namespace) -> int:
     if path.suffix != ".json":
         settings = config.load(args.config)
         path = Layout.of(settings).run(find_cell(settings, args.what)) / "record.json"
-    print(explain(read_sealed(path), path))
+    print(explain(Record.read(path), path))
     return 0
 
 
-def explain(record: dict[str, Any], path: Path) -> str:
+def explain(record: Record, path: Path) -> str:
     """What a record says of its own origin, as text."""
-    made, digests = record["provenance"], record["digests"]
-    evaluation = made["command"].replace(" train ", " evaluate ").split(" --threads ")[0]
-    splits = ", ".join(f"{count} {name}" for name, count in record["splits"].items())
+    made, digests = record.provenance, record.digests.known
+    evaluation = made.command.replace(" train ", " evaluate ").split(" --threads ")[0]
+    splits = ", ".join(f"{count} {name}" for name, count in record.splits.items())
     lines = [
-        f"{record['key']}  ({record['data_kind']} data, experiment {record['experiment']})",
+        f"{record.key}  ({record.data_kind} data, experiment {record.experiment})",
         f"record {path}",
         "",
-        *_figures(record["metrics"]),
+        *_figures(record.metrics),
         "",
         *_section(
             "made by",
             {
-                "commit": _commit(made),
-                "command": made["command"],
-                "machine": f"{made['cpu']}, {made['threads']} threads, {made['device']}",
-                "python": f"{made['python']} on {made['platform']}",
-                "started": made["started"],
-                "finished": made["finished"],
+                "commit": made.commit,
+                "command": made.command,
+                "machine": f"{made.cpu}, {made.threads} threads, {made.device}",
+                "python": f"{made.python} on {made.platform}",
+                "started": made.started,
+                "finished": made.finished,
             },
         ),
         *_section(
             "made from",
             {
-                "clips": f"{splits}; {record['coverage']['found']} of "
-                f"{record['coverage']['listed']} listed are on disk",
-                "starts from": record["parent"]["key"] if record["parent"] else "random weights",
-                "seeds": ", ".join(f"{name} {seed}" for name, seed in record["seeds"].items()),
-                "identity": record["identity"],
+                "clips": f"{splits}; {record.coverage.found} of "
+                f"{record.coverage.listed} listed are on disk",
+                "starts from": record.parent.key if record.parent else "random weights",
+                "seeds": ", ".join(f"{name} {seed}" for name, seed in record.seeds.items()),
+                "identity": record.identity,
                 **{f"{name} digest": value for name, value in digests.items()},
             },
         ),
         *_section("files", dict(_files(record, path.parent))),
-        *_section("recipe", record["resolved"]["recipe"]),
+        *_section("recipe", record.resolved.recipe.values),
         "to make it again, from the same features",
-        f"  {made['command']}",
-        *([f"  {evaluation}"] if " train " in made["command"] else []),
-        *(["", "uncommitted changes, for `git apply`", made["diff"]] if made.get("diff") else []),
+        f"  {made.command}",
+        *([f"  {evaluation}"] if " train " in made.command else []),
+        *(["", "uncommitted changes, for `git apply`", made.diff] if made.diff else []),
     ]
     return "\n".join(lines)
 
 
-def _files(record: dict[str, Any], folder: Path) -> Iterator[tuple[str, str]]:
+def _files(record: Record, folder: Path) -> Iterator[tuple[str, str]]:
     """Each file that the record describes, and whether it still is that file."""
-    for name, expected in record["files"].items():
+    for name, expected in record.files.items():
         if not (folder / name).is_file():
             yield name, f"missing; it had sha256 {expected}"
         else:
@@ -93,22 +94,15 @@ def _files(record: dict[str, Any], folder: Path) -> Iterator[tuple[str, str]]:
             yield name, "as recorded" if same else f"CHANGED: it had sha256 {expected}"
 
 
-def _figures(metrics: dict[str, Any]) -> list[str]:
+def _figures(metrics: Metrics) -> list[str]:
     lines = []
-    for split, by_name in metrics.items():
+    for split, by_name in (("test", metrics.test), ("validation", metrics.validation)):
         for name, metric in by_name.items():
-            maker = f"{metric['implementation']} {metric.get('version') or ''}".strip()
-            value = "undefined" if metric["value"] is None else f"{metric['value']:.4f}"
-            lines.append(f"  {split:<11}{name:<18}{value:>10}  n = {metric['n']}, {maker}")
+            maker = f"{metric.implementation} {metric.version}"
+            value = "undefined" if metric.value is None else f"{metric.value:.4f}"
+            lines.append(f"  {split:<11}{name:<18}{value:>10}  n = {metric.n}, {maker}")
     return lines
 
 
 def _section(title: str, values: dict[str, Any]) -> list[str]:
     return [title, *(f"  {name:<22}{value}" for name, value in values.items()), ""]
-
-
-def _commit(made: dict[str, Any]) -> str:
-    if made["git_sha"] is None:
-        return "unknown: not run from a git checkout"
-    changed = f", with uncommitted changes {made['diff_sha256'][:12]}" if made["dirty"] else ""
-    return f"{made['git_sha']}{changed}"

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from bench.data import embed
-from bench.data.checkpoints import start_obstacle
 from bench.experiment import config
 from bench.experiment.cells import Plan, list_cells, plan
+from bench.experiment.checkpoints import start_obstacle
 from bench.experiment.config import Config
 from bench.experiment.estimate import Estimate
 from bench.experiment.folders import foreign, output_folders

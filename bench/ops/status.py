@@ -7,19 +7,20 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bench.experiment import config
 from bench.experiment.cells import Cell, Layout, list_cells
 from bench.experiment.config import Config
 from bench.experiment.estimate import Estimate, wall_seconds
 from bench.experiment.jobs import STAGES, Job, list_jobs
+from bench.experiment.running import Running, running_trainings
 from bench.files import UserError
 from bench.ops.plan import duration
 from bench.process import locks
-from bench.training.running import Running, running_trainings
 
-Record = dict[str, Any]
+if TYPE_CHECKING:
+    from bench.results.record import Record
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +63,7 @@ def seconds_left(settings: Config, todo: Sequence[Job], running: Sequence[Runnin
 
 
 def overview(settings: Config) -> str:
-    """Jobs by stage, the trainings at work, and the time left."""
+    """Jobs by stage, running training, and the time left."""
     jobs = list_jobs(settings)
     todo = [job for job in jobs if not job.done]
     running = running_trainings(settings)
@@ -104,7 +105,7 @@ def results(settings: Config) -> str:
         for label, runs in by_label.items():
             lines.append(f"  {label:<28}{_figure(runs, metric)}")
         some = [run for runs in by_label.values() for run in runs if run is not None]
-        chance = some[0]["chance"].get(metric) if some else None
+        chance = some[0].chance.get(metric) if some else None
         if chance is not None:
             lines.append(f"  {'chance':<28}{100 * chance:5.1f}")
     lines += ["", few_seeds(len(settings.seeds))]
@@ -123,7 +124,7 @@ def results(settings: Config) -> str:
 
 
 def few_seeds(seeds: int) -> str:
-    """Whether so many seeds can tell models apart at all."""
+    """Whether so many seeds can show a difference between models at all."""
     from bench.metrics.statistics import limit_of
 
     if limit := limit_of(seeds):
@@ -133,7 +134,7 @@ def few_seeds(seeds: int) -> str:
 
 def _usable(settings: Config, layout: Layout, cell: Cell) -> tuple[Record | None, str]:
     """The record, or why it does not count."""
-    from bench.reporting.results import usable_record
+    from bench.results.load import usable_record  # late: `supervise` imports this module
 
     try:
         return usable_record(settings, layout, cell)
@@ -148,8 +149,8 @@ def _label(cell: Cell) -> str:
 def _figure(runs: Sequence[Record | None], metric: str) -> str:
     """Mean and spread of the usable runs, and how many are absent."""
     known = [run for run in runs if run is not None]
-    found = [(run["metrics"]["test"].get(metric) or {}).get("value") for run in known]
-    values = [100 * value for value in found if value is not None]
+    found = [run.metrics.test.get(metric) for run in known]
+    values = [100 * one.value for one in found if one and one.value is not None]
     if not known:
         return "no record"
     if not values:

@@ -17,13 +17,13 @@ from bench.experiment import folders
 from bench.experiment.cells import plan
 from bench.experiment.config import Config
 from bench.experiment.jobs import Job, list_jobs
+from bench.experiment.running import Running, running_trainings
 from bench.files import UserError, write_text
 from bench.ops import preflight
 from bench.ops.plan import duration
 from bench.ops.status import resolved_path, seconds_left, snakemake_lock
 from bench.process.locks import Lock
 from bench.tracking.server import reachable, server
-from bench.training.running import Running, running_trainings
 
 LOG_EVERY_S = 15.0
 TERMINAL_EVERY_S = 2.0

@@ -36,12 +36,12 @@ def in_team() -> bool:
     return "RANK" in os.environ
 
 
-def is_follower() -> bool:
-    """Whether this process is one of a team, and not the one that writes."""
-    return os.environ.get("RANK", "0") != "0"
+def rank() -> int:
+    """The place of this process among those that train a run together; the first one writes."""
+    return int(os.environ.get("RANK", "0"))
 
 
-def team_size() -> int:
+def world_size() -> int:
     """How many processes train this run together."""
     return int(os.environ.get("WORLD_SIZE", "1")) if in_team() else 1
 

@@ -1,125 +1,19 @@
-"""Each variant of an ablation against its reference: paired differences, never bare means."""
+"""The table of ablations: paired differences, never bare means."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from itertools import product
-
-from bench.experiment.ablations import Variant
-from bench.metrics.statistics import holm, limit_of, sign_flip_p, smallest_p
+from bench.metrics.statistics import smallest_p
 from bench.reporting import context
-from bench.reporting.names import METRICS, model_name, short_dataset_name
-from bench.reporting.results import STAGE_DIGESTS, Group, Results, why_not_comparable
-from bench.reporting.summary import Summary, summarise
-from bench.reporting.tables import Column, Entry, Row, Table
+from bench.reporting.tables import DIFFERENCE, Column, Entry, Row, Table
+from bench.results.analysis import Analysis
+from bench.results.effects import Effect
+from bench.results.names import METRICS, model_name, short_dataset_name
 
 VALUE = Column("value_percent", "value (%)", 1, 100.0)
 REFERENCE = Column("reference_percent", "reference (%)", 1, 100.0, short="ref. (%)")
-DIFFERENCE = Column(
-    "difference_points", "difference (points)", 1, 100.0, signed=True, spread=False, short="diff."
-)
 
 
-@dataclass(frozen=True)
-class Effect:
-    """One variant against its reference in one metric, paired by seed and fold.
-
-    `p` is the two-sided exact sign-flip test on the differences, `p_holm` corrected over the
-    variants of the study, `smallest_p` what this number of pairs can reach at best, `limit` why
-    no corrected test can decide. `problem` says why there is no comparison; the figures are then
-    None.
-    """
-
-    study: str
-    model: str
-    dataset: str
-    variant: str
-    against: str
-    why: str
-    metric: str
-    group: Group | None
-    reference: Group | None
-    difference: Summary | None = None
-    p: float | None = None
-    p_holm: float | None = None
-    smallest_p: float | None = None
-    limit: str | None = None
-    problem: str = ""
-
-    @property
-    def records(self) -> tuple[str, ...]:
-        return context.runs_of(self.group) + context.runs_of(self.reference)
-
-
-def effects(results: Results) -> list[Effect]:
-    """Every variant of every study, in each of the study's metrics."""
-    found: list[Effect] = []
-    for name, study in results.config.ablations.items():
-        for dataset, model in product(study.datasets, study.models):
-            for metric in study_metrics(results, dataset):
-                family = [
-                    _effect(results, name, dataset, model, variant, metric)
-                    for variant in study.variants()
-                ]
-                found += _corrected(family)
-    return found
-
-
-def study_metrics(results: Results, dataset: str) -> list[str]:
-    """The data set's leading metric, and clip mAP where that one is about times."""
-    settings = results.config.datasets[dataset]
-    return [settings.metric, "mAP"] if settings.localize else [settings.metric]
-
-
-def _effect(
-    results: Results, study: str, dataset: str, model: str, variant: Variant, metric: str
-) -> Effect:
-    name, against = variant.name, variant.against
-    group = results.group(dataset, model, name)
-    reference = results.group(dataset, model, against)
-
-    def effect(**figures: object) -> Effect:
-        return Effect(
-            study, model, dataset, name, against, variant.why, metric, group, reference,
-            **figures,  # type: ignore[arg-type]
-        )  # fmt: skip
-
-    if group is None or reference is None:
-        lacking = name if group is None else against
-        return effect(problem=f"{lacking}: {context.absent(results, dataset, model, lacking)}")
-    unlike = why_not_comparable([group, reference], STAGE_DIGESTS)
-    if unlike:
-        return effect(problem=f"not compared, because {unlike}")
-    difference = paired(group, reference, metric)
-    if difference is None:
-        return effect(problem="no common seeds")
-    return effect(
-        difference=difference,
-        p=sign_flip_p(difference.values),
-        smallest_p=smallest_p(difference.n),
-    )
-
-
-def paired(group: Group, reference: Group, metric: str) -> Summary | None:
-    """Differences (group - reference) of the runs with the same seed and fold."""
-    before = {(run.fold, run.seed): run.figure(metric) for run in reference.runs}
-    pairs = ((run.figure(metric), before.get((run.fold, run.seed)), run) for run in group.runs)
-    known = [(a - b, run.fold) for a, b, run in pairs if a is not None and b is not None]
-    return summarise([d for d, _ in known], [f for _, f in known], group.test_share)
-
-
-def _corrected(family: list[Effect]) -> Iterator[Effect]:
-    raw = {effect.variant: effect.p for effect in family if effect.p is not None}
-    adjusted = dict(zip(raw, holm(list(raw.values())).tolist(), strict=True)) if raw else {}
-    for effect in family:
-        if effect.difference is not None:
-            limit = limit_of(effect.difference.n, len(raw))
-            effect = replace(effect, p_holm=adjusted[effect.variant], limit=limit)
-        yield effect
-
-
-def ablation_table(results: Results, found: list[Effect]) -> Table:
+def ablation_table(analysis: Analysis) -> Table:
     """All effects; a section per study and metric."""
     columns = [
         Column("change", "change", words=True),
@@ -135,31 +29,31 @@ def ablation_table(results: Results, found: list[Effect]) -> Table:
     ]
     return Table(
         name="ablations",
-        title=f"Ablations ({context.data_words(results)})",
+        title=f"Ablations ({context.data_words(analysis)})",
         caption=(
             "Each variant against its reference, paired by seed and fold; mAP, accuracy and F1 in "
-            f"percent, differences and their intervals in points. {_datasets_sentence(results)} "
-            f"{context.seeds_sentence(results, *_datasets(results))} {context.SPREAD} p: two-sided "
-            "exact sign-flip test, corrected by Holm within a section; smallest p: the least that "
-            "this number of pairs can reach."
+            f"percent, differences and their intervals in points. {_datasets_sentence(analysis)} "
+            f"{context.seeds_sentence(analysis, *_datasets(analysis))} {context.SPREAD} "
+            "p: two-sided exact sign-flip test, corrected by Holm within a section; smallest p: "
+            "the least that this number of pairs can reach."
         ),
         columns=columns,
-        rows=[_row(results, effect) for effect in found],
+        rows=[_row(analysis, effect) for effect in analysis.effects],
         head="Variant",
-        notes=[note for d in _datasets(results) for note in context.notes(results, d)],
+        notes=[note for d in _datasets(analysis) for note in context.notes(analysis, d)],
     )
 
 
-def _datasets(results: Results) -> list[str]:
-    return list(dict.fromkeys(d for s in results.config.ablations.values() for d in s.datasets))
+def _datasets(analysis: Analysis) -> list[str]:
+    return list(dict.fromkeys(d for s in analysis.config.ablations.values() for d in s.datasets))
 
 
-def _datasets_sentence(results: Results) -> str:
-    return " ".join(f"Data: {context.data_sentence(results, d)}" for d in _datasets(results))
+def _datasets_sentence(analysis: Analysis) -> str:
+    return " ".join(f"Data: {context.data_sentence(analysis, d)}" for d in _datasets(analysis))
 
 
-def _row(results: Results, effect: Effect) -> Row:
-    config = results.config
+def _row(analysis: Analysis, effect: Effect) -> Row:
+    config = analysis.config
     section = (
         f"{model_name(config, effect.model)} on {short_dataset_name(config, effect.dataset)}, "
         f"{METRICS[effect.metric]}"
@@ -171,15 +65,15 @@ def _row(results: Results, effect: Effect) -> Row:
         entries[VALUE.key] = Entry.of(effect.group.summary(effect.metric))
     if effect.reference is not None:
         entries[REFERENCE.key] = Entry.of(effect.reference.summary(effect.metric))
-    if effect.difference is None:
+    if effect.difference is None or effect.decision is None:
         entries["interval"] = Entry(words=effect.problem)
     else:
         entries |= {
             DIFFERENCE.key: Entry.of(effect.difference),
             "interval": Entry(words=DIFFERENCE.interval(effect.difference)),
-            "p": Entry(effect.p),
-            "p_holm": Entry(effect.p_holm),
-            "smallest_p": Entry(effect.smallest_p),
+            "p": Entry(effect.decision.p),
+            "p_holm": Entry(effect.decision.p_holm),
+            "smallest_p": Entry(smallest_p(effect.difference.n)),
             "pairs": Entry(float(effect.difference.n)),
         }
     return Row(

@@ -19,12 +19,13 @@ from typing import Any
 from bench.code_digest import ROOT
 from bench.experiment import folders
 from bench.experiment.cells import Layout
-from bench.files import UserError, read_json, write_json, write_text
-from bench.reporting.intervals import metrics_of
-from bench.reporting.names import DIGESTS, METRICS
-from bench.reporting.results import STAGE_DIGESTS, Results, digest_shared
-from bench.reporting.score_tables import metric_column
+from bench.files import UserError, read_json, write_text
 from bench.reporting.tables import Column, Entry, Row, Table, to_markdown
+from bench.results.analysis import Analysis
+from bench.results.columns import metric_column
+from bench.results.groups import STAGE_DIGESTS, digest_shared
+from bench.results.intervals import metrics_of
+from bench.results.names import DIGESTS, METRICS
 
 NAME = "metrics.json"
 MADE_FROM = ("config", *STAGE_DIGESTS)
@@ -51,12 +52,12 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def write_metrics(results: Results) -> dict[str, Any]:
-    """Write <report>/metrics.json: every figure with its interval, and the digests behind it."""
+def metrics(analysis: Analysis) -> dict[str, Any]:
+    """What metrics.json holds: every figure with its interval, and the digests behind it."""
     figures: dict[str, Any] = {}
-    for group in results.groups.values():
+    for group in analysis.groups.values():
         own: dict[str, Any] = {}
-        for metric in metrics_of(results, group.dataset):
+        for metric in metrics_of(analysis, group.dataset):
             summary = group.summary(metric)
             if summary is not None:
                 own[metric] = {
@@ -66,10 +67,9 @@ def write_metrics(results: Results) -> dict[str, Any]:
                     "runs": summary.n,
                 }
         digests = {name: digest_shared(group.runs[0], name)[:SHOWN] for name in MADE_FROM}
-        commits = {str(run.values["provenance"]["git_sha"])[:SHOWN] for run in group.runs}
+        commits = {str(run.record.provenance.git_sha)[:SHOWN] for run in group.runs}
         own["made_by"] = {**digests, "commit": " ".join(sorted(commits))}
         figures[group.name] = own
-    write_json(results.layout.report / NAME, figures)
     return figures
 
 

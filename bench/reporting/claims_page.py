@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import groupby
 
 from bench.reporting import context
-from bench.reporting.claim import Claim
 from bench.reporting.page import downloads, environment, style
-from bench.reporting.results import Results
 from bench.reporting.tables import Column, Entry, Row, Table
+from bench.results.analysis import Analysis
 
 
-def render_claims(results: Results, table: Table, found: Sequence[Claim]) -> str:
+def render_claims(analysis: Analysis, table: Table) -> str:
     """The page's HTML; its origins lead to the report, which lies beside it."""
-    by_section = groupby(found, key=lambda claim: claim.section)
+    by_section = groupby(analysis.claims, key=lambda claim: claim.section)
     return (
         environment()
         .get_template("claims.html")
         .render(
             table=table,
-            banner=context.banner(results.config),
+            banner=context.banner(analysis.config),
             style=style(),
             sections=[(section, list(members)) for section, members in by_section],
             downloads=downloads,
@@ -28,9 +26,9 @@ def render_claims(results: Results, table: Table, found: Sequence[Claim]) -> str
     )
 
 
-def claims_table(results: Results, found: Sequence[Claim]) -> Table:
+def claims_table(analysis: Analysis) -> Table:
     """A row per claim."""
-    words = context.data_words(results)
+    words = context.data_words(analysis)
     return Table(
         name="claims",
         title=f"Claims of the HTS-AT paper, checked ({words})",
@@ -61,7 +59,7 @@ def claims_table(results: Results, found: Sequence[Claim]) -> Table:
                 claim.groups[0] if claim.groups else "",
                 claim.section,
             )
-            for claim in found
+            for claim in analysis.claims
         ],
         head="Claim",
     )

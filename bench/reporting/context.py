@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from bench.experiment.config import Config, DataKind
 from bench.metrics.statistics import ENOUGH_SEEDS
-from bench.reporting.choices import Choice, choices
-from bench.reporting.names import DATA, dataset_name, model_name, short_dataset_name
-from bench.reporting.results import Group, Results, is_baseline
+from bench.results.analysis import Analysis
+from bench.results.choices import Choice
+from bench.results.names import DATA, dataset_name, model_name, short_dataset_name
+from bench.results.record import Coverage
 
 SPREAD = (
     "± is the standard deviation between runs; intervals are 95 % t-intervals of the mean (new "
@@ -30,9 +31,9 @@ BANNERS: dict[DataKind, str] = {
 }
 
 
-def data_words(results: Results) -> str:
+def data_words(analysis: Analysis) -> str:
     """The kinds of data, for titles of what shows several data sets."""
-    return " and ".join(DATA[kind] for kind in data_kinds(results.config))
+    return " and ".join(DATA[kind] for kind in data_kinds(analysis.config))
 
 
 def data_kinds(config: Config) -> dict[DataKind, list[str]]:
@@ -52,29 +53,29 @@ def banner(config: Config) -> str:
     return BANNERS[next(iter(kinds))]
 
 
-def data_sentence(results: Results, dataset: str) -> str:
+def data_sentence(analysis: Analysis, dataset: str) -> str:
     """What the numbers were measured on, with coverage and split sizes."""
-    name = dataset_name(results.config, dataset)
-    group = results.any_group(dataset)
+    name = dataset_name(analysis.config, dataset)
+    group = analysis.any_group(dataset)
     if group is None:
         return f"{name}: no usable records."
-    coverage, splits = group.first["coverage"], group.first["splits"]
+    coverage, splits = group.first.coverage, group.first.splits
     sizes = ", ".join(f"{count} {split}" for split, count in splits.items())
-    share = f"{coverage['found']} of {coverage['listed']} listed clips ({sizes}"
+    share = f"{coverage.found} of {coverage.listed} listed clips ({sizes}"
     return f"{name}, {len(group.classes)} classes, {share}{_remarkable(coverage)})."
 
 
-def _remarkable(coverage: dict[str, int]) -> str:
-    said = f"; {coverage['excluded']} unusable" if coverage.get("excluded") else ""
-    if coverage.get("windowed"):
-        said += f"; {coverage['windowed']} longer than a model takes, heard in windows"
+def _remarkable(coverage: Coverage) -> str:
+    said = f"; {coverage.excluded} unusable" if coverage.excluded else ""
+    if coverage.windowed:
+        said += f"; {coverage.windowed} longer than a model takes, heard in windows"
     return said
 
 
-def models_sentence(results: Results) -> str:
-    """Which models stand beside one another, and at what."""
-    config = results.config
-    models = [model for model in config.models if not is_baseline(results, model)]
+def models_sentence(analysis: Analysis) -> str:
+    """Which models are compared, and on which tasks."""
+    config = analysis.config
+    models = [model for model in config.models if not analysis.is_baseline(model)]
     names = [model_name(config, model) for model in models or config.models]
     tasks = "classification"
     if any(settings.localize for settings in config.datasets.values()):
@@ -83,30 +84,30 @@ def models_sentence(results: Results) -> str:
     return f"{listed}: {tasks}."
 
 
-def seeds_by_dataset(results: Results, *datasets: str) -> dict[str, tuple[int, ...]]:
+def seeds_by_dataset(analysis: Analysis, *datasets: str) -> dict[str, tuple[int, ...]]:
     """The seeds of the runs that are here, on these data sets or on all; without runs: none."""
     found = {}
-    for dataset in datasets or results.config.datasets:
-        runs = (run for group in results.base_groups(dataset) for run in group.runs)
+    for dataset in datasets or analysis.config.datasets:
+        runs = (run for group in analysis.base_groups(dataset) for run in group.runs)
         if seeds := tuple(sorted({run.seed for run in runs})):
             found[dataset] = seeds
     return found
 
 
-def fewest_seeds(results: Results, *datasets: str) -> int:
+def fewest_seeds(analysis: Analysis, *datasets: str) -> int:
     """The number of seeds on the data set that has the fewest of these; 0 without any run."""
-    return min(map(len, seeds_by_dataset(results, *datasets).values()), default=0)
+    return min(map(len, seeds_by_dataset(analysis, *datasets).values()), default=0)
 
 
-def seeds_sentence(results: Results, *datasets: str) -> str:
+def seeds_sentence(analysis: Analysis, *datasets: str) -> str:
     """How many seeds the runs on these data sets have, and the warning below ten."""
-    found = seeds_by_dataset(results, *datasets)
+    found = seeds_by_dataset(analysis, *datasets)
     said = {dataset: _counted(seeds) for dataset, seeds in found.items()}
     text = "; ".join(dict.fromkeys(said.values()))
     if len(set(found.values())) > 1:
-        named = (f"{short_dataset_name(results.config, d)} {words}" for d, words in said.items())
+        named = (f"{short_dataset_name(analysis.config, d)} {words}" for d, words in said.items())
         text = "; ".join(named)
-    if 0 < fewest_seeds(results, *datasets) < ENOUGH_SEEDS:
+    if 0 < fewest_seeds(analysis, *datasets) < ENOUGH_SEEDS:
         text += f": fewer than {ENOUGH_SEEDS}, so intervals are wide and differences uncertain"
     return f"Seeds {text or 'of no run'}."
 
@@ -119,18 +120,19 @@ def _counted(seeds: tuple[int, ...]) -> str:
     return f"{listed} (n = {len(seeds)})"
 
 
-def protocol_sentence(results: Results, dataset: str) -> str:
+def protocol_sentence(analysis: Analysis, dataset: str) -> str:
     """How selection was done, by the clips that were scored; how seeds and folds go together."""
     models: dict[str, dict[str, None]] = {}
-    for group in results.base_groups(dataset):
+    for group in analysis.base_groups(dataset):
         for run in group.runs:
-            words = _chosen(choices(results)[run.key])
-            models.setdefault(words, {})[model_name(results.config, group.model)] = None
+            words = _chosen(analysis.choices[run.key])
+            models.setdefault(words, {})[model_name(analysis.config, group.model)] = None
     said = list(models)
     if len(said) > 1:
         said = [f"{', '.join(names)}: {words}" for words, names in models.items()]
-    folds, crossed = (getattr(results.config.datasets[dataset], k) for k in ("folds", "crossed"))
-    if crossed:
+    chosen = analysis.config.datasets[dataset]
+    folds = chosen.folds
+    if chosen.crossed:
         said.insert(0, f"Each seed tests all {folds} folds: a seed is a repeat.")
     elif folds:
         said.insert(0, f"Seed k tests fold k mod {folds}, so the spread mixes folds and seeds.")
@@ -147,68 +149,56 @@ def _chosen(choice: Choice | None) -> str:
     return f"Chosen on clips that are tested as well: {' and '.join(choice.made)}."
 
 
-def caption(results: Results, dataset: str, what: str) -> str:
-    """A caption that stands alone: what, data, coverage, seeds, protocol, ±."""
+def caption(analysis: Analysis, dataset: str, what: str) -> str:
+    """A caption that needs no other text: what, data, coverage, seeds, protocol, ±."""
     return " ".join(
         [
-            f"{what} on {data_sentence(results, dataset)}",
-            seeds_sentence(results, dataset),
-            protocol_sentence(results, dataset),
+            f"{what} on {data_sentence(analysis, dataset)}",
+            seeds_sentence(analysis, dataset),
+            protocol_sentence(analysis, dataset),
             SPREAD,
         ]
     )
 
 
-def notes(results: Results, dataset: str) -> list[str]:
+def notes(analysis: Analysis, dataset: str) -> list[str]:
     """What a reader of this data set's table must know: absences, refusals, mixtures."""
     said = []
-    for group in results.groups.values():
+    for group in analysis.groups.values():
         if group.dataset == dataset and len(group.runs) < group.expected:
             said.append(f"{group.name}: {len(group.runs)} of {group.expected} runs.")
-    for key, reason in results.refused.items():
+    for key, reason in analysis.refused.items():
         if key[0] == dataset:
             said.append(f"Not averaged: {'/'.join(key)}, because {reason}.")
-    said += _shared_recordings(results, dataset)
-    if dataset in results.mixed:
-        said.append(f"Rows cannot be compared, because {results.mixed[dataset]}.")
+    said += _shared_recordings(analysis, dataset)
+    if dataset in analysis.mixed:
+        said.append(f"Rows cannot be compared, because {analysis.mixed[dataset]}.")
     return said
 
 
-def _shared_recordings(results: Results, dataset: str) -> list[str]:
+def _shared_recordings(analysis: Analysis, dataset: str) -> list[str]:
     """Recordings that some run was trained and tested on: the published lists have it so."""
-    groups = (group for group in results.groups.values() if group.dataset == dataset)
-    shared: dict[str, list[str]] = {}
+    groups = (group for group in analysis.groups.values() if group.dataset == dataset)
+    shared: dict[str, tuple[str, ...]] = {}
     for group in groups:
         for run in group.runs:
-            shared |= run.values["shared_recordings"]
+            shared |= run.record.shared_recordings
     if not shared:
         return []
     named = ", ".join(f"{name} ({', '.join(splits)})" for name, splits in sorted(shared.items()))
     return [f"The published lists cut these recordings into clips of several splits: {named}."]
 
 
-def incomplete(results: Results, dataset: str, metric: str) -> list[str]:
+def incomplete(analysis: Analysis, dataset: str, metric: str) -> list[str]:
     """The models whose runs a comparison on this data set lacks, each with what is wrong.
 
     A model that cannot have the figure at all (no times) lacks nothing.
     """
     said = []
-    for model in results.config.models_on(dataset):
-        group, name = results.group(dataset, model), model_name(results.config, model)
+    for model in analysis.config.models_on(dataset):
+        group, name = analysis.group(dataset, model), model_name(analysis.config, model)
         if group is None:
-            said.append(f"{name}: {absent(results, dataset, model)}")
+            said.append(f"{name}: {analysis.absent(dataset, model)}")
         elif 0 < len(group.figures(metric)) < group.expected:
             said.append(f"{name}: {len(group.figures(metric))} of {group.expected} runs")
     return said
-
-
-def absent(results: Results, dataset: str, model: str, variant: str = "base") -> str:
-    """The words in place of a number for a group that is not there."""
-    if (dataset, model, variant) in results.refused:
-        return "not averaged"
-    return "no records"
-
-
-def runs_of(group: Group | None) -> tuple[str, ...]:
-    """The record keys of a group that may be absent."""
-    return group.record_keys if group else ()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from bench.reporting import context
-from bench.reporting.identity import fingerprints, other_network
-from bench.reporting.names import model_name, short_dataset_name
-from bench.reporting.results import Results
 from bench.reporting.tables import Column, Entry, Row, Table
-from bench.reporting.words import counted
+from bench.results.analysis import Analysis
+from bench.results.full_size import (
+    BYTES_PER_PARAMETER,
+    USABLE,
+    cost_name,
+    is_full_size,
+    largest_batch,
+    projected_hours,
+)
+from bench.results.names import model_name, short_dataset_name
+from bench.results.training import Origin
+from bench.results.words import counted
 
 MEGA = 1e-6
 COLUMNS = tuple(
@@ -33,26 +38,11 @@ BATCHES = tuple(
     Column(f"largest_batch_{size}GB", f"batch in {size} GB", 0, spread=False, short=f"{size} GB")
     for size in CARDS_GIB
 )
-USABLE = 0.9
-"""Share of a card's memory that a training may fill; the rest is for buffers and the driver."""
-BYTES_PER_PARAMETER = 16
-"""Weight, gradient and Adam's two moments in fp32."""
 
 
-def largest_batch(parameters: float, activation_bytes: float, gib: float) -> int:
-    """Clips of which weights, optimizer and kept activations fill USABLE of a card; 0 = none."""
-    room = USABLE * gib * 2**30 - BYTES_PER_PARAMETER * parameters
-    return max(int(room // activation_bytes), 0)
-
-
-def projected_hours(clips: float, clips_per_second: float) -> float:
-    """Hours of a training that sees so many clips at the measured rate, on that one device."""
-    return clips / clips_per_second / 3600
-
-
-def cost_table(results: Results) -> Table:
+def cost_table(analysis: Analysis) -> Table:
     """Models measured on a few steps first, then the models of this experiment by data set."""
-    data = context.data_words(results)
+    data = context.data_words(analysis)
     return Table(
         name="cost",
         title=f"Cost: models measured on a few steps, and the runs of this experiment ({data})",
@@ -68,105 +58,92 @@ def cost_table(results: Results) -> Table:
             f"{100 * USABLE:.0f} % of n GiB. Energy: of the device or the CPU packages while "
             "training, where the hardware reports it. Projected hours: full AudioSet on one such "
             f"device at the measured rate, for the clips that the published training sees "
-            f"({_training_clips(results)})."
+            f"({_training_clips(analysis)})."
         ),
         columns=[*COLUMNS[:5], *BATCHES, *COLUMNS[5:]],
-        rows=[*_measured_rows(results), *_trained_rows(results)],
-        notes=[*_measured_notes(results), f"Runs trained on: {_run_hardware(results)}."],
+        rows=[*_measured_rows(analysis), *_trained_rows(analysis)],
+        notes=[*_measured_notes(analysis), f"Runs trained on: {_run_hardware(analysis)}."],
     )
 
 
-def is_full_size(results: Results, model: str) -> bool:
-    """Whether a model of `cost.models` was measured as a published network; by what was built."""
-    settings, cost = results.config.cost.models[model], results.costs.get(model)
-    values = cost["network"] if cost else None
-    architecture = settings["architecture"]
-    return any(not other_network(architecture, values, name) for name in fingerprints().networks)
-
-
-def _measured_rows(results: Results) -> list[Row]:
+def _measured_rows(analysis: Analysis) -> list[Row]:
     rows = []
-    for model in results.config.cost.models:
-        cost = results.costs.get(model)
-        label = cost_name(results, model)
-        full = is_full_size(results, model)
+    for model in analysis.config.cost.models:
+        cost = analysis.costs.get(model)
+        label = cost_name(analysis, model)
+        full = is_full_size(analysis, model)
         size = "Full size" if full else "Another size"
-        section = f"{size}, measured on a few steps ({results.config.cost.classes} classes)"
+        section = f"{size}, measured on a few steps ({analysis.config.cost.classes} classes)"
         if cost is None:
             rows.append(Row(label, {"parameters_M": Entry(words="not measured")}, section=section))
             continue
         entries = {
-            "parameters_M": Entry(cost["parameters"]),
-            "published_parameters_M": Entry(cost["published_parameters"] if full else None),
-            "multiply_adds_G": Entry(cost["macs_per_clip"]),
-            "activations_MB_per_clip": Entry(cost["activation_bytes_per_clip"]),
-            "peak_memory_MB": Entry(cost["peak_memory_mb"]),
-            "train_clips_per_s": Entry(cost["train_clips_per_second"]),
-            "inference_clips_per_s": Entry(cost["inference_clips_per_second"]),
-            "energy_J_per_clip": Entry(cost.get("train_joules_per_clip")),
+            "parameters_M": Entry(cost.parameters),
+            "published_parameters_M": Entry(cost.published_parameters if full else None),
+            "multiply_adds_G": Entry(cost.macs_per_clip),
+            "activations_MB_per_clip": Entry(cost.activation_bytes_per_clip),
+            "peak_memory_MB": Entry(cost.peak_memory_mb),
+            "train_clips_per_s": Entry(cost.train_clips_per_second),
+            "inference_clips_per_s": Entry(cost.inference_clips_per_second),
+            "energy_J_per_clip": Entry(cost.train_joules_per_clip),
         }
         entries |= {
             column.key: Entry(
-                float(largest_batch(cost["parameters"], cost["activation_bytes_per_clip"], size))
+                float(largest_batch(cost.parameters, cost.activation_bytes_per_clip, size))
             )
             for column, size in zip(BATCHES, CARDS_GIB, strict=True)
         }
-        clips = results.config.cost.models[model].get("published_training_clips")
+        clips = analysis.config.cost.models[model].get("published_training_clips")
         if clips:
-            hours = projected_hours(clips, cost["train_clips_per_second"])
+            hours = projected_hours(clips, cost.train_clips_per_second)
             entries["projected_hours"] = Entry(hours)
         rows.append(Row(label, entries, (f"cost/{model}",), f"cost/{model}", section))
     return rows
 
 
-def _training_clips(results: Results) -> str:
+def _training_clips(analysis: Analysis) -> str:
     known = (
-        (cost_name(results, model), values.get("published_training_clips"))
-        for model, values in results.config.cost.models.items()
+        (cost_name(analysis, model), values.get("published_training_clips"))
+        for model, values in analysis.config.cost.models.items()
     )
     listed = [f"{name} {clips / 1e6:.1f} million" for name, clips in known if clips]
     return ", ".join(listed) or "none stated"
 
 
-def cost_name(results: Results, model: str) -> str:
-    """The name of a key of `cost.models`, which need not be a model of the experiment."""
-    return model_name(results.config, model) if model in results.config.models else model
-
-
-def _trained_rows(results: Results) -> list[Row]:
+def _trained_rows(analysis: Analysis) -> list[Row]:
     rows = []
-    for dataset in results.config.datasets:
-        section = f"Runs of this experiment: {short_dataset_name(results.config, dataset)}"
-        for group in results.base_groups(dataset):
+    for dataset in analysis.config.datasets:
+        section = f"Runs of this experiment: {short_dataset_name(analysis.config, dataset)}"
+        for group in analysis.base_groups(dataset):
             entries = {
-                "parameters_M": Entry(float(group.first["parameters"])),
+                "parameters_M": Entry(float(group.first.parameters)),
                 "activations_MB_per_clip": Entry.of(group.cost("activation_bytes_per_clip")),
                 "peak_memory_MB": Entry.of(group.cost("peak_memory_mb")),
                 "train_clips_per_s": Entry.of(group.cost("clips_per_second")),
                 "training_hours": Entry.of(group.cost("train_hours")),
             }
-            label = model_name(results.config, group.model)
+            label = model_name(analysis.config, group.model)
             rows.append(Row(label, entries, group.record_keys, group.name, section))
     return rows
 
 
-def _measured_notes(results: Results) -> list[str]:
+def _measured_notes(analysis: Analysis) -> list[str]:
     facts: dict[str, list[str]] = {}
-    for model, cost in results.costs.items():
-        hardware = _hardware(cost.get("device"), cost["provenance"], cost["threads"])
-        steps = counted(cost["steps"], "step")
-        how = f"batch of {cost['batch_size']}, {steps} after a warm-up, "
-        how += f"{cost['precision']}, {hardware}"
-        facts.setdefault(how, []).append(cost_name(results, model))
+    for model, cost in analysis.costs.items():
+        hardware = _hardware(cost.device, cost.provenance, cost.threads)
+        steps = counted(cost.steps, "step")
+        how = f"batch of {cost.batch_size}, {steps} after a warm-up, "
+        how += f"{cost.precision}, {hardware}"
+        facts.setdefault(how, []).append(cost_name(analysis, model))
     return [f"{', '.join(models)}: {how}." for how, models in facts.items()]
 
 
-def _run_hardware(results: Results) -> str:
-    found = (run.values["provenance"] for group in results.groups.values() for run in group.runs)
-    return "; ".join(dict.fromkeys(_hardware(p["device"], p, p["threads"]) for p in found))
+def _run_hardware(analysis: Analysis) -> str:
+    found = (run.record.provenance for group in analysis.groups.values() for run in group.runs)
+    return "; ".join(dict.fromkeys(_hardware(p.device, p, p.threads) for p in found))
 
 
-def _hardware(device: str | None, provenance: Mapping[str, Any], threads: int) -> str:
-    if device and device != "cpu":
+def _hardware(device: str, provenance: Origin, threads: int) -> str:
+    if device != "cpu":
         return device
-    return f"{provenance['cpu']}, {counted(threads, 'thread')}"
+    return f"{provenance.cpu}, {counted(threads, 'thread')}"

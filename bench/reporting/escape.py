@@ -1,7 +1,7 @@
 """Text for formats that would read some of its characters as markup.
 
 Names come from data and configs: all that is in them is drawn, and nothing of it is obeyed. Prose
-is text in which commands stand between backticks.
+is text in which commands are set between backticks.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 COMMAND = re.compile(r"`((?:snakemake|python|make)\b[^`]*)`")
 LIGATURE = re.compile(r"([-',])(?=\1)")  # -- would be a dash, '' a quotation mark
 MARKDOWN = re.compile(r"[\\`*_\[\]<|~$]|&(?=[#\w])")
+MARKDOWN_END = re.compile(r"(?<= )(?=#+ ?$)")  # a heading drops such signs
 MARKDOWN_START = re.compile(r"^( ?)(?:(\d+)(?=[.)](?: |$))|(?=>|[-+#=]+(?: |$)))")
 
 
@@ -54,7 +55,8 @@ def latex(text: str) -> str:
 
 def markdown(text: str) -> str:
     """The text as Markdown draws it (CommonMark, and GitHub's tables, formulas, strikethrough)."""
-    return MARKDOWN_START.sub(r"\1\2\\", MARKDOWN.sub(r"\\\g<0>", one_line(text)))
+    escaped = MARKDOWN.sub(r"\\\g<0>", one_line(text))
+    return MARKDOWN_END.sub(r"\\", MARKDOWN_START.sub(r"\1\2\\", escaped))
 
 
 def prose(text: str, plain: Callable[[str], str], code: Callable[[str], str]) -> str:

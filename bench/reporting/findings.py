@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from bench.experiment.ablations import BASE
 from bench.metrics.statistics import ENOUGH_SEEDS, smallest_p
 from bench.reporting import context
-from bench.reporting.ablations import Effect
-from bench.reporting.checks import TRIVIAL, ChanceCheck, TrivialCheck, chance_sentence
 from bench.reporting.context import incomplete
-from bench.reporting.cost_table import cost_name, is_full_size
-from bench.reporting.leaders import ALPHA, Standing, standings
-from bench.reporting.names import METRICS, model_name, short_dataset_name, variant_words
-from bench.reporting.results import Results, is_baseline
-from bench.reporting.summary import Summary
-from bench.reporting.tables import significant
-from bench.reporting.words import figure_words, gap_words, sentence, value_words
+from bench.results.analysis import Analysis
+from bench.results.checks import TIMES_CHANCE, TRIVIAL, ChanceCheck, TrivialCheck
+from bench.results.columns import significant
+from bench.results.decisions import ALPHA
+from bench.results.effects import Effect
+from bench.results.full_size import cost_name, is_full_size
+from bench.results.leaders import Standing
+from bench.results.names import METRICS, model_name, short_dataset_name, variant_words
+from bench.results.summary import Summary
+from bench.results.words import figure_words, gap_words, sentence, value_words
 
 VERDICTS = {
     "better": "better than",
@@ -43,102 +44,97 @@ class Finding:
     rows: tuple[tuple[str, tuple[tuple[str, ...], ...]], ...] = ()
 
 
-def findings(
-    results: Results,
-    effects: list[Effect],
-    chance: list[ChanceCheck],
-    trivial: list[TrivialCheck],
-) -> list[Finding]:
+def findings(analysis: Analysis) -> list[Finding]:
     """All findings, the leading figure of each task first."""
-    leaders = [one for dataset in results.config.datasets for one in _leaders(results, dataset)]
-    others = [_localization(results, trivial), _ablations(results, effects), _cost(results)]
-    others += [_chance(results, chance), _few_seeds(results)]
+    leaders = [one for dataset in analysis.config.datasets for one in _leaders(analysis, dataset)]
+    others = [_localization(analysis), _ablations(analysis), _cost(analysis)]
+    others += [_chance(analysis), _few_seeds(analysis)]
     return [*leaders, *(finding for finding in others if finding is not None)]
 
 
-def _leaders(results: Results, dataset: str) -> Iterator[Finding]:
+def _leaders(analysis: Analysis, dataset: str) -> Iterator[Finding]:
     """Who leads among the models of a data set: one finding for all that were trained alike."""
-    metric = results.config.datasets[dataset].metric
-    found = standings(results, dataset, metric)
+    metric = analysis.config.datasets[dataset].metric
+    found = analysis.standings[dataset, metric]
     for one in found:
-        task = short_dataset_name(results.config, dataset)
+        task = short_dataset_name(analysis.config, dataset)
         task += f", {one.training}" if len(found) > 1 else ""
-        yield _leader(results, dataset, metric, one, task)
+        yield _leader(analysis, dataset, metric, one, task)
 
 
-def _leader(results: Results, dataset: str, metric: str, found: Standing, task: str) -> Finding:
-    config, lacking = results.config, incomplete(results, dataset, metric)
+def _leader(analysis: Analysis, dataset: str, metric: str, found: Standing, task: str) -> Finding:
+    config, lacking = analysis.config, incomplete(analysis, dataset, metric)
     listed = ", ".join(
         f"{model_name(config, g.model)} {figure_words(s, metric)}" for g, s in found.ranked
     )
-    text = f"{sentence(METRICS[metric])}: {listed}.{_beside(results, dataset, metric)}"
-    text += "".join(f" {words}." for words in (*lacking, *_cannot(results, dataset)))
+    text = f"{sentence(METRICS[metric])}: {listed}.{_beside(analysis, dataset, metric)}"
+    text += "".join(f" {words}." for words in (*lacking, *_cannot(analysis, dataset)))
     names = tuple(group.name for group, _ in found.ranked)
     best = model_name(config, found.best.model)
-    if dataset in results.mixed:
+    if dataset in analysis.mixed:
         return Finding(f"{task}: the models cannot be compared", text, names, warning=True)
     if not found.rivals:
         title = f"{task}: {best} {figure_words(found.ranked[0][1], metric)}"
     else:
-        title = f"{task}: {_rank(results, found)}"
-        text += _gap(results, found, metric)
+        title = f"{task}: {_rank(analysis, found)}"
+        text += _gap(analysis, found, metric)
     if found.above:
         above = " and ".join(model_name(config, model) for model in found.above)
         title += f", not above {above}"
     return Finding(title + _aside(lacking), text, names, warning=bool(found.above or lacking))
 
 
-def _rank(results: Results, found: Standing) -> str:
+def _rank(analysis: Analysis, found: Standing) -> str:
     """Who is first, and how far that may be stated."""
-    best = model_name(results.config, found.best.model)
+    best = model_name(analysis.config, found.best.model)
     tied = [g for g, s in found.ranked if s.mean == found.ranked[0][1].mean]
     if len(tied) > 1:
-        named = " and ".join(model_name(results.config, group.model) for group in tied)
+        named = " and ".join(model_name(analysis.config, group.model) for group in tied)
         return f"{named} share the highest mean"
     open_ones = [rival for rival in found.rivals if not rival.beaten]
     if not open_ones:
         return f"{best} leads"
-    if any(rival.limit or rival.difference is None for rival in open_ones):
+    if any(rival.decision is None or rival.decision.limit for rival in open_ones):
         return f"{best} has the highest mean"
-    named = " and ".join(model_name(results.config, rival.group.model) for rival in open_ones)
+    named = " and ".join(model_name(analysis.config, rival.group.model) for rival in open_ones)
     return f"{best} has the highest mean, not told apart from {named}"
 
 
-def _gap(results: Results, found: Standing, metric: str) -> str:
+def _gap(analysis: Analysis, found: Standing, metric: str) -> str:
     """The best model less the next one, with its interval and what the test says."""
-    best, rival = model_name(results.config, found.best.model), found.rivals[0]
-    second = model_name(results.config, rival.group.model)
-    if rival.difference is None:
+    best, rival = model_name(analysis.config, found.best.model), found.rivals[0]
+    second = model_name(analysis.config, rival.group.model)
+    if rival.difference is None or rival.decision is None:
         return f" {best} and {second} have no common seeds."
-    tested = f"p = {rival.p:.2g} after Holm"
-    if rival.limit:
+    tested = f"p = {rival.decision.p_holm:.2g} after Holm"
+    if rival.decision.limit:
         tested = f"{rival.difference.n} seeds are too few for the test to decide"
     return (
         f" {best} minus {second}, paired by seed: {gap_words(rival.difference, metric)} ({tested})."
     )
 
 
-def _beside(results: Results, dataset: str, metric: str) -> str:
+def _beside(analysis: Analysis, dataset: str, metric: str) -> str:
     """The baselines that have this metric."""
     parts = []
-    for group in results.base_groups(dataset):
+    for group in analysis.base_groups(dataset):
         summary = group.summary(metric)
-        if is_baseline(results, group.model) and summary:
+        if analysis.is_baseline(group.model) and summary:
             parts.append(
-                f"{model_name(results.config, group.model)}: {figure_words(summary, metric)}"
+                f"{model_name(analysis.config, group.model)}: {figure_words(summary, metric)}"
             )
-    some = results.any_group(dataset)
+    some = analysis.any_group(dataset)
     chance = some.chance(metric) if some else None
     if chance is not None:
         parts.append(f"chance: {value_words(chance, metric)}")
     return f" {'; '.join(parts)}." if parts else ""
 
 
-def _localization(results: Results, checks: list[TrivialCheck]) -> Finding | None:
-    chosen = [check for check in checks if check.metric == "intersection_f1"]
+def _localization(analysis: Analysis) -> Finding | None:
+    chosen = [check for check in analysis.trivial if check.metric == "intersection_f1"]
     if not chosen:
         return None
-    config, sentences = results.config, []
+    config, sentences = analysis.config, []
     located = [name for name, values in config.datasets.items() if values.localize]
     for name in dict.fromkeys(check.group.name for check in chosen):
         own = [check for check in chosen if check.group.name == name]
@@ -150,8 +146,8 @@ def _localization(results: Results, checks: list[TrivialCheck]) -> Finding | Non
         if len(located) > 1:
             model += f" on {short_dataset_name(config, own[0].group.dataset)}"
         sentences.append(f"{model} {figure_words(own[0].figure, own[0].metric)}: {beside}.")
-    lacking = [words for name in located for words in incomplete(results, name, "intersection_f1")]
-    silent = [words for name in located for words in _cannot(results, name)]
+    lacking = [words for name in located for words in incomplete(analysis, name, "intersection_f1")]
+    silent = [words for name in located for words in _cannot(analysis, name)]
     return Finding(
         _locate_title(chosen) + _aside(lacking),
         "Intersection F1: " + " ".join((*sentences, *(f"{words}." for words in lacking + silent))),
@@ -165,20 +161,20 @@ def _aside(words: Sequence[str]) -> str:
     return f" ({'; '.join(words)})" if words else ""
 
 
-def _cannot(results: Results, dataset: str) -> list[str]:
+def _cannot(analysis: Analysis, dataset: str) -> list[str]:
     """Which models have no times for a data set that asks for them."""
     names = [
-        model_name(results.config, group.model)
-        for group in results.base_groups(dataset)
-        if not group.can_localize and not is_baseline(results, group.model)
+        model_name(analysis.config, group.model)
+        for group in analysis.base_groups(dataset)
+        if not group.can_localize and not analysis.is_baseline(group.model)
     ]
-    asked = results.config.datasets[dataset].localize
+    asked = analysis.config.datasets[dataset].localize
     return [f"{' and '.join(names)} cannot localize"] if names and asked else []
 
 
 def _locate_title(checks: Sequence[TrivialCheck]) -> str:
     """Event maps beside baselines without times, as far as the tests go."""
-    tested = [check for check in checks if not check.limit]
+    tested = [check for check in checks if not check.decision.limit]
     better = sum(check.verdict == "better" for check in checks)
     if tested:
         share = "" if better == len(checks) else f" in {better} of {len(checks)} comparisons"
@@ -190,22 +186,22 @@ def _locate_title(checks: Sequence[TrivialCheck]) -> str:
     )
 
 
-def _ablations(results: Results, effects: Sequence[Effect]) -> Finding | None:
-    config = results.config
-    leading = [e for e in effects if e.metric == config.datasets[e.dataset].metric]
-    known = [(effect, effect.difference) for effect in leading if effect.difference]
+def _ablations(analysis: Analysis) -> Finding | None:
+    config = analysis.config
+    leading = [e for e in analysis.effects if e.metric == config.datasets[e.dataset].metric]
+    known = [(e, e.difference, e.decision) for e in leading if e.difference and e.decision]
     if not known:
         return None
     rows: dict[str, list[tuple[str, ...]]] = {}
-    for effect, gap in known:
+    for effect, gap, decision in known:
         place = short_dataset_name(config, effect.dataset)
         where = f"{model_name(config, effect.model)} on {place}"
         against = "" if effect.against == BASE else f" (against {variant_words(effect.against)})"
-        line = (f"{effect.why}{against}", _pairs(effect, gap), f"{effect.p_holm:.2g}")
+        line = (f"{effect.why}{against}", _pairs(effect, gap), f"{decision.p_holm:.2g}")
         rows.setdefault(where, []).append(line)
-    told = sum(effect.p_holm is not None and effect.p_holm <= ALPHA for effect, _ in known)
+    told = sum(decision.differs for *_, decision in known)
     title = f"Ablations: {told} of {len(known)} changes differ from their reference"
-    if all(effect.limit for effect, _ in known):
+    if all(decision.limit for *_, decision in known):
         title = f"Ablations: too few seeds to tell any of {len(known)} changes from its reference"
     lacking = [f"{variant_words(e.variant)}: {e.problem}" for e in leading if e.problem]
     return Finding(
@@ -227,21 +223,21 @@ def _pairs(effect: Effect, gap: Summary) -> str:
     return f"{gap_words(gap, effect.metric)}{some}"
 
 
-def _cost(results: Results) -> Finding | None:
-    if len(results.costs) < 2:
+def _cost(analysis: Analysis) -> Finding | None:
+    if len(analysis.costs) < 2:
         return None
-    costs = sorted(results.costs.items(), key=lambda item: item[1]["activation_bytes_per_clip"])
+    costs = sorted(analysis.costs.items(), key=lambda item: item[1].activation_bytes_per_clip)
     named = [
-        f"{cost_name(results, model)} {significant(cost['parameters'] / 1e6)} M parameters and "
-        f"{significant(cost['activation_bytes_per_clip'] / 1e6)} MB of activations per clip"
+        f"{cost_name(analysis, model)} {significant(cost.parameters / 1e6)} M parameters and "
+        f"{significant(cost.activation_bytes_per_clip / 1e6)} MB of activations per clip"
         for model, cost in costs
     ]
-    absent = [m for m in results.config.cost.models if m not in results.costs]
-    lacking = [f"{cost_name(results, model)}: not measured" for model in absent]
-    full = all(is_full_size(results, model) for model in results.costs)
+    absent = [m for m in analysis.config.cost.models if m not in analysis.costs]
+    lacking = [f"{cost_name(analysis, model)}: not measured" for model in absent]
+    full = all(is_full_size(analysis, model) for model in analysis.costs)
     among = "At full size" if full else "Of the measured networks"
     return Finding(
-        f"{among} {cost_name(results, costs[0][0])} needs the least activation memory per clip"
+        f"{among} {cost_name(analysis, costs[0][0])} needs the least activation memory per clip"
         + _aside(lacking),
         f"{'; '.join(named)}.",
         tuple(f"cost/{model}" for model, _ in costs),
@@ -249,36 +245,54 @@ def _cost(results: Results) -> Finding | None:
     )
 
 
-def _chance(results: Results, checks: list[ChanceCheck]) -> Finding | None:
-    if not checks:
+def _chance(analysis: Analysis) -> Finding | None:
+    if not analysis.chance:
         return None
-    models = [check for check in checks if not is_baseline(results, check.group.model)]
+    models = [check for check in analysis.chance if not analysis.is_baseline(check.group.model)]
     passed = sum(check.passed for check in models)
-    planned = [(d, m) for d in results.config.datasets for m in results.config.models_on(d)]
+    planned = [(d, m) for d in analysis.config.datasets for m in analysis.config.models_on(d)]
     absent = [
-        f"{model_name(results.config, m)} on {short_dataset_name(results.config, d)}"
+        f"{model_name(analysis.config, m)} on {short_dataset_name(analysis.config, d)}"
         for d, m in planned
-        if results.group(d, m) is None and not is_baseline(results, m)
+        if analysis.group(d, m) is None and not analysis.is_baseline(m)
     ]
     without = f" No figure for {', '.join(absent)}." if absent else ""
     return Finding(
         f"{passed} of {len(models) + len(absent)} results are clearly above chance",
-        chance_sentence(results, checks) + without,
+        _chance_sentence(analysis, models) + without,
         tuple(check.group.name for check in models),
         warning=passed < len(models) or bool(absent),
     )
 
 
-def _few_seeds(results: Results) -> Finding | None:
-    found, fewest = context.seeds_by_dataset(results), context.fewest_seeds(results)
+def _chance_sentence(analysis: Analysis, models: Sequence[ChanceCheck]) -> str:
+    """The checks of the models (baselines are left out) in one or two sentences."""
+    failed = [check for check in models if not check.passed]
+    passed = len(models) - len(failed)
+    text = (
+        f"The lower 95 % bound is at least {TIMES_CHANCE} times chance in {passed} of "
+        f"{len(models)} pairs of model and task."
+    )
+    if not failed:
+        return text
+    by_task: dict[str, list[str]] = {}
+    for check in failed:
+        task = short_dataset_name(analysis.config, check.group.dataset)
+        by_task.setdefault(task, []).append(model_name(analysis.config, check.group.model))
+    named = "; ".join(f"{', '.join(models)} on {task}" for task, models in by_task.items())
+    return f"{text} Not for {named}. Figures and bounds: table “Above chance”."
+
+
+def _few_seeds(analysis: Analysis) -> Finding | None:
+    found, fewest = context.seeds_by_dataset(analysis), context.fewest_seeds(analysis)
     if not 0 < fewest < ENOUGH_SEEDS:
         return None
     unable = [d for d, seeds in found.items() if smallest_p(len(seeds)) > ALPHA]
-    places = ", ".join(short_dataset_name(results.config, dataset) for dataset in unable)
+    places = ", ".join(short_dataset_name(analysis.config, dataset) for dataset in unable)
     where = f"on {places} " if len(unable) < len(found) else ""
     return Finding(
         f"{fewest} seeds are few",
-        f"{context.seeds_sentence(results)} With {fewest} pairs the smallest p of an exact paired "
+        f"{context.seeds_sentence(analysis)} With {fewest} pairs the smallest p of an exact paired "
         f"test is {significant(smallest_p(fewest), 2)}"
         + (
             f": {where}no paired difference can reach {ALPHA:g}, so no model is said to lead, no "

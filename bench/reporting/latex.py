@@ -145,7 +145,7 @@ def _heading(column: Column) -> str:
 
 
 def _texts(row: Row, columns: Sequence[Column]) -> list[str]:
-    """What stands in a row's cells, the label first."""
+    """The texts of a row's cells, the label first."""
     entries = (row.entries.get(column.key, Entry()).shown(column) for column in columns)
     return [row.label, *entries]
 

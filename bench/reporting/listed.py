@@ -6,7 +6,7 @@ from collections import Counter
 
 from bench.experiment.config import Config
 from bench.files import UserError
-from bench.reporting import speed
+from bench.results.speed import load_speed
 
 SUFFIXES = ("csv", "tex", "md")
 
@@ -17,7 +17,7 @@ def table_names(settings: Config) -> list[str]:
     Raises:
         UserError: a data set has the name of another table.
     """
-    names = [*settings.datasets, "ablations", "cost", *(["speed"] if speed.measured() else [])]
+    names = [*settings.datasets, "ablations", "cost", *(["speed"] if load_speed() else [])]
     names += ["chance", "without_times", "protocol", "recipes", "intervals", "comparisons"]
     names += ["rescore"] if settings.rescore is not None else []
     names += ["claims"]

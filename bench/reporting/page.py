@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import base64
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.reporting import charts, context, provenance, token_orders
-from bench.reporting.ablations import Effect
-from bench.reporting.drawing import Picture
+from bench.figures.curves import learning_curves
+from bench.figures.drawing import Picture
+from bench.figures.soundscapes import scenes
+from bench.reporting import charts, context, token_orders
 from bench.reporting.escape import prose
 from bench.reporting.event_tables import FAMILIES
-from bench.reporting.findings import Finding
+from bench.reporting.findings import findings
 from bench.reporting.forms import forms
-from bench.reporting.names import dataset_name, short_dataset_name
 from bench.reporting.problems import problems
-from bench.reporting.results import Results
-from bench.reporting.soundscapes import gallery
 from bench.reporting.speed import speed_chart
 from bench.reporting.tables import Table
+from bench.results.analysis import Analysis
+from bench.results.names import dataset_name, short_dataset_name
+from bench.results.provenance import sources
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -40,9 +42,14 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters["anchor"] = provenance.anchor
+    made.filters["anchor"] = anchor
     made.filters["code"] = _code
     return made
+
+
+def anchor(name: str) -> str:
+    """The id of a group's place in the page; every name has its own."""
+    return "from-" + re.sub(r"[^A-Za-z0-9-]", lambda sign: f"_{ord(sign[0]):x}_", name)
 
 
 def _code(text: str) -> Markup:
@@ -59,44 +66,43 @@ def style() -> Markup:
     return Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
 
 
-def render(
-    results: Results, tables: list[Table], effects: list[Effect], found: list[Finding]
-) -> str:
+def render(analysis: Analysis, tables: list[Table]) -> str:
     """The page's HTML, from all tables of the report."""
     from markupsafe import Markup
 
-    named, faults = {table.name: table for table in tables}, problems(results)
+    config, faults = analysis.config, problems(analysis)
+    named = {table.name: table for table in tables}
     return (
         environment()
         .get_template("index.html")
         .render(
-            title=results.config.title,
-            experiment=results.config.experiment,
-            banner=context.banner(results.config),
-            models=context.models_sentence(results),
-            seeds=context.seeds_sentence(results),
+            title=config.title,
+            experiment=config.experiment,
+            banner=context.banner(config),
+            models=context.models_sentence(analysis),
+            seeds=context.seeds_sentence(analysis),
             spread=context.SPREAD,
             style=style(),
             script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
-            findings=found,
+            findings=findings(analysis),
             problems=[
                 (title, [problem for problem in faults if problem.left_out == left_out])
                 for title, left_out in PROBLEMS.items()
             ],
-            tasks=[_task(results, named[dataset]) for dataset in results.config.datasets],
+            tasks=[_task(analysis, named[dataset]) for dataset in config.datasets],
             checks=[named[name] for name in CHECKS if named[name].rows],
             rescored=named.get("rescore"),
             ablations=named["ablations"],
-            forests=charts.forests(results, effects),
-            orders=token_orders.pictures(results),
-            curves=_drawn(charts.learning_curves(results, d) for d in results.config.datasets),
+            forests=charts.forests(analysis),
+            orders=token_orders.pictures(config),
+            curves=_drawn(learning_curves(config, d, analysis.curves[d]) for d in config.datasets),
             cost=named["cost"],
             cost_charts=_drawn(
-                charts.accuracy_against_cost(results, name) for name in charts.COSTS
+                charts.accuracy_against_cost(analysis, name) for name in charts.COSTS
             ),
             speed=named.get("speed"),
-            speed_charts=_drawn([speed_chart()]),
-            sources=provenance.sources(results),
+            speed_charts=[speed_chart(analysis.speed)] if analysis.speed else [],
+            sources=sources(analysis),
             downloads=downloads,
         )
     )
@@ -117,19 +123,19 @@ def _drawn(pictures: Any) -> list[Picture]:
     return [picture for picture in pictures if picture is not None]
 
 
-def _task(results: Results, table: Table) -> dict[str, Any]:
+def _task(analysis: Analysis, table: Table) -> dict[str, Any]:
     """A data set's section: its table, F1 by class and soundscapes."""
     dataset = table.name
-    localize = results.config.datasets[dataset].localize
+    localize = analysis.config.datasets[dataset].localize
     families = FAMILIES if localize else ()
-    by_class = _drawn(charts.f1_by_class(results, dataset, metric) for metric in families)
-    scapes, without = gallery(results, dataset) if localize else ([], "")
+    by_class = _drawn(charts.f1_by_class(analysis, dataset, metric) for metric in families)
+    scapes, without = analysis.soundscapes.get(dataset, ([], ""))
     return {
         "id": dataset,
-        "name": dataset_name(results.config, dataset),
-        "short": short_dataset_name(results.config, dataset),
+        "name": dataset_name(analysis.config, dataset),
+        "short": short_dataset_name(analysis.config, dataset),
         "table": table,
         "charts": by_class,
-        "scenes": scapes,
+        "scenes": scenes(analysis.config, scapes),
         "no_soundscapes": without,
     }

@@ -7,16 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.experiment.config import Config
-from bench.reporting import audit
-from bench.reporting.results import Results
-from bench.reporting.words import sentence
+from bench.results.analysis import Analysis
+from bench.results.words import sentence
 
 FEW = 3
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One kind of fault, the runs, groups or data sets that have it, and what mends it."""
+    """One kind of fault, the runs, groups or data sets that have it, and what repairs it."""
 
     text: str
     where: tuple[str, ...]
@@ -39,12 +38,12 @@ class Problem:
         return f"{kind}: {self.title}; {self.remedy}"
 
 
-def problems(results: Results) -> list[Problem]:
+def problems(analysis: Analysis) -> list[Problem]:
     """Everything that the report leaves out, then all that it shows with a fault."""
     places: dict[tuple[str, str, bool], list[str]] = {}
-    for where, text, remedy in _left_out(results):
+    for where, text, remedy in _left_out(analysis):
         places.setdefault((text, remedy, True), []).append(where)
-    for where, text, remedy in _shown(results):
+    for where, text, remedy in _shown(analysis):
         places.setdefault((text, remedy, False), []).append(where)
     return [
         Problem(text, tuple(dict.fromkeys(where)), remedy, left_out)
@@ -64,29 +63,29 @@ def _file(config: Config) -> str:
     return str(path) if path.is_file() else f"{config.experiment.upper()}.yaml"
 
 
-def _left_out(results: Results) -> Iterator[tuple[str, str, str]]:
-    remedy = f"run {_command(results.config)}"
-    for where, reason in results.missing.items():
+def _left_out(analysis: Analysis) -> Iterator[tuple[str, str, str]]:
+    remedy = f"run {_command(analysis.config)}"
+    for where, reason in analysis.missing.items():
         yield where, reason, remedy
-    for key, reason in results.refused.items():
+    for key, reason in analysis.refused.items():
         yield "/".join(key), f"not averaged, because {reason}", remedy
 
 
-def _shown(results: Results) -> Iterator[tuple[str, str, str]]:
-    call = _command(results.config)
+def _shown(analysis: Analysis) -> Iterator[tuple[str, str, str]]:
+    call = _command(analysis.config)
     remedies = {
         "selection": f"delete the folders of these runs, then run {call}",
         "groups": f"mend the lists of the data set, then run {call}",
         "fresh": f"run {call}",
         "coverage": f"get the absent clips (docs/data.md), then run {call}",
-        "budget": f"run {_command(results.config, ' tune')}",
+        "budget": f"run {_command(analysis.config, ' tune')}",
     }
-    for breach in audit.violations(results):
+    for breach in analysis.violations:
         remedy = remedies[breach.rule]
         if breach.rule == "selection" and not breach.bars:
             remedy = f"set fold_protocol of {breach.dataset} to clean for folds that only select"
-        if breach.bars or breach.rule != "groups":  # what published folds share is past mending
+        if breach.bars or breach.rule != "groups":  # what published folds share cannot be repaired
             yield breach.where, breach.text, remedy
-    for dataset, reason in results.mixed.items():
+    for dataset, reason in analysis.mixed.items():
         text = f"its models cannot be compared, because {reason}"
         yield dataset, text, remedies["fresh"]

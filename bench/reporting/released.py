@@ -1,26 +1,19 @@
-"""The table of released checkpoints: what their authors report, and what was measured here."""
+"""The tables of released checkpoints and of ensembles, beside what their authors report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
-from bench.experiment import released
-from bench.experiment.cells import RELEASED, Cell, Layout, ensemble_cells, released_cells
 from bench.experiment.config import Config
-from bench.files import read_sealed
-from bench.reporting import rescored
-from bench.reporting.forms import write_forms
-from bench.reporting.identity import other_layout
-from bench.reporting.names import METRICS, dataset_name, model_name
 from bench.reporting.tables import Column, Entry, Row, Table
+from bench.results.names import METRICS, dataset_name, model_name
+from bench.results.released import Ensemble, Released
 
 NONE = "no released checkpoint"
 FIGURE = Column("figure_percent", "measured here (%)", 2, 100.0)
 
 
-def released_table(config: Config) -> Table:
+def released_table(config: Config, found: Sequence[Released]) -> Table:
     """Every released checkpoint of the experiment, and the pairs for which there is none."""
     return Table(
         "released",
@@ -33,7 +26,7 @@ def released_table(config: Config) -> Table:
             Column("authors", "authors report", words=True),
             Column("state", "file", words=True),
         ),
-        list(_rows(config)),
+        [_row(config, one) for one in found],
         head="Checkpoint",
         notes=(
             "AudioSet classes become those of DESED by the authors' mapping; of several mapped "
@@ -42,7 +35,7 @@ def released_table(config: Config) -> Table:
     )
 
 
-def ensemble_table(config: Config) -> Table:
+def ensemble_table(config: Config, found: Sequence[Ensemble]) -> Table:
     """Every ensemble of the experiment beside the mean of its members."""
     return Table(
         "ensembles",
@@ -55,87 +48,43 @@ def ensemble_table(config: Config) -> Table:
             Column("members", "members", 0),
             Column("metric", "metric", words=True),
         ),
-        [_ensemble_row(config, name) for name in config.ensembles],
+        [_ensemble_row(config, one) for one in found],
         head="Ensemble",
     )
 
 
-def _ensemble_row(config: Config, name: str) -> Row:
-    cell, members = ensemble_cells(config, name)
-    figures = [_figure(config, member, _record(config, member)) for member in members]
-    found = [figure for figure in figures if figure is not None]
+def _row(config: Config, one: Released) -> Row:
+    section = dataset_name(config, one.dataset)
+    if one.entry is None:
+        label = model_name(config, one.model)
+        return Row(label, {"state": Entry(words=NONE)}, section=section)
+    authors = one.entry.evaluates[config.datasets[one.dataset].loader]
+    if one.other_data:
+        authors = f"nothing on these data: {one.other_data}"
     entries = {
-        "figure_percent": Entry(_figure(config, cell, _record(config, cell))),
-        "members_percent": Entry(sum(found) / len(found) if len(found) == len(members) else None),
-        "members": Entry(float(len(members))),
-        "metric": Entry(words=METRICS[config.datasets[cell.dataset].metric]),
+        FIGURE.key: Entry(one.figure),
+        "metric": Entry(words=METRICS[config.datasets[one.dataset].metric]),
+        "authors": Entry(words=authors),
+        "state": Entry(words=_state(one)),
     }
-    section = dataset_name(config, cell.dataset)
-    return Row(name, entries, tuple(map(str, members)), section=section)
+    return Row(one.name, entries, (one.key,) if one.record else (), section=section)
 
 
-def _figure(config: Config, cell: Cell, record: dict[str, Any] | None) -> float | None:
-    """The leading figure of a run; None where it has no record or cannot localize."""
-    if record is None:
-        return None
-    metric = record["metrics"]["test"].get(config.datasets[cell.dataset].metric)
-    return metric["value"] if metric else None
-
-
-def _record(config: Config, cell: Cell) -> dict[str, Any] | None:
-    """The record of a run; None where there is none.
-
-    Raises:
-        UserError: it was edited or is damaged.
-    """
-    path = Layout.of(config).run(cell) / "record.json"
-    return read_sealed(path) if path.is_file() else None
-
-
-def write_tables(config: Config) -> str:
-    """Write tables/released.{md,tex,csv} of the report, and tables/rescore.{md,tex,csv}
-    where released predictions were scored; their Markdown."""
-    tables, scored = [released_table(config)], rescored.load(config)
-    tables += [rescored.rescore_table(scored)] if scored else []
-    folder = Layout.of(config).report / "tables"
-    return "\n".join(write_forms(table, folder)["md"] for table in tables)
-
-
-def _rows(config: Config) -> Iterator[Row]:
-    cells = released_cells(config)
-    have_files = {entry.architecture for entry in released.read_registry().values()}
-    for dataset in config.datasets:
-        section = dataset_name(config, dataset)
-        for model, settings in config.models.items():
-            if settings.architecture not in have_files:
-                continue
-            own = [cell for cell in cells if (cell.dataset, cell.model) == (dataset, model)]
-            for cell in own:
-                yield _row(config, cell, section)
-            if not own:
-                label = model_name(config, model)
-                yield Row(label, {"state": Entry(words=NONE)}, section=section)
-
-
-def _row(config: Config, cell: Cell, section: str) -> Row:
-    name = cell.variant.removeprefix(RELEASED)
-    entry, dataset = released.find(name), config.datasets[cell.dataset]
-    entries = {
-        "metric": Entry(words=METRICS[dataset.metric]),
-        "authors": Entry(words=entry.evaluates[dataset.loader]),
-    }
-    record = _record(config, cell)
-    if record is not None and (reason := other_layout(record, dataset.loader)):
-        entries["authors"] = Entry(words=f"nothing on these data: {reason}")
-    if record is None:
-        there = released.file_of(entry, Path(config.paths.checkpoints)) is not None
-        entries["state"] = Entry(words="not evaluated yet" if there else _absent(entry))
-        return Row(name, entries, section=section)
-    entries["figure_percent"] = Entry(_figure(config, cell, record))
-    entries["state"] = Entry(words=f"{entry.file} ({record['digests']['start'][:12]})")
-    return Row(name, entries, (str(cell),), section=section)
-
-
-def _absent(entry: released.Released) -> str:
-    how = "fetched at its evaluation" if entry.urls else str(entry.manual)
+def _state(one: Released) -> str:
+    assert one.entry is not None
+    if one.record is not None:
+        return f"{one.entry.file} ({str(one.record.digests.start)[:12]})"
+    if one.has_file:
+        return "not evaluated yet"
+    how = "fetched at its evaluation" if one.entry.urls else str(one.entry.manual)
     return f"{NONE} here: {how}"
+
+
+def _ensemble_row(config: Config, one: Ensemble) -> Row:
+    entries = {
+        FIGURE.key: Entry(one.figure),
+        "members_percent": Entry(one.mean_of_members),
+        "members": Entry(float(len(one.members))),
+        "metric": Entry(words=METRICS[config.datasets[one.dataset].metric]),
+    }
+    return Row(one.name, entries, one.members, section=dataset_name(config, one.dataset))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.reporting import context, published
-from bench.reporting.leaders import RULE, bold
-from bench.reporting.names import METRICS, dataset_name, model_name, variant_name
-from bench.reporting.results import Group, Results, is_baseline
-from bench.reporting.summary import summarise
+from bench.reporting import context
 from bench.reporting.tables import Column, Entry, Row, Table
-from bench.reporting.trained import training_notes, training_of
+from bench.results.analysis import Analysis
+from bench.results.columns import metric_column
+from bench.results.groups import Group
+from bench.results.leaders import RULE
+from bench.results.names import METRICS, dataset_name, model_name, variant_name
+from bench.results.summary import summarise
+from bench.results.trained import training_notes, training_of
 
 BASELINES = "Baselines"
 VARIANTS = "Variants (see the ablations)"
@@ -19,13 +21,6 @@ TRAINING = Column("training", "trained on", words=True, csv_only=True)
 PARAMETERS = Column(
     "parameters_M", "params (M)", digits=3, scale=1e-6, significant=True, spread=False
 )
-
-
-def metric_column(metric: str, key: str = "", title: str = "") -> Column:
-    """The column of a metric: percent for accuracy and F1, a fraction for mAP and mAUC."""
-    if metric in ("accuracy",) or metric.endswith("_f1"):
-        return Column(key or f"{metric}_percent", title or f"{METRICS[metric]} (%)", 1, 100.0)
-    return Column(key or metric, title or METRICS[metric], 3)
 
 
 def published_columns(metric: str) -> list[Column]:
@@ -43,131 +38,136 @@ def published_columns(metric: str) -> list[Column]:
     ]
 
 
-def classification_table(results: Results, dataset: str) -> Table:
+def classification_table(analysis: Analysis, dataset: str) -> Table:
     """The table of a data set without events."""
-    settings = results.config.datasets[dataset]
+    settings = analysis.config.datasets[dataset]
     metrics = ["mAP", "mAUC", "d_prime"] if settings.loss == "bce" else ["accuracy", "mAP"]
-    folds = _folds(results, dataset)
-    best = {metric: bold(results, dataset, metric) for metric in metrics}
+    folds = _folds(analysis, dataset)
+    best = {metric: analysis.bold(dataset, metric) for metric in metrics}
     columns = [Column(f"fold_{f}_percent", f"fold {f + 1}", 1, 100.0, spread=False) for f in folds]
     leading, *others = map(metric_column, metrics)
     beside, comparison = published_columns(metrics[0])
     columns = [PARAMETERS, leading, beside, *others, *columns, comparison, TRAINING]
     rows = [
-        _model_row(results, dataset, model, metrics, folds, best)
-        for model in results.config.models_on(dataset)
+        _model_row(analysis, dataset, model, metrics, folds, best)
+        for model in analysis.config.models_on(dataset)
     ]
     if not any(beside.key in row.entries for row in rows):
         columns = [column for column in columns if column not in (beside, comparison)]
     rows.sort(key=lambda row: row.section == BASELINES)
-    rows += _variant_rows(results, dataset, metrics, folds)
-    rows += _chance_row(results, dataset, metrics)
-    name = dataset_name(results.config, dataset)
+    rows += _variant_rows(analysis, dataset, metrics, folds)
+    rows += _chance_row(analysis, dataset, metrics)
+    name = dataset_name(analysis.config, dataset)
     what = "mAP, mAUC and d'" if settings.loss == "bce" else "Accuracy"
     what += " by fold and over all runs" if folds else ""
     return Table(
         name=dataset,
         title=f"{name}: {what}",
-        caption=f"{context.caption(results, dataset, what)} {RULE}",
+        caption=f"{context.caption(analysis, dataset, what)} {RULE}",
         columns=columns,
         rows=rows,
         notes=[
-            *context.notes(results, dataset),
-            *_undefined_notes(results, dataset, metrics),
-            *training_notes(results, dataset),
-            *source_notes(results, dataset, metrics[0]),
+            *context.notes(analysis, dataset),
+            *_undefined_notes(analysis, dataset, metrics),
+            *training_notes(analysis, dataset),
+            *source_notes(analysis, dataset, metrics[0]),
         ],
     )
 
 
-def _folds(results: Results, dataset: str) -> list[int]:
+def _folds(analysis: Analysis, dataset: str) -> list[int]:
     """The folds that some run tested."""
-    groups = results.base_groups(dataset)
+    groups = analysis.base_groups(dataset)
     return sorted({run.fold for group in groups for run in group.runs if run.fold >= 0})
 
 
 def _model_row(
-    results: Results,
+    analysis: Analysis,
     dataset: str,
     model: str,
     metrics: Sequence[str],
     folds: Sequence[int],
     best: Mapping[str, frozenset[str]],
 ) -> Row:
-    group = results.group(dataset, model)
-    section = BASELINES if is_baseline(results, model) else ""
-    label = model_name(results.config, model)
+    group = analysis.group(dataset, model)
+    section = BASELINES if analysis.is_baseline(model) else ""
+    label = model_name(analysis.config, model)
     if group is None:
-        words = Entry(words=context.absent(results, dataset, model))
+        words = Entry(words=analysis.absent(dataset, model))
         return Row(label, {metric_column(metrics[0]).key: words}, section=section)
-    entries = _figures(group, metrics, folds) | {
-        metric_column(m).key: Entry.of(group.summary(m), best=group.name in best[m])
-        for m in metrics
-    }
-    entries |= published_entries(results, group, metrics[0])
+    entries = _figures(group, metrics, folds, best)
+    entries |= published_entries(analysis, group, metrics[0])
     if not section:
-        entries[TRAINING.key] = Entry(words=training_of(results, group))
+        entries[TRAINING.key] = Entry(words=training_of(analysis, group))
     return Row(label, entries, group.record_keys, group.name, section)
 
 
 def _variant_rows(
-    results: Results, dataset: str, metrics: Sequence[str], folds: Sequence[int]
+    analysis: Analysis, dataset: str, metrics: Sequence[str], folds: Sequence[int]
 ) -> list[Row]:
     return [
         Row(
-            variant_name(results.config, group.model, group.variant),
-            _figures(group, metrics, folds)
-            | {TRAINING.key: Entry(words=training_of(results, group))},
+            variant_name(analysis.config, group.model, group.variant),
+            _figures(group, metrics, folds, {})
+            | {TRAINING.key: Entry(words=training_of(analysis, group))},
             group.record_keys,
             group.name,
             VARIANTS,
         )
-        for group in results.variant_groups(dataset)
+        for group in analysis.variant_groups(dataset)
     ]
 
 
-def _figures(group: Group, metrics: Sequence[str], folds: Sequence[int]) -> dict[str, Entry]:
-    """Parameters, and each metric over all runs, the first also by fold."""
-    entries = {metric_column(m).key: Entry.of(group.summary(m)) for m in metrics}
+def _figures(
+    group: Group,
+    metrics: Sequence[str],
+    folds: Sequence[int],
+    best: Mapping[str, frozenset[str]],
+) -> dict[str, Entry]:
+    """Parameters, and each metric over all runs, the first also by fold; `best` ones are bold."""
+    entries = {
+        metric_column(m).key: Entry.of(group.summary(m), best=group.name in best.get(m, ()))
+        for m in metrics
+    }
     for fold in folds:
         tested = [r.figure(metrics[0]) for r in group.runs if r.fold == fold]
         known = [value for value in tested if value is not None]
         entries[f"fold_{fold}_percent"] = Entry.of(summarise(known))
-    return entries | {PARAMETERS.key: Entry(float(group.first["parameters"]))}
+    return entries | {PARAMETERS.key: Entry(float(group.first.parameters))}
 
 
-def published_entries(results: Results, group: Group, metric: str) -> dict[str, Entry]:
+def published_entries(analysis: Analysis, group: Group, metric: str) -> dict[str, Entry]:
     """The published figure beside a group's, and the verdict on the two; empty without one."""
     figure, comparison = published_columns(metric)
-    found = published.against(results, group, metric)
+    found = analysis.compared.get((group.name, metric))
     if found is None:
         return {}
-    _, value, verdict = found
-    return {figure.key: Entry(value), comparison.key: Entry(words=str(verdict))}
+    return {figure.key: Entry(found.value), comparison.key: Entry(words=str(found.verdict))}
 
 
-def source_notes(results: Results, dataset: str, metric: str) -> list[str]:
+def source_notes(analysis: Analysis, dataset: str, metric: str) -> list[str]:
     """Each published figure of the table with its verdict, source and protocol, or why none is."""
     found = [
-        (model_name(results.config, group.model), compared)
-        for group in results.base_groups(dataset)
-        if (compared := published.against(results, group, metric))
+        (model_name(analysis.config, group.model), compared)
+        for group in analysis.base_groups(dataset)
+        if (compared := analysis.compared.get((group.name, metric)))
     ]
-    reasons = [] if found else published.why_none(results, dataset)
+    reasons = [] if found else analysis.not_compared[dataset]
     return [
-        f"Published beside {name} ({verdict}): {entry.label}, {entry.source}; {entry.protocol}."
-        for name, (entry, _, verdict) in found
+        f"Published beside {name} ({one.verdict}): {one.entry.label}, {one.entry.source}; "
+        f"{one.entry.protocol}."
+        for name, one in found
     ] + [f"No published figure stands beside these: {'; '.join(reasons)}."] * bool(reasons)
 
 
-def _undefined_notes(results: Results, dataset: str, metrics: Sequence[str]) -> list[str]:
+def _undefined_notes(analysis: Analysis, dataset: str, metrics: Sequence[str]) -> list[str]:
     """Runs that a mean leaves out because they have no finite value (d' at an AUC of 1)."""
     said = []
-    for group in results.base_groups(dataset):
+    for group in analysis.base_groups(dataset):
         for metric in metrics:
             lacking = len(group.runs) - len(group.figures(metric))
             if lacking:
-                name = model_name(results.config, group.model)
+                name = model_name(analysis.config, group.model)
                 said.append(
                     f"{name}: {METRICS[metric]} has no finite value in {lacking} of "
                     f"{len(group.runs)} runs, which its mean leaves out."
@@ -175,8 +175,8 @@ def _undefined_notes(results: Results, dataset: str, metrics: Sequence[str]) -> 
     return said
 
 
-def _chance_row(results: Results, dataset: str, metrics: Sequence[str]) -> list[Row]:
-    group = results.any_group(dataset)
+def _chance_row(analysis: Analysis, dataset: str, metrics: Sequence[str]) -> list[Row]:
+    group = analysis.any_group(dataset)
     if group is None:
         return []
     entries = {}

@@ -13,59 +13,13 @@ from dataclasses import dataclass, field
 from itertools import groupby
 
 from bench.reporting.escape import markdown, prose
-from bench.reporting.summary import Summary
+from bench.results.columns import Column
+from bench.results.summary import Summary
 
 DASH = "–"
-MINUS = "−"
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column.
-
-    Attributes:
-        key: name in the CSV, with the unit.
-        title: heading, with the unit.
-        digits: decimals shown; for `significant` columns, significant digits.
-        scale: what a stored value is multiplied by (100 for percent).
-        signed: whether positive values get a plus sign.
-        spread: whether "± sd" is shown; the CSV always has it where it exists.
-        words: a text column.
-        short: LaTeX heading where the title is too long for a paper.
-        in_latex: whether the LaTeX table has the column; a note carries what it leaves out.
-        csv_only: for programs; readers see the same in another column.
-    """
-
-    key: str
-    title: str
-    digits: int = 1
-    scale: float = 1.0
-    significant: bool = False
-    signed: bool = False
-    spread: bool = True
-    words: bool = False
-    short: str = ""
-    in_latex: bool = True
-    csv_only: bool = False
-
-    def text(self, value: float) -> str:
-        """A stored value as shown; what rounds to zero has no sign."""
-        if self.significant:
-            return significant(value * self.scale, self.digits)
-        text = f"{value * self.scale:{'+' if self.signed else ''}.{self.digits}f}"
-        return text.replace("-", MINUS) if float(text) else text.lstrip("+-")
-
-    def interval(self, summary: Summary) -> str:
-        """The interval of a mean as the column shows numbers, or why there is none."""
-        if summary.low is None or summary.high is None:
-            return "one run: none"
-        low, high = (self.text(bound).removeprefix("+") for bound in (summary.low, summary.high))
-        return f"[{low}, {high}]"
-
-    def spread_text(self, mean: float, sd: float) -> str:
-        """A standard deviation with the decimals of its mean."""
-        decimals = len(self.text(mean).partition(".")[2])
-        return f"{sd * self.scale:.{decimals}f}"
+DIFFERENCE = Column(
+    "difference_points", "difference (points)", 1, 100.0, signed=True, spread=False, short="diff."
+)
 
 
 @dataclass(frozen=True)
@@ -128,15 +82,6 @@ class Table:
         """Consecutive rows of one section."""
         for section, rows in groupby(self.rows, key=lambda row: row.section):
             yield section, list(rows)
-
-
-def significant(value: float, digits: int = 3) -> str:
-    """`value` with this many significant digits, without an exponent: 0.00123, 12.3, 1230."""
-    if value == 0:
-        return "0"
-    rounded = float(f"{value:.{digits}g}")
-    exponent = int(f"{abs(rounded):e}".split("e")[1])
-    return f"{rounded:.{max(digits - 1 - exponent, 0)}f}"
 
 
 def to_csv(table: Table) -> str:

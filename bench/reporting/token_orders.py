@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.reporting.drawing import Picture, new_figure, picture
-from bench.reporting.results import Results
+from bench.experiment.config import Config
+from bench.figures.drawing import Picture, new_figure, picture
 
 WINDOWS, FREQUENCIES, TIMES = 4, 16, 64
 """Patches of the paper's fold: four windows of 256 frames, 64 mel bands, patches of 4 x 4."""
@@ -32,9 +32,9 @@ def grid(order: str) -> np.ndarray:
     return moved[order].reshape(WINDOWS * FREQUENCIES, TIMES)
 
 
-def pictures(results: Results) -> list[Picture]:
+def pictures(config: Config) -> list[Picture]:
     """One picture per order, where the experiment has HTS-AT."""
-    if not any(model.architecture == "htsat" for model in results.config.models.values()):
+    if not any(model.architecture == "htsat" for model in config.models.values()):
         return []
     return [_draw(name, words) for name, words in ORDERS.items()]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.reporting.drawing import FAINT, legible, new_figure
-from bench.reporting.names import class_name
+from bench.figures.drawing import FAINT, legible, new_figure
+from bench.results.names import class_name
 from bench.tagging.tag import Tagged, best
 
 ROWS = 12  # classes that stay legible

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,13 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from bench.files import UserError, atomic_write, read_json
+from bench.files import UserError, atomic_write
 from bench.models.card import Card
+from bench.results.record import OperatingPoint, Record
 
 if TYPE_CHECKING:
     import torch
 
-    from bench.evaluation.operating_point import OperatingPoint
 
 UNKNOWN_THRESHOLD = 0.5  # where no threshold was chosen on validation data
 
@@ -174,12 +173,10 @@ class Tagger:
         from bench.models import networks
 
         model, card = networks.open_checkpoint(checkpoint, entry)
-        beside = checkpoint.parent / "record.json"
-        record = read_json(beside) if beside.exists() else {}
-        if not isinstance(record, Mapping) or record.get("key") != card.name:
-            record = {}  # of another run than these weights
+        record = _record_of(card, checkpoint.parent / "record.json")
         point = _operating_point(card, record, threshold)
-        return cls(checkpoint, model, card, point, record.get("provenance", {}).get("threads", 0))
+        threads = record.provenance.threads if record else 0
+        return cls(checkpoint, model, card, point, threads)
 
     def tag(self, audio: Path) -> Tagged:
         """Tag one recording, a longer one than the model takes in windows that overlap by half.
@@ -227,23 +224,24 @@ class Tagger:
         )
 
 
-def _operating_point(
-    card: Card, record: Mapping[str, Any], threshold: float | None
-) -> OperatingPoint:
+def _record_of(card: Card, path: Path) -> Record | None:
+    """The record of a checkpoint's run; None where the file is absent or no such record."""
+    try:
+        record = Record.read(path)
+    except UserError:
+        return None
+    return record if record.key == card.name else None
+
+
+def _operating_point(card: Card, record: Record | None, threshold: float | None) -> OperatingPoint:
     """The asked threshold, else those in the run's record, else one for all."""
-    from bench.evaluation.operating_point import OperatingPoint
     from bench.models.scores import excludes
 
     exclusive = excludes(card.loss)
-    chosen = record.get("localization", {}).get("operating_point")
-    if threshold is None and chosen is not None and tuple(chosen["classes"]) == card.classes:
-        return OperatingPoint(
-            card.classes,
-            tuple(chosen["thresholds"]),
-            tuple(chosen["median_filters"]),
-            chosen["source"],
-            exclusive=exclusive,
-        )
+    located = record.localization if record else None
+    chosen = located.operating_point if located else None
+    if threshold is None and chosen is not None and chosen.classes == card.classes:
+        return replace(chosen, validation_f1=(), chosen_on=None, exclusive=exclusive)
     value = UNKNOWN_THRESHOLD if threshold is None else threshold
     count = len(card.classes)
     source = "given" if threshold is not None else "none was chosen for this checkpoint"
@@ -255,16 +253,15 @@ def _located(
 ) -> list[Event]:
     """The events of frame scores (T, C); each with its class's mean score."""
     from bench.evaluation.localization import detect
+    from bench.metrics.event_arrays import FrameScores
 
-    classes = list(point.classes)
-    table = detect(frames[None], step, ["audio"], classes, point, {"audio": duration})
-    events = []
-    columns = (table["onset"], table["offset"], table["event_label"])
-    for onset, offset, label in zip(*columns, strict=True):
+    scores = FrameScores(frames[None], step, ("audio",), point.classes, np.array([duration]))
+    found, events = detect(scores, point), []
+    for label, onset, offset in zip(found.label, found.onset, found.offset, strict=True):
         first = round(onset / step)
-        span = frames[first : max(first + 1, round(offset / step)), classes.index(label)]
+        span = frames[first : max(first + 1, round(offset / step)), label]
         score = float(span.mean(dtype=np.float64))
-        events.append(Event(float(onset), float(offset), str(label), score))
+        events.append(Event(float(onset), float(offset), point.classes[label], score))
     return sorted(events)
 
 

@@ -1,1 +1,1 @@
-"""MLflow as a view of the records, and curves while trainings run."""
+"""MLflow as a view of the records, and live curves of running training."""

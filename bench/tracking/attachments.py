@@ -10,28 +10,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.code_digest import ROOT
+from bench.figures.curves import learning_curves
+from bench.figures.drawing import Picture
+from bench.figures.soundscapes import scenes
+from bench.results.curves import curves
+from bench.results.load import Results
+from bench.results.soundscapes import soundscapes
 from bench.tracking.store import OWNER, Store
 from bench.tracking.views import TrackedRecord
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from bench.reporting.drawing import Picture
-    from bench.reporting.results import Results
-
 
 def pictures(results: Results, dataset: str) -> dict[str, list[tuple[str, Picture]]]:
     """Learning curves of a data set, and event maps of each of its models, by parent run."""
-    from bench.reporting.charts import learning_curves
-    from bench.reporting.soundscapes import gallery
-
     found: dict[str, list[tuple[str, Picture]]] = defaultdict(list)
-    curves = learning_curves(results, dataset)
+    shown = learning_curves(results.config, dataset, curves(results, dataset))
     for group in results.base_groups(dataset):
-        if curves is not None:
-            found[group.name].append(("learning_curves", curves))
+        if shown is not None:
+            found[group.name].append(("learning_curves", shown))
     if results.config.datasets[dataset].localize:
-        for number, scene in enumerate(gallery(results, dataset)[0]):
+        scapes, _ = soundscapes(results, dataset)
+        for number, scene in enumerate(scenes(results.config, scapes)):
             for name, picture in zip(scene.groups, scene.pictures, strict=True):
                 found[name].append((f"event_map_{number}", picture))
     return found
@@ -56,8 +57,8 @@ def log_model(store: Store, run_id: str, best: TrackedRecord) -> None:
     from mlflow.models import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    front_end = best.values["resolved"]["front_end"]
-    shape = (front_end["frames"], front_end["mels"])
+    front_end = best.record.resolved.front_end
+    shape = (front_end.frames, front_end.mels)
     kind = np.dtype(np.float32)
     mlflow.set_tracking_uri(store.uri)
     with mlflow.start_run(run_id=run_id):
@@ -69,11 +70,11 @@ def log_model(store: Store, run_id: str, best: TrackedRecord) -> None:
             artifacts={"checkpoint": str(checkpoint)},
             signature=ModelSignature(
                 Schema([TensorSpec(kind, (-1, *shape))]),
-                Schema([TensorSpec(kind, (-1, len(best.values["classes"])))]),
+                Schema([TensorSpec(kind, (-1, len(best.record.classes)))]),
             ),
             input_example=np.full((1, *shape), -60.0, np.float32),
             pip_requirements=str(ROOT / "requirements.txt"),
-            metadata={"key": best.key, "identity": best.values["identity"]},
+            metadata={"key": best.key, "identity": best.record.identity},
         )
     place = store.client.get_logged_model(logged.model_id).artifact_location
     store.places[run_id].append(str(place))

@@ -1,8 +1,8 @@
-"""`python -m bench track --live`: the trainings at work, epoch by epoch, on a tracking server.
+"""`python -m bench track --live`: running training, epoch by epoch, on a tracking server.
 
-It reads what trainings leave on disk anyway, in a process of its own: a slow or absent server
-disturbs no training. When a run is done, `python -m bench track` replaces what stands here by the
-run's record.
+It reads the files that training writes anyway, in a process of its own: a slow or absent server
+does not affect training. When a run is done, `python -m bench track` replaces its live curves by
+its record.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import NoReturn
 
 from bench.experiment.config import Config
+from bench.experiment.running import Running, running_trainings
 from bench.files import UserError
 from bench.process.sampler import Sampler
 from bench.tracking.server import ANSWER_S, REMEDY, SERVER, first_line, server, silence
 from bench.tracking.store import KEY, Store, log_metrics, one_writer
-from bench.training.running import Running, running_trainings
 
 PAUSE_S = 5.0
 
@@ -82,9 +82,9 @@ class Follower:
 
 
 def follow(settings: Config) -> NoReturn:
-    """Send what is new to the tracking server every PAUSE_S seconds, for ever.
+    """Send what is new to the tracking server every PAUSE_S seconds, until it is stopped.
 
-    A fault is told of once, in one line, and so is its end; meanwhile the server is asked again.
+    A fault is reported once, in one line, and so is its end; meanwhile the server is asked again.
 
     Raises:
         UserError: no server is named; or it does not answer, and `tracking.unreachable` says stop.
@@ -123,7 +123,7 @@ def attempt(url: str, send: Callable[[], None]) -> tuple[str, bool]:
         return lost, True
     try:
         send()
-    except Exception as error:  # whatever the server does, trainings go on
+    except Exception as error:  # whatever the server does, training continues
         lost = silence(url)
         return lost or f"{url}: {first_line(error)}", bool(lost)
     return "", False

@@ -51,7 +51,7 @@ def silence(url: str) -> str | None:
 def reachable(settings: Config) -> bool:
     """Whether the store can be written; without a server it always can.
 
-    A server that does not answer is told of in one line.
+    A server that does not answer is reported in one line.
 
     Raises:
         UserError: it does not answer, and `tracking.unreachable` says stop.

@@ -242,7 +242,7 @@ def _whole(folder: Path, files: Mapping[str, int]) -> bool:
 
 
 def _id_of(folder: Path) -> str:
-    """What tells a results folder from all others, kept in it."""
+    """The identity of a results folder, stored in it."""
     path = folder / ".mlflow_id"
     if not path.exists():
         write_text(path, f"{uuid4().hex}\n")

@@ -15,19 +15,18 @@ import errno
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.code_digest import stage_digest
 from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout
+from bench.figures.drawing import Picture
 from bench.files import UserError
+from bench.results.load import load_results
 from bench.tracking.attachments import log_model, log_pictures, pictures
 from bench.tracking.server import SERVER, first_line, reachable, server
 from bench.tracking.store import PARENT, Seal, Store, one_writer, write_seal
 from bench.tracking.views import Tracked, TrackedGroup, TrackedRecord
-
-if TYPE_CHECKING:
-    from bench.reporting.drawing import Picture
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _written(settings: config.Config) -> bool:
-    """Write the store and say so; False where its server is lost and the work goes on without it.
+    """Write the store and say so; False where its server is lost and the work continues without it.
 
     Raises:
         UserError: the server refuses something, or is lost and `tracking.unreachable` says stop.
@@ -79,8 +78,6 @@ def sync(settings: config.Config) -> dict[str, int]:
     Raises:
         UserError: a record is missing.
     """
-    from bench.reporting.results import load_results
-
     store, results = Store(settings), None
     counts = {"written": 0, "kept": 0}
     files: dict[str, int] = {}
@@ -129,7 +126,7 @@ def _missing(
     standing: Mapping[str, Any],
     shown: Sequence[tuple[str, Picture]],
 ) -> dict[str, Tracked]:
-    """Make the runs of a group that do not stand, with their files; by id, still to be filled."""
+    """Create the runs of a group that are absent or out of date, with their files; by id."""
     new: dict[str, Tracked] = {}
     if parent.key in standing:
         parent_id = standing[parent.key].info.run_id

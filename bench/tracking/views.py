@@ -12,7 +12,8 @@ from typing import Any
 
 from bench.experiment.cells import Cell
 from bench.experiment.config import Config
-from bench.files import digest_file, digest_of, read_sealed
+from bench.files import digest_file, digest_of
+from bench.results.record import Record
 
 ARTIFACTS = ("record.json", "metrics.jsonl", "events.tsv")
 NOT_A_CURVE = ("step", "seconds")
@@ -41,46 +42,47 @@ class TrackedRecord:
 
     def __init__(self, settings: Config, cell: Cell, folder: Path, code: str) -> None:
         self.folder = folder
-        self.values: dict[str, Any] = read_sealed(folder / "record.json")
+        self.record = Record.read(folder / "record.json")
         self.sha256 = digest_file(folder / "record.json")
         self.digest = digest_of([self.sha256, code])
         self.factor = factors_of(settings, cell)
-        self.key: str = self.values["key"]
+        self.key = self.record.key
         self.name = f"{cell.model} {cell.variant} " + self.key.rsplit("/", 1)[1]
-        self.started = _milliseconds(self.values["provenance"]["started"])
-        self.finished = _milliseconds(self.values["provenance"]["finished"])
+        self.started = _milliseconds(self.record.provenance.started)
+        self.finished = _milliseconds(self.record.provenance.finished)
 
     def tags(self) -> dict[str, str]:
         """What runs are filtered by."""
-        values = self.values
+        record = self.record
         return {
-            **{name: str(value) for name, value in values["cell"].items()},
+            **{name: str(value) for name, value in vars(record.cell).items()},
             "factor": self.factor,
             "level": "run",
-            "experiment": values["experiment"],
-            "data": values["data_kind"],
-            "identity": values["identity"],
-            "git_sha": str(values["provenance"]["git_sha"]),
-            "data_digest": values["digests"]["data"],
-            "device": values["provenance"]["device"],
+            "experiment": record.experiment,
+            "data": record.data_kind,
+            "identity": record.identity,
+            "git_sha": str(record.provenance.git_sha),
+            "data_digest": record.digests.data,
+            "device": record.provenance.device,
         }
 
     def parameters(self) -> dict[str, str]:
         """Model, recipe and front end, flattened."""
-        resolved = self.values["resolved"]
+        resolved = self.record.resolved.values
         flat = dict(_flatten({k: resolved[k] for k in ("model", "recipe", "front_end")}))
         return {name: value[:500] for name, value in flat.items()}
 
     def figures(self) -> dict[str, float]:
         """Final figures: test and validation metrics and costs."""
-        values = self.values
+        record = self.record
+        splits = (("test", record.metrics.test), ("validation", record.metrics.validation))
         figures = {
-            f"{split}_{name}": metric["value"]
-            for split, metrics in values["metrics"].items()
+            f"{split}_{name}": metric.value
+            for split, metrics in splits
             for name, metric in metrics.items()
         }
-        figures |= {f"cost_{name}": value for name, value in values["cost"].items()}
-        figures["parameters"] = values["parameters"]
+        figures |= {f"cost_{name}": value for name, value in record.cost.model_dump().items()}
+        figures["parameters"] = record.parameters
         return {name: float(value) for name, value in figures.items() if value is not None}
 
     def points(self) -> Iterator[Point]:

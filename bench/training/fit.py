@@ -1,33 +1,27 @@
-"""The training loop: one plain loop that every model shares, resumable at every batch."""
+"""The training loop: one plain loop that every network shares, resumable at every batch."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
-import numpy as np
 import torch
 from torch import nn
 
 from bench.data.task import Task
-from bench.data.windows import drawn_windows
 from bench.experiment.config import Recipe
 from bench.files import UserError
-from bench.metrics.tagging import tagging_metrics
-from bench.models.scoring import AT_ONCE, score_clips
+from bench.models.team import Team
 from bench.process.signals import held_signals
-from bench.process.team import Team
-from bench.training.headroom import Batch, within_memory
-from bench.training.loading import read_ahead
+from bench.training.batches import Batch, check_shares, read_batches
+from bench.training.headroom import within_memory
 from bench.training.losses import Objective
-from bench.training.progress import Progress, finish_epoch, progress_line, select_weights
-from bench.training.sampling import epoch_batches, with_partners
+from bench.training.progress import Progress, validate
 from bench.training.schedule import learning_rate
 from bench.training.state import StateFolder
-from bench.training.streams import generator, stream_seed
-from modelkit.augment import Augment, Mixup, SpecAugment
+from bench.training.streams import stream_seed
 from modelkit.draws import share_of_batch
 
 MOMENTUM = 0.9  # of SGD
@@ -67,81 +61,48 @@ def fit(
         UserError: a batch has fewer clips than there are processes.
     """
     team = team or Team()
-    _check_shares(recipe, team)
-    optimizer = make_optimizer(model, recipe)
-    batch_loss = BatchLoss(model, Objective(task, loss, recipe.supervision, team))
-    progress = _resume(model, optimizer, state)
-    take_step = partial(train_step, team.wrap(batch_loss), optimizer, recipe=recipe, team=team)
+    check_shares(recipe, team)
     steps = recipe.steps(len(task.rows["train"]))
-    clock = time.perf_counter()
-
-    def spend() -> None:
-        nonlocal clock
-        now = time.perf_counter()
-        progress.seconds += now - clock
-        clock = now
-
+    optimizer = make_optimizer(model, recipe)
+    batch_loss = team.wrap(BatchLoss(model, Objective(task, loss, recipe.supervision, team)))
+    take_step = partial(train_step, batch_loss, optimizer, recipe=recipe, team=team)
+    progress = _resume(model, optimizer, state)
+    save = partial(_save, state, model, optimizer, progress, team)
+    watch = Stopwatch()
     try:
         while progress.epoch < recipe.epochs:
             epoch = progress.epoch
-            order = epoch_batches(task, recipe, seed, epoch)
-            todo = range(progress.step, steps)
-            batches = read_batches(task, recipe, order, todo, seed, epoch, team, workers)
             model.train()
-            for step, batch in zip(todo, batches, strict=True):
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(recipe, epoch * steps + step, steps)
-                torch.manual_seed(stream_seed(seed, "dropout", epoch, step))
+            for batch in read_batches(task, recipe, seed, epoch, progress.step, team, workers):
+                step = epoch * steps + progress.step
+                set_rate(optimizer, learning_rate(recipe, step, steps))
+                torch.manual_seed(stream_seed(seed, "dropout", epoch, progress.step))
                 with held_signals():
-                    value = within_memory(take_step, batch, alone=team.size == 1)
-                    if not math.isfinite(value):
-                        first = task.corpus.clips["clip"].iloc[order[step, 0]]
-                        raise DivergedError(
-                            f"the loss or its gradient is {value} at epoch {epoch + 1}, batch "
-                            f"{step + 1} of {steps} (first clip {first}); the last good state is "
-                            "kept; lower learning_rate or check the features"
-                        )
-                    progress.epoch_loss += value
-                    progress.clips_seen += recipe.batch_size
-                    progress.step += 1
-                    spend()
+                    value = within_memory(take_step, batch, alone=team.world_size == 1)
+                    _check_finite(value, task, batch, progress, steps)
+                    progress.count_batch(value, recipe.batch_size, watch.lap())
                 team.leave_together()
                 if state.due():
-                    _save(state, model, optimizer, progress, team)
+                    save()
             figure = validate(model, task, loss, selection, team)
             with held_signals():
-                finish_epoch(progress, model, recipe, figure)
-                spend()
-                progress.curve.append(
-                    {
-                        "epoch": progress.epoch,
-                        "step": progress.epoch * steps,
-                        "train_loss": progress.epoch_loss / steps,
-                        "learning_rate": optimizer.param_groups[0]["lr"],
-                        f"validation_{selection}": figure,
-                        "seconds": round(progress.seconds, 3),
-                    }
+                progress.finish_epoch(model, recipe, figure)
+                progress.seconds += watch.lap()
+                progress.note(
+                    step=progress.epoch * steps,
+                    train_loss=progress.epoch_loss / steps,
+                    learning_rate=optimizer.param_groups[0]["lr"],
+                    **{f"validation_{selection}": figure},
+                    seconds=round(progress.seconds, 3),
                 )
-                progress.step, progress.epoch_loss = 0, 0.0
-            _save(state, model, optimizer, progress, team)
-            log(progress_line(progress, recipe, selection))
+            save()
+            log(progress.line(recipe, selection))
     except (SystemExit, KeyboardInterrupt):
-        _save(state, model, optimizer, progress, team)
+        save()
         log(f"stopped after epoch {progress.epoch}, batch {progress.step} of {steps}; saved")
         raise
-    select_weights(progress, model, recipe)
+    progress.select_weights(model, recipe)
     return progress
-
-
-def _check_shares(recipe: Recipe, team: Team) -> None:
-    """Refuse batches of which some process would get nothing."""
-    pairs = recipe.mixup is not None and recipe.mixup.pairing == "pairs"
-    clips = recipe.batch_size // 2 if pairs else recipe.batch_size
-    if clips < team.size:
-        raise UserError(
-            f"batch_size {recipe.batch_size} leaves {clips} to train on for {team.size} processes; "
-            "raise it, or use fewer GPUs"
-        )
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -170,46 +131,10 @@ def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     )
 
 
-def draw_augment(recipe: Recipe, batch: int, rng: np.random.Generator) -> Augment | None:
-    """The batch's SpecAugment and mixup numbers, or None where the recipe has neither."""
-    if recipe.specaugment is None and recipe.mixup is None:
-        return None
-    stripes = SpecAugment(**dict(recipe.specaugment)) if recipe.specaugment else None
-    mixup = Mixup(**dict(recipe.mixup)) if recipe.mixup else None
-    return Augment.draw(batch, rng, stripes=stripes, mixup=mixup)
-
-
-def read_batches(
-    task: Task,
-    recipe: Recipe,
-    order: np.ndarray,
-    steps: range,
-    seed: int,
-    epoch: int,
-    team: Team,
-    workers: int,
-) -> Iterator[Batch]:
-    """This process's part of the batches `steps` of an epoch with the clips `order` (steps, B).
-
-    Of a clip that is longer than the model takes, each epoch sees one window, drawn anew.
-    """
-
-    def read(step: int) -> Batch:
-        rows = with_partners(task, recipe, order[step], generator(seed, "partners", epoch, step))
-        weight, share = 1.0, None
-        lengths, length = task.lengths(rows), task.front_end.frames
-        starts = drawn_windows(lengths, length, generator(seed, "window", epoch, step))
-        rng = generator(seed, "augment", epoch, step)
-        augment = draw_augment(recipe, len(rows), rng)
-        if team.size > 1:
-            whole = augment or Augment.draw(len(rows), rng)
-            mine, needed, augment = whole.part(team.rank, team.size)
-            rows, starts = rows[needed], starts[needed]
-            weight, share = len(mine) * team.size / whole.size, (whole.size, mine)
-        features = torch.from_numpy(task.features(rows, starts))
-        return Batch(features, rows, augment, weight, share, starts)
-
-    return read_ahead(read, steps, workers)
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of all parameters."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
 
 
 class BatchLoss(nn.Module):
@@ -249,17 +174,29 @@ def train_step(
     if not (math.isfinite(whole) and math.isfinite(float(norm))):
         return whole if not math.isfinite(whole) else float(norm)
     optimizer.step()
-    return whole / team.size
+    return whole / team.world_size
 
 
-def validate(model: nn.Module, task: Task, loss: str, selection: str, team: Team) -> float:
-    """The selection metric on the validation split."""
-    rows = task.rows["validation"]
-    scores = score_clips(model, task, rows, loss, team, at_once=AT_ONCE).clip_scores
-    metrics = tagging_metrics(
-        scores, task.targets[rows], task.corpus.classes, multilabel=task.corpus.multilabel
-    )
-    return metrics[selection].value
+def _check_finite(value: float, task: Task, batch: Batch, progress: Progress, steps: int) -> None:
+    if not math.isfinite(value):
+        first = task.corpus.clips["clip"].iloc[batch.rows[0]]
+        raise DivergedError(
+            f"the loss or its gradient is {value} at epoch {progress.epoch + 1}, batch "
+            f"{progress.step + 1} of {steps} (first clip {first}); the last good state is "
+            "kept; lower learning_rate or check the features"
+        )
+
+
+class Stopwatch:
+    """Seconds from one lap to the next."""
+
+    def __init__(self) -> None:
+        self.last = time.perf_counter()
+
+    def lap(self) -> float:
+        """Seconds since the last call, or since this was made."""
+        before, self.last = self.last, time.perf_counter()
+        return self.last - before
 
 
 def _resume(model: nn.Module, optimizer: torch.optim.Optimizer, state: StateFolder) -> Progress:

@@ -3,34 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from bench.files import UserError
-from modelkit.augment import Augment
-from modelkit.draws import Share
-
-
-class Batch(NamedTuple):
-    """One process's part of a batch, as a training step takes it.
-
-    Attributes:
-        features: (B, T, F).
-        rows: (B,), which clips these are.
-        augment: its SpecAugment and mixup, or None.
-        weight: of its mean loss, such that the processes' average is the whole batch's mean.
-        share: clips of the whole mixed batch and which of them these are, or None: all.
-        starts: (B,), the frame of each clip that its features begin at, or None: its first.
-    """
-
-    features: torch.Tensor
-    rows: np.ndarray
-    augment: Augment | None
-    weight: float
-    share: Share | None = None
-    starts: np.ndarray | None = None
+from bench.training.batches import Batch
 
 
 def within_memory(step: Callable[[Batch], float], batch: Batch, *, alone: bool = True) -> float:

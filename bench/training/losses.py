@@ -11,7 +11,7 @@ from bench.data.task import Task
 from bench.experiment.config import Supervision
 from bench.files import UserError
 from bench.metrics.event_arrays import EventArrays, encode, merge_overlaps
-from bench.process.team import Team
+from bench.models.team import Team
 from modelkit.augment import Augment
 from modelkit.output import ModelOutput
 
@@ -82,11 +82,11 @@ class Objective:
         if augment is not None:
             active, labelled = augment.targets(active), augment.known(labelled)
         value = frame_loss(logits.float(), active, labelled)
-        if self.team.size == 1:
+        if self.team.world_size == 1:
             return value
         mine = float(labelled.sum())  # the batch's mean is over its labelled time, not its clips
         (whole,) = self.team.add_up(mine)
-        return value * (mine * self.team.size / max(whole, 1e-6))
+        return value * (mine * self.team.world_size / max(whole, 1e-6))
 
 
 class FrameLabels:

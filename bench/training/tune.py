@@ -20,12 +20,13 @@ from typing import Any
 
 import yaml
 
+from bench import registry
 from bench.experiment import config, folders
 from bench.experiment.cells import Cell, Layout, Plan, plan
 from bench.experiment.trials import first_cell, pairs, path_of, points
 from bench.files import UserError, read_json, write_json
 from bench.process.locks import hold
-from bench.registry import SOLVED
+from bench.results.training import Training
 from bench.strict import known
 
 MADE_BY = ("git_sha", "dirty", "cpu", "device", "threads", "started")
@@ -102,9 +103,13 @@ class Trial:
         folder = self.layout.run(cell)
         with hold(self.layout.results / ".lock", f"trial of {cell}", patience=math.inf):
             if (folder / "training.json").is_file():
-                made = read_json(folder / "training.json")
-                made |= {"point": facts["point"], "threads": made["provenance"]["threads"]}
-                if made | facts == made:
+                made = Training.read(folder / "training.json")
+                found = {
+                    "config_digest": made.config_digest,
+                    "digests": made.digests.known,
+                    "threads": made.provenance.threads,
+                }
+                if facts == facts | found:
                     return folder
             print(f"trial of {cell}: {facts['point']}", file=sys.stderr, flush=True)
             train_cell(self.settings, cell, Resources(threads=threads), self.layout)
@@ -154,8 +159,8 @@ def tune(settings: config.Config, dataset: str, model: str, threads: int = 1) ->
     """
     known(dataset, settings.datasets, "datasets")
     known(model, settings.models, "models")
-    if settings.models[model].architecture in SOLVED:
-        raise UserError(f"{model}: is solved for at once, and has no recipe to tune")
+    if settings.models[model].architecture in registry.SOLVED:
+        raise UserError(f"{model}: is solved for, and chooses its settings by itself")
     chosen = settings.datasets[dataset]
     if chosen.folds and chosen.fold_protocol in ("published", "piczak_baselines"):
         raise UserError(
@@ -204,11 +209,11 @@ def _outcome(trial: Trial, folder: Path) -> dict[str, Any]:
         stored.classes,
         multilabel=selection != "accuracy",
     )
-    training = read_json(folder / "training.json")
+    training = Training.read(folder / "training.json")
     return {
         "value": metrics[selection].value,
-        "train_seconds": round(training["cost"]["train_seconds"], 1),
-        "made_by": {name: training["provenance"][name] for name in MADE_BY},
+        "train_seconds": round(training.cost.train_seconds, 1),
+        "made_by": {name: getattr(training.provenance, name) for name in MADE_BY},
     }
 
 

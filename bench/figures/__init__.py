@@ -1,0 +1,1 @@
+"""How figures look, and the pictures that report and MLflow share: drawn from values alone."""

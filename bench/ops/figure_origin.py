@@ -1,0 +1,147 @@
+"""Where a figure of a table, or of a group of runs, came from: for `python -m bench explain`."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from bench.experiment.cells import Layout
+from bench.experiment.config import Config
+from bench.files import UserError
+from bench.results.columns import metric_column
+from bench.results.intervals import metrics_of
+from bench.results.load import load_results
+from bench.results.measured import RESCORED, Measurement, Rescored
+from bench.results.names import METRICS
+from bench.results.provenance import measured_sources
+from bench.results.record import Record
+from bench.results.rescored import load as load_rescored
+
+SPREAD = ("sd", "ci95_low", "ci95_high", "n")
+
+
+def of_table(settings: Config, what: str) -> str:
+    """A figure as TABLE:ROW or TABLE:ROW:COLUMN, e.g. desed:HTS-AT:macro_percent.
+
+    Raises:
+        UserError: no such table, row or column; the message lists what there is.
+    """
+    name, label, column, *_ = [*(part.strip() for part in what.split(":", 2)), "", ""]
+    rows = _rows(settings, name.removesuffix(".csv"))
+    head = list(rows[0])[1]
+    chosen = [row for row in rows if row[head].casefold() == label.casefold()]
+    if not chosen:
+        labels = "; ".join(dict.fromkeys(row[head] for row in rows))
+        raise UserError(f"table {name} has no row '{label}'; there are: {labels}")
+    figures = [key for key in list(rows[0])[2:] if key not in ("remark", "records")]
+    if column and column not in figures:
+        named = ", ".join(key for key in figures if not key.endswith(SPREAD))
+        raise UserError(f"table {name} has no column '{column}'; columns: {named}")
+    lines = []
+    for row in chosen:
+        lines += [f"{name}, {row['section'] or 'table'}: {row[head]}"]
+        shown = [column] if column else [k for k in figures if not k.endswith(SPREAD)]
+        lines += [f"  {_with_spread(row, key)}" for key in shown if row[key]]
+        lines += [f"  {row['remark']}"] if row["remark"] else []
+    keys = dict.fromkeys(key for row in chosen for key in row["records"].split())
+    return "\n".join([*lines, "", *_origins(settings, list(keys))])
+
+
+def of_group(settings: Config, name: str) -> str:
+    """The mean figures of DATASET/MODEL/VARIANT, and each record behind them.
+
+    Raises:
+        UserError: no such group, or its records may not be averaged (with the reason).
+    """
+    results = load_results(settings)
+    dataset, model, variant = name.split("/")
+    group = results.group(dataset, model, variant)
+    if group is None:
+        refused = results.refused.get((dataset, model, variant))
+        if refused:
+            raise UserError(f"{name}: its records are not averaged, because {refused}")
+        listed = ", ".join(found.name for found in results.groups.values()) or "none yet"
+        raise UserError(f"no group '{name}' with records; there are: {listed}")
+    figures = [
+        f"  {METRICS[metric]:<18}{metric_column(metric).text(summary.mean):>8}  "
+        f"{metric_column(metric).interval(summary)}, n = {summary.n}"
+        for metric in metrics_of(results, group.dataset)
+        if (summary := group.summary(metric)) is not None
+    ]
+    runs = f"{len(group.runs)} of {group.expected} runs"
+    return "\n".join(
+        [f"{name}: {runs}", *figures, "", *_origins(settings, list(group.record_keys))]
+    )
+
+
+def of_measurement(settings: Config, name: str) -> str:
+    """What was measured beside the runs, cost/MODEL or rescore.json, and how.
+
+    Raises:
+        UserError: no such measurement.
+    """
+    sources = measured_sources(load_results(settings).costs, load_rescored(settings))
+    found = {source.name: source for source in sources}
+    if name not in found:
+        listed = ", ".join(found) or "none yet"
+        raise UserError(f"no measurement '{name}'; there are: {listed}")
+    return "\n".join([name, *(f"  {fact:<22}{value}" for fact, value in found[name].facts)])
+
+
+def _rows(settings: Config, name: str) -> list[dict[str, str]]:
+    folder = Layout.of(settings).report / "tables"
+    path = folder / f"{name}.csv"
+    if not path.is_file():
+        tables = ", ".join(sorted(found.stem for found in folder.glob("*.csv"))) or "none yet"
+        raise UserError(
+            f"{path}: no such table (there are: {tables}); `python -m bench report` writes them"
+        )
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    if not rows:
+        raise UserError(f"{path}: the table has no rows")
+    return rows
+
+
+def _with_spread(row: Mapping[str, str], key: str) -> str:
+    sd, low, high, n = (row.get(f"{key}_{part}", "") for part in SPREAD)
+    text = f"{key} = {row[key]}"
+    text += f" ± {sd}" if sd else ""
+    text += f", 95 % interval [{low}, {high}]" if low else ""
+    return text + (f", n = {n}" if n else "")
+
+
+def _origins(settings: Config, keys: list[str]) -> Iterator[str]:
+    """Per record: its path, the commit and the machine, and the command that repeats it."""
+    layout = Layout.of(settings)
+    yield f"from {len(keys)} records (`python -m bench explain KEY` tells all of one)"
+    for key in keys:
+        path = _path(layout, key)
+        try:
+            found = _read(path)
+        except UserError as error:
+            yield f"  {key}: {error}"
+            continue
+        yield f"  {key}  {path}"
+        yield f"    commit {found.provenance.commit}, {found.provenance.cpu}"
+        yield f"    again: {_command(found)}"
+    yield "then `python -m bench report` writes the tables again"
+
+
+def _path(layout: Layout, key: str) -> Path:
+    if key.startswith("cost/"):
+        return layout.results / f"{key}.json"
+    return layout.results / (key if key.endswith(".json") else f"runs/{key}/record.json")
+
+
+def _read(path: Path) -> Record | Rescored | Measurement:
+    if path.name == "record.json":
+        return Record.read(path)
+    return Rescored.read(path) if path.name == RESCORED else Measurement.read(path)
+
+
+def _command(found: Record | Rescored | Measurement) -> str:
+    if isinstance(found, Record):
+        return found.provenance.command
+    return found.command if isinstance(found, Rescored) else f"python -m bench cost {found.model}"

@@ -1,0 +1,280 @@
+"""The tables of checks: protocol, recipes, chance, events without times, intervals, comparisons."""
+
+from __future__ import annotations
+
+from bench.experiment.ablations import BASE
+from bench.metrics.statistics import ENOUGH_SEEDS
+from bench.reporting import context
+from bench.reporting.tables import DIFFERENCE, Column, Entry, Row, Table
+from bench.results.analysis import Analysis
+from bench.results.audit import NEEDS_TABLE, RULES
+from bench.results.checks import TIMES_CHANCE, TRIVIAL, TrivialCheck
+from bench.results.comparisons import Paired
+from bench.results.groups import Group
+from bench.results.intervals import FigureInterval
+from bench.results.names import METRICS, model_name, short_dataset_name, variant_name
+from bench.results.trained import training_notes
+
+MEAN = Column("mean", "mean", 3)
+
+
+def audit_table(analysis: Analysis) -> Table:
+    """A row per rule: kept, not known, or what broke it."""
+    found, rows = analysis.breaches, []
+    for rule, meaning in RULES.items():
+        places: dict[str, list[str]] = {}
+        for breach in found:
+            if breach.rule == rule:
+                places.setdefault(breach.text, []).append(breach.where)
+        gone = list(analysis.without_table) if rule in NEEDS_TABLE else []
+        if gone:
+            places["not known, because the corpus table is not there any more"] = gone
+        answer = "; ".join(f"{text}: {', '.join(where)}" for text, where in places.items())
+        rows.append(Row(meaning, {"answer": Entry(words=answer or "kept")}))
+    return Table(
+        name="protocol",
+        title=f"Whether the protocol was kept ({context.data_words(analysis)})",
+        caption=(
+            "Each rule held against what the runs left behind: the clips that were scored, the "
+            f"corpus tables and the records, on {context.data_words(analysis)}."
+        ),
+        columns=[Column("answer", "answer", words=True)],
+        rows=rows,
+        head="Rule",
+    )
+
+
+def tuning_table(analysis: Analysis) -> Table:
+    """A row per model, a section per data set."""
+    config = analysis.config
+    groups = [group for dataset in config.datasets for group in analysis.base_groups(dataset)]
+    return Table(
+        name="recipes",
+        title=f"How each recipe was chosen ({context.data_words(analysis)})",
+        caption=(
+            "Every model is owed the same number of trials on validation data "
+            f"({config.tuning.trials} declared); `snakemake tune` makes them, and "
+            f"{config.paths.tuning}/{config.experiment} records each. One "
+            "without trials of its own may inherit values that the trials of another chose. "
+            "What no trial decided was set by hand. On "
+            f"{context.data_words(analysis)}."
+        ),
+        columns=[
+            Column("chosen", "how chosen", words=True),
+            Column("trials", "trials", 0),
+            Column("best", "best on validation", 3),
+            Column("learning_rate", "learning rate", 2, significant=True),
+            Column("epochs", "epochs", 0),
+        ],
+        rows=[_tuning_row(analysis, group) for group in groups],
+    )
+
+
+def _tuning_row(analysis: Analysis, group: Group) -> Row:
+    tuned, recipe = analysis.tunings[group.name], group.first.resolved.recipe
+    entries = {"chosen": Entry(words=tuned.words)}
+    if not analysis.is_baseline(group.model):
+        entries |= {
+            "trials": Entry(float(tuned.count)),
+            "best": Entry(tuned.trials.best.value if tuned.trials else None),
+            "learning_rate": Entry(recipe.learning_rate),
+            "epochs": Entry(float(recipe.epochs)),
+        }
+    return Row(
+        model_name(analysis.config, group.model),
+        entries,
+        group.record_keys,
+        group.name,
+        short_dataset_name(analysis.config, group.dataset),
+    )
+
+
+def chance_table(analysis: Analysis) -> Table:
+    """Every check, a section per task."""
+    return Table(
+        name="chance",
+        title=f"Above chance ({context.data_words(analysis)})",
+        caption=(
+            f"Is the lower end of the 95 % interval at least {TIMES_CHANCE} times chance, on "
+            f"{context.data_words(analysis)}? Accuracy as a fraction of 1, like mAP. "
+            f"{context.seeds_sentence(analysis)} {context.SPREAD}"
+        ),
+        columns=[
+            Column("figure", "figure", 3),
+            Column("lower_bound", "lower bound", 3),
+            Column("chance", "chance", 3),
+            Column("answer", "answer", words=True),
+        ],
+        rows=[
+            Row(
+                model_name(analysis.config, check.group.model),
+                {
+                    "figure": Entry.of(check.figure),
+                    "lower_bound": Entry(check.figure.low),
+                    "chance": Entry(check.chance),
+                    "answer": Entry(words=check.verdict),
+                },
+                check.group.record_keys,
+                check.group.name,
+                f"{short_dataset_name(analysis.config, check.group.dataset)}, "
+                f"{METRICS[check.metric]}",
+            )
+            for check in analysis.chance
+        ],
+    )
+
+
+def trivial_table(analysis: Analysis) -> Table:
+    """Every check, a section per metric."""
+    return Table(
+        name="without_times",
+        title=f"Better than baselines without times ({context.data_words(analysis)})",
+        caption=(
+            "Does a model locate events better than what needs no times, on "
+            f"{context.data_words(analysis)}? Differences are paired by run; exact sign-flip "
+            "tests, corrected by Holm over a section. "
+            f"{context.seeds_sentence(analysis)} {context.SPREAD}"
+        ),
+        columns=[
+            Column("against", "against", words=True),
+            Column("model_percent", "model (%)", 1, 100.0),
+            Column("baseline_percent", "baseline (%)", 1, 100.0),
+            DIFFERENCE,
+            Column("interval", "95 % interval", words=True),
+            Column("answer", "answer", words=True),
+        ],
+        rows=[
+            _trivial_row(analysis, c)
+            for c in sorted(analysis.trivial, key=lambda c: c.metric, reverse=True)
+        ],
+    )
+
+
+def _trivial_row(analysis: Analysis, check: TrivialCheck) -> Row:
+    entries = {
+        "against": Entry(words=TRIVIAL[check.baseline]),
+        "model_percent": Entry.of(check.figure),
+        "baseline_percent": Entry.of(check.trivial),
+        DIFFERENCE.key: Entry.of(check.difference),
+        "interval": Entry(words=DIFFERENCE.interval(check.difference)),
+        "answer": Entry(words=check.answer),
+    }
+    return Row(
+        model_name(analysis.config, check.group.model),
+        entries,
+        check.group.record_keys,
+        check.group.name,
+        f"{short_dataset_name(analysis.config, check.group.dataset)}, {METRICS[check.metric]}",
+    )
+
+
+def interval_table(analysis: Analysis) -> Table:
+    """A row per figure; a section per data set and metric."""
+    few = context.fewest_seeds(analysis) < ENOUGH_SEEDS
+    warning = (
+        f" Warning: with fewer than {ENOUGH_SEEDS} seeds the bootstrap covers less than it says "
+        "(simulated for a nominal 95 %: 85 to 95 % with 3 seeds, 91 to 95 % with 5, 93 to 94 % "
+        "with 10, lowest where seeds differ most); the t-interval keeps its level and is wide."
+        if few
+        else ""
+    )
+    return Table(
+        name="intervals",
+        title=f"Intervals of every figure ({context.data_words(analysis)})",
+        caption=(
+            f"Every test figure on {context.data_words(analysis)} with two 95 % intervals, "
+            "accuracy and F1 as fractions of 1 like mAP. New "
+            "seeds: Student's t-interval of the mean, what other seeds on this test set would give "
+            "(with folds, corrected for shared training data). New seeds and new clips: "
+            "hierarchical percentile bootstrap, seeds and then recordings drawn with replacement. "
+            "Where a class has few test clips, those drawn twice raise its average precision: "
+            "that interval leans upward. "
+            f"{context.seeds_sentence(analysis)}{warning}"
+        ),
+        columns=[
+            MEAN,
+            Column("seeds", "new seeds (t)", words=True),
+            Column("seeds_and_clips", "new seeds and clips (bootstrap)", words=True),
+            Column("bootstrap_low", "bootstrap low", 3, csv_only=True),
+            Column("bootstrap_high", "bootstrap high", 3, csv_only=True),
+            Column("runs", "runs", 0),
+        ],
+        rows=[_interval_row(analysis, one) for one in analysis.intervals],
+    )
+
+
+def _interval_row(analysis: Analysis, one: FigureInterval) -> Row:
+    config, group, found = analysis.config, one.group, one.interval
+    entries = {
+        "mean": Entry.of(one.summary),
+        "seeds": Entry(words=MEAN.interval(one.summary)),
+        "seeds_and_clips": Entry(words=f"none: {one.problem}"),
+        "runs": Entry(float(one.summary.n)),
+    }
+    if found:
+        low, high = MEAN.text(found.low), MEAN.text(found.high)
+        entries["seeds_and_clips"] = Entry(words=f"[{low}, {high}]")
+        entries["bootstrap_low"] = Entry(found.low)
+        entries["bootstrap_high"] = Entry(found.high)
+    label = model_name(config, group.model)
+    if group.variant != BASE:
+        label = variant_name(config, group.model, group.variant)
+    section = f"{short_dataset_name(config, group.dataset)}, {METRICS[one.metric]}"
+    return Row(label, entries, group.record_keys, group.name, section)
+
+
+def comparison_table(analysis: Analysis) -> Table:
+    """A row per comparison, a section per family."""
+    return Table(
+        name="comparisons",
+        title=f"Paired comparisons ({context.data_words(analysis)})",
+        caption=(
+            f"Differences paired by seed and fold, on {context.data_words(analysis)}; mAP, "
+            "accuracy and F1 in points of 100. p: two-sided exact sign-flip test; p (Holm): "
+            "corrected over the section; Wilcoxon: signed-rank test; smallest p: the least that so "
+            "many pairs can give; d: mean difference over its standard deviation; detectable d: "
+            "what a paired t-test finds with 80 % power. Equivalence is tested pair by pair, "
+            f"uncorrected. {context.seeds_sentence(analysis)} {context.SPREAD}"
+        ),
+        columns=[
+            DIFFERENCE,
+            Column("interval", "95 % interval", words=True),
+            Column("effect_size_d", "d", 2, signed=True),
+            Column("p", "p", 3),
+            Column("p_holm", "p (Holm)", 3),
+            Column("p_wilcoxon", "Wilcoxon", 3, in_latex=False),
+            Column("smallest_p", "smallest p", 3, short="least p"),
+            Column("detectable_d", "detectable d", 2, short="det. d"),
+            Column("pairs", "pairs", 0, in_latex=False),
+            Column("conclusion", "conclusion", words=True),
+        ],
+        rows=[_comparison_row(one) for one in analysis.comparisons],
+        head="Comparison",
+        notes=[note for d in analysis.config.datasets for note in training_notes(analysis, d)],
+    )
+
+
+def _comparison_row(one: Paired) -> Row:
+    tests = one.tests
+
+    def finite(value: float) -> Entry:
+        return Entry(value) if abs(value) < float("inf") else Entry(words="not defined")
+
+    return Row(
+        one.label,
+        {
+            DIFFERENCE.key: Entry.of(one.difference),
+            "interval": Entry(words=DIFFERENCE.interval(one.difference)),
+            "effect_size_d": finite(tests.cohens_d),
+            "p": Entry(tests.sign_flip_p),
+            "p_holm": Entry(one.decision.p_holm),
+            "p_wilcoxon": Entry(tests.wilcoxon_p),
+            "smallest_p": Entry(tests.smallest_p),
+            "detectable_d": finite(tests.detectable_effect),
+            "pairs": Entry(float(tests.n)),
+            "conclusion": Entry(words=one.conclusion),
+        },
+        tuple(key for group in one.groups for key in group.record_keys),
+        one.groups[0].name,
+        one.family,
+    )

@@ -1,0 +1,118 @@
+"""Questions that are answered for every model and task: above chance, better than no times?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+from bench.results.decisions import Decision, decide
+from bench.results.groups import Group
+from bench.results.load import Results
+from bench.results.summary import Summary, summarise
+
+TIMES_CHANCE = 3
+TRIVIAL = {
+    "clip_label": "its clip labels over the whole clip",
+    "always_active": "every class always active",
+}
+
+
+@dataclass(frozen=True)
+class ChanceCheck:
+    """Whether the lower 95 % bound of a clip-level figure is three times chance."""
+
+    group: Group
+    metric: str
+    figure: Summary
+    chance: float
+
+    @property
+    def passed(self) -> bool:
+        return self.figure.low is not None and self.figure.low >= TIMES_CHANCE * self.chance
+
+    @property
+    def verdict(self) -> str:
+        """The answer, with the reason where it is no."""
+        times = f"{TIMES_CHANCE} times chance"
+        if self.passed:
+            return f"yes: at least {times}"
+        if TIMES_CHANCE * self.chance > 1:
+            return f"cannot be: {times} is more than 1"
+        if self.figure.low is None:
+            return "not known: one run has no interval"
+        if self.figure.mean >= TIMES_CHANCE * self.chance:
+            return f"not shown: the mean is {times}, its lower bound is not"
+        above = self.figure.low > self.chance
+        return f"no: above chance, but below {times}" if above else "no: not above chance"
+
+
+def chance_checks(results: Results) -> list[ChanceCheck]:
+    """Every model (baselines included) on every task, by a clip-level figure that has a chance."""
+    found = []
+    for dataset, settings in results.config.datasets.items():
+        metric = "mAP" if settings.loss == "bce" else "accuracy"
+        for group in results.base_groups(dataset):
+            figure, chance = group.summary(metric), group.chance(metric)
+            if figure is not None and chance is not None:
+                found.append(ChanceCheck(group, metric, figure, chance))
+    return found
+
+
+@dataclass(frozen=True)
+class TrivialCheck:
+    """A localizing model beside a baseline that knows no times, paired by run."""
+
+    group: Group
+    metric: str
+    baseline: str
+    figure: Summary
+    trivial: Summary
+    difference: Summary
+    decision: Decision
+
+    @property
+    def verdict(self) -> str:
+        """What the corrected test says; only which mean is higher where it could say nothing."""
+        above = self.difference.mean > 0
+        if self.decision.differs:
+            return "better" if above else "worse"
+        if self.decision.limit:
+            return "higher" if above else "lower"
+        return "not told apart"
+
+    @property
+    def answer(self) -> str:
+        """The verdict with its p, or with why no test decides."""
+        if self.decision.limit:
+            return f"{self.verdict} mean; {self.decision.limit}"
+        return f"{self.verdict} (p = {self.decision.p_holm:.2g} after Holm)"
+
+
+def trivial_checks(results: Results) -> list[TrivialCheck]:
+    """Each localizing model against both trivial baselines, by intersection and by collars.
+
+    The checks of one data set in one metric are a family.
+    """
+    found = []
+    for dataset, settings in results.config.datasets.items():
+        for metric in ("intersection_f1", "event_based_f1") if settings.localize else ():
+            pairs = product(results.base_groups(dataset), TRIVIAL)
+            known = [one for one in (_beside(*pair, metric) for pair in pairs) if one]
+            decisions = decide([difference for *_, difference in known])
+            for one, decision in zip(known, decisions, strict=True):
+                group, baseline, figure, trivial, difference = one
+                check = TrivialCheck(group, metric, baseline, figure, trivial, difference, decision)
+                found.append(check)
+    return found
+
+
+def _beside(
+    group: Group, baseline: str, metric: str
+) -> tuple[Group, str, Summary, Summary, Summary] | None:
+    """A group's figures, the baseline's, and their differences; None without figures."""
+    values, trivial = group.figures(metric), group.trivial(baseline, metric)
+    if len(values) != len(trivial):
+        return None
+    gaps = [a - b for a, b in zip(values, trivial, strict=True)]
+    figure, other, difference = summarise(values), summarise(trivial), summarise(gaps)
+    return (group, baseline, figure, other, difference) if figure and other and difference else None

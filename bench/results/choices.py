@@ -1,0 +1,69 @@
+"""What was chosen in a run, and on which clips: read from the clips that it scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.registry import CLASSIC
+from bench.results.groups import Run
+from bench.results.record import clips_digest
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a run came to its weights.
+
+    Attributes:
+        what: "epoch" or "regularisation"; empty where no score decided (the last epoch, or the
+            mean of the last ones).
+        thresholds: whether thresholds of events were chosen as well.
+        tested: how many of the clips that these could be chosen on are tested as well.
+        validation, test: digests of the scored clips of both splits.
+    """
+
+    what: str
+    thresholds: bool
+    tested: int
+    validation: str
+    test: str
+
+    @property
+    def on_test(self) -> str:
+        """What of the weights was chosen by scores of test clips; empty where nothing was."""
+        return self.what if self.tested else ""
+
+    @property
+    def made(self) -> list[str]:
+        """Everything that was chosen by scores."""
+        return [name for name in (self.what, "thresholds" * self.thresholds) if name]
+
+
+def choice_of(run: Run) -> Choice | None:
+    """How a run chose, by the clips that it scored; None where its scores cannot be read."""
+    located = run.record.localization
+    try:
+        with np.load(run.folder / "scores.npz", allow_pickle=False) as arrays:
+            clips, split = arrays["clip_ids"], arrays["split"]
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+    validation, test = (set(clips[split == s].tolist()) for s in ("validation", "test"))
+    return Choice(
+        _what(run),
+        located is not None and located.operating_point is not None,
+        len(validation & test),
+        clips_digest(validation),
+        clips_digest(test),
+    )
+
+
+def _what(run: Run) -> str:
+    resolved = run.record.resolved
+    if resolved.model.architecture == "linear":
+        return "regularisation"
+    if resolved.model.architecture in CLASSIC:
+        return ""
+    recipe = resolved.recipe
+    best = recipe.select == "best" and not recipe.average_epochs
+    return "epoch" if best and recipe.epochs > 1 else ""

@@ -1,0 +1,88 @@
+"""Each variant of an ablation against its reference: paired differences, never bare means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import product
+
+from bench.experiment.ablations import Variant
+from bench.results.decisions import Decision, decide, paired
+from bench.results.groups import STAGE_DIGESTS, Group, why_not_comparable
+from bench.results.load import Results
+from bench.results.summary import Summary
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One variant against its reference in one metric, paired by seed and fold.
+
+    The variants of a study on one model and data set are the family of `decision`. `problem` says
+    why there is no comparison; `difference` and `decision` are then None.
+    """
+
+    study: str
+    model: str
+    dataset: str
+    variant: str
+    against: str
+    why: str
+    metric: str
+    group: Group | None
+    reference: Group | None
+    difference: Summary | None = None
+    decision: Decision | None = None
+    problem: str = ""
+
+    @property
+    def records(self) -> tuple[str, ...]:
+        groups = (self.group, self.reference)
+        return tuple(key for group in groups if group for key in group.record_keys)
+
+
+def effects(results: Results) -> list[Effect]:
+    """Every variant of every study, in each of the study's metrics."""
+    found: list[Effect] = []
+    for name, study in results.config.ablations.items():
+        for dataset, model in product(study.datasets, study.models):
+            for metric in study_metrics(results, dataset):
+                family = [
+                    _effect(results, name, dataset, model, variant, metric)
+                    for variant in study.variants()
+                ]
+                decided = iter(decide([one.difference for one in family if one.difference]))
+                found += [
+                    replace(one, decision=next(decided)) if one.difference else one
+                    for one in family
+                ]
+    return found
+
+
+def study_metrics(results: Results, dataset: str) -> list[str]:
+    """The data set's leading metric, and clip mAP where that one is about times."""
+    settings = results.config.datasets[dataset]
+    return [settings.metric, "mAP"] if settings.localize else [settings.metric]
+
+
+def _effect(
+    results: Results, study: str, dataset: str, model: str, variant: Variant, metric: str
+) -> Effect:
+    name, against = variant.name, variant.against
+    group = results.group(dataset, model, name)
+    reference = results.group(dataset, model, against)
+
+    def effect(**figures: object) -> Effect:
+        return Effect(
+            study, model, dataset, name, against, variant.why, metric, group, reference,
+            **figures,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    if group is None or reference is None:
+        lacking = name if group is None else against
+        return effect(problem=f"{lacking}: {results.absent(dataset, model, lacking)}")
+    unlike = why_not_comparable([group, reference], STAGE_DIGESTS)
+    if unlike:
+        return effect(problem=f"not compared, because {unlike}")
+    difference = paired(group, reference, metric)
+    if difference is None:
+        return effect(problem="no common seeds")
+    return effect(difference=difference)

@@ -1,0 +1,179 @@
+"""Runs that may be averaged, as a group, and why others may not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.files import digest_of
+from bench.results.names import DIGESTS
+from bench.results.record import Record
+from bench.results.summary import Summary, summarise
+
+STAGE_DIGESTS = ("code_train", "code_evaluate", "data", "features", "pins", "protocol")
+SHARED_DIGESTS = ("code_evaluate", "data", "pins", "protocol")
+"""What runs of different models on one data set must share to be shown in one table."""
+
+GroupKey = tuple[str, str, str]
+
+
+class MixedRecords(ValueError):
+    """Records that must not be averaged; the message says which digest differs, and where."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One record and the folder that it describes; `by_hand`: its figures are those at a published
+    list of thresholds."""
+
+    record: Record
+    folder: Path
+    by_hand: bool = False
+
+    @property
+    def key(self) -> str:
+        """DATASET/MODEL/VARIANT/[foldF-]seedS."""
+        return self.record.key
+
+    @property
+    def seed(self) -> int:
+        return self.record.cell.seed
+
+    @property
+    def fold(self) -> int:
+        """-1 where the data set has no folds."""
+        return self.record.cell.fold
+
+    def figure(self, metric: str, class_name: str | None = None) -> float | None:
+        """A test metric, of one class if named; None where the run has no such figure."""
+        hand_set = self.record.hand_set if self.by_hand else None
+        found = (hand_set or self.record).test_metrics.get(metric)
+        if found is None or class_name is None:
+            return found.value if found else None
+        return (found.per_class or {}).get(class_name)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in seed and fold alone."""
+
+    dataset: str
+    model: str
+    variant: str
+    runs: tuple[Run, ...]
+    expected: int
+
+    @property
+    def key(self) -> GroupKey:
+        return self.dataset, self.model, self.variant
+
+    @property
+    def name(self) -> str:
+        """DATASET/MODEL/VARIANT."""
+        return "/".join(self.key)
+
+    @property
+    def record_keys(self) -> tuple[str, ...]:
+        return tuple(run.key for run in self.runs)
+
+    @property
+    def first(self) -> Record:
+        """The first record: for what all records of the group share."""
+        return self.runs[0].record
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.first.classes
+
+    @property
+    def can_localize(self) -> bool:
+        return self.first.localization is not None and self.first.localization.can_localize
+
+    def figures(self, metric: str, class_name: str | None = None) -> list[float]:
+        """The test metric of every run that has it, in the order of `runs`."""
+        found = (run.figure(metric, class_name) for run in self.runs)
+        return [value for value in found if value is not None]
+
+    def summary(self, metric: str, class_name: str | None = None) -> Summary | None:
+        """A test metric over the runs; its interval knows that folds share training data."""
+        pairs = [(run.figure(metric, class_name), run.fold) for run in self.runs]
+        known = [(value, fold) for value, fold in pairs if value is not None]
+        return summarise([v for v, _ in known], [f for _, f in known], self.test_share)
+
+    @property
+    def test_share(self) -> float | None:
+        """Test clips over training clips where folds share training data, else None."""
+        splits = self.first.splits
+        return splits["test"] / splits["train"] if self.runs[0].fold >= 0 else None
+
+    def cost(self, name: str) -> Summary | None:
+        """One cost over the runs that have it."""
+        found = (getattr(run.record.cost, name) for run in self.runs)
+        return summarise([value for value in found if value is not None])
+
+    def chance(self, metric: str) -> float | None:
+        """The mean over runs of what scores without any information reach."""
+        found = [run.record.chance.get(metric) for run in self.runs]
+        known = [value for value in found if value is not None]
+        return sum(known) / len(known) if known else None
+
+    def trivial(self, baseline: str, metric: str) -> list[float]:
+        """A trivial localization baseline of every run."""
+        found = (run.record.trivial.get(baseline, {}).get(metric) for run in self.runs)
+        return [value for value in found if value is not None]
+
+    @property
+    def at_hand_set(self) -> Group | None:
+        """The same runs decided by a published list of thresholds; None where there is none."""
+        if any(run.record.hand_set is None for run in self.runs):
+            return None
+        return replace(self, runs=tuple(replace(run, by_hand=True) for run in self.runs))
+
+
+def group_runs(runs: Sequence[Run], expected: int = 0) -> Group:
+    """Runs of one dataset, model and variant as a group that may be averaged.
+
+    Raises:
+        MixedRecords: stage code, data, features, pins or config (seed and fold apart) differ.
+    """
+    ordered = sorted(runs, key=lambda run: (run.fold, run.seed))
+    for name in (*STAGE_DIGESTS, "config"):
+        _hold_equal(name, {run.key: digest_shared(run, name) for run in ordered})
+    cell = ordered[0].record.cell
+    return Group(
+        cell.dataset, cell.model, cell.variant, tuple(ordered), max(expected, len(ordered))
+    )
+
+
+def why_not_comparable(
+    groups: Sequence[Group], digests: Sequence[str] = SHARED_DIGESTS
+) -> str | None:
+    """Why these groups cannot be compared with one another; None where they can."""
+    try:
+        for name in digests:
+            _hold_equal(name, {group.name: digest_shared(group.runs[0], name) for group in groups})
+    except MixedRecords as error:
+        return str(error)
+    return None
+
+
+def _hold_equal(name: str, digests: Mapping[str, str]) -> None:
+    if len(set(digests.values())) < 2:
+        return
+    (first, one), *others = digests.items()
+    second, other = next(pair for pair in others if pair[1] != one)
+    raise MixedRecords(
+        f"they do not share the {DIGESTS[name]}: {first} has {one[:12]}, {second} has {other[:12]}"
+    )
+
+
+def digest_shared(run: Run, name: str) -> str:
+    """A digest that all runs of a group have in common; of the config: whatever the seed."""
+    if name != "config":
+        return str(getattr(run.record.digests, name))
+    resolved = run.record.resolved.values
+    resolved["cell"] = {k: v for k, v in resolved["cell"].items() if k not in ("seed", "fold")}
+    parent = resolved["parent"]
+    resolved["parent"] = parent and parent.rsplit("/", 1)[0]
+    return digest_of(resolved)

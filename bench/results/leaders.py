@@ -1,0 +1,100 @@
+"""Which figure may be called better: one rule for bold figures, headlines and counts.
+
+Better is what the exact paired test says after Holm's correction over the family. Where no test
+decides, a figure is the highest mean and no more. Models that were trained on other labels, or
+began from other weights, are ranked apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from bench.results.decisions import TEST, Decision, decide, paired
+from bench.results.groups import Group
+from bench.results.load import Results
+from bench.results.summary import Summary
+from bench.results.trained import models_by_training
+
+RULE = (
+    f"Bold: the best of the models trained alike, where it beats every other ({TEST}) and no "
+    "baseline is above it."
+)
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A group beside the one with the highest mean.
+
+    `difference` is the best less this one, paired by seed and fold, None without common ones; all
+    pairs of groups are the family of `decision`.
+    """
+
+    group: Group
+    difference: Summary | None = None
+    decision: Decision | None = None
+
+    @property
+    def beaten(self) -> bool:
+        if self.difference is None or self.decision is None:
+            return False
+        return self.difference.mean > 0 and self.decision.differs
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Models of a data set that were trained alike and have a figure, the highest mean first.
+
+    `training` says how; `above` are the baselines whose mean is not below the best model's.
+    """
+
+    training: str
+    ranked: tuple[tuple[Group, Summary], ...]
+    rivals: tuple[Rival, ...]
+    above: tuple[str, ...]
+
+    @property
+    def best(self) -> Group:
+        return self.ranked[0][0]
+
+    @property
+    def leads(self) -> bool:
+        return bool(self.rivals) and all(rival.beaten for rival in self.rivals)
+
+
+def ranked(groups: Sequence[Group], metric: str) -> tuple[tuple[Group, Summary], ...]:
+    """The groups that have a figure, the highest mean first."""
+    known = [(group, summary) for group in groups if (summary := group.summary(metric))]
+    return tuple(sorted(known, key=lambda pair: -pair[1].mean))
+
+
+def rivals(groups: Sequence[Group], metric: str) -> tuple[Rival, ...]:
+    """Every group beside the best of them, in the order of means.
+
+    Two-sided exact sign-flip tests on differences paired by seed and fold, corrected by Holm over
+    all pairs of groups, as in the table of paired comparisons.
+    """
+    order = [group for group, _ in ranked(groups, metric)]
+    pairs = [(*pair, paired(*pair, metric)) for pair in combinations(order, 2)]
+    tested = [(one, other, gap) for one, other, gap in pairs if gap is not None]
+    decisions = decide([gap for *_, gap in tested])
+    against_best = {
+        other.name: (gap, decision)
+        for (one, other, gap), decision in zip(tested, decisions, strict=True)
+        if one is order[0]
+    }
+    return tuple(Rival(group, *against_best.get(group.name, ())) for group in order[1:])
+
+
+def standings(results: Results, dataset: str, metric: str) -> list[Standing]:
+    """The ranking of the models of a data set, one for each way of training."""
+    groups = results.base_groups(dataset)
+    baselines = ranked([group for group in groups if results.is_baseline(group.model)], metric)
+    found = []
+    for training, models in models_by_training(results, dataset).items():
+        order = ranked(models, metric)
+        if order:
+            above = tuple(g.model for g, s in baselines if s.mean >= order[0][1].mean)
+            found.append(Standing(training, order, rivals(models, metric), above))
+    return found

@@ -1,0 +1,87 @@
+"""How things are called in tables and text; made-up data sets and models keep their own names."""
+
+from __future__ import annotations
+
+from bench.experiment.ablations import BASE
+from bench.experiment.config import Config, DataKind
+
+DATASETS = {
+    "audioset": "AudioSet",
+    "esc50": "ESC-50",
+    "speechcommands": "Speech Commands V2",
+    "desed": "DESED",
+}
+ARCHITECTURES = {
+    "htsat": "HTS-AT",
+    "ast": "AST",
+    "pann": "PANN-CNN",
+    "mobilenet": "EfficientAT",
+    "piczak": "Piczak's CNN",
+    "linear": "Linear baseline",
+    "knn": "Nearest neighbours",
+    "svm": "Support vector machine",
+    "forest": "Random forest",
+}
+METRICS = {
+    "mAP": "mAP",
+    "mAUC": "mAUC",
+    "d_prime": "d'",
+    "accuracy": "accuracy",
+    "intersection_f1": "intersection F1",
+    "event_based_f1": "event-based F1",
+    "segment_based_f1": "segment-based F1",
+    "psds1": "PSDS1",
+    "psds2": "PSDS2",
+}
+DIGESTS = {
+    "code_train": "training code",
+    "code_evaluate": "evaluation code",
+    "data": "data",
+    "features": "features",
+    "pins": "pinned packages",
+    "protocol": "localization settings",
+    "config": "config",
+}
+"""What the digests of a record are of."""
+CANNOT = "cannot localize"
+DATA: dict[DataKind, str] = {
+    "synthetic": "synthetic data",
+    "recordings": "other recordings",
+    "real": "real data",
+}
+
+
+def dataset_name(config: Config, dataset: str) -> str:
+    """The data set's name, which says when the data are not the published ones."""
+    name = short_dataset_name(config, dataset)
+    kind = config.data_kind(dataset)
+    return name if kind == "real" else f"{name} ({DATA[kind]})"
+
+
+def short_dataset_name(config: Config, dataset: str) -> str:
+    """For axes and table cells, which show the data kind elsewhere; a substitute is "-like"."""
+    chosen = config.datasets[dataset]
+    known = DATASETS.get(chosen.loader)
+    name = chosen.title or (known if known and dataset == chosen.loader else dataset)
+    return f"{name}-like" if known and config.data_kind(dataset) != "real" else name
+
+
+def model_name(config: Config, model: str) -> str:
+    """Its title, else HTS-AT, AST, …; a model under another key is named by its key."""
+    chosen = config.models[model]
+    return chosen.title or (ARCHITECTURES[model] if model == chosen.architecture else model)
+
+
+def variant_words(variant: str) -> str:
+    """no_pretraining+window_8 -> no pretraining + window 8; base -> unchanged."""
+    return "unchanged" if variant == BASE else variant.replace("_", " ").replace("+", " + ")
+
+
+def variant_name(config: Config, model: str, variant: str) -> str:
+    """HTS-AT, window 8: a variant of an ablation as a row."""
+    return f"{model_name(config, model)}, {variant_words(variant)}"
+
+
+def class_name(name: str) -> str:
+    """Alarm_bell_ringing -> Alarm bell ringing."""
+    return name.replace("_", " ")

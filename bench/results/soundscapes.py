@@ -1,0 +1,150 @@
+"""Test soundscapes: audio, spectrogram, true events, and what each model makes of them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.audio.decode import AudioError, read
+from bench.corpora import Corpus, open_corpus
+from bench.data.store import FeatureStore
+from bench.files import UserError
+from bench.models.scores import read_scores
+from bench.results.groups import Group, Run
+from bench.results.load import Results
+
+SHOWN = 3
+RATE = 16_000
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the first run of a group gives for one clip.
+
+    Attributes:
+        clip_scores: (C,) in the order of `classes`.
+        frame_scores: (T, C) float32; None where the model cannot localize.
+        events: located events, with the columns of events.tsv.
+    """
+
+    group: Group
+    run: Run
+    classes: tuple[str, ...]
+    clip_scores: np.ndarray
+    frame_scores: np.ndarray | None
+    seconds_per_frame: float
+    events: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Soundscape:
+    """A test clip: its duration, its log-mel features (T, F), its true events, its audio.
+
+    `audio` is a data URI, or empty where the file cannot be read, which `silence` then explains.
+    """
+
+    clip: str
+    seconds: float
+    frames: np.ndarray
+    events: pd.DataFrame
+    audio: str
+    silence: str
+    outputs: tuple[Output, ...]
+
+
+def soundscapes(results: Results, dataset: str) -> tuple[list[Soundscape], str]:
+    """The busiest test soundscapes, or a word on why there are none."""
+    groups = [g for g in results.base_groups(dataset) if not results.is_baseline(g.model)]
+    if not groups:
+        return [], "no usable records"
+    try:
+        corpus = open_corpus(results.layout.corpus(dataset))
+        clips = choose_clips(corpus)
+        return [_open(results, groups, dataset, corpus, clip) for clip in clips], ""
+    except UserError as error:
+        return [], f"no pictures of soundscapes: {error}"
+
+
+def choose_clips(corpus: Corpus, count: int = SHOWN) -> list[str]:
+    """The test clips with the most events, those with at least two classes first.
+
+    Ties go to more classes, then to the first name. The choice knows no model's scores.
+
+    Raises:
+        UserError: the test split has no events.
+    """
+    test = set(corpus.clips.loc[corpus.clips["split"] == "test", "clip"])
+    events = corpus.events
+    if events is None or not events["filename"].isin(test).any():
+        raise UserError(f"{corpus.name}: the test split has no events to show")
+    counts = events[events["filename"].isin(test)].groupby("filename")["event_label"]
+    table = pd.DataFrame({"events": counts.size(), "classes": counts.nunique()}).reset_index()
+    table["several"] = table["classes"] >= 2
+    order = table.sort_values(
+        ["several", "events", "classes", "filename"], ascending=[False, False, False, True]
+    )
+    return [str(name) for name in order["filename"].iloc[:count]]
+
+
+def _open(
+    results: Results, groups: Sequence[Group], dataset: str, corpus: Corpus, clip: str
+) -> Soundscape:
+    """A clip with the log-mel features that most models see.
+
+    Raises:
+        UserError: the features are not on disk.
+    """
+    assert corpus.events is not None
+    front_end = next(iter(results.config.models.values())).front_end
+    store = FeatureStore.open(results.layout.features(dataset, front_end))
+    row = corpus.clips[corpus.clips["clip"] == clip].iloc[0]
+    events = corpus.events[corpus.events["filename"] == clip]
+    seconds = float(row["duration_s"])
+    settings = results.config.datasets[dataset].front_ends[front_end]
+    once = 1 + round(seconds * settings.sample_rate) // settings.hop  # where a front end repeats
+    frames = np.asarray(store.clip(store.clips.index(clip))[:once], np.float32)
+    try:
+        audio, silence = _playable(corpus, row), ""
+    except AudioError as error:
+        audio, silence = "", f"no audio to play: {error}"
+    outputs = tuple(_output(group, clip) for group in groups)
+    return Soundscape(clip, seconds, frames, events, audio, silence, outputs)
+
+
+def _playable(corpus: Corpus, row: Any) -> str:
+    """The clip as a data URI: FLAC, mono, 16 bits at 16 kHz, which every browser plays."""
+    import soundfile
+
+    samples = read(
+        corpus.root / row["path"], RATE, start_s=row["start_s"], duration_s=row["duration_s"]
+    )
+    data = io.BytesIO()
+    soundfile.write(data, samples.clip(-1, 1), RATE, format="FLAC", subtype="PCM_16")
+    return "data:audio/flac;base64," + base64.b64encode(data.getvalue()).decode()
+
+
+def _output(group: Group, clip: str) -> Output:
+    run = group.runs[0]
+    stored = read_scores(run.folder / "scores.npz", "test")
+    row, frames = list(stored.clip_ids).index(clip), stored.scores.frame_scores
+    return Output(
+        group,
+        run,
+        tuple(stored.classes),
+        stored.scores.clip_scores[row],
+        None if frames is None else np.asarray(frames[row], np.float32),
+        stored.scores.seconds_per_frame,
+        pd.DataFrame() if frames is None else found_events(run, clip),
+    )
+
+
+def found_events(run: Run, clip: str) -> pd.DataFrame:
+    """The located events of one clip; rows of event-free clips are left out."""
+    table = pd.read_csv(run.folder / "events.tsv", sep="\t", dtype={"filename": str})
+    return table[(table["filename"] == clip) & table["event_label"].notna()]

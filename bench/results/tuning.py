@@ -1,0 +1,186 @@
+"""How each recipe was chosen: the trials that were recorded, and whether the budget was equal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.experiment.ablations import BASE
+from bench.experiment.trials import path_of
+from bench.registry import CLASSIC
+from bench.results.groups import Group, Run
+from bench.results.load import Results
+from bench.results.names import DIGESTS, METRICS, model_name
+from bench.results.sealed import Open
+
+TRIED_WITH = {
+    **{name: DIGESTS[name] for name in ("code_train", "data", "features", "pins")},
+    "parent": "starting weights",
+    "start": "starting weights",
+}
+NEEDS_NONE = "chooses its regularisation on validation data itself"
+PUBLISHED = "as published; nothing is chosen"
+
+
+class TrialValues(Open):
+    """One trial: its point of the space, its validation figure, and what it was made of."""
+
+    point: dict[str, Any]
+    value: float
+    digests: dict[str, str]
+    config_digest: str
+
+
+class Trials(Open):
+    """What `python -m bench tune` has recorded for a model on a data set."""
+
+    experiment: str
+    seed: int
+    selection: str
+    recipe: dict[str, Any]
+    trials: tuple[TrialValues, ...]
+    chosen: int
+
+    @property
+    def best(self) -> TrialValues:
+        """The trial whose values were chosen."""
+        return self.trials[self.chosen]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """How the recipe of a group was chosen, in words, and its own experiment's trials, if any."""
+
+    words: str
+    trials: Trials | None
+    path: Path
+
+    @property
+    def count(self) -> int:
+        """The number of trials that this experiment recorded."""
+        return len(self.trials.trials) if self.trials else 0
+
+
+def tunings(results: Results) -> dict[str, Tuning]:
+    """How each model's recipe was chosen, by the name of its group; variants are left out.
+
+    Raises:
+        UserError: a file of trials is damaged.
+    """
+    found = {}
+    for group in results.groups.values():
+        if group.variant == BASE:
+            path = path_of(results.config, group.dataset, group.model)
+            trials = _read(path) if path.is_file() else None
+            found[group.name] = Tuning(_how_chosen(results, group, trials), trials, path)
+    return found
+
+
+def _read(path: Path) -> Trials:
+    return Trials.read(path, "take it from git again, or record new ones: python -m bench tune")
+
+
+def _how_chosen(results: Results, group: Group, trials: Trials | None) -> str:
+    """How a recipe came to be: tuned, inherited from another experiment, or set by hand."""
+    if results.is_baseline(group.model):
+        architecture = results.config.models[group.model].architecture
+        return PUBLISHED if architecture in CLASSIC else NEEDS_NONE
+    if trials is not None:
+        return _tuned(results, group, trials)
+    declared = results.config.tuning.trials
+    made = f"0 of {declared} declared" if declared else "no"
+    by_hand = f"set by hand: {made} trials of this experiment recorded"
+    return next(_inherited(results, group), by_hand)
+
+
+def _tuned(results: Results, group: Group, found: Trials) -> str:
+    """What the trials of this experiment have to do with the recipe."""
+    declared, count, best = results.config.tuning.trials, len(found.trials), found.best
+    counted = f"{count} trials" if count == declared else f"{count} trials ({declared} declared)"
+    text = f"best of {counted} of this experiment {_by(results, group, found)}"
+    run, differing = _held_against(group, found)
+    if not differing <= best.point.keys():
+        return f"set by hand: the recorded trials had other {', '.join(sorted(differing))}"
+    if differing:
+        text = f"set by hand: the {text} has {_values(best, differing)}"
+    else:
+        text = f"tuned: {text}{_edge(found)}"
+    stale = _unlike(run, best, same_recipe=not differing)
+    return f"{text}, tried with other {stale}" if stale else text
+
+
+def _inherited(results: Results, group: Group) -> Iterator[str]:
+    """The words for each other experiment whose trials chose values that this recipe has."""
+    path = path_of(results.config, group.dataset, group.model)
+    for other in sorted(path.parents[2].glob(f"*/{group.dataset}/{group.model}.json")):
+        found = _read(other)
+        best, (run, differing) = found.best, _held_against(group, found)
+        if differing.isdisjoint(best.point):
+            text = (
+                f"inherited from experiment {found.experiment}: "
+                f"{_values(best, best.point)}, best "
+                f"of {len(found.trials)} trials there {_by(results, group, found)}"
+            )
+            by_hand = f"; {', '.join(sorted(differing))} set by hand" if differing else ""
+            stale = _unlike(run, best, same_recipe=False)
+            yield text + (f", tried with other {stale}" if stale else "") + by_hand
+
+
+def _by(results: Results, group: Group, found: Trials) -> str:
+    """What judged the trials; where folds take turns, another run may test the very clips."""
+    text = f"by validation {METRICS[found.selection]} on seed {found.seed}"
+    if folds := results.config.datasets[group.dataset].folds:
+        judged = (found.seed % folds + 1) % folds
+        testing = [f"seed {run.seed}" for run in group.runs if run.fold == judged]
+        text += f", on clips that {', '.join(testing)} tests" if testing else ""
+    return text
+
+
+def _values(trial: TrialValues, names: Iterable[str]) -> str:
+    return ", ".join(f"{name} {trial.point[name]}" for name in sorted(names))
+
+
+def _held_against(group: Group, found: Trials) -> tuple[Run, set[str]]:
+    """The run that trials represent, and which of its recipe values the best trial did not have."""
+    run = next((run for run in group.runs if run.seed == found.seed), group.runs[0])
+    used, tried = run.record.resolved.recipe.values, {**found.recipe, **found.best.point}
+    return run, {name for name, value in tried.items() if used.get(name) != value}
+
+
+def _edge(found: Trials) -> str:
+    """Which values of the best trial end the range that was tried: a wider one may hold better."""
+    best, said = found.best.point, []
+    for name, value in best.items():
+        tried = [trial.point[name] for trial in found.trials]
+        if isinstance(value, int | float) and min(tried) < max(tried):
+            ends = {min(tried): "lowest", max(tried): "highest"}
+            said += [f"the {ends[value]} {name} tried"] if value in ends else []
+    return f" ({', '.join(said)})" if said else ""
+
+
+def _unlike(run: Run, trial: TrialValues, *, same_recipe: bool) -> str:
+    """What made a trial otherwise than a run, besides the recipe, in words."""
+    made = run.record.digests
+    other = [
+        words
+        for name, words in TRIED_WITH.items()
+        if trial.digests.get(name) != getattr(made, name)
+    ]
+    if not other and same_recipe and trial.config_digest != run.record.config_digest:
+        other = ["settings"]
+    return ", ".join(dict.fromkeys(other))
+
+
+def unequal(results: Results, tuned: Mapping[str, Tuning]) -> Iterator[tuple[str, str]]:
+    """(data set, words) where models that are compared got different budgets."""
+    for dataset in results.config.datasets:
+        counts = {
+            model_name(results.config, group.model): tuned[group.name].count
+            for group in results.base_groups(dataset)
+            if not results.is_baseline(group.model)
+        }
+        if len(set(counts.values())) > 1:
+            listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+            yield dataset, f"models got different numbers of recorded trials: {listed}"

@@ -1,0 +1,50 @@
+"""Figures, differences and counts as words, the same on every page."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bench.results.columns import metric_column
+from bench.results.names import METRICS
+from bench.results.summary import Summary
+
+
+def figure_words(summary: Summary, metric: str) -> str:
+    """0.612 ± 0.011 or 81.2 ± 0.9 %."""
+    column = metric_column(metric)
+    spread = f" ± {column.spread_text(summary.mean, summary.sd)}" if summary.sd else ""
+    return f"{column.text(summary.mean)}{spread}{_unit(metric)}"
+
+
+def value_words(value: float, metric: str) -> str:
+    """0.612 or 81.2 %."""
+    return f"{metric_column(metric).text(value)}{_unit(metric)}"
+
+
+def _unit(metric: str) -> str:
+    return " %" if metric_column(metric).scale == 100 else ""
+
+
+def points(difference: float, metric: str) -> str:
+    """+1.3 points, or +0.012 mAP for a metric that is no percentage."""
+    column = metric_column(metric)
+    unit = "points" if column.scale == 100 else METRICS[metric]
+    return f"{replace(column, signed=True).text(difference)} {unit}"
+
+
+def gap_words(difference: Summary, metric: str) -> str:
+    """+1.3 points [-5.4, 8.1], with the 95 % interval where there is one."""
+    words = points(difference.mean, metric)
+    if difference.low is None:
+        return words
+    return f"{words} {metric_column(metric).interval(difference)}"
+
+
+def sentence(text: str) -> str:
+    """`text` with a capital; names such as mAP stay as they are."""
+    return text if text[1:2].isupper() else text[:1].upper() + text[1:]
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """1 event, 2 events."""
+    return f"{number} {one if number == 1 else several or one + 's'}"
