@@ -313,7 +313,9 @@ def test_words_under_other_names_are_read_once_the_speaker_is_told(
         load("speechcommands", tmp_path, name="digits")
     corpus = load("speechcommands", tmp_path, name="digits", speaker=speaker)
     assert set(corpus.clips["group"]) == groups
-    for wrong in (r"\d+_\w+_\d+", "(", 3):
+    with pytest.raises(UserError, match=r"datasets\.digits\.options: speaker: .* string"):
+        load("speechcommands", tmp_path, name="digits", speaker=3)
+    for wrong in (r"\d+_\w+_\d+", "("):
         with pytest.raises(UserError, match=r"datasets\.digits\.options\.speaker: .* group"):
             load("speechcommands", tmp_path, name="digits", speaker=wrong)
     with pytest.raises(UserError, match=r"does not fit datasets\.digits"):
