@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.presets import resolve
 from modelkit import draws
 from modelkit.augment import Augment
 from modelkit.checkpoint import CheckpointError, KeyReport, load_checked, read_state_dict
@@ -65,8 +66,8 @@ HEADS = {"mn": ("classifier.*",), "fmn": ("strong_head.*", "weak_head.*")}
 
 
 @dataclass(frozen=True)
-class Size:
-    """What a preset fixes.
+class Architecture:
+    """What preset and arguments fix.
 
     Attributes:
         width: factor of all channels; 0.4, 1 and 4 in mn04, mn10 and mn40.
@@ -75,9 +76,10 @@ class Size:
 
     width: float
     momentum: float
+    variant: Variant = "mn"
 
 
-PRESETS = {"paper": Size(1.0, 0.01), "tiny": Size(0.2, 0.1)}
+PRESETS = {"paper": Architecture(1.0, 0.01), "tiny": Architecture(0.2, 0.1)}
 
 
 class MobileNet(nn.Module):
@@ -93,6 +95,9 @@ class MobileNet(nn.Module):
         seconds: time spanned by `frames` frames.
         width: overrides the preset: 0.4 for mn04, 4.0 for mn40.
         mask_value: what SpecAugment's stripes take: 0 before the normalisation (x + 4.5) / 5.
+
+    Attributes:
+        architecture: the preset with what overrode it.
 
     Raises:
         ValueError: variant or preset is unknown, or the width is not positive.
@@ -115,11 +120,10 @@ class MobileNet(nn.Module):
             raise ValueError(
                 f"unknown variant {variant!r} of MobileNet; known: {', '.join(get_args(Variant))}"
             )
-        if preset not in PRESETS:
-            raise ValueError(f"unknown preset {preset!r} of MobileNet; known: {', '.join(PRESETS)}")
-        size = replace(PRESETS[preset], **({} if width is None else {"width": width}))
+        size = resolve(PRESETS, preset, "MobileNet", variant=variant, width=width)
         if size.width <= 0:
             raise ValueError(f"MobileNet's width is {size.width}, must be positive")
+        self.architecture = size
         self.variant, self.mels, self.seconds, self.width = variant, mels, seconds, size.width
         self.seconds_per_frame = 4 * seconds / frames
         self.mask_value = mask_value

@@ -34,6 +34,7 @@ VERBS = {
     "corpus": Verb("bench.data.corpus", "read one data set into a checked table"),
     "featurize": Verb("bench.data.featurize", "compute the features of one data set"),
     "train": Verb("bench.training.train", "train one run and score its clips"),
+    "teach": Verb("bench.training.teacher", "write a run's scores of its training clips"),
     "evaluate": Verb("bench.evaluation.evaluate", "turn a run's scores into its record"),
     "released": Verb(
         "bench.evaluation.score_released", "evaluate a checkpoint that its authors released"

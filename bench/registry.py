@@ -20,6 +20,9 @@ ARCHITECTURES = {
     "pann": "baselines.pann:PANN",
     "piczak": "baselines.piczak:PiczakCNN",
     "mobilenet": "baselines.mobilenet:MobileNet",
+    "passt": "baselines.passt:PaSST",
+    "atst_frame": "baselines.frame_transformer:ATSTFrame",
+    "dasheng": "baselines.frame_transformer:Dasheng",
     "linear": "baselines.linear:Linear",
     "knn": "baselines.classic:NearestNeighbours",
     "svm": "baselines.classic:SupportVectors",
@@ -32,6 +35,7 @@ SOLVED = {"linear", *CLASSIC}
 CPUs, and with no recipe to tune."""
 LOADERS = {
     "audioset": "bench.corpora.audioset:load",
+    "audioset_strong": "bench.corpora.audioset_strong:load",
     "desed": "bench.corpora.desed:load",
     "esc50": "bench.corpora.esc50:load",
     "folder": "bench.corpora.folder:load",

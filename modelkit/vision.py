@@ -101,5 +101,6 @@ def make_companions_importable() -> None:
 with _stand_ins():
     from timm.layers.attention import Attention
     from timm.models.deit import VisionTransformerDistilled
+    from timm.models.vision_transformer import Block
 
-__all__ = ["Attention", "VisionTransformerDistilled"]
+__all__ = ["Attention", "Block", "VisionTransformerDistilled"]

@@ -61,7 +61,7 @@ def test_the_other_models_start_from_files_too(tmp_path: Path) -> None:
     before = _copy(model)
     networks.start_from_file(model, "official:x", path)
     assert _changed(before, model) == {name for name in before if name.startswith("v.")}
-    with pytest.raises(UserError, match="PANN has no ImageNet weights"):
+    with pytest.raises(UserError, match="PANN has no imagenet weights"):
         networks.start_from_file(PANN(5, preset="tiny"), "imagenet:x", path)
     with pytest.raises(UserError, match=r"absent\.pth: no such checkpoint file"):
         networks.start_from_file(model, "official:x", Path("absent.pth"))

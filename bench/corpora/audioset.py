@@ -132,10 +132,7 @@ def load(
     Raises:
         UserError: absent files, unknown labels, malformed lines, or no audio.
     """
-    if not 0 <= validation_share < 1:
-        raise UserError(
-            f"datasets.{name}.options.validation_share: {validation_share} is not in [0, 1)"
-        )
+    check_share(name, validation_share)
     names, places = _open(root, name, train, audio, packs)
     clips: list[dict[str, Any]] = []
     remarks: dict[str, str] = {}
@@ -146,7 +143,7 @@ def load(
         if file == EVAL_FILE:
             split = "test"
         else:
-            split = "validation" if _unit_hash(clip) < validation_share else "train"
+            split = "validation" if unit_hash(clip) < validation_share else "train"
         place = places.get(clip, _NOWHERE)
         path, duration, remark = place.path, end - start, place.remark
         if place.seconds is not None:
@@ -273,6 +270,18 @@ def _by_id(places: Iterable[tuple[str, _Place]]) -> dict[str, _Place]:
     return found
 
 
-def _unit_hash(text: str) -> float:
+def check_share(name: str, validation_share: float) -> None:
+    """Refuse a share of validation clips that leaves none to train on.
+
+    Raises:
+        UserError: naming the option.
+    """
+    if not 0 <= validation_share < 1:
+        raise UserError(
+            f"datasets.{name}.options.validation_share: {validation_share} is not in [0, 1)"
+        )
+
+
+def unit_hash(text: str) -> float:
     """A number in [0, 1) that depends on `text` alone."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48

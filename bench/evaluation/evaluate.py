@@ -8,7 +8,7 @@ from typing import Any
 from bench.code_digest import stage_digest
 from bench.corpora import Corpus, shared_recordings
 from bench.data.task import split_corpus
-from bench.evaluation.locate import locate
+from bench.evaluation.locate import locate, mean_psds1
 from bench.experiment import cells, config, folders
 from bench.experiment.cells import Layout
 from bench.files import digest_file, read_json
@@ -51,6 +51,8 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> Record:
         hand_set, exclusive = chosen.hand_set.get(cell.model), excludes(plan.dataset.loss)
         located = locate(chosen, corpus, validation, test, hand_set, exclusive)
         metrics["test"] |= located.pop("metrics")
+        if plan.dataset.metric == "psds1_macro" and test.scores.frame_scores is not None:
+            metrics["test"]["psds1_macro"] = mean_psds1(test, corpus)
         write_events(folder / "events.tsv", located.pop("events"), list(test.clip_ids))
         names.append("events.tsv")
     record = Record.model_validate(

@@ -208,7 +208,7 @@ class Dataset(Strict):
         description="bce: several labels a clip (binary cross-entropy); ce: exactly one "
         "(cross-entropy)"
     )
-    metric: Literal["mAP", "accuracy", "intersection_f1"] = Field(
+    metric: Literal["mAP", "accuracy", "intersection_f1", "psds1_macro"] = Field(
         description="main metric in the report"
     )
     selection: Literal["mAP", "accuracy"] = Field(
@@ -245,6 +245,16 @@ class Model(Strict):
 
 
 Supervision = Literal["weak", "strong", "both"]
+
+
+class Distill(Strict):
+    """Learning from another network's scores of the training clips, beside their labels."""
+
+    scores: str = Field(
+        description="file in the form of scores.npz with a split `train` (docs/models.md)",
+        examples=["data/teacher.npz"],
+    )
+    weight: float = Field(0.9, gt=0, le=1, description="of the scores; the labels keep the rest")
 
 
 class Recipe(Strict):
@@ -302,6 +312,7 @@ class Recipe(Strict):
     select: Literal["best", "last"] = Field(
         "best", description="epoch that is evaluated: best by the data set's `selection`, or last"
     )
+    distill: Distill | None = Field(None, description="null: no distillation")
     test_shifts: tuple[int, ...] = Field(
         default=(),
         description="test-time augmentation: circular shifts of the waveform in samples, over "
@@ -316,9 +327,10 @@ class Recipe(Strict):
     )
     init: str = Field(
         "random",
-        pattern=r"^(random|run:[^/]+(/[^/]+)?|(official|imagenet):.+)$",
+        pattern=r"^(random|run:[^/]+(/[^/]+)?|(official|imagenet|pretrained):.+)$",
         description="first weights: random; run:DATASET[/VARIANT], of the same model and seed; "
-        "official:NAME of the model's authors or imagenet:NAME of its image backbone, entries of "
+        "official:NAME of the model's authors, imagenet:NAME of its image backbone or "
+        "pretrained:NAME of its encoder without classes, entries of "
         "config/registry/checkpoints.yaml",
         examples=["run:audioset"],
     )
@@ -344,7 +356,7 @@ class Recipe(Strict):
     def start(self) -> str | None:
         """The entry of the registry of checkpoints that `init` names, if it names one."""
         kind, _, name = self.init.partition(":")
-        return name if kind in ("official", "imagenet") else None
+        return name if kind in ("official", "imagenet", "pretrained") else None
 
 
 class Localization(Strict):

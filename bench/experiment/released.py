@@ -22,7 +22,7 @@ REGISTRY = ROOT / "config" / "registry" / "checkpoints.yaml"
 class Checkpoint(Obtained):
     """One file of the registry."""
 
-    kind: Literal["official", "imagenet"]
+    kind: Literal["official", "imagenet", "pretrained"]
     architecture: str = Field(description="models that it starts: a short name of registry.py")
     file: str = Field(description="name of the file, * where it differs between copies")
     megabytes: int = Field(gt=0, description="on disk, roughly")
@@ -54,9 +54,10 @@ class Checkpoint(Obtained):
 
 
 class Backbone(Checkpoint):
-    """Weights of an image network, as a model's authors began with them."""
+    """Weights that a training begins from: of an image network, or of an encoder that heard sounds
+    without labels (or with other classes than its file names)."""
 
-    kind: Literal["imagenet"]
+    kind: Literal["imagenet", "pretrained"]
 
 
 class Released(Checkpoint):
@@ -109,7 +110,9 @@ def read_registry(path: Path = REGISTRY) -> dict[str, Checkpoint]:
     """
     return {
         name: parse(
-            Backbone if values.get("kind") == "imagenet" else Released, values, f"{path}: {name}"
+            Backbone if values.get("kind", "official") != "official" else Released,
+            values,
+            f"{path}: {name}",
         )
         for name, values in read_yaml(path).items()
     }

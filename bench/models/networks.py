@@ -171,21 +171,21 @@ def start_from_run(model: torch.nn.Module, weights: Path) -> list[str]:
 
 
 def start_from_file(model: torch.nn.Module, init: str, path: Path) -> KeyReport:
-    """Start from the file of official:NAME (all but the classifier) or imagenet:NAME, see
-    `Recipe.init`.
+    """Start from the file of official:NAME (all but the classifier), imagenet:NAME or
+    pretrained:NAME, see `Recipe.init`.
 
     Returns what became of each entry of the file: of timm's Swin-T, some do not fit.
 
     Raises:
-        UserError: the file is missing or not this model's, or the model has no image backbone.
+        UserError: the file is missing or not this model's, or the model has no such start.
     """
     from modelkit.checkpoint import CheckpointError
 
     kind = init.partition(":")[0]
     load = getattr(model, f"load_{kind}", None)
     if load is None:
-        raise UserError(f"init '{init}': {type(model).__name__} has no ImageNet weights")
+        raise UserError(f"init '{init}': {type(model).__name__} has no {kind} weights")
     try:
-        return load(path) if kind == "imagenet" else load(path, new_classes=True)
+        return load(path, new_classes=True) if kind == "official" else load(path)
     except (CheckpointError, FileNotFoundError) as error:
         raise UserError(f"init '{init}': {error}") from error

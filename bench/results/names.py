@@ -10,6 +10,7 @@ DATASETS = {
     "esc50": "ESC-50",
     "speechcommands": "Speech Commands V2",
     "desed": "DESED",
+    "audioset_strong": "AudioSet-strong",
 }
 ARCHITECTURES = {
     "htsat": "HTS-AT",
@@ -17,6 +18,9 @@ ARCHITECTURES = {
     "pann": "PANN-CNN",
     "mobilenet": "EfficientAT",
     "piczak": "Piczak's CNN",
+    "passt": "PaSST",
+    "atst_frame": "ATST-Frame",
+    "dasheng": "Dasheng",
     "linear": "Linear baseline",
     "knn": "Nearest neighbours",
     "svm": "Support vector machine",
@@ -32,6 +36,7 @@ METRICS = {
     "segment_based_f1": "segment-based F1",
     "psds1": "PSDS1",
     "psds2": "PSDS2",
+    "psds1_macro": "mean PSDS1 of the classes",
 }
 DIGESTS = {
     "code_train": "training code",
@@ -39,6 +44,7 @@ DIGESTS = {
     "data": "data",
     "features": "features",
     "pins": "pinned packages",
+    "teacher": "the teacher's scores",
     "protocol": "localization settings",
     "config": "config",
 }

@@ -17,6 +17,7 @@ SUPERVISION = {
 STARTS = {
     "random": "random weights",
     "imagenet": "ImageNet weights",
+    "pretrained": "encoder weights trained without these classes",
     "audioset": "weights released for audioset",
 }
 

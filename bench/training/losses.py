@@ -1,4 +1,7 @@
-"""What training minimises: the loss of clip labels, of time ranges, or the sum of both."""
+"""What training minimises: the loss of clip labels, of time ranges, or the sum of both.
+
+A teacher (`bench/training/teacher.py`) changes what the labels say, not the loss.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.data.task import Task
-from bench.experiment.config import Supervision
+from bench.experiment.config import Distill, Supervision
 from bench.files import UserError
 from bench.metrics.event_arrays import EventArrays, encode, merge_overlaps
 from bench.models.team import Team
+from bench.training.teacher import Teacher
 from modelkit.augment import Augment
 from modelkit.output import ModelOutput
 
@@ -24,14 +28,24 @@ class Objective:
         supervision: "weak": clip logits against clip labels. "strong": frame logits against events
             in the labelled time ranges (the second mode of HTS-AT's paper). "both": their sum.
         team: the processes that share each batch; the average of their losses is the batch's.
+        distill: scores of another network that the labels are mixed with.
+
+    Raises:
+        UserError: the scores are not there, or not of these clips and classes.
     """
 
     def __init__(
-        self, task: Task, loss: str, supervision: Supervision, team: Team | None = None
+        self,
+        task: Task,
+        loss: str,
+        supervision: Supervision,
+        team: Team | None = None,
+        distill: Distill | None = None,
     ) -> None:
         self.task, self.loss, self.weak = task, loss, supervision != "strong"
         self.team = team or Team()
         self.frame_labels = FrameLabels(task) if supervision != "weak" else None
+        self.teacher = Teacher.open(distill, task) if distill is not None else None
 
     def __call__(
         self,
@@ -52,8 +66,10 @@ class Objective:
         """
         parts = []
         if self.weak:
-            targets = torch.from_numpy(self.task.targets[rows]).to(output.clip_logits.device)
-            targets = targets.float()
+            labels = self.task.targets[rows]
+            if self.teacher is not None:
+                labels = self.teacher.clip_targets(labels, rows)
+            targets = torch.from_numpy(labels).to(output.clip_logits.device).float()
             if augment is not None:
                 targets = augment.targets(targets)
             parts.append(clip_loss(output.clip_logits.float(), targets, self.loss) * weight)
@@ -75,10 +91,12 @@ class Objective:
                 "this model has no frame logits to train on time ranges; "
                 "set its recipe's supervision to weak"
             )
-        active, labelled = (
-            torch.from_numpy(part).to(logits.device)
-            for part in labels.batch(rows, logits.shape[1], output.seconds_per_frame, starts)
-        )
+        frames, step = logits.shape[1], output.seconds_per_frame
+        sounding, known = labels.batch(rows, frames, step, starts)
+        if self.teacher is not None:
+            begin_s = np.zeros(len(rows)) if starts is None else starts * labels.hop_s
+            sounding = self.teacher.frame_targets(sounding, rows, step, begin_s)
+        active, labelled = (torch.from_numpy(part).to(logits.device) for part in (sounding, known))
         if augment is not None:
             active, labelled = augment.targets(active), augment.known(labelled)
         value = frame_loss(logits.float(), active, labelled)

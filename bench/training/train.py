@@ -26,6 +26,7 @@ from bench.provenance import environment
 from bench.results.training import Training
 from bench.training.description import SCORED, Origin, Outcome, write_run
 from bench.training.streams import stream_seed
+from bench.training.teacher import digest_of_scores
 
 if TYPE_CHECKING:
     from torch import nn
@@ -123,6 +124,8 @@ def input_digests(plan: Plan, layout: Layout) -> dict[str, str]:
         digests["parent"] = Training.read(layout.run(plan.parent) / "training.json").identity
     if (start := start_of(plan)) is not None:
         digests["start"] = start.sha256
+    if plan.recipe.distill is not None:
+        digests["teacher"] = digest_of_scores(plan.recipe.distill)
     return digests
 
 

@@ -90,8 +90,11 @@ def parent_of(wildcards):
 
 
 def start_read_by(plan):
-    """What stands for the checkpoint that a plan's run starts from, where it has one."""
-    return layout.fetched(start_name(plan.recipe.start)) if plan.recipe.start else []
+    """What stands for the checkpoint that a plan's run starts from, and its teacher's scores, where
+    it has them."""
+    recipe = plan.recipe
+    started = [layout.fetched(start_name(recipe.start))] if recipe.start else []
+    return started + ([recipe.distill.scores] if recipe.distill else [])
 
 
 def start_of(wildcards):
