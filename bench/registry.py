@@ -18,13 +18,19 @@ ARCHITECTURES = {
     "htsat": "htsat:HTSAT",
     "ast": "baselines.ast:AST",
     "pann": "baselines.pann:PANN",
+    "piczak": "baselines.piczak:PiczakCNN",
     "mobilenet": "baselines.mobilenet:MobileNet",
     "passt": "baselines.passt:PaSST",
     "atst_frame": "baselines.frame_transformer:ATSTFrame",
     "dasheng": "baselines.frame_transformer:Dasheng",
     "linear": "baselines.linear:Linear",
+    "knn": "baselines.classic:NearestNeighbours",
+    "svm": "baselines.classic:SupportVectors",
+    "forest": "baselines.classic:Forest",
 }
-SOLVED = {"linear"}
+CLASSIC = {"knn", "svm", "forest"}
+"""Those of SOLVED that have no setting to choose."""
+SOLVED = {"linear", *CLASSIC}
 """Architectures that are solved for instead of trained step by step (`bench.training.solve`): on
 CPUs, and with no recipe to tune."""
 LOADERS = {
@@ -32,8 +38,13 @@ LOADERS = {
     "audioset_strong": "bench.corpora.audioset_strong:load",
     "desed": "bench.corpora.desed:load",
     "esc50": "bench.corpora.esc50:load",
+    "folder": "bench.corpora.folder:load",
+    "soundscapes": "bench.corpora.soundscapes:load",
     "speechcommands": "bench.corpora.speechcommands:load",
+    "table": "bench.corpora.table:load",
 }
+OWN_DATA = ("folder", "table")
+"""Loaders of anybody's data, described in the config: their layout is that of no data set."""
 
 
 def check(name: str, entries: dict[str, str], where: str) -> None:

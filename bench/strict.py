@@ -15,7 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, Valida
 
 from bench.files import UserError, read_json
 
-NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+NUMBER = re.compile(r"[-+]?(?!0\d)(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 TRUTH = {"true": True, "false": False}
 MOST_VALUES = 100_000  # in a YAML file, its aliases written out
 LISTED = 25  # valid names that a message still lists
@@ -24,7 +24,8 @@ LISTED = 25  # valid names that a message still lists
 def _plain(value: Any) -> Any:
     """Make numbers and truth values of the texts that stand for them, however deep.
 
-    YAML 1.1 leaves 1e-4 a text, and `snakemake --config` hands over every nested value as one.
+    YAML 1.1 leaves 1e-4 a text, and `snakemake --config` hands over every nested value as one. What
+    begins with a 0 that counts nothing (007) is a name.
     """
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}

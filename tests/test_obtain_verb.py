@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
-from http_server import ranged
+from http_server import ranged, whole
 
 from bench.__main__ import main
 from bench.corpora import load
-from bench.sources import registry
+from bench.sources import fetch, registry
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -57,3 +59,94 @@ def test_an_experiment_fetches_its_data_set_and_the_loader_reads_it(
     assert len(server.requests) == asked
     assert main(["fetch", "ecs50", *experiment]) == 2
     assert "did you mean 'esc50'? (valid: audioset, audioset_balanced, " in capsys.readouterr().err
+
+
+CLIPS = {f"00{n} - Class {n}/{fold}-{n}{fold}-A.ogg": f"sound {n} {fold}".encode()
+         for n in (1, 2) for fold in (1, 2, 3)}  # fmt: skip
+
+
+def archive_of_clips(path: Path, clips: dict[str, bytes]) -> bytes:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in clips.items():
+            archive.writestr(f"ESC-10-553c/{name}", content)
+        archive.writestr("ESC-10-553c/ESC-10.png", b"a picture that no copy needs to have")
+    return path.read_bytes()
+
+
+@pytest.fixture
+def clip_by_clip(
+    here: Path, server, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., int]]:
+    """Fetch ESC-10 of six clips, each with its sha256, from the local server."""
+    entries = registry.read_yaml(registry.DATA)
+    (file,) = entries["esc10"]["files"]
+    file["urls"] = [f"http://127.0.0.1:{server.server_address[1]}/esc10.zip"]
+    (here / "data.yaml").write_text(yaml.safe_dump(entries))
+    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in CLIPS.items())
+    (here / "registry" / "sums").mkdir(parents=True)
+    (here / "registry" / "sums" / "esc10.txt").write_text(sums)
+    registry.read_sums.cache_clear()
+    monkeypatch.setattr(registry.find_entry, "__defaults__", (here / "data.yaml",))
+    monkeypatch.setattr(registry.LockFile.__init__, "__defaults__", (here / "lock.json",))
+
+    def fetch(*options: str) -> int:
+        config = str(ROOT / "config" / "real.yaml")
+        return main(["fetch", "esc10", "--config", config, *options])
+
+    yield fetch
+    registry.read_sums.cache_clear()
+
+
+def test_an_archive_is_verified_file_by_file_whatever_its_own_bytes(
+    here: Path, server, clip_by_clip: Callable[..., int]
+) -> None:
+    server.answers["/esc10.zip"] = ranged(
+        archive_of_clips(here / "made.zip", CLIPS), cut=300, ETag='"v1"'
+    )
+    assert clip_by_clip() == 0
+    found = Path("data/real/esc10")
+    assert {p.relative_to(found).as_posix() for p in found.rglob("*.ogg")} == set(CLIPS)
+    assert not (found / "ESC-10.png").exists()
+    assert not (here / "lock.json").exists()
+    assert len(server.requests) > 1  # the connection was cut, and taken up again
+    asked = len(server.requests)
+    assert clip_by_clip() == 0
+    assert len(server.requests) == asked
+
+
+@pytest.mark.parametrize("cut", [None, 400])
+def test_a_connection_that_stays_cut_leaves_nothing(
+    here: Path, server, clip_by_clip: Callable[..., int], cut: int | None,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(
+        fetch.fetch, "__kwdefaults__", {**fetch.fetch.__kwdefaults__, "pause": lambda s: None}
+    )
+    body = archive_of_clips(here / "made.zip", CLIPS)
+    server.answers["/esc10.zip"] = whole(body, cut=200) if cut is None else whole(body[:cut])
+    assert clip_by_clip() == 2
+    assert "ESC-10-553c8f" in capsys.readouterr().err
+    assert not list(Path("data/real/esc10").rglob("*.ogg"))
+    server.answers["/esc10.zip"] = whole(body)
+    assert clip_by_clip() == 0
+
+
+def test_wrong_and_missing_clips_are_named_and_nothing_is_taken(
+    here: Path, server, clip_by_clip: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second, *_ = CLIPS
+    wrong = {**CLIPS, first: b"another sound"}
+    del wrong[second]
+    body = archive_of_clips(here / "made.zip", wrong)
+    server.answers["/esc10.zip"] = ranged(body)
+    assert clip_by_clip() == 2
+    said = capsys.readouterr().err
+    assert f"{first} is another file (sha256 " in said
+    assert f"{second} is missing" in said
+    assert not list(Path("data/real/esc10").rglob("*.ogg"))
+    name = "ESC-10-553c8f1743b9dba6b282e1323c3ca8fa76923448.zip"
+    (here / "brought").mkdir()
+    archive_of_clips(here / "brought" / name, CLIPS)
+    assert clip_by_clip("--from", str(here / "brought")) == 0
+    assert len(list(Path("data/real/esc10").rglob("*.ogg"))) == len(CLIPS)
+    assert (here / "brought" / name).is_file()

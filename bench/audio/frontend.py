@@ -13,11 +13,12 @@ from bench.files import digest_of
 if TYPE_CHECKING:  # imported late: every command reads settings, few compute features
     import numpy as np
 
-Kind = Literal["logmel", "fbank", "preemphasis", "htk"]
+Kind = Literal["logmel", "fbank", "preemphasis", "htk", "cepstra"]
 OWN = {"log_offset": "preemphasis", "log_floor": "preemphasis", "range_db": "htk"}
 """Setting -> the one kind that has it."""
-UP_TO_NYQUIST = ("fbank", "preemphasis", "htk")
-SILENCE = {"logmel": -100.0, "htk": -100.0, "fbank": math.log(2.0**-23)}
+UP_TO_NYQUIST = ("fbank", "preemphasis", "htk", "cepstra")
+CEPSTRA = 13  # values of a frame
+SILENCE = {"logmel": -100.0, "htk": -100.0, "cepstra": 0.0, "fbank": math.log(2.0**-23)}
 """Feature values of digital silence where the settings do not decide them."""
 
 
@@ -28,14 +29,16 @@ class FrontEnd:
     Attributes:
         kind: logmel (HTS-AT, PANN; Slaney's bands, dB), fbank (AST; Kaldi's bands of frames that
             are pre-emphasised one by one, natural logarithm), preemphasis (EfficientAT, PaSST;
-            Kaldi's bands of a pre-emphasised waveform, natural logarithm) or htk (ATST-Frame,
-            Dasheng; HTK's bands, dB).
+            Kaldi's bands of a pre-emphasised waveform, natural logarithm), htk (ATST-Frame,
+            Dasheng; HTK's bands, dB) or cepstra (Piczak's baselines).
         sample_rate: Hz; audio is resampled to it.
         window, hop: samples.
-        mels: number of bands F.
+        mels: number of bands F; of kind cepstra 13 values, from 128 bands.
         fmin, fmax: outer edges of the bands in Hz.
         repeat_to_s: a shorter waveform is concatenated with itself and cut to this length in
             seconds, as HTS-AT's loaders of ESC-50 and Speech Commands do; None leaves it.
+        fit_to_s: a waveform is cut, or followed by zeros, to exactly this length in seconds; None
+            leaves it.
         log_offset, log_floor: of kind preemphasis, ln(max(power, log_floor) + log_offset); an
             offset of 1e-5 in EfficientAT and PaSST, a floor of 1e-7 in EfficientSED.
         range_db: of kind htk, the largest distance of a clip's values from their maximum; None is
@@ -53,6 +56,7 @@ class FrontEnd:
     fmin: float
     fmax: float
     repeat_to_s: float | None = None
+    fit_to_s: float | None = None
     log_offset: float = 0.0
     log_floor: float = 0.0
     range_db: float | None = None
@@ -78,6 +82,8 @@ class FrontEnd:
                 "kind preemphasis takes the logarithm of powers that may be 0: set log_offset "
                 "(1e-5 in EfficientAT and PaSST) or log_floor (1e-7 in EfficientSED)"
             )
+        if self.kind == "cepstra" and self.mels != CEPSTRA:
+            raise ValueError(f"mels is {self.mels}: kind cepstra makes {CEPSTRA} values")
         if self.range_db == 0:
             raise ValueError("range_db is 0, which leaves one value: leave it out for no limit")
 
@@ -95,6 +101,8 @@ class FrontEnd:
 
     def frames(self, samples: int) -> int:
         """Number of frames that `features` makes of so many samples (before repetition)."""
+        if self.fit_to_s is not None:
+            samples = round(self.fit_to_s * self.sample_rate)
         if self.repeat_to_s is not None:
             samples = max(samples, round(self.repeat_to_s * self.sample_rate))
         if self.kind == "preemphasis":
@@ -109,10 +117,14 @@ class FrontEnd:
         """Features of one clip: (N,) float32 at `sample_rate` -> (frames(N), mels) float32."""
         import numpy as np
 
+        from bench.audio.cepstra import cepstra
         from bench.audio.fbank import fbank
         from bench.audio.logmel import htk_logmel, logmel
         from bench.audio.preemphasis import preemphasised
 
+        if self.fit_to_s is not None:
+            length = round(self.fit_to_s * self.sample_rate)
+            waveform = np.pad(waveform[:length], (0, max(0, length - len(waveform))))
         if self.repeat_to_s is not None:
             length = max(len(waveform), round(self.repeat_to_s * self.sample_rate))
             waveform = np.resize(waveform, length)
@@ -122,6 +134,7 @@ class FrontEnd:
             "fbank": fbank,
             "preemphasis": preemphasised,
             "htk": htk_logmel,
+            "cepstra": cepstra,
         }
         own = [name for name, kind in OWN.items() if kind == self.kind]
         settings = {name: getattr(self, name) for name in (*shared, *own)}

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, create_model
 
 from bench import registry
 from bench.corpora.base import (
@@ -16,7 +18,7 @@ from bench.corpora.base import (
     shared_recordings,
 )
 from bench.corpora.saving import Progress, open_corpus, save
-from bench.files import UserError
+from bench.strict import Strict, parse
 
 __all__ = [
     "SPLITS",
@@ -49,18 +51,33 @@ def load(
         options: the loader's.
 
     Raises:
-        UserError: an unknown loader or option, or files that are absent or wrong.
+        UserError: an unknown loader or option, a value of another type than the loader's argument
+            has, or files that are absent or wrong.
     """
     name = name or loader
     registry.check(loader, registry.LOADERS, f"datasets.{name}.loader")
     read: Callable[..., Corpus] = registry.find(loader, registry.LOADERS)
-    valid = set(signature(read).parameters) - {"root", "name", "synthetic"}
-    for key in set(options) - valid:
-        raise UserError(
-            f"datasets.{name}.options: unknown option '{key}'; "
-            f"valid: {', '.join(sorted(valid)) or 'none'}"
-        )
-    return read(Path(root), name=name, synthetic=synthetic, **options)
+    checked = parse(_options_of(read), options, f"datasets.{name}.options")
+    typed = {key: getattr(checked, key) for key in checked.model_fields_set}
+    return read(Path(root), name=name, synthetic=synthetic, **typed)
+
+
+class _Options(Strict):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+
+def _options_of(read: Callable[..., Corpus]) -> type[Strict]:
+    """A loader's options with their types: its keyword arguments, but for those it gets anyway."""
+    try:
+        hints = get_type_hints(read, include_extras=True)
+    except NameError:  # a plug-in whose types are known to a type checker alone
+        hints = {}
+    fields: dict[str, Any] = {
+        key: (hints.get(key, Any), ... if argument.default is argument.empty else argument.default)
+        for key, argument in signature(read).parameters.items()
+        if key not in ("root", "name", "synthetic")
+    }
+    return create_model("Options", __base__=_Options, **fields)
 
 
 def build_corpus(

@@ -7,7 +7,7 @@ soundscape synthesis", DCASE 2019. The tree is that of the DCASE 2021-2024 recip
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,12 @@ TRAINING = {"weak": (WEAK,), "strong": (SYNTHETIC,), "both": (WEAK, SYNTHETIC)}
 
 
 def load(
-    root: Path, *, name: str = "desed", train: str = "both", synthetic: bool = False
+    root: Path,
+    *,
+    name: str = "desed",
+    train: str = "both",
+    classes: tuple[str, ...] = CLASSES,
+    synthetic: bool = False,
 ) -> Corpus:
     """DESED from `root` (the folder `dataset`, or the one that holds it).
 
@@ -85,6 +90,7 @@ def load(
         train: training parts: weak (real clips, clip labels), strong (synthetic soundscapes with
             times), or both. `strong` tells the clips apart; `labels` of a strong clip are the
             classes of its events.
+        classes: of other data in this layout.
         synthetic: whether the audio was made by the embedded builder.
 
     Raises:
@@ -100,14 +106,15 @@ def load(
     events: list[tuple[str, float, float, str]] = []
     remarks: dict[str, str] = {}
     for part in parts:
-        labels = _strong(root / part.labels, events) if part.strong else _weak(root / part.labels)
+        path = root / part.labels
+        labels = _strong(path, classes, events) if part.strong else _weak(path, classes)
         files = AudioFolder(root, part.audio)
         clips += _clips(root, part, labels, files)
         remarks |= files.remarks
     return assemble(
         name,
         root,
-        CLASSES,
+        classes,
         pd.DataFrame(clips),
         multilabel=True,
         synthetic=synthetic,
@@ -135,18 +142,20 @@ def absent(root: Path, *, name: str = "desed", train: str = "both") -> Iterator[
                 yield Absent(called, *cut, f"{base}{part.audio}/{filename}")
 
 
-def _weak(path: Path) -> dict[str, list[str]]:
+def _weak(path: Path, classes: Collection[str]) -> dict[str, list[str]]:
     """Labels by file name, from lines like `file<TAB>Cat,Dog`."""
     labels: dict[str, list[str]] = {}
     for row in rows(path, ("filename", "event_labels"), separator="\t"):
         names = [name for name in row["event_labels"].split(",") if name]
-        found = list(dict.fromkeys(row.known(name, CLASSES) for name in names))
+        found = list(dict.fromkeys(row.known(name, classes) for name in names))
         if labels.setdefault(row["filename"], found) != found:
             raise row.error(f"'{row['filename']}' has other labels here than above")
     return labels
 
 
-def _strong(path: Path, events: list[tuple[str, float, float, str]]) -> dict[str, list[str]]:
+def _strong(
+    path: Path, classes: Collection[str], events: list[tuple[str, float, float, str]]
+) -> dict[str, list[str]]:
     """Labels by file name; the events are appended to `events`.
 
     A file whose row has empty fields has no event: it is a clip, without a row in `events`.
@@ -159,7 +168,7 @@ def _strong(path: Path, events: list[tuple[str, float, float, str]]) -> dict[str
         onset, offset = row.number("onset"), row.number("offset")
         if not 0 <= onset < offset:
             raise row.error(f"an event from {onset} s to {offset} s")
-        label = row.known(row["event_label"], CLASSES)
+        label = row.known(row["event_label"], classes)
         events.append((row["filename"], onset, offset, label))
         if label not in present:
             present.append(label)

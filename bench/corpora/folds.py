@@ -6,27 +6,33 @@ import dataclasses
 
 from bench.corpora.base import Corpus
 
+VALIDATES = {"clean": 1, "piczak_cnn": -1, "published": None, "piczak_baselines": None}
+"""Protocol -> how many folds after the tested one the validation fold comes, if there is one."""
+
 
 def with_test_fold(corpus: Corpus, test_fold: int, protocol: str = "clean") -> Corpus:
     """The corpus split for one step of the cross-validation.
 
-    clean: `test_fold` is tested, the next fold (cyclic) is validation, the other three are
-    training. published: the other four are training; with no validation split left, selection
-    happens on the test fold, as in HTS-AT's and AST's code.
+    clean: `test_fold` is tested, the next fold (cyclic) is validation, the others are training.
+    piczak_cnn: the fold before is validation (Piczak 2015, "Environmental sound classification
+    with convolutional neural networks"). In the other two all but one are training: published
+    selects on the test fold, as HTS-AT's and AST's code do, and piczak_baselines not at all
+    (Piczak 2015, "ESC: Dataset for environmental sound classification").
 
     Raises:
         ValueError: an unknown protocol, or a fold that the corpus does not have.
     """
     folds = {*corpus.clips["fold"], *corpus.missing["fold"]}
     count = int(max(folds)) + 1
-    if protocol not in ("clean", "published"):
-        raise ValueError(f"unknown protocol '{protocol}'; clean or published")
+    if protocol not in VALIDATES:
+        raise ValueError(f"unknown protocol '{protocol}'; one of {', '.join(VALIDATES)}")
     if not 0 <= test_fold < count:
         found = f"folds 0 to {count - 1}" if count else "no folds"
         raise ValueError(f"test fold {test_fold}; {corpus.name} has {found}")
     split = dict.fromkeys(range(count), "train")
-    if protocol == "clean":
-        split[(test_fold + 1) % count] = "validation"
+    after = VALIDATES[protocol]
+    if after is not None:
+        split[(test_fold + after) % count] = "validation"
     split[test_fold] = "test"
     return dataclasses.replace(
         corpus,

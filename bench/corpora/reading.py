@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -72,11 +72,21 @@ class Row:
         return UserError(f"{self._path}, line {self.line}: {what}")
 
 
-def rows(path: Path, columns: Collection[str], *, separator: str = ",") -> Iterator[Row]:
+def rows(
+    path: Path,
+    columns: Collection[str],
+    *,
+    separator: str = ",",
+    on_odd: Callable[[str], None] | None = None,
+) -> Iterator[Row]:
     """The lines of a table with a header that holds at least `columns`; lines are counted from 1.
 
+    Args:
+        on_odd: called with what is wrong with a line of another width, which is then left out.
+
     Raises:
-        UserError: no such file, not text, a missing column, or a line of another width.
+        UserError: no such file, not text, a missing column, or (without `on_odd`) a line of another
+            width.
     """
     lines = _lines(path, separator)
     header = next(lines, (1, []))[1]
@@ -87,11 +97,13 @@ def rows(path: Path, columns: Collection[str], *, separator: str = ",") -> Itera
             "is this the data set's own file?"
         )
     for line, values in lines:
-        if len(values) != len(header):
-            raise UserError(
-                f"{path}, line {line}: {len(values)} fields where the header names {len(header)}"
-            )
-        yield Row(path, line, dict(zip(header, values, strict=True)))
+        if len(values) == len(header):
+            yield Row(path, line, dict(zip(header, values, strict=True)))
+            continue
+        odd = f"{path}, line {line}: {len(values)} fields where the header names {len(header)}"
+        if on_odd is None:
+            raise UserError(odd)
+        on_odd(odd)
 
 
 def headless_rows(path: Path, columns: Collection[str]) -> Iterator[Row]:

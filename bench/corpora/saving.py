@@ -161,7 +161,7 @@ def _read_files(
         before = known.get(path, ())
         if before[:2] == stamp:
             return path, *before
-        return path, *stamp, digest_file(file), _seconds(file)
+        return path, *stamp, digest_file(file), seconds_of(file)
 
     rows: list[tuple[Any, ...]] = []
     with ThreadPoolExecutor(threads) as pool:
@@ -181,7 +181,7 @@ def _known_files(earlier: Path) -> dict[str, tuple[Any, ...]]:
     return {row[0]: row[1:] for row in table.itertuples(index=False, name=None)}
 
 
-def _seconds(path: Path) -> float:
+def seconds_of(path: Path) -> float:
     """Length of an audio file by its header; 0 where it cannot be told, as of a pack of clips."""
     if path.suffix.lower() in PACK_SUFFIXES:
         return 0.0

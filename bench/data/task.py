@@ -75,9 +75,10 @@ def scaled(batch: np.ndarray, scale: tuple[float, float] | None) -> np.ndarray:
 def open_task(plan: Plan, corpus_folder: Path, feature_folder: Path) -> Task:
     """Join corpus and features for a plan; clips whose audio was unusable are left out.
 
-    Under the published fold protocol there is no validation split: selection then looks at the
-    test fold, as the published recipes do. Strong supervision trains on the clips with strong
-    labels alone: the others would bring no loss.
+    Two fold protocols leave no validation split. Under `published`, selection looks at the test
+    fold, as the published recipes do; under `piczak_baselines` nothing is selected, and the
+    training clips stand in for what is reported of validation. Strong supervision trains on the
+    clips with strong labels alone: the others would bring no loss.
 
     Raises:
         UserError: a stage before is missing, a split is empty, or strong labels are asked for and
@@ -89,8 +90,9 @@ def open_task(plan: Plan, corpus_folder: Path, feature_folder: Path) -> Task:
     position = np.array([place.get(clip, -1) for clip in corpus.clips["clip"]])
     split = corpus.clips["split"].to_numpy()
     rows = {name: np.flatnonzero((position >= 0) & (split == name)) for name in SPLITS}
-    if plan.cell.fold >= 0 and plan.dataset.fold_protocol == "published":
-        rows["validation"] = rows["test"]
+    if plan.cell.fold >= 0 and not len(rows["validation"]):
+        published = plan.dataset.fold_protocol == "published"
+        rows["validation"] = rows["test" if published else "train"]
     if plan.released is None and plan.recipe.supervision != "weak":
         timed = corpus.clips["strong"].to_numpy(bool)[rows["train"]]
         if corpus.events is None or not timed.any():

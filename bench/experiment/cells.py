@@ -19,6 +19,7 @@ from bench.strict import known
 INIT_RUN = "run:"
 RELEASED = "released-"
 ENSEMBLE = "ensemble-"
+FIXED_EPOCHS = ("piczak_cnn", "piczak_baselines")
 ON_READING = {"frames", "fill", "normalise"}  # how a model reads features, not what is stored
 
 
@@ -63,7 +64,10 @@ class Plan:
     def resolved(self) -> dict[str, Any]:
         """JSON-like form, hashed for the run's identity. Paths are left out: data has a digest."""
         model = self.model.model_dump(mode="json", exclude={"title", "arguments_on"})
-        elsewhere = {"title", "root", "data_kind", "source", "fetch", "seeds", "front_ends"}
+        elsewhere = {
+            *("title", "root", "data_kind", "source", "fetch", "front_ends"),
+            *("seeds", "models", "crossed"),
+        }
         return {
             "cell": asdict(self.cell),
             "dataset": self.dataset.model_dump(mode="json", exclude=elsewhere),
@@ -86,18 +90,20 @@ class Plan:
 def list_cells(config: Config) -> list[Cell]:
     """Every run of the experiment: all models on all data sets, then the ablations' variants."""
     cells = [
-        Cell(dataset, model, BASE, _fold(config, dataset, seed), seed)
+        Cell(dataset, model, BASE, fold, seed)
         for dataset in config.datasets
-        for model in config.models
+        for model in config.models_on(dataset)
         for seed in config.seeds_on(dataset)
+        for fold in _folds(config, dataset, seed)
     ]
     cells += [
-        Cell(dataset, model, variant.name, _fold(config, dataset, seed), seed)
+        Cell(dataset, model, variant.name, fold, seed)
         for study in config.ablations.values()
         for dataset in study.datasets
         for model in study.models
         for variant in study.variants()
         for seed in study.seeds or config.seeds_on(dataset)
+        for fold in _folds(config, dataset, seed)
     ]
     return list(dict.fromkeys(cells))
 
@@ -113,9 +119,12 @@ def target_cells(config: Config, name: str) -> list[Cell]:
     ]
 
 
-def _fold(config: Config, dataset: str, seed: int) -> int:
-    folds = config.datasets[dataset].folds
-    return seed % folds if folds else -1
+def _folds(config: Config, dataset: str, seed: int) -> tuple[int, ...]:
+    """The folds that a seed's runs test; -1 stands for a data set without folds."""
+    chosen = config.datasets[dataset]
+    if chosen.crossed:
+        return tuple(range(chosen.folds))
+    return (seed % chosen.folds if chosen.folds else -1,)
 
 
 def find_cell(config: Config, name: str) -> Cell:
@@ -222,6 +231,11 @@ def plan(config: Config, cell: Cell) -> Plan:
     arguments = {**model.arguments, **model.arguments_on.get(cell.dataset, {}), **change.model}
     model = model.model_copy(update={"arguments": arguments})
     recipe = config.recipe(cell.model, cell.dataset, change.recipe)
+    if dataset.folds and dataset.fold_protocol in FIXED_EPOCHS and recipe.select != "last":
+        raise UserError(
+            f"{cell}: fold_protocol {dataset.fold_protocol} selects no epoch; set the recipe's "
+            "select to last"
+        )
     if recipe.supervision != "weak" and dataset.loss == "ce":
         raise UserError(
             f"{cell}: supervision '{recipe.supervision}' needs datasets.{cell.dataset}.loss 'bce': "
@@ -266,7 +280,9 @@ def _parent(config: Config, cell: Cell, recipe: Recipe) -> Cell | None:
         raise UserError(f"{cell}: recipe init '{recipe.init}' starts from its own data set")
     seeds = config.seeds_on(source)
     seed = cell.seed if cell.seed in seeds else seeds[cell.seed % len(seeds)]
-    parent = Cell(source, cell.model, variant or BASE, _fold(config, source, seed), seed)
+    folds = _folds(config, source, seed)
+    fold = cell.fold if cell.fold in folds else folds[0]
+    parent = Cell(source, cell.model, variant or BASE, fold, seed)
     if variant and parent not in list_cells(config):
         raise UserError(f"{cell}: recipe init '{recipe.init}' names no run: no {parent}")
     return parent
@@ -317,5 +333,8 @@ class Layout:
 
 def feature_sets(config: Config) -> list[tuple[str, str]]:
     """The (dataset, front end) pairs that some model needs, in config order."""
-    names = dict.fromkeys(model.front_end for model in config.models.values())
-    return [(dataset, name) for dataset in config.datasets for name in names]
+    return [
+        (dataset, name)
+        for dataset in config.datasets
+        for name in dict.fromkeys(config.models[m].front_end for m in config.models_on(dataset))
+    ]

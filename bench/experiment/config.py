@@ -38,6 +38,7 @@ def _odd(value: int) -> int:
     return value
 
 
+FoldProtocol = Literal["clean", "published", "piczak_cnn", "piczak_baselines"]
 DataKind = Literal["synthetic", "recordings", "real"]
 
 
@@ -46,12 +47,14 @@ class FrontEnd(Strict):
 
     kind: audio.Kind = Field(
         description="logmel: HTS-AT, PANN; fbank: AST; preemphasis: EfficientAT, PaSST; htk: "
-        "ATST-Frame, Dasheng"
+        "ATST-Frame, Dasheng; cepstra: Piczak's baselines"
     )
     sample_rate: int = Field(gt=0, description="Hz; audio is resampled to it", examples=[32000])
     window: int = Field(gt=0, description="analysis window in samples", examples=[1024])
     hop: int = Field(gt=0, description="hop in samples", examples=[320])
-    mels: int = Field(gt=0, description="number of mel bands", examples=[64])
+    mels: int = Field(
+        gt=0, description="number of mel bands; kind cepstra: 13, its values", examples=[64]
+    )
     fmin: float = Field(ge=0, description="lowest edge of the mel bands in Hz", examples=[50])
     fmax: float = Field(gt=0, description="highest edge of the mel bands in Hz", examples=[14000])
     repeat_to_s: float | None = Field(
@@ -59,6 +62,12 @@ class FrontEnd(Strict):
         gt=0,
         description="shorter waveforms are repeated to this many seconds",
         examples=[10],
+    )
+    fit_to_s: float | None = Field(
+        None,
+        gt=0,
+        description="waveforms are cut, or padded with zeros, to this many seconds",
+        examples=[5],
     )
     log_offset: float = Field(
         0.0,
@@ -78,7 +87,14 @@ class FrontEnd(Strict):
         description="kind htk only: a clip's values are cut off this many dB below its maximum",
         examples=[80],
     )
-    frames: int = Field(gt=0, description="frames that a model takes per clip", examples=[1001])
+    clip_seconds: float | None = Field(
+        None,
+        gt=0,
+        exclude=True,
+        description="in place of `frames`: as many as a clip of this length has",
+        examples=[5],
+    )
+    frames: int = Field(0, ge=0, description="frames that a model takes per clip", examples=[1001])
     fill: Literal["repeat", "zero", "silence"] = Field(
         "repeat",
         description="how shorter clips are extended to `frames`: features repeated, zeros (before "
@@ -96,6 +112,11 @@ class FrontEnd(Strict):
         if self.fixed_scale is not None and self.fixed_scale[1] <= 0:
             raise ValueError(f"normalise: the standard deviation is {self.fixed_scale[1]}")
         _ = self.transform  # checks what concerns several settings
+        if (self.clip_seconds is None) == (not self.frames):
+            raise ValueError("give clip_seconds, the length of a clip, or frames: one of them")
+        if self.clip_seconds is not None:
+            samples = round(self.clip_seconds * self.sample_rate)
+            object.__setattr__(self, "frames", self.transform.frames(samples))
         return self
 
     @property
@@ -138,8 +159,8 @@ class Dataset(Strict):
         None, description="name in tables and figures", examples=["Speech Commands V2"]
     )
     loader: str = Field(
-        description="what reads its layout: audioset, esc50, speechcommands, desed, or "
-        "module:function",
+        description="what reads its layout: folder or table (your own data, docs/data.md), "
+        "audioset, esc50, speechcommands, desed, soundscapes, or module:function",
         examples=["esc50"],
     )
     root: str = Field(
@@ -173,16 +194,26 @@ class Dataset(Strict):
         description="options of the loader (docs/data.md)",
         examples=[{"train": "balanced", "validation_share": 0.1}],
     )
+    models: tuple[str, ...] | None = Field(
+        None,
+        min_length=1,
+        description="models that are trained on it; null: all",
+        examples=[["htsat", "pann"]],
+    )
     folds: int = Field(
         default=0,
         ge=0,
         description="cross-validation folds (0: none); seed k tests fold k mod folds",
         examples=[5],
     )
-    fold_protocol: Literal["clean", "published"] = Field(
+    crossed: bool = Field(
+        False, description="each seed tests every fold: a seed is a repeat, not a fold"
+    )
+    fold_protocol: FoldProtocol = Field(
         "clean",
         description="clean: fold k+1 validates; published: no validation fold, so that "
-        "`select: best` selects on the tested fold",
+        "`select: best` selects on the tested fold; piczak_cnn: fold k-1 validates, fixed epochs; "
+        "piczak_baselines: no validation fold and no selection",
     )
     loss: Literal["bce", "ce"] = Field(
         description="bce: several labels a clip (binary cross-entropy); ce: exactly one "
@@ -205,7 +236,9 @@ class Model(Strict):
         None, description="name in tables and figures", examples=["HTS-AT tiny"]
     )
     architecture: str = Field(
-        description="htsat, ast, pann, mobilenet, linear, or module:Class", examples=["htsat"]
+        description="htsat, ast, pann, mobilenet, piczak, linear, knn, svm, forest, or "
+        "module:Class",
+        examples=["htsat"],
     )
     front_end: str = Field(
         description="one of the front ends of every data set", examples=["logmel"]
@@ -244,7 +277,9 @@ class Recipe(Strict):
 
     epochs: int = Field(gt=0, description="epochs of training", examples=[30])
     batch_size: int = Field(gt=0, description="clips per step, over all processes", examples=[64])
-    optimizer: Literal["adamw", "adam"] = Field("adamw", description="optimizer")
+    optimizer: Literal["adamw", "adam", "sgd"] = Field(
+        "adamw", description="optimizer; sgd has Nesterov's momentum of 0.9"
+    )
     learning_rate: float = Field(
         gt=0, description="learning rate after the warm-up", examples=[1e-4]
     )
@@ -588,13 +623,19 @@ class Config(Strict):
     def _references_exist(self) -> Config:
         for key, dataset in self.datasets.items():
             registry.check(dataset.loader, registry.LOADERS, f"datasets.{key}.loader")
+            for name in dataset.models or ():
+                known(name, self.models, f"datasets.{key}.models")
+            if dataset.crossed and not dataset.folds:
+                raise UserError(f"datasets.{key}.crossed: needs folds, the number of them")
             for name, front_end in dataset.front_ends.items():
                 front_end.check(f"datasets.{key}.front_ends.{name}")
         for name, model in self.models.items():
             where = f"models.{name}.architecture"
             registry.check(model.architecture, registry.ARCHITECTURES, where)
             for key, dataset in self.datasets.items():
-                known(model.front_end, dataset.front_ends, f"models.{name}.front_end (in {key})")
+                if name in self.models_on(key):
+                    where = f"models.{name}.front_end (in {key})"
+                    known(model.front_end, dataset.front_ends, where)
             for key in model.arguments_on:
                 known(key, self.datasets, f"models.{name}.arguments_on")
         for name, target in self.targets.items():
@@ -606,8 +647,8 @@ class Config(Strict):
                 known(model_name, self.models, f"recipes.{key}")
             if dataset_name:
                 known(dataset_name, self.datasets, f"recipes.{key}")
-        for model_name in self.models:
-            for dataset_name in self.datasets:
+        for dataset_name in self.datasets:
+            for model_name in self.models_on(dataset_name):
                 self.recipe(model_name, dataset_name)
         for key in self.released:
             known(key, self.datasets, "released")
@@ -660,6 +701,10 @@ class Config(Strict):
     def seeds_on(self, dataset: str) -> tuple[int, ...]:
         """The seeds of a data set's runs."""
         return self.datasets[dataset].seeds or self.seeds
+
+    def models_on(self, dataset: str) -> tuple[str, ...]:
+        """The models that are trained on a data set."""
+        return self.datasets[dataset].models or tuple(self.models)
 
     def built_here(self, dataset: str) -> bool:
         """Whether the embedded builder makes this data set."""

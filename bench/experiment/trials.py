@@ -16,10 +16,12 @@ from bench.files import UserError
 
 def pairs(settings: Config) -> list[tuple[str, str]]:
     """The (data set, model) pairs whose recipes can be tuned."""
-    networks = [
-        n for n, model in settings.models.items() if model.architecture not in registry.SOLVED
+    return [
+        (dataset, model)
+        for dataset in settings.datasets
+        for model in settings.models_on(dataset)
+        if settings.models[model].architecture not in registry.SOLVED
     ]
-    return [(dataset, model) for dataset in settings.datasets for model in networks]
 
 
 def path_of(settings: Config, dataset: str, model: str) -> Path:

@@ -48,8 +48,8 @@ def starts(settings: Config) -> list[str]:
     """Entries of the registry of checkpoints that some run of the experiment starts from."""
     recipes = (
         settings.recipe(model, dataset, variant.recipe)
-        for model in settings.models
         for dataset in settings.datasets
+        for model in settings.models_on(dataset)
         for variant in settings.variants(model, dataset).values()
     )
     return list(dict.fromkeys(recipe.start for recipe in recipes if recipe.start is not None))

@@ -107,6 +107,8 @@ def _open_run(path: Path, plugin: str | None) -> tuple[torch.nn.Module, Card]:
             f"{path}: written by another version of this software ({error}); train again"
         ) from error
     state = state_dict_of(content["state_dict"], path, prefixes=())
+    if (fit_shapes := getattr(model, "fit_shapes", None)) is not None:
+        fit_shapes(state)
     load_checked(model, state, source=path)
     return model, card
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from bench.data import embed
@@ -19,6 +19,7 @@ from bench.experiment.jobs import Job
 from bench.experiment.released import find_file
 from bench.experiment.wanted import fetched_here, starts
 from bench.files import UserError, digest_of
+from bench.registry import OWN_DATA
 
 SPARE = 200e6  # bytes kept free beside what is estimated
 
@@ -34,15 +35,19 @@ def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     settings = config.load(args.config)
     if not args.parts:
-        check(settings)
+        check(settings, say=print)
         check_starts(settings, starts(settings))
     check_parts(settings)
     print(f"{settings.experiment}: no blocking problems for its {len(list_cells(settings))} runs")
     return 0
 
 
-def check(settings: Config) -> None:
-    """Hold an experiment against this machine: cells, data folders, output folders.
+def check(settings: Config, say: Callable[[str], None] | None = None) -> None:
+    """Hold an experiment against this machine: cells, data folders, a person's own data in them,
+    output folders.
+
+    Args:
+        say: called with what was understood of a person's own data, line by line.
 
     Raises:
         UserError: one line per obstacle, each with its remedy.
@@ -53,6 +58,7 @@ def check(settings: Config) -> None:
         *foreign(settings),
         *_missing_data(settings),
         *embed.taken_for_real(settings),
+        *_own_data(settings, say),
         *_unwritable(settings),
     ]
     if obstacles:
@@ -119,6 +125,30 @@ def _missing_data(settings: Config) -> Iterator[str]:
                 f"datasets.{name}.root: no such folder: {dataset.root}; put {name} there, name the "
                 f"folder that holds it, or let datasets.{name}.source fetch it"
             )
+
+
+def _own_data(settings: Config, say: Callable[[str], None] | None) -> Iterator[str]:
+    """What is wrong with data sets that are described in the config, as far as they are here."""
+    for name, dataset in settings.datasets.items():
+        if dataset.loader not in OWN_DATA or not Path(dataset.root).is_dir():
+            continue
+        from bench.corpora import load
+        from bench.corpora.understood import told
+
+        try:
+            corpus = load(dataset.loader, dataset.root, name=name, **dataset.options)
+        except UserError as error:
+            yield str(error)
+            continue
+        folds = corpus.clips["fold"].max() + 1
+        if dataset.folds not in (0, folds):
+            yield (
+                f"datasets.{name}.folds: {dataset.folds}, and the data has "
+                f"{folds or 'none'}; set it to {folds}"
+            )
+        if say is not None:
+            for line in told(corpus):
+                say(line)
 
 
 def _unwritable(settings: Config) -> Iterator[str]:

@@ -130,8 +130,11 @@ def protocol_sentence(analysis: Analysis, dataset: str) -> str:
     said = list(models)
     if len(said) > 1:
         said = [f"{', '.join(names)}: {words}" for words, names in models.items()]
-    folds = analysis.config.datasets[dataset].folds
-    if folds:
+    chosen = analysis.config.datasets[dataset]
+    folds = chosen.folds
+    if chosen.crossed:
+        said.insert(0, f"Each seed tests all {folds} folds: a seed is a repeat.")
+    elif folds:
         said.insert(0, f"Seed k tests fold k mod {folds}, so the spread mixes folds and seeds.")
     return " ".join(said)
 
@@ -192,7 +195,7 @@ def incomplete(analysis: Analysis, dataset: str, metric: str) -> list[str]:
     A model that cannot have the figure at all (no times) lacks nothing.
     """
     said = []
-    for model in analysis.config.models:
+    for model in analysis.config.models_on(dataset):
         group, name = analysis.group(dataset, model), model_name(analysis.config, model)
         if group is None:
             said.append(f"{name}: {analysis.absent(dataset, model)}")

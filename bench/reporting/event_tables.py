@@ -82,7 +82,7 @@ def _family_rows(
 ) -> Iterator[Row]:
     section = (FAMILIES | THRESHOLD_FREE)[family]
     best = analysis.bold(dataset, family)
-    for model in analysis.config.models:
+    for model in analysis.config.models_on(dataset):
         label, group = model_name(analysis.config, model), analysis.group(dataset, model)
         if group is None:
             words = Entry(words=analysis.absent(dataset, model))

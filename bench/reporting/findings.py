@@ -250,7 +250,7 @@ def _chance(analysis: Analysis) -> Finding | None:
         return None
     models = [check for check in analysis.chance if not analysis.is_baseline(check.group.model)]
     passed = sum(check.passed for check in models)
-    planned = [(d, m) for d in analysis.config.datasets for m in analysis.config.models]
+    planned = [(d, m) for d in analysis.config.datasets for m in analysis.config.models_on(d)]
     absent = [
         f"{model_name(analysis.config, m)} on {short_dataset_name(analysis.config, d)}"
         for d, m in planned

@@ -50,7 +50,7 @@ def classification_table(analysis: Analysis, dataset: str) -> Table:
     columns = [PARAMETERS, leading, beside, *others, *columns, comparison, TRAINING]
     rows = [
         _model_row(analysis, dataset, model, metrics, folds, best)
-        for model in analysis.config.models
+        for model in analysis.config.models_on(dataset)
     ]
     if not any(beside.key in row.entries for row in rows):
         columns = [column for column in columns if column not in (beside, comparison)]

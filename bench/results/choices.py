@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.registry import CLASSIC
 from bench.results.groups import Run
 from bench.results.record import clips_digest
 
@@ -61,6 +62,8 @@ def _what(run: Run) -> str:
     resolved = run.record.resolved
     if resolved.model.architecture == "linear":
         return "regularisation"
+    if resolved.model.architecture in CLASSIC:
+        return ""
     recipe = resolved.recipe
     best = recipe.select == "best" and not recipe.average_epochs
     return "epoch" if best and recipe.epochs > 1 else ""

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from bench.code_digest import ROOT
 from bench.experiment.released import class_list
+from bench.registry import OWN_DATA
 from bench.results.measured import System
 from bench.results.names import DATA
 from bench.results.record import Record
@@ -80,7 +81,9 @@ def other_data(record: Record, name: str) -> str:
 
 def other_layout(record: Record, loader: str) -> str:
     """Why a record's data set is not the one published in this layout (the first of several);
-    empty where it is one of them, or none is."""
+    empty where it is one of them, or none is, or anybody's data has this layout."""
+    if loader in OWN_DATA:
+        return ""
     names = [name for name, data in fingerprints().data.items() if data.loader == loader]
     reasons = [other_data(record, name) for name in names]
     return reasons[0] if reasons and all(reasons) else ""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bench.experiment.ablations import BASE
 from bench.experiment.cells import Cell, Layout, list_cells, plan
 from bench.experiment.config import Config, config_digest
+from bench.registry import SOLVED
 from bench.results.groups import (
     Group,
     GroupKey,
@@ -48,7 +49,7 @@ class Results:
 
     def is_baseline(self, model: str) -> bool:
         """Whether a model is a baseline, which is listed apart and never ranked."""
-        return self.config.models[model].architecture == "linear"
+        return self.config.models[model].architecture in SOLVED
 
     def absent(self, dataset: str, model: str, variant: str = BASE) -> str:
         """The words in place of a number for a group that is not there."""

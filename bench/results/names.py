@@ -17,10 +17,14 @@ ARCHITECTURES = {
     "ast": "AST",
     "pann": "PANN-CNN",
     "mobilenet": "EfficientAT",
+    "piczak": "Piczak's CNN",
     "passt": "PaSST",
     "atst_frame": "ATST-Frame",
     "dasheng": "Dasheng",
     "linear": "Linear baseline",
+    "knn": "Nearest neighbours",
+    "svm": "Support vector machine",
+    "forest": "Random forest",
 }
 METRICS = {
     "mAP": "mAP",

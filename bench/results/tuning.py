@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.experiment.ablations import BASE
 from bench.experiment.trials import path_of
+from bench.registry import CLASSIC
 from bench.results.groups import Group, Run
 from bench.results.load import Results
 from bench.results.names import DIGESTS, METRICS, model_name
@@ -20,6 +21,7 @@ TRIED_WITH = {
     "start": "starting weights",
 }
 NEEDS_NONE = "chooses its regularisation on validation data itself"
+PUBLISHED = "as published; nothing is chosen"
 
 
 class TrialValues(Open):
@@ -83,7 +85,8 @@ def _read(path: Path) -> Trials:
 def _how_chosen(results: Results, group: Group, trials: Trials | None) -> str:
     """How a recipe came to be: tuned, inherited from another experiment, or set by hand."""
     if results.is_baseline(group.model):
-        return NEEDS_NONE
+        architecture = results.config.models[group.model].architecture
+        return PUBLISHED if architecture in CLASSIC else NEEDS_NONE
     if trials is not None:
         return _tuned(results, group, trials)
     declared = results.config.tuning.trials

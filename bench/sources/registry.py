@@ -30,7 +30,15 @@ class Unpack(Strict):
     from_first: tuple[str, ...] = Field(
         (), description="paths are kept from the first of these names on; () keeps all of them"
     )
+    below_first: bool = Field(
+        False, description="the first folder is the archive's own: paths begin below it"
+    )
     suffixes: tuple[str, ...] = Field((), description="only files that end so; () takes all")
+    sums: str | None = Field(
+        None,
+        description="file of sums/ with the sha256 and path of every file below the data set's "
+        "folder: these alone are taken, all of them, whatever bytes the archive has",
+    )
 
 
 class Obtained(Strict):
@@ -60,8 +68,28 @@ class Obtained(Strict):
 
     @property
     def pinned(self) -> bool:
-        """Whether the registry states the sha256 in full."""
+        """Whether the registry states the sha256 of the file, or of all that it holds, in full."""
         return len(self.sha256 or "") == 64
+
+
+@cache
+def read_sums(name: str) -> dict[str, str]:
+    """sha256 by path, from lines like those of sha256sum in a file of `FOLDER`/sums.
+
+    Raises:
+        UserError: no such file, or a line of another form.
+    """
+    path, sums = FOLDER / "sums" / name, {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    for number, line in enumerate(lines, start=1):
+        sha256, _, file = line.partition("  ")
+        if len(sha256) != 64 or not file:
+            raise UserError(f"{path}, line {number}: not 'SHA256  PATH'")
+        sums[file] = sha256
+    return sums
 
 
 class Download(Obtained):
@@ -80,6 +108,10 @@ class Download(Obtained):
     @property
     def called(self) -> str:
         return self.name
+
+    @property
+    def pinned(self) -> bool:
+        return super().pinned or (self.unpack is not None and self.unpack.sums is not None)
 
 
 class Part(Strict):

@@ -9,18 +9,19 @@ import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple
 
-from bench.files import UserError
+from bench.files import UserError, digest_file
 from bench.sources.part_file import RESERVE
-from bench.sources.registry import Unpack
+from bench.sources.registry import Unpack, read_sums
 
 GROWTH = 100  # an archive may unpack to so many times its own size,
 HEADROOM = 64 << 20  # and to so many bytes in any case
 MOST_FILES = 10_000_000
+MOST_NAMED = 10  # files that a message lists
 PIECE = 1 << 20
 BROKEN = (
     tarfile.TarError,
@@ -65,6 +66,8 @@ def unpack(
     shutil.rmtree(aside, ignore_errors=True)
     try:
         written = _extract(archive, aside, how, on_bytes)
+        if how.sums is not None:
+            _verify(archive, aside, read_sums(how.sums))
         for path in written:
             (target / path).parent.mkdir(parents=True, exist_ok=True)
             os.replace(aside / path, target / path)
@@ -108,6 +111,26 @@ def _extract(
     if not written:
         raise UserError(f"{archive}: holds none of the files that are due; is it the right one?")
     return written
+
+
+def _verify(archive: Path, aside: Path, sums: Mapping[str, str]) -> None:
+    """Hold what was unpacked against the sha256 of every file.
+
+    Raises:
+        UserError: files are missing or are others; they are named.
+    """
+    wrong = []
+    for path, sha256 in sums.items():
+        if not (aside / path).is_file():
+            wrong.append(f"{path} is missing")
+        elif (found := digest_file(aside / path)) != sha256:
+            wrong.append(f"{path} is another file (sha256 {found[:12]}…, due: {sha256[:12]}…)")
+    if wrong:
+        more = f"; and {len(wrong) - MOST_NAMED} more" if len(wrong) > MOST_NAMED else ""
+        raise UserError(
+            f"{archive}: not what the registry lists: {'; '.join(wrong[:MOST_NAMED])}{more}; "
+            "nothing was taken: fetch the archive again, or bring another copy with --from"
+        )
 
 
 def _members(archive: Path) -> Iterator[_Member]:
@@ -158,14 +181,17 @@ def _safe(archive: Path, name: str) -> tuple[str, ...]:
 
 def _place(parts: tuple[str, ...], how: Unpack) -> str | None:
     """Where a member goes below the folder; None where it is not wanted."""
+    if how.below_first:
+        parts = parts[1:]
     if how.from_first:
         starts = [index for index, part in enumerate(parts) if part in how.from_first]
         if not starts:
             return None
         parts = parts[starts[0] :]
-    if not parts or (how.suffixes and not parts[-1].lower().endswith(how.suffixes)):
+    path = "/".join(parts)
+    if not parts or (how.suffixes and not path.lower().endswith(how.suffixes)):
         return None
-    return "/".join(parts)
+    return path if how.sums is None or path in read_sums(how.sums) else None
 
 
 def _write(source: IO[bytes], path: Path, most: int) -> int | None:

@@ -25,6 +25,8 @@ from bench.training.state import StateFolder
 from bench.training.streams import stream_seed
 from modelkit.draws import share_of_batch
 
+MOMENTUM = 0.9  # of SGD
+
 
 class DivergedError(UserError):
     """The loss or its gradient is no longer a number."""
@@ -111,11 +113,20 @@ def fit(
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW or Adam over all trainable parameters in one group, as the published recipes do.
+    """AdamW, Adam or SGD over all trainable parameters in one group, as the published recipes do.
 
     The fused form computes the same in one pass over the weights.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=recipe.learning_rate,
+            momentum=MOMENTUM,
+            nesterov=True,
+            weight_decay=recipe.weight_decay,
+            fused=True,
+        )
     kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
     return kind(
         parameters,

@@ -19,6 +19,7 @@ import torch
 
 from bench.data.task import Task
 from bench.data.windows import every_window
+from bench.files import UserError
 from bench.models.scores import excludes
 from bench.models.scoring import AT_ONCE
 from bench.training.fit import Stopwatch
@@ -34,7 +35,10 @@ def fit(model: Any, task: Task, loss: str, selection: str) -> Progress:
     watch, progress = Stopwatch(), Progress(clips_seen=len(task.rows["train"]))
     x, y = _examples(model, task, task.rows["train"])
     for setting in model.SETTINGS:
-        model.solve(x, y, exclusive=excludes(loss), **setting)
+        try:
+            model.solve(x, y, exclusive=excludes(loss), **setting)
+        except ValueError as error:
+            raise UserError(f"{task.corpus.name}: {error}") from error
         progress.epoch += 1
         figure = validate(model, task, loss, selection)
         progress.note(step=progress.epoch, **setting, **{f"validation_{selection}": figure})

@@ -187,10 +187,11 @@ def tune(settings: config.Config, dataset: str, model: str, threads: int = 1) ->
     if settings.models[model].architecture in registry.SOLVED:
         raise UserError(f"{model}: is solved for, and chooses its settings by itself")
     chosen = settings.datasets[dataset]
-    if chosen.folds and chosen.fold_protocol == "published":
+    if chosen.folds and chosen.fold_protocol in ("published", "piczak_baselines"):
         raise UserError(
-            f"datasets.{dataset}.fold_protocol: published leaves no validation clips, so trials "
-            "would be judged on tested ones; tune with clean folds and take the values over"
+            f"datasets.{dataset}.fold_protocol: {chosen.fold_protocol} leaves no validation clips, "
+            "so trials would be judged on clips of another split; tune with clean folds and take "
+            "the values over"
         )
     path, tried = path_of(settings, dataset, model), points(settings, dataset, model)
     earlier = _recorded(path)

@@ -1,0 +1,88 @@
+"""What the loaders of a person's own data gather: clips, and all that is wrong with them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from bench.files import UserError
+
+MOST_TOLD = 20  # problems of one data set that a message lists
+
+
+def _as_text(value: Any) -> Any:
+    """Names that YAML took for numbers."""
+    if isinstance(value, bool):
+        raise ValueError("a name that YAML reads as true or false: put it in quotes")
+    return str(value) if isinstance(value, int | float) else value
+
+
+Text = Annotated[str, BeforeValidator(_as_text)]
+Names = tuple[Text, ...]
+
+
+@dataclass
+class Entry:
+    """A clip of a person's own data.
+
+    Attributes:
+        clip, path, start_s, duration_s, strong, labels: as in `Corpus.clips`.
+        where: its place for messages: its file, or file and line of the table.
+        listed: names by which list files and events may call it.
+        group, fold, split, take: what name or table say; empty where they say nothing.
+    """
+
+    clip: str
+    path: str
+    where: str
+    labels: list[str]
+    group: str = ""
+    fold: str = ""
+    split: str = ""
+    take: str = ""
+    start_s: float = 0.0
+    duration_s: float = math.nan
+    strong: bool = False
+    listed: tuple[str, ...] = field(default=())
+
+
+class Problems:
+    """What is wrong with a data set, gathered so that one message tells all of it."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def add(self, line: str) -> None:
+        """Note one."""
+        self._lines.append(line)
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note what is raised inside."""
+        try:
+            yield
+        except UserError as error:
+            self.add(str(error))
+
+    def refuse(self) -> None:
+        """Stop, if there is any.
+
+        Raises:
+            UserError: a line each.
+        """
+        lines = list(dict.fromkeys(self._lines))
+        if len(lines) > MOST_TOLD:
+            lines[MOST_TOLD:] = [f"… and {len(lines) - MOST_TOLD} more problems"]
+        if lines:
+            raise UserError("\n".join(lines))
+
+
+def natural(text: str) -> tuple[bool, int, str]:
+    """Numbers by value, before names."""
+    number = text.isdecimal()
+    return (not number, int(text) if number else 0, text)

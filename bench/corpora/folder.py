@@ -1,0 +1,131 @@
+"""A folder of audio whose paths say what is heard: a person's own data, without code."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from bench.corpora.base import Corpus
+from bench.corpora.entries import Entry, Names, Problems, Text
+from bench.corpora.own import Classes, corpus_of
+from bench.corpora.pattern import Ambiguous, Pattern
+from bench.corpora.reading import AudioFolder, lines_of, require, stem_of
+from bench.corpora.splitting import AS_TOLD, Splits
+
+EXAMPLES = 3
+
+
+def load(
+    root: Path,
+    *,
+    name: str = "folder",
+    pattern: str,
+    classes: Names = (),
+    rename: dict[Text, Text] | None = None,
+    leave_out: Names = (),
+    splits: Splits = AS_TOLD,
+    synthetic: bool = False,
+) -> Corpus:
+    """The audio below `root` that `pattern` fits; a clip is its whole file, with one label.
+
+    Files that the pattern does not fit are no clips, and named as remarks. A clip that a list file
+    names and that is not there counts as missing. `fold` counts the values of `{fold}` in their
+    order from 0; without `{group}`, every file is a recording of its own.
+
+    Args:
+        root: folder of the data set.
+        name: the data set's key in the experiment.
+        pattern: see `Pattern`; its fields are label, group, fold, split, take and ignore.
+        classes: class names in their order; without them all labels, alphabetically.
+        rename: label in the paths -> class.
+        leave_out: labels that are no classes; their files are left out.
+        splits: how clips are split, where neither `{fold}` nor `{split}` says it.
+        synthetic: whether the audio was made by the embedded builder.
+
+    Raises:
+        UserError: one line for everything that is wrong: a pattern that fits no file or fits one in
+            two ways, two files of one name, labels outside `classes`, a group in two splits, a
+            split that lacks a class, names in `splits` that no clip has.
+    """
+    require(root, name)
+    where = f"datasets.{name}.options.pattern"
+    form, files, problems = Pattern(pattern, where), AudioFolder(root), Problems()
+    entries, others = [], []
+    for path in (*files.names, *files.unread):
+        try:
+            fields = form.fields_of(path)
+        except Ambiguous as error:
+            problems.add(
+                f"{root / path}: {where} '{pattern}' {error}; say what a field may be, as in "
+                r"{take:\d+}"
+            )
+            continue
+        if fields is None:
+            others.append(path)
+        else:
+            entries.append(_entry(root, path, files.find(path), fields))
+    if not entries:
+        problems.add(_fits_nothing(root, where, form, others))
+        problems.refuse()
+    _refuse_twins(root, entries, problems)
+    entries += list(_listed_only(root, form, entries, splits))
+    remarks = {path: f"{path}: does not fit the pattern '{pattern}'" for path in others}
+    return corpus_of(
+        name,
+        root,
+        entries,
+        None,
+        classes=Classes(classes, rename or {}, leave_out),
+        splits=splits,
+        multilabel=False,
+        synthetic=synthetic,
+        remarks=remarks | files.remarks,
+        problems=problems,
+    )
+
+
+def _entry(root: Path, name: str, path: str, fields: dict[str, str]) -> Entry:
+    entry = Entry(name, path, str(root / name), [fields.pop("label")])
+    entry.listed = tuple(dict.fromkeys((name, stem_of(name))))
+    for field, value in fields.items():
+        setattr(entry, field, value)
+    return entry
+
+
+def _fits_nothing(root: Path, where: str, form: Pattern, others: list[str]) -> str:
+    """Why a pattern gave no clip, with what lies there."""
+    if not others:
+        return f"{root}: no audio file below it; set root to the folder that holds the audio"
+    some = ", ".join(f"'{path}'" for path in others[:EXAMPLES])
+    return (
+        f"{where}: '{form.text}' fits none of the {len(others)} audio files below {root}, as {some}"
+    )
+
+
+def _refuse_twins(root: Path, entries: list[Entry], problems: Problems) -> None:
+    """Two files of one name in two forms would be one clip twice."""
+    twins: dict[str, list[str]] = defaultdict(list)
+    for entry in entries:
+        twins[stem_of(entry.clip)].append(entry.clip)
+    for stem, names in twins.items():
+        if len(names) > 1:
+            problems.add(
+                f"{root / stem}: lies there in {len(names)} forms ({', '.join(names)}); remove all "
+                "but one, or end the pattern with the suffix that counts"
+            )
+
+
+def _listed_only(
+    root: Path, form: Pattern, entries: list[Entry], splits: Splits
+) -> Iterator[Entry]:
+    """Clips that list files name and that are not there: they count as missing."""
+    seen = {name for entry in entries for name in entry.listed}
+    for path in (root / c for c in (splits.validation, splits.test) if isinstance(c, str)):
+        for _, text in lines_of(path) if path.is_file() else ():
+            with suppress(Ambiguous):  # what is no clip is told where the list is taken
+                fields = form.fields_of(text)
+                if fields is not None and text not in seen:
+                    seen.add(text)
+                    yield _entry(root, text, "", fields)

@@ -1,0 +1,132 @@
+"""What the loaders of a person's own data share: from clips and labels to a checked corpus."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from bench.corpora.base import EVENT_COLUMNS, Corpus, assemble
+from bench.corpora.entries import Entry, Names, Problems, natural
+from bench.corpora.folds import with_test_fold
+from bench.corpora.splitting import Splits, check_folds, check_splits, split
+from bench.strict import nearest
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Options about labels.
+
+    Attributes:
+        order: class names in their order; empty: all labels, alphabetically (numbers by value).
+        rename: label in the data -> class.
+        leave_out: labels that do not count; a clip with no other label is left out.
+    """
+
+    order: Names
+    rename: Mapping[str, str]
+    leave_out: Names
+
+    def apply(self, entries: list[Entry], name: str, problems: Problems) -> list[Entry]:
+        """The entries that stay, with their labels renamed."""
+        found = {label for entry in entries for label in entry.labels}
+        for key, labels in (("rename", self.rename), ("leave_out", self.leave_out)):
+            for label in labels:
+                if label not in found:
+                    problems.add(
+                        f"datasets.{name}.options.{key}: no clip has the label "
+                        f"'{label}'{nearest(label, found)}"
+                    )
+        kept = []
+        for entry in entries:
+            before = entry.labels
+            kept_labels = [self.rename.get(x, x) for x in before if x not in self.leave_out]
+            entry.labels = list(dict.fromkeys(kept_labels))
+            if entry.labels or not before or entry.strong:
+                kept.append(entry)
+        return kept
+
+    def named(self, entries: Iterable[Entry], name: str, problems: Problems) -> tuple[str, ...]:
+        """All classes in their order; a label outside of a stated order is a problem."""
+        places: dict[str, list[str]] = defaultdict(list)
+        for entry in entries:
+            for label in entry.labels:
+                places[label].append(entry.where)
+        if not self.order:
+            return tuple(sorted(places, key=natural))
+        for label in sorted(places.keys() - set(self.order)):
+            more = f" and {len(places[label]) - 1} more" if len(places[label]) > 1 else ""
+            problems.add(
+                f"{places[label][0]}{more}: label '{label}' is not in "
+                f"datasets.{name}.options.classes{nearest(label, self.order)}; add it there, map "
+                "it by rename, or name it in leave_out"
+            )
+        return tuple(dict.fromkeys(self.order))
+
+
+def corpus_of(
+    name: str,
+    root: Path,
+    entries: list[Entry],
+    events: pd.DataFrame | None,
+    *,
+    classes: Classes,
+    splits: Splits,
+    multilabel: bool,
+    synthetic: bool,
+    remarks: Mapping[str, str],
+    problems: Problems,
+) -> Corpus:
+    """Label, split and check entries.
+
+    Raises:
+        UserError: one line per problem: those found before, labels outside the class list, a group
+            in two splits or folds, a split that lacks a class.
+    """
+    entries = classes.apply(entries, name, problems)
+    names = classes.named(entries, name, problems)
+    where = f"datasets.{name}.options.splits"
+    folds: dict[str, int] = {}
+    if splits.folds == "group":
+        for entry in entries:
+            entry.fold = entry.group
+    if any(entry.fold for entry in entries):
+        if splits.validation or splits.test:
+            problems.add(f"{where}: the data has folds, which say what is tested; take it out")
+        values = sorted({entry.fold for entry in entries}, key=natural)
+        folds = {value: number for number, value in enumerate(values)}
+        check_folds(name, entries, names, len(folds), problems)
+    else:
+        split(entries, splits, root, where, problems)
+        check_splits(entries, names, where, problems)
+    problems.refuse()
+    table = pd.DataFrame(
+        {
+            "clip": entry.clip,
+            "path": entry.path,
+            "start_s": entry.start_s,
+            "duration_s": entry.duration_s,
+            "split": entry.split or "train",
+            "fold": folds.get(entry.fold, -1),
+            "group": entry.group or entry.clip,
+            "strong": entry.strong,
+            "labels": entry.labels,
+        }
+        for entry in entries
+    )
+    if events is not None:
+        renamed = events["event_label"].map(lambda x: classes.rename.get(x, x))
+        events = events.assign(event_label=renamed)[~events["event_label"].isin(classes.leave_out)]
+    corpus = assemble(
+        name, root, names, table,
+        multilabel=multilabel, synthetic=synthetic, events=events, remarks=remarks,
+    )  # fmt: skip
+    return with_test_fold(corpus, 0) if folds else corpus
+
+
+def events_table(events: Sequence[tuple[str, float, float, str]]) -> pd.DataFrame:
+    """Events as `Corpus.events` has them."""
+    return pd.DataFrame(events, columns=list(EVENT_COLUMNS))

@@ -1,0 +1,203 @@
+"""Which clips of a person's own data train, validate and test."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from bench.corpora.base import SPLITS
+from bench.corpora.entries import Entry, Names, Problems
+from bench.corpora.reading import lines_of
+from bench.strict import Strict, nearest
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Splits(Strict):
+    """How clips are split: a list of values of `by`, a share of them, or a list file for each of
+    validation and test; the rest is training."""
+
+    by: Literal["group", "take", "split"] = "group"
+    validation: Share | Names | str = ()
+    test: Share | Names | str = ()
+    folds: Literal["group"] | None = Field(
+        default=None, description="group = each group is a fold, in the order of their names"
+    )
+
+
+AS_TOLD = Splits()  # names or table say it
+
+
+def split(entries: list[Entry], splits: Splits, root: Path, where: str, problems: Problems) -> None:
+    """Give every entry its split; what is wrong with that is noted."""
+    if not splits.validation and not splits.test:
+        _hold_told(entries, where, problems)
+        return
+    by, assigned = splits.by, dict[int, str]()
+    values = {_value(entry, by) for entry in entries}
+    shares: dict[str, float] = {}
+    for part, chosen in (("test", splits.test), ("validation", splits.validation)):
+        if isinstance(chosen, str):
+            _take_list(entries, root / chosen, part, where, assigned, problems)
+            continue
+        if isinstance(chosen, float):
+            shares[part] = chosen
+            continue
+        for value in sorted(set(chosen) - values):
+            problems.add(f"{where}.{part}: no clip has the {by} '{value}'{nearest(value, values)}")
+        for number, entry in enumerate(entries):
+            value = _value(entry, by)
+            if value in chosen and assigned.setdefault(number, part) != part:
+                problems.add(f"{where}: {by} '{value}' stands in validation and in test")
+    rest = [entry for number, entry in enumerate(entries) if number not in assigned]
+    drawn = _drawn(rest, by, shares)
+    for number, entry in enumerate(entries):
+        entry.split = assigned.get(number) or drawn.get(_value(entry, by), "train")
+
+
+def _hold_told(entries: Iterable[Entry], where: str, problems: Problems) -> None:
+    """Hold splits that names or table say against those there are."""
+    places: dict[str, str] = {}
+    for entry in entries:
+        places.setdefault(entry.split, entry.where)
+    if not any(places):
+        problems.add(
+            f"{where}: nothing says which clips are tested; give shares "
+            "({validation: 0.2, test: 0.2}), lists of groups, list files, or folds"
+        )
+        return
+    for value in places.keys() - set(SPLITS):
+        problems.add(
+            f"{places[value]}: split '{value}'; one of {', '.join(SPLITS)}, or say in {where} what "
+            "stands for which: {by: split, validation: [val], test: [test]}"
+        )
+
+
+def _value(entry: Entry, by: str) -> str:
+    """What an entry is split by."""
+    value: str = getattr(entry, by)
+    return value or (entry.clip if by == "group" else "")
+
+
+def _take_list(
+    entries: list[Entry],
+    path: Path,
+    split: str,
+    where: str,
+    assigned: dict[int, str],
+    problems: Problems,
+) -> None:
+    """Put the clips that a list file names into a split."""
+    called = {name: number for number, entry in enumerate(entries) for name in entry.listed}
+    if not path.is_file():
+        problems.add(
+            f"{where}.{split}: no such list file: {path}; names of groups go into a list: "
+            f"[{path.name}]"
+        )
+        return
+    for line, text in lines_of(path):
+        if text not in called:
+            problems.add(f"{path}, line {line}: '{text}' names no clip of the data set")
+        elif assigned.setdefault(called[text], split) != split:
+            problems.add(f"{path}, line {line}: '{text}' stands in the list of another split too")
+
+
+def _drawn(entries: list[Entry], by: str, shares: Mapping[str, float]) -> dict[str, str]:
+    """Splits by value of `by`, chosen by the hash of its name: the same on every machine.
+
+    The shares are those of each class's values, rarest class first, and at least one of each
+    where there are three; so small data has every class in every split (in the manner of
+    Sechidis et al., "On the stratification of multi-label data", 2011).
+    """
+    labelled: dict[str, set[str]] = defaultdict(set)
+    for entry in entries:
+        for label in entry.labels or ("",):
+            labelled[label].add(_value(entry, by))
+    chosen: dict[str, str] = {}
+    for label in sorted(labelled, key=lambda x: (len(labelled[x]), x)):
+        values = sorted(labelled[label], key=_hash)
+        held = Counter(chosen[value] for value in values if value in chosen)
+        free = [value for value in values if value not in chosen]
+        for split, share in shares.items():
+            due = max(round(share * len(values)), 1) - held[split] if len(values) > 2 else 0
+            for value in free[: max(0, due)]:
+                chosen[value] = split
+            free = free[max(0, due) :]
+        chosen |= dict.fromkeys(free, "train")
+    return chosen
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_splits(
+    entries: list[Entry], classes: Collection[str], where: str, problems: Problems
+) -> None:
+    """Note groups in two splits, and splits without clips of some class."""
+    here = [entry for entry in entries if entry.path] or entries
+    _check_groups(entries, "split", problems)
+    for split in SPLITS:
+        own = [entry for entry in here if entry.split == split]
+        present = {label for entry in own for label in entry.labels}
+        lacking = [label for label in classes if label not in present]
+        if not own:
+            problems.add(f"{where}: no clip is in the {split} split; choose another share or list")
+        elif lacking:
+            problems.add(
+                f"{where}: the {split} split has no clip of {_some(lacking)}; choose other shares "
+                "or lists, add recordings, or name the class in leave_out"
+            )
+
+
+def check_folds(
+    name: str, entries: list[Entry], classes: Collection[str], count: int, problems: Problems
+) -> None:
+    """Note groups in two folds, clips in none, and classes in fewer folds than it takes."""
+    for entry in entries:
+        if not entry.fold:
+            problems.add(f"{entry.where}: no fold, where other clips have one")
+    _check_groups(entries, "fold", problems)
+    if count < 3:
+        problems.add(
+            f"datasets.{name}: the data has {count} folds; one is tested and one validates, so it "
+            "takes three or more"
+        )
+    held: dict[str, set[str]] = defaultdict(set)
+    for entry in entries:
+        for label in entry.labels:
+            held[label].add(entry.fold)
+    few = [label for label in classes if len(held[label]) < 3]
+    if few and count > 2:
+        problems.add(
+            f"datasets.{name}: {_some(few)} in fewer than three folds, so training, validation or "
+            "test has none of it; add recordings, or name the class in leave_out"
+        )
+
+
+def _check_groups(entries: Iterable[Entry], column: str, problems: Problems) -> None:
+    """A recording belongs to one split and one fold; clips that are not here leak nothing."""
+    first: dict[str, Entry] = {}
+    told: set[str] = set()
+    for entry in entries:
+        if not entry.group or not entry.path:
+            continue
+        other = first.setdefault(entry.group, entry)
+        one, two = getattr(other, column), getattr(entry, column)
+        if one != two and entry.group not in told:
+            told.add(entry.group)
+            problems.add(
+                f"group '{entry.group}' lies in {column}s {one} ({other.where}) and {two} "
+                f"({entry.where}); a recording belongs to one {column} only: split by group, or "
+                "take {group} out where clips of a group are independent"
+            )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more classes" if len(names) > 5 else ""
+    return ", ".join(f"'{name}'" for name in names[:5]) + more

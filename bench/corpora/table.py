@@ -1,0 +1,271 @@
+"""A table of clips, and maybe one of events: a person's own data, without code."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+from pathlib import Path
+
+from bench.corpora.base import EVENT_COLUMNS, Corpus
+from bench.corpora.entries import Entry, Names, Problems, Text
+from bench.corpora.own import Classes, corpus_of, events_table
+from bench.corpora.reading import AudioFolder, Row, require, rows
+from bench.corpora.saving import seconds_of
+from bench.corpora.splitting import AS_TOLD, Splits
+from bench.files import UserError
+from bench.strict import Strict
+
+TOLERANCE_S = 0.1  # encoders pad and cut; an event may end so much after its file
+Event = tuple[str, float, float, str]
+
+
+class Columns(Strict):
+    """Names of the table's columns; a list of labels' columns holds 0 or 1 in each."""
+
+    path: str = "filename"
+    label: Text | Names | None = None
+    split: str | None = None
+    fold: str | None = None
+    group: str | None = None
+    start: str | None = None
+    end: str | None = None
+
+
+def load(
+    root: Path,
+    *,
+    name: str = "table",
+    table: str,
+    columns: Columns | None = None,
+    label_separator: str | None = None,
+    audio: str = ".",
+    events: str | None = None,
+    classes: Names = (),
+    rename: dict[Text, Text] | None = None,
+    leave_out: Names = (),
+    splits: Splits = AS_TOLD,
+    synthetic: bool = False,
+) -> Corpus:
+    """The clips of a table with a header: commas, or tabs where its name ends with .tsv.
+
+    A clip is its whole file, or from `start` to `end` (seconds). Clips may have several labels
+    where a separator, 0/1 columns or events are given. A clip that the table of events names (a
+    row with empty times stands for "no event") has strong labels, and the classes of its events as
+    labels; without a label column, so has every clip. A file that is not there counts as missing.
+
+    Args:
+        root: folder of the data set.
+        name: the data set's key in the experiment.
+        table: file of the table, relative to `root`, as are `audio` and `events`.
+        columns: names of its columns.
+        label_separator: what stands between the labels of a clip.
+        audio: folder that the paths in the table are relative to.
+        events: table with the columns filename, onset, offset (in seconds of the file) and
+            event_label.
+        classes, rename, leave_out, splits, synthetic: as in `folder.load`.
+
+    Raises:
+        UserError: one line for everything that is wrong, with file and line.
+    """
+    require(root, name, table, audio, *filter(None, [events]))
+    columns, problems = columns or Columns(), Problems()
+    where = f"datasets.{name}.options"
+    if columns.label is None and events is None:
+        raise UserError(f"{where}: set columns.label to the column of labels, or give events")
+    files = AudioFolder(root, "" if audio == "." else audio)
+    entries = list(_entries(root / table, columns, label_separator, files, problems))
+    if not entries:
+        problems.add(f"{root / table}: lists no clip")
+        problems.refuse()
+    found: list[Event] = []
+    if events or columns.start or columns.end:
+        lengths = _lengths(root, entries)
+        _fit(entries, lengths, problems)
+        if events is not None:
+            known = {*classes, *(rename or {}), *leave_out} if classes else set()
+            found = _with_events(root / events, columns, entries, lengths, known, problems)
+    return corpus_of(
+        name,
+        root,
+        entries,
+        None if events is None else events_table(found),
+        classes=Classes(classes, rename or {}, leave_out),
+        splits=splits,
+        multilabel=bool(label_separator or events) or isinstance(columns.label, tuple),
+        synthetic=synthetic,
+        remarks=files.remarks,
+        problems=problems,
+    )
+
+
+def _entries(
+    table: Path,
+    columns: Columns,
+    separator: str | None,
+    files: AudioFolder,
+    problems: Problems,
+) -> Iterator[Entry]:
+    """The clips of the table; a line that cannot be read is a problem."""
+    label = columns.label
+    labels = label if isinstance(label, tuple) else () if label is None else (label,)
+    others = columns.model_dump(exclude={"label"}, exclude_none=True).values()
+    lines: dict[str, int] = {}
+    needed, separated = (*others, *labels), _delimiter(table)
+    for row in rows(table, needed, separator=separated, on_odd=problems.add):
+        with problems.noted():
+            path = row[columns.path].strip()
+            if not path:
+                raise row.error(f"no file in column {columns.path}")
+            start = row.number(columns.start) if columns.start else 0.0
+            end = row.number(columns.end) if columns.end else None
+            if start < 0 or (end is not None and end <= start):
+                raise row.error(f"a clip from {start:g} s to {'its end' if end is None else end} s")
+            cut = columns.start or columns.end
+            clip = f"{path}@{start:g}" if cut else path
+            clip += f"-{end:g}" if end is not None else ""
+            if clip in lines:
+                raise row.error(
+                    f"'{clip}' stands in line {lines[clip]} too; give a clip one line, and several "
+                    "labels with a label_separator"
+                )
+            lines[clip] = row.line
+            entry = Entry(
+                clip,
+                files.find(path),
+                f"{table}, line {row.line}",
+                _labels(row, label, separator),
+                listed=tuple(dict.fromkeys((clip, path))),
+                start_s=start,
+            )
+            if end is not None:
+                entry.duration_s = end - start
+            for name in ("group", "fold", "split"):
+                column = getattr(columns, name)
+                if column is not None:
+                    setattr(entry, name, row[column])
+            if cut and not entry.group:
+                entry.group = path  # cuts of one file
+            yield entry
+
+
+def _delimiter(table: Path) -> str:
+    return "\t" if table.suffix.lower() == ".tsv" else ","
+
+
+def _labels(row: Row, label: Text | Names | None, separator: str | None) -> list[str]:
+    """The labels in a row."""
+    if label is None:
+        return []
+    if isinstance(label, tuple):
+        marks = {column: row[column].strip() for column in label}
+        for column, mark in marks.items():
+            if mark not in ("0", "1", "0.0", "1.0", ""):
+                raise row.error(f"'{mark}' in column {column}, which says 0 or 1")
+        return [column for column, mark in marks.items() if mark[:1] == "1"]
+    text = row[label]
+    names = text.split(separator) if separator else [text]
+    found = [name.strip() for name in names if name.strip()]
+    if not found and separator is None:
+        raise row.error(f"no label in column {label}")
+    return found
+
+
+def _lengths(root: Path, entries: Iterable[Entry]) -> dict[str, float]:
+    """Seconds of every file by its path; 0 where its header does not tell."""
+    paths = sorted({entry.path for entry in entries if entry.path})
+    with ThreadPoolExecutor(8) as pool:
+        return dict(zip(paths, pool.map(lambda path: seconds_of(root / path), paths), strict=True))
+
+
+def _fit(entries: Iterable[Entry], lengths: dict[str, float], problems: Problems) -> None:
+    """Hold cuts against the lengths of their files; a cut without an end lasts to the file's."""
+    for entry in entries:
+        length = lengths.get(entry.path, 0.0)
+        if not length:
+            continue
+        if entry.start_s and math.isnan(entry.duration_s):
+            entry.duration_s = length - entry.start_s
+        end = entry.start_s + entry.duration_s
+        if entry.start_s >= length or end > length + TOLERANCE_S:
+            problems.add(
+                f"{entry.where}: a clip from {entry.start_s:g} s to {end:g} s, and {entry.path} is "
+                f"{length:.3f} s long"
+            )
+
+
+def _with_events(
+    path: Path,
+    columns: Columns,
+    entries: list[Entry],
+    lengths: dict[str, float],
+    known: Collection[str],
+    problems: Problems,
+) -> list[Event]:
+    """The events of each clip, in seconds from its beginning; clips get what their events say.
+
+    Args:
+        known: labels that an event may have; empty: any.
+    """
+    by_name = _by_name(entries)
+    timed: set[int] = set()
+    heard: dict[int, list[Event]] = defaultdict(list)
+    for row in rows(path, EVENT_COLUMNS, separator=_delimiter(path), on_odd=problems.add):
+        with problems.noted():
+            clips = by_name.get(row["filename"])
+            if not clips:
+                raise row.error(f"'{row['filename']}' is no clip of the table")
+            timed |= {id(entry) for entry in clips}
+            if not any(row[column] for column in EVENT_COLUMNS[1:]):
+                continue
+            onset, offset, label = row.number("onset"), row.number("offset"), row["event_label"]
+            if not label:
+                raise row.error("an event without a label")
+            if known:
+                row.known(label, known)
+            length = lengths.get(clips[0].path, 0.0)
+            if not 0 <= onset < offset:
+                raise row.error(f"an event from {onset:g} s to {offset:g} s")
+            if length and offset > length + TOLERANCE_S:
+                raise row.error(
+                    f"an event from {onset:g} s to {offset:g} s, and {clips[0].path} is "
+                    f"{length:.3f} s long"
+                )
+            for entry in clips:
+                begin, end = max(0.0, onset - entry.start_s), offset - entry.start_s
+                if not math.isnan(entry.duration_s):
+                    end = min(end, entry.duration_s)
+                if begin < end:
+                    heard[id(entry)].append((entry.clip, begin, end, label))
+    for entry in entries:
+        if id(entry) in timed or columns.label is None:
+            own = list(dict.fromkeys(event[3] for event in heard[id(entry)]))
+            if columns.label is not None and entry.labels and set(own) != set(entry.labels):
+                problems.add(
+                    f"{entry.where}: labels {_listed(entry.labels)}, and its events in {path} "
+                    f"{_listed(own)}"
+                )
+            entry.strong, entry.labels = True, own
+    return list(chain.from_iterable(heard.values()))
+
+
+def _by_name(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """Clips by the names that events may call them: path in the table, or the file's name where
+    no other file of the table has it."""
+    found: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        for name in entry.listed:
+            found[name].append(entry)
+    paths = {entry.listed[-1] for entry in entries}
+    bases = Counter(Path(path).name for path in paths)
+    for path in paths:
+        base = Path(path).name
+        if bases[base] == 1:
+            found.setdefault(base, found[path])
+    return found
+
+
+def _listed(labels: Collection[str]) -> str:
+    return ", ".join(f"'{label}'" for label in labels) or "nothing"

@@ -1,0 +1,86 @@
+"""What was understood of a data set, told in a few lines before anything runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from bench.corpora.base import SPLITS, Corpus
+from bench.corpora.saving import seconds_of
+
+EXAMPLES = 3
+MOST_NAMED = 12
+
+
+def told(corpus: Corpus) -> Iterator[str]:
+    """Lines on clips, classes, splits or folds, groups, lengths and events, and three examples.
+
+    Lengths are read from the audio files.
+    """
+    clips = corpus.clips
+    found, listed = corpus.coverage
+    gone = f", {listed - found} more are listed and not there" if listed > found else ""
+    yield f"{corpus.name}: {found:,} clips below {corpus.root}{gone}"
+    labels = Counter(label for labels in clips["labels"] for label in labels)
+    named = [f"{name} {labels[name]:,}" for name in corpus.classes]
+    yield f"  classes ({len(named)}): {_some(named)}"
+    if (clips["fold"] >= 0).any():
+        folds = np.bincount(clips["fold"])
+        yield f"  folds ({len(folds)}): {_some([f'{f}: {n:,}' for f, n in enumerate(folds, 1)])}"
+    else:
+        sizes = clips["split"].value_counts()
+        yield f"  splits: {', '.join(f'{s} {sizes.get(s, 0):,}' for s in SPLITS)}"
+    groups = clips.groupby("group").size()
+    yield (
+        f"  groups: {len(groups):,} recordings or speakers, {groups.min()} to {groups.max()} clips "
+        "each; none in two splits or folds"
+    )
+    seconds = _seconds(corpus)
+    yield f"  lengths: {_lengths(seconds)}"
+    if corpus.events is not None:
+        strong = int(clips["strong"].sum())
+        yield (
+            f"  events: {len(corpus.events):,} in {strong:,} clips with times, "
+            f"{found - strong:,} clips with labels alone"
+        )
+    if corpus.remarks:
+        name, remark = next(iter(corpus.remarks.items()))
+        yield f"  not used or odd: {len(corpus.remarks):,} files, such as {name}: {remark}"
+    for number in _spread(len(clips)):
+        row: Any = clips.iloc[number]
+        says = f"fold {row['fold'] + 1}" if row["fold"] >= 0 else row["split"]
+        heard = ", ".join(row["labels"]) or "no label"
+        yield f"  as {row['path']}: {heard}; group {row['group']}; {says}; {seconds[number]:.2f} s"
+
+
+def _seconds(corpus: Corpus) -> np.ndarray:
+    """Length of each clip; 0 where its file does not tell."""
+    paths = sorted(set(corpus.clips["path"]))
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(lambda path: seconds_of(corpus.root / path), paths)
+        of_file = dict(zip(paths, found, strict=True))
+    whole = corpus.clips["path"].map(of_file)
+    return corpus.clips["duration_s"].fillna(whole).to_numpy(np.float64)
+
+
+def _lengths(seconds: np.ndarray) -> str:
+    known = seconds[seconds > 0]
+    if not len(known):
+        return "of no file known: none can be read"
+    text = f"{known.min():.2f} to {known.max():.2f} s, median {np.median(known):.2f} s"
+    unknown = len(seconds) - len(known)
+    return text + (f"; {unknown:,} files cannot be read" if unknown else "")
+
+
+def _spread(count: int) -> list[int]:
+    """Rows of the examples: first, middle and last."""
+    return sorted({0, count // 2, count - 1})[:EXAMPLES]
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more

@@ -1,0 +1,117 @@
+"""Piczak's baselines: the features as librosa makes them, the decisions as scikit-learn's."""
+
+from __future__ import annotations
+
+import librosa
+import numpy as np
+import pytest
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.svm import SVC
+
+from baselines.classic import Classic, Forest, NearestNeighbours, SupportVectors
+from bench.audio.cepstra import crossing_rates
+from bench.audio.frontend import FrontEnd
+from bench.results import published
+
+SIZES = {"frames": 20, "mels": 4, "seconds": 1.0}
+CEPSTRA = {"kind": "cepstra", "sample_rate": 44100, "window": 2048, "hop": 512, "mels": 13,
+           "fmin": 0.0, "fmax": 22050.0}  # fmt: skip
+
+
+def clips(classes: int, each: int, seed: int = 0) -> tuple[torch.Tensor, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(classes), each)
+    centres = rng.normal(0, 1, (classes, 1, 4))
+    features = centres[labels] + rng.normal(0, 1.5, (len(labels), 20, 4))
+    return torch.from_numpy(features.astype(np.float32)), labels
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+@pytest.mark.parametrize(
+    ("build", "peer"),
+    [
+        (NearestNeighbours, lambda: KNeighborsClassifier(8)),
+        (SupportVectors, lambda: SVC(kernel="linear", C=0.1)),
+        (Forest, lambda: RandomForestClassifier(30, random_state=20150420)),
+    ],
+)
+def test_decisions_are_those_of_scikit_learn(build, peer, classes: int) -> None:
+    arguments = {"trees": 30} if build is Forest else {}
+    model: Classic = build(classes, **SIZES, **arguments)
+    assert not model(clips(classes, 3)[0]).clip_logits.isnan().any()  # before it is fitted
+    features, labels = clips(classes, 20)
+    x = model.summary(features).numpy()
+    model.solve(x, np.eye(classes)[labels], exclusive=True)
+    other, _ = clips(classes, 50, seed=1)
+    ours = model(other).clip_logits
+    theirs = peer().fit(x, labels)
+    expected = theirs.predict(model.summary(other).numpy())
+    assert ours.argmax(dim=1).tolist() == expected.tolist()
+    assert ours.exp().sum(dim=1).allclose(torch.ones((), dtype=torch.float64), atol=1e-6)
+    if build is Forest:
+        shares = theirs.predict_proba(model.summary(other).numpy())
+        assert np.allclose(ours.exp().numpy(), shares.clip(1e-9))
+    again: Classic = build(classes, **SIZES, **arguments)
+    again.fit_shapes(model.state_dict())
+    again.load_state_dict(model.state_dict())
+    assert torch.equal(again(other).clip_logits, ours)
+
+
+def test_too_little_to_fit_is_refused() -> None:
+    features, labels = clips(3, 2)
+    x = Classic.summary(features).numpy()
+    with pytest.raises(ValueError, match="6 training clips are fewer than 8 neighbours"):
+        NearestNeighbours(3, **SIZES).solve(x, np.eye(3)[labels], exclusive=True)
+    with pytest.raises(ValueError, match="3 of 4 classes have training clips"):
+        SupportVectors(4, **SIZES).solve(x, np.eye(4)[labels], exclusive=True)
+
+
+@pytest.fixture
+def sound() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    sound = rng.normal(0, 0.1, 44100) * np.hanning(44100)
+    sound[:8000] = 0
+    return sound.astype(np.float32)
+
+
+def test_cepstra_are_those_of_librosa(sound: np.ndarray) -> None:
+    front_end = FrontEnd(**CEPSTRA)
+    found = front_end.features(sound)
+    assert found.shape == (front_end.frames(len(sound)), 13) == (87, 13)
+    mfcc = librosa.feature.mfcc(y=sound, sr=44100, n_mfcc=13)[1:].T
+    inner = slice(3, -3)  # librosa pads with zeros since 0.10, and reflected what it heard before
+    assert np.allclose(found[inner, :12], mfcc[inner], atol=0.05)
+    rates = librosa.feature.zero_crossing_rate(sound, frame_length=512, hop_length=512)[0]
+    assert np.allclose(crossing_rates(sound, 512, 87), rates, atol=1 / 512)
+    assert np.allclose(found[inner, 12], rates[inner], atol=1e-6)
+
+
+def test_a_waveform_is_cut_or_padded_to_a_length(sound: np.ndarray) -> None:
+    front_end = FrontEnd(**CEPSTRA, fit_to_s=2.0)
+    assert len(front_end.features(sound)) == front_end.frames(len(sound)) == 173
+    longer = np.concatenate([sound] * 3)
+    assert np.array_equal(front_end.features(longer), front_end.features(longer[:88200]))
+    padded = np.concatenate([sound, np.zeros(44100, np.float32)])
+    assert np.array_equal(front_end.features(sound), front_end.features(padded))
+    with pytest.raises(ValueError, match="kind cepstra makes 13 values"):
+        FrontEnd(**{**CEPSTRA, "mels": 26})
+
+
+def test_published_folds_are_compared_fold_by_fold() -> None:
+    entries = {entry.beside: entry for entry in published.load() if entry.folds}
+    assert set(entries) == {"piczak-knn", "piczak-svm", "piczak-forest", "piczak-cnn"}
+    for entry in entries.values():
+        assert entry.figures["accuracy"] == pytest.approx(np.mean(entry.folds), abs=0.1)
+    forest = entries["piczak-forest"]
+    own = [share / 100 for share in forest.folds]
+
+    def kind(figures: list[float]) -> str:
+        kept = [x - published._above_mean(forest, fold) for fold, x in enumerate(figures)]
+        verdict = published.compare(kept, 0.727, 0.005, folds=range(5), test_share=0.25)
+        return verdict.kind
+
+    assert kind(own) == "reproduced"
+    assert kind([x + 0.03 for x in own]) == "better"
+    assert kind(own[::-1]) == "inconclusive"

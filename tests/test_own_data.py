@@ -1,0 +1,490 @@
+"""Data sets of a person's own, by path patterns and tables: read, split, and held to account."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+
+from bench.corpora import Corpus, build_corpus, load
+from bench.corpora.entries import Problems
+from bench.corpora.folds import with_test_fold
+from bench.corpora.pattern import Pattern
+from bench.files import UserError
+
+
+def put(root: Path, *names: str, seconds: float = 0.1, rate: int = 1000) -> None:
+    """Noise in these files; no two are alike."""
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rng = np.random.default_rng(list(name.encode()))
+        soundfile.write(path, rng.uniform(-0.5, 0.5, int(seconds * rate)), rate)
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def problems_of(loader: str, root: Path, **options: Any) -> list[str]:
+    with pytest.raises(UserError) as refused:
+        load(loader, root, name="mine", **options)
+    return str(refused.value).replace(f"{root}/", "").splitlines()
+
+
+def by_clip(corpus: Corpus, column: str) -> dict[str, Any]:
+    return dict(zip(corpus.clips["clip"], corpus.clips[column], strict=True))
+
+
+HALVES = {"validation": 0.25, "test": 0.25}
+
+
+@pytest.fixture
+def birds(tmp_path: Path) -> Path:
+    """Two classes of four groups with two takes each, and a note that is no audio."""
+    for label in ("wren", "robin"):
+        put(tmp_path, *(f"{label}/{g}_{take}.wav" for g in (f"{label[0]}1", f"{label[0]}2",
+            f"{label[0]}3", f"{label[0]}4") for take in (0, 1)))  # fmt: skip
+    write(tmp_path / "notes.txt", "a walk in May")
+    return tmp_path
+
+
+# --- patterns ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "fields"),
+    [
+        (
+            "{label}/{group}_nohash_{take}.wav",
+            "yes/0a7c2a8d_nohash_0.wav",
+            {"label": "yes", "group": "0a7c2a8d", "take": "0"},
+        ),
+        (
+            "{ignore} - {label}/{fold}-{group}-{take}.ogg",
+            "001 - Dog bark/1-30226-A.ogg",
+            {"label": "Dog bark", "fold": "1", "group": "30226", "take": "A"},
+        ),
+        (
+            "{label}_{group}_{take}.wav",
+            "3_george_17.wav",
+            {"label": "3", "group": "george", "take": "17"},
+        ),
+        (r"{label}_{take:\d+}", "big_dog_03.flac", {"label": "big_dog", "take": "03"}),
+        ("{group}/{group}-{label}", "g1/g1-x.mp3", {"group": "g1", "label": "x"}),
+        ("{group}/{group}-{label}", "g1/g2-x.mp3", None),
+        ("{label}/{take}", "a/b/c.wav", None),
+        ("{label}/{take}.wav", "a/b.flac", None),
+        ("{label}.{take}", "a.b.wav", {"label": "a", "take": "b"}),
+    ],
+)
+def test_patterns_read_paths(pattern: str, path: str, fields: dict[str, str] | None) -> None:
+    assert Pattern(pattern, "pattern").fields_of(path) == fields
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("{lable}/{take}.wav", "{lable}; did you mean {label}?"),
+        ("{group}/{take}.wav", "no {label}"),
+        ("{label/{take}.wav", "brace"),
+        ("{label:[}/x.wav", "no valid pattern"),
+    ],
+)
+def test_patterns_that_mean_nothing_are_refused(pattern: str, said: str) -> None:
+    with pytest.raises(UserError, match=r"^here: ") as refused:
+        Pattern(pattern, "here")
+    assert said in str(refused.value)
+
+
+def test_a_name_that_fits_in_two_ways_is_a_problem(tmp_path: Path) -> None:
+    put(tmp_path, "big_dog_03.wav")
+    (line,) = problems_of("folder", tmp_path, pattern="{label}_{take}", splits=HALVES)[:1]
+    assert "big_dog_03.wav" in line
+    assert "label 'big', take 'dog_03', or label 'big_dog', take '03'" in line
+
+
+def test_a_pattern_that_fits_no_file_shows_what_lies_there(birds: Path) -> None:
+    (line,) = problems_of("folder", birds, pattern="{fold}/{label}/{take}", splits=HALVES)
+    assert line.startswith("datasets.mine.options.pattern: ")
+    assert "16 audio files" in line
+    assert "'robin/r1_0.wav'" in line
+
+
+# --- a folder ---------------------------------------------------------------------------------
+
+
+def test_shares_are_drawn_by_group_and_reach_every_class(birds: Path) -> None:
+    corpus = load("folder", birds, pattern="{label}/{group}_{take}", splits=HALVES)
+    assert corpus.classes == ("robin", "wren")
+    assert not corpus.multilabel
+    counts = corpus.clips.assign(label=corpus.clips["labels"].str[0])
+    assert set(counts.groupby(["label", "split"]).size()) == {2, 4}
+    assert corpus.clips.groupby("group")["split"].nunique().max() == 1
+    again = load("folder", birds, pattern="{label}/{group}_{take}", splits=HALVES)
+    assert by_clip(again, "split") == by_clip(corpus, "split")
+
+
+def test_groups_with_every_class_are_drawn_once(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{d}_{s}_{t}.wav" for d in "01" for s in "abcde" for t in "01"))
+    corpus = load(
+        "folder",
+        tmp_path,
+        pattern="{label}_{group}_{take}",
+        splits={"validation": 0.2, "test": 0.2},
+    )
+    assert corpus.clips.groupby("split")["group"].nunique().to_dict() == {
+        "train": 3, "validation": 1, "test": 1,
+    }  # fmt: skip
+
+
+def test_listed_groups_takes_and_shares_go_together(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{d}_{s}_{t}.wav" for d in "01" for s in "abcd" for t in range(5)))
+    pattern = "{label}_{group}_{take}"
+    groups = load("folder", tmp_path, pattern=pattern, splits={"validation": ["a"], "test": ["d"]})
+    assert groups.clips.groupby("group")["split"].first().to_dict() == {
+        "a": "validation", "b": "train", "c": "train", "d": "test",
+    }  # fmt: skip
+    takes = load(
+        "folder", tmp_path, pattern="{label}_{ignore}_{take}",
+        splits={"by": "take", "validation": 0.25, "test": [0]},
+    ).clips  # fmt: skip
+    assert set(takes.loc[takes["split"] == "test", "clip"].str[-5]) == {"0"}
+    assert takes["split"].value_counts().to_dict() == {"train": 24, "validation": 8, "test": 8}
+
+
+def test_folders_of_splits_under_their_own_names(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{s}/{x}/1.wav" for s in ("train", "val", "test") for x in "ab"))
+    pattern = "{split}/{label}/{take}"
+    named = {"by": "split", "validation": ["val"], "test": ["test"]}
+    corpus = load("folder", tmp_path, pattern=pattern, splits=named)
+    assert by_clip(corpus, "split")["val/a/1.wav"] == "validation"
+    (line,) = [s for s in problems_of("folder", tmp_path, pattern=pattern) if "'val'" in s]
+    assert "by: split" in line
+
+
+def test_every_group_a_fold_of_its_own(tmp_path: Path) -> None:
+    speakers = ("ann", "bob", "cid", "dan")
+    put(tmp_path, *(f"{d}_{s}_{t}.wav" for d in "01" for s in speakers for t in "01"))
+    corpus = load("folder", tmp_path, pattern="{label}_{group}_{take}", splits={"folds": "group"})
+    assert corpus.clips.groupby("group")["fold"].unique().map(list).to_dict() == {
+        "ann": [0], "bob": [1], "cid": [2], "dan": [3],
+    }  # fmt: skip
+    assert set(with_test_fold(corpus, 3).clips.query("split == 'validation'")["group"]) == {"ann"}
+
+
+def test_classes_in_order_renamed_and_left_out(birds: Path) -> None:
+    put(birds, "wind/1_0.wav")
+    corpus = load(
+        "folder", birds, pattern="{label}/{group}_{take}", splits=HALVES,
+        classes=["Zaunkönig", "robin"], rename={"wren": "Zaunkönig"}, leave_out=["wind"],
+    )  # fmt: skip
+    assert corpus.classes == ("Zaunkönig", "robin")
+    assert by_clip(corpus, "labels")["wren/w1_0.wav"] == ["Zaunkönig"]
+    assert len(corpus.clips) == 16
+
+
+def test_numbers_are_names_and_classes_of_numbers_are_in_their_order(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{d}/{g}.wav" for d in (2, 10) for g in ("007", "008", "009")))
+    splits = {"validation": ["007"], "test": ["008"]}
+    corpus = load("folder", tmp_path, pattern="{label}/{group}", splits=splits)
+    assert corpus.classes == ("2", "10")
+    (line,) = problems_of(
+        "folder", tmp_path, pattern="{label}/{group}", splits={**splits, "test": [8, "009"]}
+    )
+    assert "no clip has the group '8'" in line
+
+
+def test_other_audio_is_told_and_other_forms_are_missing(birds: Path) -> None:
+    put(birds, "readme.wav")
+    (birds / "wren/w9_0.m4a").write_bytes(b"a phone's")
+    corpus = load("folder", birds, pattern="{label}/{group}_{take}", splits=HALVES)
+    assert corpus.coverage == (16, 17)
+    assert set(corpus.remarks) == {"readme.wav", "wren/w9_0.m4a"}
+
+
+def test_everything_wrong_with_a_folder_is_told_at_once(birds: Path) -> None:
+    put(birds, "wren/r1_0.wav", "wren/w1_0.flac", "wrne/w5_0.wav")
+    lines = problems_of(
+        "folder", birds, pattern="{label}/{group}_{take}", classes=["wren", "robin", "owl"],
+        rename={"kestrel": "owl"}, splits={"validation": ["w1", "r1"], "test": ["w2", "r9"]},
+    )  # fmt: skip
+    for said in (
+        "wren/w1_0: lies there in 2 forms",
+        "options.rename: no clip has the label 'kestrel'",
+        "wrne/w5_0.wav: label 'wrne' is not in datasets.mine.options.classes; did you mean 'wren'?",
+        "splits.test: no clip has the group 'r9'; did you mean",
+        "the train split has no clip of 'owl'",
+        "the test split has no clip of 'robin', 'owl'",
+    ):
+        assert any(said in line for line in lines), said
+
+
+def test_a_group_in_two_splits_is_refused(birds: Path) -> None:
+    splits = {"by": "take", "validation": [0], "test": [1]}
+    lines = problems_of("folder", birds, pattern="{label}/{group}_{take}", splits=splits)
+    assert sum("lies in splits" in line for line in lines) == 8
+    assert "group 'r1' lies in splits validation (robin/r1_0.wav) and test" in lines[0]
+
+
+def test_a_group_in_two_folds_and_a_class_in_too_few_are_refused(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{f}-g{f}-{x}.wav" for f in range(1, 5) for x in "ab"))
+    put(tmp_path, "1-g2-a.wav", "1-g1-c.wav")
+    lines = problems_of("folder", tmp_path, pattern="{fold}-{group}-{label}")
+    assert any("group 'g2' lies in folds 1 " in line for line in lines)
+    assert any("'c' in fewer than three folds" in line for line in lines)
+
+
+def test_problems_beyond_twenty_are_counted() -> None:
+    problems = Problems()
+    for number in range(25):
+        problems.add(f"line {number}")
+    with pytest.raises(UserError) as refused:
+        problems.refuse()
+    assert str(refused.value).splitlines()[20:] == ["… and 5 more problems"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"patern": "x"}, "unknown key 'patern'; did you mean 'pattern'?"),
+        ({"pattern": 3}, "pattern: "),
+        ({"pattern": "{label}", "classes": "wren"}, "classes: "),
+        ({"pattern": "{label}", "classes": [True]}, "put it in quotes"),
+        ({"pattern": "{label}", "splits": {"validaton": 0.1}}, "did you mean 'validation'?"),
+        ({"pattern": "{label}", "splits": {"test": 1.5}}, "splits.test"),
+    ],
+)
+def test_options_are_typed(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    text = "\n".join(problems_of("folder", tmp_path, **options))
+    assert text.startswith("datasets.mine.options: ")
+    assert said in text
+
+
+def test_lists_that_name_no_clip_or_one_twice_are_refused(birds: Path) -> None:
+    write(birds / "v.txt", "wren/w1_0.wav\nrobin/r1_0\nwren/w9_0.wav\nhawk.wav\n")
+    write(birds / "t.txt", "wren/w1_0.wav\nrobin/r2_0.wav\n")
+    lines = problems_of(
+        "folder", birds, pattern="{label}/{ignore}_{take}",
+        splits={"validation": "v.txt", "test": "t.txt"},
+    )  # fmt: skip
+    assert lines == [
+        "v.txt, line 1: 'wren/w1_0.wav' stands in the list of another split too",
+        "v.txt, line 4: 'hawk.wav' names no clip of the data set",
+        "datasets.mine.options.splits: the validation split has no clip of 'wren'; choose other "
+        "shares or lists, add recordings, or name the class in leave_out",
+    ]
+    (line, *_) = problems_of(
+        "folder", birds, pattern="{label}/{ignore}_{take}", splits={"validation": "w1", "test": 0.2}
+    )
+    assert "no such list file: w1; names of groups go into a list: [w1]" in line
+
+
+def test_options_of_official_loaders_and_plug_ins_are_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (line,) = problems_of("audioset", tmp_path, validation_share="some")
+    assert line.startswith("datasets.mine.options: validation_share: ")
+    write(
+        tmp_path / "odd_loader.py",
+        "from __future__ import annotations\n"
+        "def load(root: Path, *, name: str, synthetic: bool, kind: Unknown = 1): return kind\n",
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert load("odd_loader:load", tmp_path, kind=2) == 2
+    (line,) = problems_of("odd_loader:load", tmp_path, kid=2)
+    assert "did you mean 'kind'?" in line
+
+
+# --- as the official loaders ------------------------------------------------------------------
+
+
+def esc50(root: Path) -> tuple[str, Path, dict[str, Any]]:
+    lines = ["filename,fold,target,category,esc10,src_file,take"]
+    for fold in range(1, 6):
+        for target, category in ((0, "dog"), (30, "door_wood_knock")):
+            for take in "AB":
+                name = f"{fold}-{1000 * fold + target}-{take}-{target}.wav"
+                lines.append(
+                    f"{name},{fold},{target},{category},True,{1000 * fold + target},{take}"
+                )
+                put(root, f"audio/{name}")
+    write(root / "meta" / "esc50.csv", "\n".join(lines) + "\n")
+    pattern = "{fold}-{group}-{take}-{label}"
+    rename = {0: "dog", 30: "door_wood_knock"}
+    classes = ["dog", "door_wood_knock"]
+    return "esc50", root / "audio", {"pattern": pattern, "rename": rename, "classes": classes}
+
+
+def commands(root: Path) -> tuple[str, Path, dict[str, Any]]:
+    put(root, *(f"{w}/{s}_nohash_{t}.wav" for w in ("yes", "no") for s in "abcd" for t in "01"))
+    put(root, "_background_noise_/white_noise.wav")
+    for speaker, file in (("a", "validation_list.txt"), ("b", "testing_list.txt")):
+        names = [f"{w}/{speaker}_nohash_{t}.wav\n" for w in ("yes", "no") for t in "017"]
+        write(root / file, "".join(names[:-1]))
+    lists = {"validation": "validation_list.txt", "test": "testing_list.txt"}
+    return "speechcommands", root, {"pattern": "{label}/{group}_nohash_{take}.wav", "splits": lists}
+
+
+@pytest.mark.parametrize("layout", [esc50, commands])
+def test_a_folder_is_read_as_by_the_official_loader(
+    layout: Callable[[Path], tuple[str, Path, dict[str, Any]]], tmp_path: Path
+) -> None:
+    loader, place, options = layout(tmp_path / "data")
+    official = build_corpus(loader, tmp_path / "data", tmp_path / "official")
+    ours = build_corpus("folder", place, tmp_path / "ours", **options)
+    assert ours.classes == official.classes
+    assert ours.multilabel == official.multilabel
+    for table in ("clips", "missing"):
+        one, two = (getattr(c, table).drop(columns="path") for c in (official, ours))
+        pd.testing.assert_frame_equal(one, two)
+    assert (ours.root / ours.clips["path"][0]).samefile(official.root / official.clips["path"][0])
+    if loader == "speechcommands":
+        assert ours.digest == official.digest
+
+
+# --- a table ----------------------------------------------------------------------------------
+
+NAMES = [f"clips/{number}.wav" for number in range(8)]
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> Path:
+    """Eight clips of 2 s, and the weak labels of each."""
+    put(tmp_path, *NAMES, seconds=2.0)
+    splits = ["train"] * 4 + ["validation"] * 2 + ["test"] * 2
+    rows = [
+        f"{name},{'a;b' if n % 2 else 'a'},{splits[n]},s{n // 2}" for n, name in enumerate(NAMES)
+    ]
+    write(tmp_path / "clips.csv", "file,species,set,site\n" + "\n".join(rows) + "\n")
+    return tmp_path
+
+
+COLUMNS = {"path": "file", "label": "species", "split": "set", "group": "site"}
+
+
+def test_several_labels_in_one_column(listed: Path) -> None:
+    corpus = load("table", listed, table="clips.csv", columns=COLUMNS, label_separator=";")
+    assert corpus.multilabel
+    assert by_clip(corpus, "labels")["clips/1.wav"] == ["a", "b"]
+    assert by_clip(corpus, "split")["clips/7.wav"] == "test"
+    assert by_clip(corpus, "group")["clips/7.wav"] == "s3"
+    assert corpus.events is None
+    assert not corpus.clips["strong"].any()
+
+
+def test_labels_in_columns_of_0_and_1_of_a_tsv(listed: Path) -> None:
+    rows = [f"{n}.wav\t{n % 2}\t1\tg{n}" for n in range(8)]
+    write(listed / "clips.tsv", "filename\tcat\tdog\tgroup\n" + "\n".join(rows) + "\n")
+    corpus = load(
+        "table", listed, table="clips.tsv", audio="clips", splits=HALVES,
+        columns={"label": ["cat", "dog"], "group": "group"},
+    )  # fmt: skip
+    assert corpus.multilabel
+    assert by_clip(corpus, "labels")["1.wav"] == ["cat", "dog"]
+    assert by_clip(corpus, "path")["1.wav"] == "clips/1.wav"
+
+
+def test_events_make_clips_strong_and_label_them(listed: Path) -> None:
+    text = "filename\tonset\toffset\tevent_label\n1.wav\t0.5\t1.0\ta\n1.wav\t0.7\t2.05\tb\n"
+    write(listed / "events.tsv", text + "clips/0.wav\t0\t1\ta\n")
+    both = load(
+        "table",
+        listed,
+        table="clips.csv",
+        columns=COLUMNS,
+        label_separator=";",
+        events="events.tsv",
+    )
+    assert by_clip(both, "strong") == {name: name in NAMES[:2] for name in NAMES}
+    assert both.events is not None
+    assert both.events.values.tolist() == [
+        ["clips/0.wav", 0.0, 1.0, "a"],
+        ["clips/1.wav", 0.5, 1.0, "a"],
+        ["clips/1.wav", 0.7, 2.05, "b"],
+    ]
+    for number in range(8):
+        text += (
+            f"{number}.wav\t0\t1\ta\n{number}.wav\t1\t2\tb\n" if number != 6 else "6.wav\t\t\t\n"
+        )
+    write(listed / "events.tsv", text)
+    columns = {key: value for key, value in COLUMNS.items() if key != "label"}
+    alone = load("table", listed, table="clips.csv", columns=columns, events="events.tsv")
+    assert alone.clips["strong"].all()
+    assert by_clip(alone, "labels")["clips/6.wav"] == []
+    assert by_clip(alone, "labels")["clips/7.wav"] == ["a", "b"]
+
+
+def test_cuts_of_long_files_and_their_events(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{x}.wav" for x in "abc"), seconds=10.0)
+    splits = {"a": "train", "b": "validation", "c": "test"}
+    cuts = [
+        f"{x}.wav,{start},{end},{s}" for x, s in splits.items() for start, end in ((0, 4), (4, 10))
+    ]
+    write(tmp_path / "cuts.csv", "file,from,to,set\n" + "\n".join(cuts) + "\n")
+    events = [f"{x}.wav\t3.0\t5.5\tcall" for x in splits]
+    write(tmp_path / "e.tsv", "filename\tonset\toffset\tevent_label\n" + "\n".join(events) + "\n")
+    corpus = build_corpus(
+        "table", tmp_path, tmp_path / "out", table="cuts.csv", events="e.tsv",
+        columns={"path": "file", "start": "from", "end": "to", "split": "set"},
+    )  # fmt: skip
+    assert by_clip(corpus, "duration_s") | {} == {
+        f"{x}.wav@{cut}": seconds for x in splits for cut, seconds in (("0-4", 4.0), ("4-10", 6.0))
+    }
+    assert by_clip(corpus, "group")["a.wav@4-10"] == "a.wav"
+    assert corpus.events is not None
+    own = corpus.events[corpus.events["filename"].str.startswith("a.wav")]
+    assert own[["onset", "offset"]].values.tolist() == [[3.0, 4.0], [0.0, 1.5]]
+
+
+def test_a_cut_without_an_end_lasts_to_the_end_of_its_file(listed: Path) -> None:
+    rows = [f"{n}.wav,0.5,a,{s}" for n, s in enumerate(["train", "validation", "test"])]
+    write(listed / "cuts.csv", "filename,start,label,split\n" + "\n".join(rows) + "\n")
+    corpus = load(
+        "table", listed, table="cuts.csv", audio="clips",
+        columns={"start": "start", "label": "label", "split": "split"},
+    )  # fmt: skip
+    assert set(corpus.clips["duration_s"]) == {1.5}
+
+
+def test_everything_wrong_with_tables_is_told_at_once(listed: Path) -> None:
+    text = (listed / "clips.csv").read_text() + "clips/1.wav,a,train,s0\nclips/x.wav,,train,s9\n"
+    text += "clips/9.wav,a,train\n,a,train,s0\n"
+    write(listed / "clips.csv", text.replace("clips/5.wav,a;b", "clips/5.wav,a;c"))
+    write(
+        listed / "events.tsv",
+        "filename\tonset\toffset\tevent_label\n"
+        "nine.wav\t0\t1\ta\n1.wav\t1.5\t2.5\ta\n1.wav\t1.0\t0.5\ta\n3.wav\tsoon\t2\ta\n"
+        "2.wav\t0\t1\tb\n0.wav\t0\t1\td\n0.wav\t0\t1\t\n",
+    )
+    lines = problems_of(
+        "table", listed, table="clips.csv", columns=COLUMNS, label_separator=";",
+        classes=["a", "b"], events="events.tsv",
+    )  # fmt: skip
+    for said in (
+        "clips.csv, line 10: 'clips/1.wav' stands in line 3 too",
+        "clips.csv, line 12: 3 fields where the header names 4",
+        "clips.csv, line 13: no file in column file",
+        "clips.csv, line 7: label 'c' is not in",
+        "events.tsv, line 2: 'nine.wav' is no clip of the table",
+        "events.tsv, line 3: an event from 1.5 s to 2.5 s, and clips/1.wav is 2.000 s long",
+        "events.tsv, line 4: an event from 1 s to 0.5 s",
+        "events.tsv, line 5: 'soon' in column onset is not a number",
+        "events.tsv, line 7: label 'd' is not in the class list",
+        "events.tsv, line 8: an event without a label",
+        "clips.csv, line 4: labels 'a', and its events in events.tsv 'b'",
+    ):
+        assert any(said in line for line in lines), (said, lines)
+
+
+def test_a_column_that_is_not_there_is_named(listed: Path) -> None:
+    (line,) = problems_of("table", listed, table="clips.csv", columns={"label": "species"})
+    assert "column 'filename' is missing (found: file, species, set, site)" in line
+    (line,) = problems_of("table", listed, table="clips.csv")
+    assert "columns.label" in line
