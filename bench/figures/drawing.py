@@ -42,13 +42,17 @@ STYLE: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure as a data URI, with its alternative text and its caption."""
+    """A figure as a data URI, with its alternative text and its caption.
+
+    `narrow` is the same figure in panels below one another, for narrow screens.
+    """
 
     uri: str
     alt: str
     caption: str
     width: int
     height: int
+    narrow: str = ""
 
     @property
     def kind(self) -> str:

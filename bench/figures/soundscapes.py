@@ -11,7 +11,7 @@ import pandas as pd
 
 from bench.experiment.config import Config
 from bench.figures.drawing import FAINT, INK, WIDTH, Picture, colour, new_figure, picture
-from bench.results.names import CANNOT, class_name, dataset_name, model_name
+from bench.results.names import CANNOT, class_name, model_name
 from bench.results.soundscapes import Output, Soundscape
 from bench.results.words import counted
 
@@ -45,9 +45,9 @@ def _scene(config: Config, scape: Soundscape) -> Scene:
 
 def _draw(config: Config, output: Output, scape: Soundscape) -> Picture:
     group = output.group
-    name, task = model_name(config, group.model), dataset_name(config, group.dataset)
+    name = model_name(config, group.model)
     figure, panels = new_figure(
-        WIDTH, 5.8, 3, 1, height_ratios=[1.0, 0.9, 2.0], sharex=group.can_localize
+        WIDTH, 4.6, 3, 1, height_ratios=[0.8, 0.7, 2.0], sharex=group.can_localize
     )
     _spectrogram(panels[0], scape, name)
     _true_events(panels[1], scape, output.classes)
@@ -56,14 +56,14 @@ def _draw(config: Config, output: Output, scape: Soundscape) -> Picture:
         said = f"{name} gives clip scores only: {CANNOT}."
     else:
         _event_map(panels[2], output, output.frame_scores)
-        said = f"{name} finds {_events(output.events)}."
+        said = f"{name}: {output.matched}."
     for axes in panels[:2]:
         axes.set_xlim(0, scape.seconds)
     return picture(
         figure,
         f"Soundscape {scape.clip}: spectrogram, true: {_events(scape.events)}, and below what "
-        f"{name} makes of it. {said}",
-        f"{name} ({output.run.key}) on {scape.clip}, {task}. {said}",
+        f"{name} gives for it. {said}",
+        f"{said} ({output.run.key})",
         "png",
     )
 

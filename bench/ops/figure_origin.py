@@ -13,7 +13,6 @@ from bench.results.columns import metric_column
 from bench.results.intervals import metrics_of
 from bench.results.load import load_results
 from bench.results.measured import RESCORED, Measurement, Rescored
-from bench.results.names import METRICS
 from bench.results.provenance import measured_sources
 from bench.results.record import Record
 from bench.results.rescored import load as load_rescored
@@ -64,7 +63,7 @@ def of_group(settings: Config, name: str) -> str:
         listed = ", ".join(found.name for found in results.groups.values()) or "none yet"
         raise UserError(f"no group '{name}' with records; there are: {listed}")
     figures = [
-        f"  {METRICS[metric]:<18}{metric_column(metric).text(summary.mean):>8}  "
+        f"  {metric_column(metric).title:<30}{metric_column(metric).text(summary.mean):>8}  "
         f"{metric_column(metric).interval(summary)}, n = {summary.n}"
         for metric in metrics_of(results, group.dataset)
         if (summary := group.summary(metric)) is not None
@@ -86,7 +85,9 @@ def of_measurement(settings: Config, name: str) -> str:
     if name not in found:
         listed = ", ".join(found) or "none yet"
         raise UserError(f"no measurement '{name}'; there are: {listed}")
-    return "\n".join([name, *(f"  {fact:<22}{value}" for fact, value in found[name].facts)])
+    source = found[name]
+    facts = (*(("command", command) for command in source.commands), *source.facts, *source.digests)
+    return "\n".join([name, *(f"  {fact:<22}{value}" for fact, value in facts)])
 
 
 def _rows(settings: Config, name: str) -> list[dict[str, str]]:

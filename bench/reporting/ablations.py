@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bench.experiment.ablations import BASE
 from bench.metrics.statistics import smallest_p
 from bench.reporting import context
 from bench.reporting.tables import DIFFERENCE, Column, Entry, Row, Table
 from bench.results.analysis import Analysis
 from bench.results.effects import Effect
 from bench.results.names import METRICS, model_name, short_dataset_name
+from bench.results.words import sentence
 
 VALUE = Column("value_percent", "value (%)", 1, 100.0)
 REFERENCE = Column("reference_percent", "reference (%)", 1, 100.0, short="ref. (%)")
@@ -16,31 +18,34 @@ REFERENCE = Column("reference_percent", "reference (%)", 1, 100.0, short="ref. (
 def ablation_table(analysis: Analysis) -> Table:
     """All effects; a section per study and metric."""
     columns = [
-        Column("change", "change", words=True),
-        Column("against", "against", words=True),
+        Column("variant", "variant", words=True, csv_only=True),
+        Column("against", "against", words=True, in_latex=False),
         VALUE,
         REFERENCE,
         DIFFERENCE,
         Column("interval", "95 % interval", words=True),
-        Column("p", "p", 3, spread=False),
+        Column("p", "p", 3, spread=False, in_latex=False),
         Column("p_holm", "p (Holm)", 3, spread=False),
-        Column("smallest_p", "smallest p", 3, spread=False, short="least p"),
+        Column("smallest_p", "smallest p", 3, spread=False, in_latex=False),
         Column("pairs", "pairs", 0, spread=False, in_latex=False),
     ]
     return Table(
         name="ablations",
         title=f"Ablations ({context.data_words(analysis)})",
         caption=(
-            "Each variant against its reference, paired by seed and fold; mAP, accuracy and F1 in "
-            f"percent, differences and their intervals in points. {_datasets_sentence(analysis)} "
-            f"{context.seeds_sentence(analysis, *_datasets(analysis))} {context.SPREAD} "
-            "p: two-sided exact sign-flip test, corrected by Holm within a section; smallest p: "
-            "the least that this number of pairs can reach."
+            "Each change against its reference, paired by seed and fold "
+            f"({context.data_words(analysis)})."
         ),
         columns=columns,
         rows=[_row(analysis, effect) for effect in analysis.effects],
-        head="Variant",
-        notes=[note for d in _datasets(analysis) for note in context.notes(analysis, d)],
+        head="Change",
+        notes=[
+            "Reference: the unchanged model unless “against” names another variant. "
+            "p: two-sided exact sign-flip test, corrected by Holm within a section; smallest p: "
+            "the least that this number of pairs can reach.",
+            *(note for d in _datasets(analysis) for note in context.notes(analysis, d)),
+        ],
+        reading=context.reading(),
     )
 
 
@@ -48,8 +53,14 @@ def _datasets(analysis: Analysis) -> list[str]:
     return list(dict.fromkeys(d for s in analysis.config.ablations.values() for d in s.datasets))
 
 
-def _datasets_sentence(analysis: Analysis) -> str:
-    return " ".join(f"Data: {context.data_sentence(analysis, d)}" for d in _datasets(analysis))
+def reference_words(analysis: Analysis, effect: Effect) -> str:
+    """What a change is compared with, in words: that of another variant, or the unchanged model."""
+    found = (
+        other.why
+        for other in analysis.effects
+        if (other.study, other.variant) == (effect.study, effect.against)
+    )
+    return "the unchanged model" if effect.against == BASE else next(found, effect.against)
 
 
 def _row(analysis: Analysis, effect: Effect) -> Row:
@@ -60,7 +71,10 @@ def _row(analysis: Analysis, effect: Effect) -> Row:
     )
     if len(config.ablations) > 1:
         section = f"{effect.study.replace('_', ' ')}: {section}"
-    entries = {"change": Entry(words=effect.why), "against": Entry(words=effect.against)}
+    entries = {
+        "variant": Entry(words=effect.variant),
+        "against": Entry(words=reference_words(analysis, effect)),
+    }
     if effect.group is not None:
         entries[VALUE.key] = Entry.of(effect.group.summary(effect.metric))
     if effect.reference is not None:
@@ -77,7 +91,7 @@ def _row(analysis: Analysis, effect: Effect) -> Row:
             "pairs": Entry(float(effect.difference.n)),
         }
     return Row(
-        effect.variant,
+        sentence(effect.why),
         entries,
         effect.records,
         effect.group.name if effect.group else "",

@@ -20,9 +20,11 @@ from bench.reporting.check_tables import (
 )
 from bench.reporting.claims_page import claims_table, render_claims
 from bench.reporting.cost_table import cost_table
-from bench.reporting.event_tables import localization_table
+from bench.reporting.event_tables import localization_summary, localization_table
 from bench.reporting.forms import write_forms
+from bench.reporting.overview import overview_table
 from bench.reporting.page import render
+from bench.reporting.paper_tables import paper_tables
 from bench.reporting.problems import problems
 from bench.reporting.released import ensemble_table, released_table
 from bench.reporting.rescored import rescore_table
@@ -62,7 +64,7 @@ def write_released(settings: config.Config) -> str:
 
 
 def build(settings: config.Config) -> Path:
-    """Write index.html, claims.html, metrics.json and tables/*.{md,tex,csv}, the report.
+    """Write index.html, claims.html, metrics.json and tables/*.{md,tex,notes.tex,csv}, the report.
 
     Returns the path of the page.
 
@@ -88,14 +90,17 @@ def build(settings: config.Config) -> Path:
 def make_tables(analysis: Analysis) -> list[Table]:
     """Every table of the report, in the order of `listed.table_names`."""
     settings = analysis.config
-    tables = [task_table(analysis, dataset) for dataset in settings.datasets]
+    located = [name for name, chosen in settings.datasets.items() if chosen.localize]
+    tables = [overview_table(analysis)]
+    tables += [task_table(analysis, dataset) for dataset in settings.datasets]
+    tables += [localization_summary(analysis, dataset) for dataset in located]
     tables += [ablation_table(analysis), cost_table(analysis)]
     tables += [speed_table(analysis.speed)] if analysis.speed else []
     tables += [chance_table(analysis), trivial_table(analysis)]
     tables += [audit_table(analysis), tuning_table(analysis), interval_table(analysis)]
     tables.append(comparison_table(analysis))
     tables += [rescore_table(analysis.rescored)] if analysis.rescored else []
-    tables.append(claims_table(analysis))
+    tables += [claims_table(analysis), *paper_tables(analysis)]
     tables += [released_table(settings, analysis.released)] if settings.released else []
     tables += [ensemble_table(settings, analysis.ensembles)] if settings.ensembles else []
     return tables

@@ -9,13 +9,14 @@ from bench.reporting.tables import DIFFERENCE, Column, Entry, Row, Table
 from bench.results.analysis import Analysis
 from bench.results.audit import NEEDS_TABLE, RULES
 from bench.results.checks import TIMES_CHANCE, TRIVIAL, TrivialCheck
+from bench.results.columns import metric_column
 from bench.results.comparisons import Paired
 from bench.results.groups import Group
 from bench.results.intervals import FigureInterval
 from bench.results.names import METRICS, model_name, short_dataset_name, variant_name
 from bench.results.trained import training_notes
 
-MEAN = Column("mean", "mean", 3)
+MEAN = Column("mean", "mean", 1)
 
 
 def audit_table(analysis: Analysis) -> Table:
@@ -35,8 +36,8 @@ def audit_table(analysis: Analysis) -> Table:
         name="protocol",
         title=f"Whether the protocol was kept ({context.data_words(analysis)})",
         caption=(
-            "Each rule held against what the runs left behind: the clips that were scored, the "
-            f"corpus tables and the records, on {context.data_words(analysis)}."
+            "Each rule checked against the scored clips, the corpus tables and the records "
+            f"({context.data_words(analysis)})."
         ),
         columns=[Column("answer", "answer", words=True)],
         rows=rows,
@@ -52,21 +53,23 @@ def tuning_table(analysis: Analysis) -> Table:
         name="recipes",
         title=f"How each recipe was chosen ({context.data_words(analysis)})",
         caption=(
-            "Every model is owed the same number of trials on validation data "
-            f"({config.tuning.trials} declared); `snakemake tune` makes them, and "
-            f"{config.paths.tuning}/{config.experiment} records each. One "
-            "without trials of its own may inherit values that the trials of another chose. "
-            "What no trial decided was set by hand. On "
-            f"{context.data_words(analysis)}."
+            f"How the recipe of each model was chosen, on {context.data_words(analysis)}; "
+            f"{config.tuning.trials} trials on validation data are declared for each."
         ),
         columns=[
             Column("chosen", "how chosen", words=True),
             Column("trials", "trials", 0),
-            Column("best", "best on validation", 3),
+            Column("best_percent", "best on validation (%)", 1, 100.0),
             Column("learning_rate", "learning rate", 2, significant=True),
             Column("epochs", "epochs", 0),
         ],
         rows=[_tuning_row(analysis, group) for group in groups],
+        notes=[
+            "Every model gets the same number of trials on validation data; `snakemake tune` makes "
+            f"them, and {config.paths.tuning}/{config.experiment} records each. A model without "
+            "trials of its own may inherit values that the trials of another experiment chose. "
+            "What no trial decided was set by hand."
+        ],
     )
 
 
@@ -76,7 +79,7 @@ def _tuning_row(analysis: Analysis, group: Group) -> Row:
     if not analysis.is_baseline(group.model):
         entries |= {
             "trials": Entry(float(tuned.count)),
-            "best": Entry(tuned.trials.best.value if tuned.trials else None),
+            "best_percent": Entry(tuned.trials.best.value if tuned.trials else None),
             "learning_rate": Entry(recipe.learning_rate),
             "epochs": Entry(float(recipe.epochs)),
         }
@@ -95,23 +98,22 @@ def chance_table(analysis: Analysis) -> Table:
         name="chance",
         title=f"Above chance ({context.data_words(analysis)})",
         caption=(
-            f"Is the lower end of the 95 % interval at least {TIMES_CHANCE} times chance, on "
-            f"{context.data_words(analysis)}? Accuracy as a fraction of 1, like mAP. "
-            f"{context.seeds_sentence(analysis)} {context.SPREAD}"
+            f"Is the lower end of the 95 % interval at least {TIMES_CHANCE} times chance "
+            f"({context.data_words(analysis)})?"
         ),
         columns=[
-            Column("figure", "figure", 3),
-            Column("lower_bound", "lower bound", 3),
-            Column("chance", "chance", 3),
+            Column("figure_percent", "figure (%)", 1, 100.0),
+            Column("lower_bound_percent", "lower bound (%)", 1, 100.0),
+            Column("chance_percent", "chance (%)", 1, 100.0),
             Column("answer", "answer", words=True),
         ],
         rows=[
             Row(
                 model_name(analysis.config, check.group.model),
                 {
-                    "figure": Entry.of(check.figure),
-                    "lower_bound": Entry(check.figure.low),
-                    "chance": Entry(check.chance),
+                    "figure_percent": Entry.of(check.figure),
+                    "lower_bound_percent": Entry(check.figure.low),
+                    "chance_percent": Entry(check.chance),
                     "answer": Entry(words=check.verdict),
                 },
                 check.group.record_keys,
@@ -121,6 +123,8 @@ def chance_table(analysis: Analysis) -> Table:
             )
             for check in analysis.chance
         ],
+        notes=[context.seeds_sentence(analysis)],
+        reading=context.reading(),
     )
 
 
@@ -130,10 +134,8 @@ def trivial_table(analysis: Analysis) -> Table:
         name="without_times",
         title=f"Better than baselines without times ({context.data_words(analysis)})",
         caption=(
-            "Does a model locate events better than what needs no times, on "
-            f"{context.data_words(analysis)}? Differences are paired by run; exact sign-flip "
-            "tests, corrected by Holm over a section. "
-            f"{context.seeds_sentence(analysis)} {context.SPREAD}"
+            "Does a model locate events better than what needs no times "
+            f"({context.data_words(analysis)})?"
         ),
         columns=[
             Column("against", "against", words=True),
@@ -147,6 +149,11 @@ def trivial_table(analysis: Analysis) -> Table:
             _trivial_row(analysis, c)
             for c in sorted(analysis.trivial, key=lambda c: c.metric, reverse=True)
         ],
+        notes=[
+            "Differences are paired by run; exact sign-flip tests, corrected by Holm over a "
+            f"section. {context.seeds_sentence(analysis)}"
+        ],
+        reading=context.reading(),
     )
 
 
@@ -181,22 +188,22 @@ def interval_table(analysis: Analysis) -> Table:
     return Table(
         name="intervals",
         title=f"Intervals of every figure ({context.data_words(analysis)})",
-        caption=(
-            f"Every test figure on {context.data_words(analysis)} with two 95 % intervals, "
-            "accuracy and F1 as fractions of 1 like mAP. New "
-            "seeds: Student's t-interval of the mean, what other seeds on this test set would give "
-            "(with folds, corrected for shared training data). New seeds and new clips: "
+        caption=f"Every test figure on {context.data_words(analysis)} with two 95 % intervals.",
+        notes=[
+            "New seeds: Student's t-interval of the mean, what other seeds on this test set would "
+            "give (with folds, corrected for shared training data). New seeds and new clips: "
             "hierarchical percentile bootstrap, seeds and then recordings drawn with replacement. "
             "Where a class has few test clips, those drawn twice raise its average precision: "
             "that interval leans upward. "
             f"{context.seeds_sentence(analysis)}{warning}"
-        ),
+        ],
+        reading=context.reading(),
         columns=[
             MEAN,
             Column("seeds", "new seeds (t)", words=True),
             Column("seeds_and_clips", "new seeds and clips (bootstrap)", words=True),
-            Column("bootstrap_low", "bootstrap low", 3, csv_only=True),
-            Column("bootstrap_high", "bootstrap high", 3, csv_only=True),
+            Column("bootstrap_low", "bootstrap low", 1, csv_only=True),
+            Column("bootstrap_high", "bootstrap high", 1, csv_only=True),
             Column("runs", "runs", 0),
         ],
         rows=[_interval_row(analysis, one) for one in analysis.intervals],
@@ -205,21 +212,22 @@ def interval_table(analysis: Analysis) -> Table:
 
 def _interval_row(analysis: Analysis, one: FigureInterval) -> Row:
     config, group, found = analysis.config, one.group, one.interval
+    unit = metric_column(one.metric)
     entries = {
-        "mean": Entry.of(one.summary),
-        "seeds": Entry(words=MEAN.interval(one.summary)),
+        "mean": Entry.of(one.summary, unit=unit),
+        "seeds": Entry(words=unit.interval(one.summary)),
         "seeds_and_clips": Entry(words=f"none: {one.problem}"),
         "runs": Entry(float(one.summary.n)),
     }
     if found:
-        low, high = MEAN.text(found.low), MEAN.text(found.high)
+        low, high = unit.text(found.low), unit.text(found.high)
         entries["seeds_and_clips"] = Entry(words=f"[{low}, {high}]")
-        entries["bootstrap_low"] = Entry(found.low)
-        entries["bootstrap_high"] = Entry(found.high)
+        entries["bootstrap_low"] = Entry(found.low, unit=unit)
+        entries["bootstrap_high"] = Entry(found.high, unit=unit)
     label = model_name(config, group.model)
     if group.variant != BASE:
         label = variant_name(config, group.model, group.variant)
-    section = f"{short_dataset_name(config, group.dataset)}, {METRICS[one.metric]}"
+    section = f"{short_dataset_name(config, group.dataset)}, {unit.title}"
     return Row(label, entries, group.record_keys, group.name, section)
 
 
@@ -228,14 +236,7 @@ def comparison_table(analysis: Analysis) -> Table:
     return Table(
         name="comparisons",
         title=f"Paired comparisons ({context.data_words(analysis)})",
-        caption=(
-            f"Differences paired by seed and fold, on {context.data_words(analysis)}; mAP, "
-            "accuracy and F1 in points of 100. p: two-sided exact sign-flip test; p (Holm): "
-            "corrected over the section; Wilcoxon: signed-rank test; smallest p: the least that so "
-            "many pairs can give; d: mean difference over its standard deviation; detectable d: "
-            "what a paired t-test finds with 80 % power. Equivalence is tested pair by pair, "
-            f"uncorrected. {context.seeds_sentence(analysis)} {context.SPREAD}"
-        ),
+        caption=f"Differences paired by seed and fold ({context.data_words(analysis)}).",
         columns=[
             DIFFERENCE,
             Column("interval", "95 % interval", words=True),
@@ -250,7 +251,15 @@ def comparison_table(analysis: Analysis) -> Table:
         ],
         rows=[_comparison_row(one) for one in analysis.comparisons],
         head="Comparison",
-        notes=[note for d in analysis.config.datasets for note in training_notes(analysis, d)],
+        notes=[
+            "p: two-sided exact sign-flip test; p (Holm): "
+            "corrected over the section; Wilcoxon: signed-rank test; smallest p: the least that so "
+            "many pairs can give; d: mean difference over its standard deviation; detectable d: "
+            "what a paired t-test finds with 80 % power. Equivalence is tested pair by pair, "
+            f"uncorrected. {context.seeds_sentence(analysis)}",
+            *(note for d in analysis.config.datasets for note in training_notes(analysis, d)),
+        ],
+        reading=context.reading(),
     )
 
 

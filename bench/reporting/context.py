@@ -8,24 +8,25 @@ from bench.results.analysis import Analysis
 from bench.results.choices import Choice
 from bench.results.names import DATA, dataset_name, model_name, short_dataset_name
 from bench.results.record import Coverage
+from bench.results.words import counted
 
 SPREAD = (
-    "± is the standard deviation between runs; intervals are 95 % t-intervals of the mean (new "
-    "seeds on this test set; with folds, corrected for the training data that folds share)."
+    "± is the standard deviation between runs; intervals are 95 % t-intervals of the mean over new "
+    "seeds on this test set (with folds, corrected for the training data that folds share)."
 )
+UNITS = "mAP, accuracy, F1 and PSDS are in percent; their differences are in points."
 
 CLEAN = "Epochs, thresholds and filters were chosen on validation clips; test clips scored once."
 
 
 BANNERS: dict[DataKind, str] = {
     "synthetic": (
-        "All audio behind these numbers is synthetic: small corpora made on this machine in the "
-        "layouts of the real data sets. The numbers compare the models with one another here; they "
-        "say nothing about the published results."
+        "All audio is synthetic, made on this machine in the layouts of the real data sets: the "
+        "figures compare the models with one another and say nothing about published results."
     ),
     "recordings": (
-        "The audio behind these numbers is recorded, and is not that of the data sets in whose "
-        "layouts it lies. Published results stand on other data."
+        "The audio is recorded, but not that of the data sets in whose layouts it lies: the "
+        "figures cannot be compared with published results."
     ),
     "real": "",
 }
@@ -49,7 +50,7 @@ def banner(config: Config) -> str:
     kinds = data_kinds(config)
     if len(kinds) > 1:
         listed = (f"{', '.join(names)}: {DATA[kind]}" for kind, names in kinds.items())
-        return f"The numbers stand on data of several kinds. {'. '.join(listed)}."
+        return f"The data sets are of several kinds. {'. '.join(listed)}."
     return BANNERS[next(iter(kinds))]
 
 
@@ -60,28 +61,16 @@ def data_sentence(analysis: Analysis, dataset: str) -> str:
     if group is None:
         return f"{name}: no usable records."
     coverage, splits = group.first.coverage, group.first.splits
-    sizes = ", ".join(f"{count} {split}" for split, count in splits.items())
-    share = f"{coverage.found} of {coverage.listed} listed clips ({sizes}"
+    sizes = ", ".join(f"{count:,} {split}" for split, count in splits.items())
+    share = f"{coverage.found:,} of {coverage.listed:,} listed clips ({sizes}"
     return f"{name}, {len(group.classes)} classes, {share}{_remarkable(coverage)})."
 
 
 def _remarkable(coverage: Coverage) -> str:
-    said = f"; {coverage.excluded} unusable" if coverage.excluded else ""
+    said = f"; {coverage.excluded:,} unusable" if coverage.excluded else ""
     if coverage.windowed:
-        said += f"; {coverage.windowed} longer than a model takes, heard in windows"
+        said += f"; {coverage.windowed:,} longer than a model's input, scored in windows"
     return said
-
-
-def models_sentence(analysis: Analysis) -> str:
-    """Which models are compared, and on which tasks."""
-    config = analysis.config
-    models = [model for model in config.models if not analysis.is_baseline(model)]
-    names = [model_name(config, model) for model in models or config.models]
-    tasks = "classification"
-    if any(settings.localize for settings in config.datasets.values()):
-        tasks += " and sound event localization"
-    listed = " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
-    return f"{listed}: {tasks}."
 
 
 def seeds_by_dataset(analysis: Analysis, *datasets: str) -> dict[str, tuple[int, ...]]:
@@ -150,20 +139,22 @@ def _chosen(choice: Choice | None) -> str:
 
 
 def caption(analysis: Analysis, dataset: str, what: str) -> str:
-    """A caption that needs no other text: what, data, coverage, seeds, protocol, ±."""
-    return " ".join(
-        [
-            f"{what} on {data_sentence(analysis, dataset)}",
-            seeds_sentence(analysis, dataset),
-            protocol_sentence(analysis, dataset),
-            SPREAD,
-        ]
-    )
+    """One line: what, of which data, over how many seeds."""
+    count = len(seeds_by_dataset(analysis, dataset).get(dataset, ()))
+    return f"{what} on {dataset_name(analysis.config, dataset)}, n = {counted(count, 'seed')}."
+
+
+def reading(*further: str) -> list[str]:
+    """How every table of figures is read, with what only some of them need."""
+    return [UNITS, SPREAD, *further]
 
 
 def notes(analysis: Analysis, dataset: str) -> list[str]:
-    """What a reader of this data set's table must know: absences, refusals, mixtures."""
-    said = []
+    """What was measured on, how it was chosen; absences, refusals, mixtures."""
+    said = [
+        data_sentence(analysis, dataset),
+        f"{seeds_sentence(analysis, dataset)} {protocol_sentence(analysis, dataset)}",
+    ]
     for group in analysis.groups.values():
         if group.dataset == dataset and len(group.runs) < group.expected:
             said.append(f"{group.name}: {len(group.runs)} of {group.expected} runs.")

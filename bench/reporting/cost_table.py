@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.reporting import context
 from bench.reporting.tables import Column, Entry, Row, Table
 from bench.results.analysis import Analysis
+from bench.results.columns import memory_column, time_column
 from bench.results.full_size import (
     BYTES_PER_PARAMETER,
     USABLE,
@@ -18,19 +19,17 @@ from bench.results.training import Origin
 from bench.results.words import counted
 
 MEGA = 1e-6
-COLUMNS = tuple(
-    Column(key, title, 3, scale, significant=True, spread=spread, short=short)
-    for key, title, scale, spread, short in (
-        ("parameters_M", "params (M)", MEGA, False, "par. (M)"),
-        ("published_parameters_M", "published (M)", MEGA, False, "publ. (M)"),
-        ("multiply_adds_G", "GMAC per clip", 1e-9, False, "GMAC"),
-        ("activations_MB_per_clip", "activations (MB per clip)", MEGA, False, "act. (MB)"),
-        ("peak_memory_MB", "peak memory (MB)", 1.0, True, "peak (MB)"),
-        ("train_clips_per_s", "training (clips/s)", 1.0, True, "train (/s)"),
-        ("inference_clips_per_s", "inference (clips/s)", 1.0, False, "infer (/s)"),
-        ("training_hours", "training hours", 1.0, True, "hours"),
-        ("energy_J_per_clip", "energy (J per clip)", 1.0, False, "J/clip"),
-        ("projected_hours", "projected hours", 1.0, False, "proj. h"),
+PARAMETERS, PUBLISHED, MULTIPLY_ADDS, ACTIVATIONS, TRAINING, INFERENCE, ENERGY, PROJECTED = (
+    Column(key, title, 3, scale, significant=True, spread=spread, short=short, csv_only=csv_only)
+    for key, title, scale, spread, short, csv_only in (
+        ("parameters_M", "params (M)", MEGA, False, "par. (M)", False),
+        ("published_parameters_M", "published (M)", MEGA, False, "", True),
+        ("multiply_adds_G", "GMAC per clip", 1e-9, False, "GMAC", False),
+        ("activations_MB_per_clip", "activations (MB per clip)", MEGA, False, "act. (MB)", False),
+        ("train_clips_per_s", "training (clips/s)", 1.0, True, "train (/s)", False),
+        ("inference_clips_per_s", "inference (clips/s)", 1.0, False, "infer (/s)", False),
+        ("energy_J_per_clip", "energy (J per clip)", 1.0, False, "J/clip", False),
+        ("projected_hours", "AudioSet on this device (h)", 1.0, False, "proj. (h)", False),
     )
 )
 CARDS_GIB = (12, 24, 32, 80)
@@ -43,30 +42,50 @@ BATCHES = tuple(
 def cost_table(analysis: Analysis) -> Table:
     """Models measured on a few steps first, then the models of this experiment by data set."""
     data = context.data_words(analysis)
+    memory, hours = _memory(analysis), _hours(analysis)
     return Table(
         name="cost",
         title=f"Cost: models measured on a few steps, and the runs of this experiment ({data})",
-        caption=(
-            "Cost. Measured on a few steps: one training step of a batch of random features. "
-            f"Runs of this experiment: mean ± standard deviation over seeds, on {data}. "
+        caption=f"Cost of networks measured on a few steps, and of the runs here ({data}).",
+        columns=[
+            *(PARAMETERS, PUBLISHED, MULTIPLY_ADDS, ACTIVATIONS, memory, *BATCHES),
+            *(TRAINING, INFERENCE, hours, ENERGY, PROJECTED),
+        ],
+        rows=[*_measured_rows(analysis, memory), *_trained_rows(analysis, memory, hours)],
+        notes=[
+            "Measured on a few steps: training steps of one batch of random features. Runs of this "
+            f"experiment: mean ± standard deviation over seeds, on {data}. "
             "Parameters: those that take part in the output. "
             "Activations: bytes that the backward pass keeps for one clip. "
             "Peak memory: of the process on a CPU (libraries included), of the device otherwise. "
-            "Training hours: of one run, its parent's not included. "
+            "Training time: of one run, its parent's not included. "
             f"Batch in n GB: the largest for which fp32 weights, gradients, two Adam moments "
             f"({BYTES_PER_PARAMETER} bytes a parameter) and the measured activations fill "
             f"{100 * USABLE:.0f} % of n GiB. Energy: of the device or the CPU packages while "
-            "training, where the hardware reports it. Projected hours: full AudioSet on one such "
-            f"device at the measured rate, for the clips that the published training sees "
-            f"({_training_clips(analysis)})."
-        ),
-        columns=[*COLUMNS[:5], *BATCHES, *COLUMNS[5:]],
-        rows=[*_measured_rows(analysis), *_trained_rows(analysis)],
-        notes=[*_measured_notes(analysis), f"Runs trained on: {_run_hardware(analysis)}."],
+            "training, where the hardware reports it.",
+            "AudioSet on this device: a projection from the measured rate to as many clips as the "
+            f"published training sees ({_training_clips(analysis)}), on the hardware named below.",
+            *_measured_notes(analysis),
+            f"Runs trained on: {_run_hardware(analysis)}.",
+        ],
     )
 
 
-def _measured_rows(analysis: Analysis) -> list[Row]:
+def _memory(analysis: Analysis) -> Column:
+    """Peak memory, in the unit that fits the largest."""
+    measured = [cost.peak_memory_mb for cost in analysis.costs.values()]
+    runs = (s.mean for g in analysis.groups.values() if (s := g.cost("peak_memory_mb")))
+    return memory_column("peak_memory", "peak memory", [*measured, *runs], "peak")
+
+
+def _hours(analysis: Analysis) -> Column:
+    """Training time, in the unit that fits the longest."""
+    groups = analysis.groups.values()
+    hours = (s.mean for group in groups if (s := group.cost("train_hours")))
+    return time_column("training", "training of a run", hours, "run")
+
+
+def _measured_rows(analysis: Analysis, memory: Column) -> list[Row]:
     rows = []
     for model in analysis.config.cost.models:
         cost = analysis.costs.get(model)
@@ -82,7 +101,7 @@ def _measured_rows(analysis: Analysis) -> list[Row]:
             "published_parameters_M": Entry(cost.published_parameters if full else None),
             "multiply_adds_G": Entry(cost.macs_per_clip),
             "activations_MB_per_clip": Entry(cost.activation_bytes_per_clip),
-            "peak_memory_MB": Entry(cost.peak_memory_mb),
+            memory.key: Entry(cost.peak_memory_mb),
             "train_clips_per_s": Entry(cost.train_clips_per_second),
             "inference_clips_per_s": Entry(cost.inference_clips_per_second),
             "energy_J_per_clip": Entry(cost.train_joules_per_clip),
@@ -95,8 +114,8 @@ def _measured_rows(analysis: Analysis) -> list[Row]:
         }
         clips = analysis.config.cost.models[model].get("published_training_clips")
         if clips:
-            hours = projected_hours(clips, cost.train_clips_per_second)
-            entries["projected_hours"] = Entry(hours)
+            rate = cost.train_clips_per_second
+            entries[PROJECTED.key] = Entry(projected_hours(clips, rate))
         rows.append(Row(label, entries, (f"cost/{model}",), f"cost/{model}", section))
     return rows
 
@@ -110,7 +129,7 @@ def _training_clips(analysis: Analysis) -> str:
     return ", ".join(listed) or "none stated"
 
 
-def _trained_rows(analysis: Analysis) -> list[Row]:
+def _trained_rows(analysis: Analysis, memory: Column, hours: Column) -> list[Row]:
     rows = []
     for dataset in analysis.config.datasets:
         section = f"Runs of this experiment: {short_dataset_name(analysis.config, dataset)}"
@@ -118,9 +137,9 @@ def _trained_rows(analysis: Analysis) -> list[Row]:
             entries = {
                 "parameters_M": Entry(float(group.first.parameters)),
                 "activations_MB_per_clip": Entry.of(group.cost("activation_bytes_per_clip")),
-                "peak_memory_MB": Entry.of(group.cost("peak_memory_mb")),
+                memory.key: Entry.of(group.cost("peak_memory_mb")),
                 "train_clips_per_s": Entry.of(group.cost("clips_per_second")),
-                "training_hours": Entry.of(group.cost("train_hours")),
+                hours.key: Entry.of(group.cost("train_hours")),
             }
             label = model_name(analysis.config, group.model)
             rows.append(Row(label, entries, group.record_keys, group.name, section))

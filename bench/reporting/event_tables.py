@@ -1,14 +1,19 @@
-"""The table of a data set with events: F1 by class in each family, beside what needs no audio."""
+"""The tables of a data set with events: a line per model, and F1 by class in each family.
+
+Beside the models stands what needs no audio.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from bench.reporting import context
-from bench.reporting.score_tables import TRAINING, source_notes
+from bench.reporting.listed import summary_name
+from bench.reporting.score_tables import BASELINES, TRAINING, VARIANTS
 from bench.reporting.tables import Column, Entry, Row, Table
-from bench.results import published
 from bench.results.analysis import Analysis
+from bench.results.columns import metric_column
 from bench.results.groups import Group
 from bench.results.leaders import RULE
 from bench.results.names import CANNOT, class_name, dataset_name, model_name, variant_name
@@ -41,13 +46,7 @@ def localization_table(analysis: Analysis, dataset: str) -> Table:
     """F1 by class and macro in the three families, then clip-level average precision."""
     group = analysis.any_group(dataset)
     classes = group.classes if group else ()
-    columns = [
-        Column(
-            f"{name}_percent", class_name(name), 1, 100.0, spread=False, short=SHORT.get(name, name)
-        )
-        for name in classes
-    ]
-    columns += [MACRO, TRAINING]
+    columns = [*class_columns(classes), MACRO, TRAINING]
     rows = [
         row
         for family in (*FAMILIES, *THRESHOLD_FREE)
@@ -56,25 +55,121 @@ def localization_table(analysis: Analysis, dataset: str) -> Table:
     for family in list(FAMILIES)[:2]:
         rows += _variant_rows(analysis, dataset, family, classes)
     rows += _tagging_rows(analysis, dataset, classes)
-    name = dataset_name(analysis.config, dataset)
-    what = "Sound event localization by class"
     return Table(
         name=dataset,
-        title=f"{name}: {what[0].lower()}{what[1:]}",
-        caption=context.caption(analysis, dataset, what)
-        + " By class: means over runs; a class that is never found counts as zero. PSDS takes off "
-        "the spread over classes, so its last column is no average. Clip labels only: the model's "
-        "decisions on clips, each spread over its whole clip. Always active: every class in every "
-        "clip from start to end. Hand-set thresholds: the list of the HTS-AT "
-        "authors' evaluation code instead of a choice on validation data. " + RULE,
+        title=f"{dataset_name(analysis.config, dataset)}: sound event localization by class",
+        caption=context.caption(analysis, dataset, "Sound event localization by class"),
         columns=columns,
         rows=rows,
         notes=[
-            *context.notes(analysis, dataset),
-            *training_notes(analysis, dataset),
-            *source_notes(analysis, dataset, "intersection_f1"),
+            "By class: means over runs; a class that is never found counts as zero. PSDS takes off "
+            "the spread over classes, so its last column is no average.",
+            *_notes(analysis, dataset),
         ],
+        reading=context.reading(RULE),
     )
+
+
+def class_columns(classes: Sequence[str]) -> list[Column]:
+    """A column of percentages for each class."""
+    return [
+        Column(
+            f"{name}_percent", class_name(name), 1, 100.0, spread=False, short=SHORT.get(name, name)
+        )
+        for name in classes
+    ]
+
+
+def localization_summary(analysis: Analysis, dataset: str) -> Table:
+    """A line per model: every way of scoring its events, and its clip tagging."""
+    metrics = [*FAMILIES, *THRESHOLD_FREE, "mAP"]
+    best = {metric: analysis.bold(dataset, metric) for metric in metrics}
+    return Table(
+        name=summary_name(dataset),
+        title=f"{dataset_name(analysis.config, dataset)}: sound event localization by model",
+        caption=context.caption(analysis, dataset, "Sound event localization, averages of classes"),
+        columns=[*map(metric_column, metrics), TRAINING],
+        rows=[
+            *(_summary_rows(analysis, dataset, best)),
+            *(_summary_baselines(analysis, dataset)),
+            *(
+                _summary_row(analysis, group, "", VARIANTS, {})
+                for group in analysis.variant_groups(dataset)
+            ),
+        ],
+        notes=[
+            *FAMILIES.values(),
+            *THRESHOLD_FREE.values(),
+            "mAP: which sounds, not when; it needs no times.",
+            *_notes(analysis, dataset),
+        ],
+        reading=context.reading(RULE),
+    )
+
+
+def _notes(analysis: Analysis, dataset: str) -> list[str]:
+    return [
+        "Clip labels only: the model's decisions on clips, each spread over its whole clip. Always "
+        "active: every class in every clip from start to end. Hand-set thresholds: the list of the "
+        "HTS-AT authors' evaluation code instead of a choice on validation data.",
+        *context.notes(analysis, dataset),
+        *training_notes(analysis, dataset),
+    ]
+
+
+def _summary_rows(
+    analysis: Analysis, dataset: str, best: Mapping[str, frozenset[str]]
+) -> Iterator[Row]:
+    for model in analysis.config.models_on(dataset):
+        group, label = analysis.group(dataset, model), model_name(analysis.config, model)
+        if analysis.is_baseline(model):
+            continue
+        if group is None:
+            absent = {metric_column("mAP").key: Entry(words=analysis.absent(dataset, model))}
+            yield Row(label, absent)
+            continue
+        yield _summary_row(analysis, group, label, "", best)
+        if group.at_hand_set is not None:
+            shown = _summary_row(
+                analysis, group.at_hand_set, f"{label}, hand-set thresholds", "", {}
+            )
+            events = {metric_column(f).key for f in FAMILIES}
+            yield replace(shown, entries={k: e for k, e in shown.entries.items() if k in events})
+
+
+def _summary_baselines(analysis: Analysis, dataset: str) -> Iterator[Row]:
+    for group in analysis.base_groups(dataset):
+        if analysis.is_baseline(group.model):
+            label = model_name(analysis.config, group.model)
+            yield _summary_row(analysis, group, label, BASELINES, {})
+    for group, kind, label in _trivial(analysis, dataset):
+        entries = {metric_column(f).key: _trivial_entry(group, kind, f) for f in FAMILIES}
+        if any(entry.value is not None for entry in entries.values()):
+            yield Row(label, entries, group.record_keys, group.name, BASELINES)
+    some = analysis.any_group(dataset)
+    if some is not None:
+        entry = {metric_column("mAP").key: Entry(some.chance("mAP"))}
+        yield Row("Chance", entry, some.record_keys, some.name, BASELINES)
+
+
+def _summary_row(
+    analysis: Analysis,
+    group: Group,
+    label: str,
+    section: str,
+    best: Mapping[str, frozenset[str]],
+) -> Row:
+    """A group's line; without a label, that of its variant."""
+    entries = {
+        metric_column(metric).key: Entry.of(
+            group.summary(metric), best=group.name in best.get(metric, ())
+        )
+        for metric in (*FAMILIES, *THRESHOLD_FREE, "mAP")
+    }
+    if not group.can_localize:
+        entries[metric_column("intersection_f1").key] = Entry(words=CANNOT)
+    label = label or variant_name(analysis.config, group.model, group.variant)
+    return _row(analysis, group, label, entries, section)
 
 
 def _family_rows(
@@ -90,36 +185,19 @@ def _family_rows(
         elif not group.can_localize:
             yield _row(analysis, group, label, {MACRO.key: Entry(words=CANNOT)}, section)
         else:
-            entries = _by_class(group, family, classes)
+            entries = by_class(group, family, classes)
             summary = group.summary(family)
             entries[MACRO.key] = Entry.of(summary, best=group.name in best)
             yield _row(analysis, group, label, entries, section)
-            if family == "intersection_f1":
-                yield from _published_row(analysis, group, classes, section)
     for group in analysis.base_groups(dataset):
         listed = group.at_hand_set
         if listed is not None and family in FAMILIES:
             label = f"{model_name(analysis.config, group.model)}, hand-set thresholds"
-            yield _row(analysis, group, label, _by_class(listed, family, classes), section)
-    for group in analysis.base_groups(dataset):
-        if not analysis.is_baseline(group.model):
-            label = f"{model_name(analysis.config, group.model)}, clip labels only"
-            yield from _trivial_row(group, "clip_label", family, label)
-    for group in analysis.base_groups(dataset)[:1]:
-        yield from _trivial_row(group, "always_active", family, "Always active")
-
-
-def _published_row(
-    analysis: Analysis, group: Group, classes: tuple[str, ...], section: str
-) -> Iterator[Row]:
-    """The figures of the paper's Table 3, class by class, below the measured ones."""
-    entry = published.beside(group)
-    if entry is None:
-        return
-    figures = {f"{c}_percent": entry.figure("intersection_f1", c) for c in classes}
-    figures[MACRO.key] = entry.figure("intersection_f1")
-    known = {key: Entry(value) for key, value in figures.items() if value is not None}
-    yield Row(f"{model_name(analysis.config, group.model)}, published", known, section=section)
+            yield _row(analysis, group, label, by_class(listed, family, classes), section)
+    for group, kind, label in _trivial(analysis, dataset):
+        entry = _trivial_entry(group, kind, family)
+        if entry.value is not None:
+            yield Row(label, {MACRO.key: entry}, group.record_keys, group.name, section)
 
 
 def _variant_rows(
@@ -129,7 +207,7 @@ def _variant_rows(
     for group in analysis.variant_groups(dataset):
         label = variant_name(analysis.config, group.model, group.variant)
         if group.can_localize:
-            entries = _by_class(group, family, classes)
+            entries = by_class(group, family, classes)
         else:
             entries = {MACRO.key: Entry(words=CANNOT)}
         yield _row(analysis, group, label, entries, section)
@@ -144,19 +222,32 @@ def _row(
     return Row(label, entries, group.record_keys, group.name, section)
 
 
-def _by_class(group: Group, metric: str, classes: tuple[str, ...]) -> dict[str, Entry]:
+def by_class(group: Group, metric: str, classes: Sequence[str]) -> dict[str, Entry]:
+    """A group's figure of each class, and their average."""
     entries = {f"{c}_percent": Entry.of(group.summary(metric, c)) for c in classes}
     return entries | {MACRO.key: Entry.of(group.summary(metric))}
 
 
-def _trivial_row(group: Group, baseline: str, family: str, label: str) -> Iterator[Row]:
+def _trivial(analysis: Analysis, dataset: str) -> Iterator[tuple[Group, str, str]]:
+    """(group, baseline without times, label) of all that are shown."""
+    groups = analysis.base_groups(dataset)
+    for group in groups:
+        if not analysis.is_baseline(group.model):
+            yield (
+                group,
+                "clip_label",
+                f"{model_name(analysis.config, group.model)}, clip labels only",
+            )
+    for group in groups[:1]:
+        yield group, "always_active", "Always active"
+
+
+def _trivial_entry(group: Group, baseline: str, family: str) -> Entry:
+    """Its figure over the runs, without a spread where it does not depend on the run."""
     values = group.trivial(baseline, family)
-    if not values:
-        return
-    summary = summarise(values)
-    constant = len(set(values)) == 1
-    entry = Entry(values[0]) if constant else Entry.of(summary)
-    yield Row(label, {MACRO.key: entry}, group.record_keys, group.name, FAMILIES[family])
+    if len(set(values)) == 1:
+        return Entry(values[0])
+    return Entry.of(summarise(values))
 
 
 def _tagging_rows(analysis: Analysis, dataset: str, classes: tuple[str, ...]) -> Iterator[Row]:
@@ -164,7 +255,7 @@ def _tagging_rows(analysis: Analysis, dataset: str, classes: tuple[str, ...]) ->
     section = "Clip tagging: average precision (%), no times needed"
     for group in analysis.base_groups(dataset):
         label = model_name(analysis.config, group.model)
-        yield _row(analysis, group, label, _by_class(group, "mAP", classes), section)
+        yield _row(analysis, group, label, by_class(group, "mAP", classes), section)
     some = analysis.any_group(dataset)
     if some is not None:
         entry = {MACRO.key: Entry(some.chance("mAP"))}

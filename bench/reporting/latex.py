@@ -30,6 +30,8 @@ PROSE_FONTS = FONTS[2:]
 """For tables with sentences in their cells."""
 TEXT_WIDTH = 465.0
 """Points across both columns of common paper styles, rounded down."""
+COLUMN_WIDTH = 235.0
+"""Points of one column of such a paper, rounded down."""
 ROWS_HEIGHT = 460.0
 """Points that the rows of one float may take, so that caption and notes fit the page too."""
 FILLED = 0.85
@@ -44,13 +46,14 @@ def prose_latex(text: str) -> str:
 
 
 def to_latex(table: Table) -> str:
-    r"""A floating table over both columns of a paper; needs \usepackage{booktabs}.
+    r"""A floating table for a two-column paper; needs \usepackage{booktabs}.
 
-    What is taller than a page becomes several floats, in parts. Every row is followed by a comment
-    with the keys of its records.
+    It spans one column where it fits there in a usual size, else both. What is taller than a page
+    becomes several floats, in parts. Every row is followed by a comment with the keys of its
+    records. What the caption does not say is in `latex_notes`.
     """
     columns = [c for c in table.shown if c.in_latex and not _is_empty(table, c)]
-    wraps, widths, font = _fit(table, columns)
+    place, wraps, widths, font = _fit(table, columns)
     layout = "".join(
         ("l" if width < wrap else f"p{{{width * font.character:.0f}pt}}") if wrap else "r"
         for width, wrap in zip(widths, wraps, strict=True)
@@ -72,14 +75,19 @@ def to_latex(table: Table) -> str:
         caption = table.caption if number == 1 else f"{table.title}, continued."
         if len(parts) > 1:
             caption = f"{caption} Part {number} of {len(parts)}."
-        lines += [r"\begin{table*}[t]", *head, rf"\caption{{{prose_latex(caption)}}}"]
+        lines += [rf"\begin{{{place}}}[t]", *head, rf"\caption{{{prose_latex(caption)}}}"]
         lines += [rf"\label{{tab:{table.name}}}"] if number == 1 else []
         lines += [*top, *_body(part, columns, wraps), r"\bottomrule", r"\end{tabular}"]
-        if table.notes and number == len(parts):
-            notes = r"\newline ".join(prose_latex(note) for note in table.notes)
-            lines += [r"\par\smallskip", rf"\parbox{{\textwidth}}{{\raggedright {notes}}}"]
-        lines.append(r"\end{table*}")
+        lines.append(rf"\end{{{place}}}")
     return "\n".join([*_needs(lines), *lines]) + "\n"
+
+
+def latex_notes(table: Table) -> str:
+    """What a table needs besides its caption, as paragraphs for the text or an appendix."""
+    notes = [prose_latex(note) for note in (*table.notes, *table.reading)]
+    heading = rf"\paragraph{{{prose_latex(table.title)}}}"
+    lines = [heading, *(line for note in notes for line in (note, ""))]
+    return "\n".join([*_needs(lines), *lines]).rstrip() + "\n"
 
 
 def _needs(lines: Sequence[str]) -> Iterator[str]:
@@ -150,8 +158,8 @@ def _texts(row: Row, columns: Sequence[Column]) -> list[str]:
     return [row.label, *entries]
 
 
-def _fit(table: Table, columns: Sequence[Column]) -> tuple[list[int], list[int], Font]:
-    """Where the text of each column breaks (0: never), its characters, and the font.
+def _fit(table: Table, columns: Sequence[Column]) -> tuple[str, list[int], list[int], Font]:
+    """The float, where the text of each column breaks (0: never), its characters, and the font.
 
     The font is the largest in which the narrowest layout fits; text then takes what is free.
     """
@@ -168,12 +176,14 @@ def _fit(table: Table, columns: Sequence[Column]) -> tuple[list[int], list[int],
         return sum(layout(words)[1]) * font.character + 2 * font.gap * (len(titles) - 1)
 
     prose = any(n > WORDS_WRAP for n, c in zip(longest[1:], columns, strict=True) if c.words)
+    narrow = [f for f in FONTS[:2] if width(WORDS_WRAP, f) <= COLUMN_WIDTH]
+    if narrow and not prose:
+        return "table", *layout(WORDS_WRAP), narrow[0]
     fonts = PROSE_FONTS if prose else FONTS
     font = next((f for f in fonts if width(WORDS_WRAP, f) <= TEXT_WIDTH), FONTS[-1])
     wider = range(WIDEST_WORDS, WORDS_WRAP, -1)
     room = (words for words in wider if width(words, font) <= FILLED * TEXT_WIDTH)
-    wraps, widths = layout(next(room, WORDS_WRAP))
-    return wraps, widths, font
+    return "table*", *layout(next(room, WORDS_WRAP)), font
 
 
 def _row(row: Row, columns: Sequence[Column], wraps: Sequence[int]) -> str:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 from bench.figures.curves import learning_curves
 from bench.figures.drawing import Picture
 from bench.figures.soundscapes import scenes
-from bench.reporting import charts, context, token_orders
+from bench.reporting import charts, context, dots, overview, token_orders
 from bench.reporting.escape import prose
 from bench.reporting.event_tables import FAMILIES
 from bench.reporting.findings import findings
 from bench.reporting.forms import forms
+from bench.reporting.leads import task_findings
+from bench.reporting.listed import OVERVIEW, layouts, summary_name
 from bench.reporting.problems import problems
 from bench.reporting.speed import speed_chart
 from bench.reporting.tables import Table
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).with_name("templates")
 PROBLEMS = {"Not in this report": True, "In this report, to be read with care": False}
-CHECKS = ("protocol", "recipes", "chance", "without_times", "comparisons", "intervals")
+CHECKS = ("protocol", "recipes", "chance", "without_times", "comparisons", "intervals", "rescore")
 
 
 def environment() -> Environment:
@@ -77,31 +79,32 @@ def render(analysis: Analysis, tables: list[Table]) -> str:
         .get_template("index.html")
         .render(
             title=config.title,
+            headline=overview.headline(analysis),
             experiment=config.experiment,
+            facts=overview.facts(analysis),
             banner=context.banner(config),
-            models=context.models_sentence(analysis),
-            seeds=context.seeds_sentence(analysis),
-            spread=context.SPREAD,
+            picture=dots.models_by_tasks(analysis),
+            overview=named[OVERVIEW],
+            findings=findings(analysis),
+            reading=list(dict.fromkeys(words for table in tables for words in table.reading)),
             style=style(),
             script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),
-            findings=findings(analysis),
             problems=[
                 (title, [problem for problem in faults if problem.left_out == left_out])
                 for title, left_out in PROBLEMS.items()
             ],
-            tasks=[_task(analysis, named[dataset]) for dataset in config.datasets],
-            checks=[named[name] for name in CHECKS if named[name].rows],
-            rescored=named.get("rescore"),
+            tasks=[_task(analysis, named, dataset) for dataset in config.datasets],
+            checks=[named[name] for name in CHECKS if name in named and named[name].rows],
             ablations=named["ablations"],
             forests=charts.forests(analysis),
             orders=token_orders.pictures(config),
-            curves=_drawn(learning_curves(config, d, analysis.curves[d]) for d in config.datasets),
             cost=named["cost"],
             cost_charts=_drawn(
                 charts.accuracy_against_cost(analysis, name) for name in charts.COSTS
             ),
             speed=named.get("speed"),
             speed_charts=[speed_chart(analysis.speed)] if analysis.speed else [],
+            paper=[named[name] for name in layouts(config)],
             sources=sources(analysis),
             downloads=downloads,
         )
@@ -123,19 +126,22 @@ def _drawn(pictures: Any) -> list[Picture]:
     return [picture for picture in pictures if picture is not None]
 
 
-def _task(analysis: Analysis, table: Table) -> dict[str, Any]:
-    """A data set's section: its table, F1 by class and soundscapes."""
-    dataset = table.name
-    localize = analysis.config.datasets[dataset].localize
-    families = FAMILIES if localize else ()
-    by_class = _drawn(charts.f1_by_class(analysis, dataset, metric) for metric in families)
+def _task(analysis: Analysis, named: dict[str, Table], dataset: str) -> dict[str, Any]:
+    """A data set's section: what it says, figures, tables, soundscapes."""
+    config, settings = analysis.config, analysis.config.datasets[dataset]
+    by_class = _drawn([dots.by_class(analysis, dataset, settings.metric)])
+    learning = _drawn([learning_curves(config, dataset, analysis.curves[dataset])])
     scapes, without = analysis.soundscapes.get(dataset, ([], ""))
+    others = [metric for metric in FAMILIES if settings.localize and metric != settings.metric]
     return {
         "id": dataset,
-        "name": dataset_name(analysis.config, dataset),
-        "short": short_dataset_name(analysis.config, dataset),
-        "table": table,
-        "charts": by_class,
-        "scenes": scenes(analysis.config, scapes),
+        "name": dataset_name(config, dataset),
+        "short": short_dataset_name(config, dataset),
+        "findings": list(task_findings(analysis, dataset)),
+        "figures": by_class + learning,
+        "table": named[summary_name(dataset) if settings.localize else dataset],
+        "folded": [named[dataset]] if settings.localize else [],
+        "more": _drawn(dots.by_class(analysis, dataset, metric) for metric in others),
+        "scenes": scenes(config, scapes),
         "no_soundscapes": without,
     }

@@ -23,37 +23,24 @@ PARAMETERS = Column(
 )
 
 
-def published_columns(metric: str) -> list[Column]:
-    """The published figure and what it means beside the measured one."""
-    figure = metric_column(metric)
-    return [
-        Column(
-            f"published_{figure.key}",
-            f"published {figure.title}",
-            figure.digits,
-            figure.scale,
-            short="publ.",
-        ),
-        Column("comparison", "comparison", words=True, in_latex=False),
-    ]
+def leading_metrics(analysis: Analysis, dataset: str) -> list[str]:
+    """The clip-level metrics of a data set, the usual one first."""
+    several = analysis.config.datasets[dataset].loss == "bce"
+    return ["mAP", "mAUC", "d_prime"] if several else ["accuracy", "mAP"]
 
 
 def classification_table(analysis: Analysis, dataset: str) -> Table:
     """The table of a data set without events."""
     settings = analysis.config.datasets[dataset]
-    metrics = ["mAP", "mAUC", "d_prime"] if settings.loss == "bce" else ["accuracy", "mAP"]
+    metrics = leading_metrics(analysis, dataset)
     folds = _folds(analysis, dataset)
     best = {metric: analysis.bold(dataset, metric) for metric in metrics}
     columns = [Column(f"fold_{f}_percent", f"fold {f + 1}", 1, 100.0, spread=False) for f in folds]
-    leading, *others = map(metric_column, metrics)
-    beside, comparison = published_columns(metrics[0])
-    columns = [PARAMETERS, leading, beside, *others, *columns, comparison, TRAINING]
+    columns = [PARAMETERS, *map(metric_column, metrics), *columns, TRAINING]
     rows = [
         _model_row(analysis, dataset, model, metrics, folds, best)
         for model in analysis.config.models_on(dataset)
     ]
-    if not any(beside.key in row.entries for row in rows):
-        columns = [column for column in columns if column not in (beside, comparison)]
     rows.sort(key=lambda row: row.section == BASELINES)
     rows += _variant_rows(analysis, dataset, metrics, folds)
     rows += _chance_row(analysis, dataset, metrics)
@@ -63,15 +50,15 @@ def classification_table(analysis: Analysis, dataset: str) -> Table:
     return Table(
         name=dataset,
         title=f"{name}: {what}",
-        caption=f"{context.caption(analysis, dataset, what)} {RULE}",
+        caption=context.caption(analysis, dataset, what),
         columns=columns,
         rows=rows,
         notes=[
             *context.notes(analysis, dataset),
             *_undefined_notes(analysis, dataset, metrics),
             *training_notes(analysis, dataset),
-            *source_notes(analysis, dataset, metrics[0]),
         ],
+        reading=context.reading(RULE),
     )
 
 
@@ -96,7 +83,6 @@ def _model_row(
         words = Entry(words=analysis.absent(dataset, model))
         return Row(label, {metric_column(metrics[0]).key: words}, section=section)
     entries = _figures(group, metrics, folds, best)
-    entries |= published_entries(analysis, group, metrics[0])
     if not section:
         entries[TRAINING.key] = Entry(words=training_of(analysis, group))
     return Row(label, entries, group.record_keys, group.name, section)
@@ -134,30 +120,6 @@ def _figures(
         known = [value for value in tested if value is not None]
         entries[f"fold_{fold}_percent"] = Entry.of(summarise(known))
     return entries | {PARAMETERS.key: Entry(float(group.first.parameters))}
-
-
-def published_entries(analysis: Analysis, group: Group, metric: str) -> dict[str, Entry]:
-    """The published figure beside a group's, and the verdict on the two; empty without one."""
-    figure, comparison = published_columns(metric)
-    found = analysis.compared.get((group.name, metric))
-    if found is None:
-        return {}
-    return {figure.key: Entry(found.value), comparison.key: Entry(words=str(found.verdict))}
-
-
-def source_notes(analysis: Analysis, dataset: str, metric: str) -> list[str]:
-    """Each published figure of the table with its verdict, source and protocol, or why none is."""
-    found = [
-        (model_name(analysis.config, group.model), compared)
-        for group in analysis.base_groups(dataset)
-        if (compared := analysis.compared.get((group.name, metric)))
-    ]
-    reasons = [] if found else analysis.not_compared[dataset]
-    return [
-        f"Published beside {name} ({one.verdict}): {one.entry.label}, {one.entry.source}; "
-        f"{one.entry.protocol}."
-        for name, one in found
-    ] + [f"No published figure stands beside these: {'; '.join(reasons)}."] * bool(reasons)
 
 
 def _undefined_notes(analysis: Analysis, dataset: str, metrics: Sequence[str]) -> list[str]:

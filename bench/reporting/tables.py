@@ -24,46 +24,75 @@ DIFFERENCE = Column(
 
 @dataclass(frozen=True)
 class Entry:
-    """A number (`value`, with its spread over runs where it is a mean) or words."""
+    """A number (`value`, with its spread over runs where it is a mean) or words.
+
+    `unit` says how the number is shown where the rows of a column differ in their metric; the
+    row's section then names it.
+    """
 
     value: float | None = None
     summary: Summary | None = None
     words: str = ""
     best: bool = False
+    unit: Column | None = None
 
     @classmethod
-    def of(cls, summary: Summary | None, *, best: bool = False) -> Entry:
+    def of(
+        cls, summary: Summary | None, *, best: bool = False, unit: Column | None = None
+    ) -> Entry:
         """The mean of a summary; a dash where there is none."""
-        return cls() if summary is None else cls(summary.mean, summary, best=best)
+        if summary is None:
+            return cls()
+        return cls(summary.mean, summary, best=best, unit=unit)
+
+    def number(self, column: Column) -> str:
+        """The value as shown, without its spread."""
+        assert self.value is not None
+        return (self.unit or column).text(self.value)
 
     def spread(self, column: Column) -> str:
         """The standard deviation as shown; empty where there is none."""
         if not column.spread or self.summary is None or self.summary.sd is None:
             return ""
-        return column.spread_text(self.summary.mean, self.summary.sd)
+        return (self.unit or column).spread_text(self.summary.mean, self.summary.sd)
 
     def shown(self, column: Column) -> str:
         """The cell's text."""
         if self.value is None:
             return self.words or DASH
         spread = self.spread(column)
-        return f"{column.text(self.value)} ± {spread}" if spread else column.text(self.value)
+        return f"{self.number(column)} ± {spread}" if spread else self.number(column)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table; `group` names the run group that its numbers come from."""
+    """One line of a table.
+
+    `group` names the run group that its numbers come from; `groups` does so by column, where they
+    come from several.
+    """
 
     label: str
     entries: Mapping[str, Entry]
     records: tuple[str, ...] = ()
     group: str = ""
     section: str = ""
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+    def origin(self, column: Column) -> str:
+        """The run group that a number comes from; empty where it is of none."""
+        return self.groups.get(column.key, self.group)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table with what a reader needs to understand it alone."""
+    """A table with what a reader needs to understand it alone.
+
+    Attributes:
+        caption: one line: what the figures are, of which data.
+        notes: all else that only this table needs.
+        reading: what other tables of the report say as well; the page says it once.
+    """
 
     name: str
     title: str
@@ -72,6 +101,7 @@ class Table:
     rows: Sequence[Row]
     head: str = "Model"
     notes: Sequence[str] = field(default_factory=tuple)
+    reading: Sequence[str] = field(default_factory=tuple)
 
     @property
     def shown(self) -> list[Column]:
@@ -103,11 +133,12 @@ def to_csv(table: Table) -> str:
         for column in table.columns:
             entry = row.entries.get(column.key, Entry())
             words = "" if entry.value is not None or entry.words == DASH else entry.words
-            line.append(words if column.words else _number(entry.value, column.scale))
+            scale = (entry.unit or column).scale
+            line.append(words if column.words else _number(entry.value, scale))
             if words and not column.words:
                 remarks.append(words)
             if column.key in spread:
-                line += _spread(entry.summary, column.scale)
+                line += _spread(entry.summary, scale)
         writer.writerow([*line, "; ".join(remarks), " ".join(row.records)])
     return out.getvalue()
 
@@ -146,7 +177,7 @@ def to_markdown(table: Table) -> str:
                 text = _prose(entry.shown(column))
                 cells.append(f"**{text}**" if entry.best else text)
             lines.append("| " + " | ".join(cells) + " |")
-    lines += ["", *(f"- {_prose(note)}" for note in table.notes)]
+    lines += ["", *(f"- {_prose(note)}" for note in (*table.notes, *table.reading))]
     keyed = dict.fromkeys((row.label, row.records) for row in table.rows if row.records)
     lines += ["", "Records behind the rows:", ""] if keyed else []
     lines += [

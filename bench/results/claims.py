@@ -238,7 +238,8 @@ def _no_pretraining(audited: Audited) -> Claim:
         without - with_it,
         "no-pretraining",
         "Without pretraining HTS-AT is only 1 to 2 % lower",
-        f"AudioSet mAP {without:.3f} without and {with_it:.3f} with a pretrained vision model: "
+        f"AudioSet mAP {value_words(without, 'mAP')} without and {value_words(with_it, 'mAP')} "
+        "with a pretrained vision model: "
         f"{points(without - with_it, 'mAP')}, by {PAPER} Table 1",
     )
 
@@ -261,7 +262,8 @@ def _token_semantic(audited: Audited) -> Claim:
         without - with_it,
         "token-semantic",
         "The token-semantic module raises mAP",
-        f"AudioSet mAP {without:.3f} without and {with_it:.3f} with it, by {PAPER} Table 1",
+        f"AudioSet mAP {value_words(without, 'mAP')} without and {value_words(with_it, 'mAP')} "
+        f"with it, by {PAPER} Table 1",
     )
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.results.names import METRICS
 from bench.results.summary import Summary
 
 MINUS = "−"
+NO_PERCENTAGES = ("mAUC", "d_prime")
+TIMES = (("seconds", "s", 3600.0, 2 / 60), ("minutes", "min", 60.0, 2.0), ("hours", "h", 1.0, 0.0))
+"""Unit, its sign, how many make an hour, and the hours up to which it fits."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +63,30 @@ class Column:
         return f"{sd * self.scale:.{decimals}f}"
 
 
-def metric_column(metric: str, key: str = "", title: str = "") -> Column:
-    """The column of a metric: percent for accuracy and F1, a fraction for mAP and mAUC."""
-    if metric in ("accuracy",) or metric.endswith("_f1"):
-        return Column(key or f"{metric}_percent", title or f"{METRICS[metric]} (%)", 1, 100.0)
-    return Column(key or metric, title or METRICS[metric], 3)
+def metric_column(metric: str) -> Column:
+    """The column of a metric: percent, but for the two that are no share of anything."""
+    if metric in NO_PERCENTAGES:
+        return Column(metric, METRICS[metric], 3)
+    return Column(f"{metric}_percent", f"{METRICS[metric]} (%)", 1, 100.0)
+
+
+def time_column(key: str, title: str, hours: Iterable[float], short: str = "") -> Column:
+    """A column of times, stored in hours, in the unit that fits the longest."""
+    longest = max(hours, default=0.0)
+    unit, sign, per_hour, _ = next((row for row in TIMES if longest <= row[3]), TIMES[-1])
+    return Column(
+        f"{key}_{unit}", f"{title} ({sign})", 3, per_hour, significant=True,
+        short=f"{short or title} ({sign})",
+    )  # fmt: skip
+
+
+def memory_column(key: str, title: str, megabytes: Iterable[float], short: str = "") -> Column:
+    """A column of memory, stored in MB, in MB or GB as fits the most."""
+    unit, scale = ("GB", 1e-3) if max(megabytes, default=0.0) >= 10_000 else ("MB", 1.0)
+    return Column(
+        f"{key}_{unit}", f"{title} ({unit})", 3, scale, significant=True,
+        short=f"{short or title} ({unit})",
+    )  # fmt: skip
 
 
 def significant(value: float, digits: int = 3) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.results.identity import fingerprints, other_network
 from bench.results.load import Results
-from bench.results.names import model_name
+from bench.results.names import network_name
 
 USABLE = 0.9
 """Share of a card's memory that a training may fill; the rest is for buffers and the driver."""
@@ -32,5 +32,8 @@ def is_full_size(results: Results, model: str) -> bool:
 
 
 def cost_name(results: Results, model: str) -> str:
-    """The name of a key of `cost.models`, which need not be a model of the experiment."""
-    return model_name(results.config, model) if model in results.config.models else model
+    """The name of a key of `cost.models`, with the size that was measured."""
+    settings, known = results.config.cost.models[model], results.config.models.get(model)
+    if known is not None and known.title:
+        return known.title
+    return network_name(model, settings["architecture"], settings)

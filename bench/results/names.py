@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from bench.experiment.ablations import BASE
 from bench.experiment.config import Config, DataKind
 
@@ -50,6 +53,8 @@ DIGESTS = {
 }
 """What the digests of a record are of."""
 CANNOT = "cannot localize"
+PUBLISHED_SIZE = "paper"
+"""The preset of a published network."""
 DATA: dict[DataKind, str] = {
     "synthetic": "synthetic data",
     "recordings": "other recordings",
@@ -73,9 +78,17 @@ def short_dataset_name(config: Config, dataset: str) -> str:
 
 
 def model_name(config: Config, model: str) -> str:
-    """Its title, else HTS-AT, AST, …; a model under another key is named by its key."""
+    """Its title, else HTS-AT, AST tiny, …; a model under another key is named by its key."""
     chosen = config.models[model]
-    return chosen.title or (ARCHITECTURES[model] if model == chosen.architecture else model)
+    return chosen.title or network_name(model, chosen.architecture, chosen.arguments)
+
+
+def network_name(key: str, architecture: str, arguments: Mapping[str, Any]) -> str:
+    """HTS-AT, or HTS-AT tiny where its size is not the published one."""
+    if key != architecture or key not in ARCHITECTURES:
+        return key
+    size = arguments.get("preset", PUBLISHED_SIZE)
+    return ARCHITECTURES[key] + (f" {size}" if size != PUBLISHED_SIZE else "")
 
 
 def variant_words(variant: str) -> str:

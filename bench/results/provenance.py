@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.results.analysis import Analysis
+from bench.results.columns import metric_column
 from bench.results.groups import Group, Run
+from bench.results.intervals import metrics_of
 from bench.results.measured import RESCORED, Measurement, Rescored
 from bench.results.training import Origin, Provenance
 from bench.results.words import counted
 
+Facts = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class RunSource:
+    """One record: its figures as shown, in the order of `Source.metrics`, and its digests."""
+
+    name: str
+    values: tuple[str, ...]
+    finished: str
+    digests: Facts
+
 
 @dataclass(frozen=True)
 class Source:
-    """The records behind one row: facts that they share, then one line per record."""
+    """The records behind one row: their figures and commands, then facts that they share."""
 
     name: str
-    facts: tuple[tuple[str, str], ...]
-    records: tuple[tuple[tuple[str, str], ...], ...]
+    commands: tuple[str, ...]
+    facts: Facts
+    digests: Facts = ()
+    metrics: tuple[str, ...] = ()
+    runs: tuple[RunSource, ...] = ()
 
 
 def sources(analysis: Analysis) -> list[Source]:
@@ -38,23 +55,30 @@ def _of_group(analysis: Analysis, group: Group) -> Source:
     coverage = first.coverage
     facts = [
         ("data", first.data_kind),
-        ("coverage", f"{coverage.found} of {coverage.listed} clips"),
-        *((f"{name} digest", str(getattr(digests, name))) for name in ("data", "features", "pins")),
-        ("training code", str(digests.code_train)),
-        ("evaluation code", str(digests.code_evaluate)),
+        ("coverage", f"{coverage.found:,} of {coverage.listed:,} clips"),
         ("parameters", f"{first.parameters:,}"),
         *_recipe(analysis, group),
         ("hardware", _shared(_hardware(run.record.provenance) for run in group.runs)),
         ("software", _shared(_software(run.record.provenance) for run in group.runs)),
+        ("git", _shared(run.record.provenance.commit for run in group.runs)),
     ]
     if first.parent:
-        facts.append(
-            (
-                "starts from",
-                _shared(run.record.parent.key for run in group.runs if run.record.parent),
-            )
-        )
-    return Source(group.name, tuple(facts), tuple(_of_run(run) for run in group.runs))
+        parents = (run.record.parent.key for run in group.runs if run.record.parent)
+        facts.append(("starts from", _shared(parents)))
+    shared = [
+        *((f"{name} digest", str(getattr(digests, name))) for name in ("data", "features", "pins")),
+        ("training code", str(digests.code_train)),
+        ("evaluation code", str(digests.code_evaluate)),
+    ]
+    metrics = [m for m in metrics_of(analysis, group.dataset) if group.figures(m)]
+    return Source(
+        group.name,
+        tuple(run.record.provenance.command for run in group.runs),
+        tuple(facts),
+        tuple(shared),
+        tuple(metric_column(metric).title for metric in metrics),
+        tuple(_of_run(run, metrics) for run in group.runs),
+    )
 
 
 def _recipe(analysis: Analysis, group: Group) -> list[tuple[str, str]]:
@@ -65,17 +89,20 @@ def _recipe(analysis: Analysis, group: Group) -> list[tuple[str, str]]:
     return [("recipe", tuned.words), *([("trials", str(tuned.path))] if tuned.trials else [])]
 
 
-def _of_run(run: Run) -> tuple[tuple[str, str], ...]:
-    record, provenance = run.record, run.record.provenance
-    return (
-        ("record", run.key),
-        ("git", provenance.commit),
-        ("config digest", record.config_digest),
-        ("identity", record.identity),
-        ("seeds", ", ".join(f"{name} {seed}" for name, seed in record.seeds.items())),
-        ("finished", str(provenance.finished)),
-        ("command", provenance.command),
-        *((f"sha256 of {name}", digest) for name, digest in record.files.items()),
+def _of_run(run: Run, metrics: Sequence[str]) -> RunSource:
+    record = run.record
+    values = ((metric, run.figure(metric)) for metric in metrics)
+    return RunSource(
+        run.key.rpartition("/")[2],
+        tuple(metric_column(m).text(value) if value is not None else "–" for m, value in values),
+        str(record.provenance.finished),
+        (
+            ("record", run.key),
+            ("config digest", record.config_digest),
+            ("identity", record.identity),
+            ("seeds", ", ".join(f"{name} {seed}" for name, seed in record.seeds.items())),
+            *((f"sha256 of {name}", digest) for name, digest in record.files.items()),
+        ),
     )
 
 
@@ -90,20 +117,18 @@ def _of_cost(model: str, cost: Measurement) -> Source:
             "batch and steps",
             f"{counted(cost.batch_size, 'clip')}, {counted(cost.steps, 'step')}",
         ),
-        ("command", f"python -m bench cost {model}"),
     )
-    return Source(f"cost/{model}", facts, ())
+    return Source(f"cost/{model}", (f"python -m bench cost {model}",), facts)
 
 
 def _of_rescore(scored: Rescored) -> Source:
     facts = (
         ("files from", scored.source),
-        *((f"sha256 of {name}", digest) for name, digest in scored.files.items()),
         ("git", scored.provenance.commit),
         ("software", _software(scored.provenance)),
-        ("command", scored.command),
     )
-    return Source(RESCORED, facts, ())
+    digests = ((f"sha256 of {name}", digest) for name, digest in scored.files.items())
+    return Source(RESCORED, (scored.command,), facts, tuple(digests))
 
 
 def _hardware(provenance: Provenance) -> str:

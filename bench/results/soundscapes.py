@@ -15,6 +15,8 @@ from bench.audio.decode import AudioError, read
 from bench.corpora import Corpus, open_corpus
 from bench.data.store import FeatureStore
 from bench.files import UserError
+from bench.metrics.event_arrays import encode
+from bench.metrics.event_scores import count_events
 from bench.models.scores import read_scores
 from bench.results.groups import Group, Run
 from bench.results.load import Results
@@ -31,6 +33,7 @@ class Output:
         clip_scores: (C,) in the order of `classes`.
         frame_scores: (T, C) float32; None where the model cannot localize.
         events: located events, with the columns of events.tsv.
+        matched: how they meet the true events by the intersection rule, in words.
     """
 
     group: Group
@@ -40,6 +43,7 @@ class Output:
     frame_scores: np.ndarray | None
     seconds_per_frame: float
     events: pd.DataFrame
+    matched: str
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def _open(
         audio, silence = _playable(corpus, row), ""
     except AudioError as error:
         audio, silence = "", f"no audio to play: {error}"
-    outputs = tuple(_output(group, clip) for group in groups)
+    outputs = tuple(_output(group, clip, events, seconds) for group in groups)
     return Soundscape(clip, seconds, frames, events, audio, silence, outputs)
 
 
@@ -129,10 +133,11 @@ def _playable(corpus: Corpus, row: Any) -> str:
     return "data:audio/flac;base64," + base64.b64encode(data.getvalue()).decode()
 
 
-def _output(group: Group, clip: str) -> Output:
+def _output(group: Group, clip: str, truth: pd.DataFrame, seconds: float) -> Output:
     run = group.runs[0]
     stored = read_scores(run.folder / "scores.npz", "test")
     row, frames = list(stored.clip_ids).index(clip), stored.scores.frame_scores
+    events = pd.DataFrame() if frames is None else found_events(run, clip)
     return Output(
         group,
         run,
@@ -140,8 +145,24 @@ def _output(group: Group, clip: str) -> Output:
         stored.scores.clip_scores[row],
         None if frames is None else np.asarray(frames[row], np.float32),
         stored.scores.seconds_per_frame,
-        pd.DataFrame() if frames is None else found_events(run, clip),
+        events,
+        "" if frames is None else matched_words(events, truth, seconds, tuple(stored.classes)),
     )
+
+
+def matched_words(
+    found: pd.DataFrame, truth: pd.DataFrame, seconds: float, classes: tuple[str, ...]
+) -> str:
+    """2 correct, 1 false, 1 missed: the events of one clip, by the intersection rule."""
+    clip = {str(name): seconds for name in truth["filename"].unique()}
+    made, true = (encode(events, clip, classes) for events in (found, truth))
+    durations = np.array([seconds], np.float64)
+    counts = count_events(made, true, durations, len(classes))["intersection"]
+    correct, false, missed = (
+        int(part.sum())
+        for part in (counts.true_positives, counts.false_positives, counts.false_negatives)
+    )
+    return f"{correct} correct, {false} false, {missed} missed"
 
 
 def found_events(run: Run, clip: str) -> pd.DataFrame:

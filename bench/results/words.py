@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from bench.results.columns import metric_column
+from bench.results.columns import metric_column, significant, time_column
 from bench.results.names import METRICS
 from bench.results.summary import Summary
 
 
 def figure_words(summary: Summary, metric: str) -> str:
-    """0.612 ± 0.011 or 81.2 ± 0.9 %."""
+    """81.2 ± 0.9 %, or 0.912 ± 0.011 for a metric that is no percentage."""
     column = metric_column(metric)
     spread = f" ± {column.spread_text(summary.mean, summary.sd)}" if summary.sd else ""
     return f"{column.text(summary.mean)}{spread}{_unit(metric)}"
 
 
 def value_words(value: float, metric: str) -> str:
-    """0.612 or 81.2 %."""
+    """81.2 %, or 0.912 for a metric that is no percentage."""
     return f"{metric_column(metric).text(value)}{_unit(metric)}"
 
 
@@ -26,7 +27,7 @@ def _unit(metric: str) -> str:
 
 
 def points(difference: float, metric: str) -> str:
-    """+1.3 points, or +0.012 mAP for a metric that is no percentage."""
+    """+1.3 points, or +0.012 mAUC for a metric that is no percentage."""
     column = metric_column(metric)
     unit = "points" if column.scale == 100 else METRICS[metric]
     return f"{replace(column, signed=True).text(difference)} {unit}"
@@ -46,5 +47,17 @@ def sentence(text: str) -> str:
 
 
 def counted(number: int, one: str, several: str = "") -> str:
-    """1 event, 2 events."""
-    return f"{number} {one if number == 1 else several or one + 's'}"
+    """1 event, 2,000 events."""
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
+def duration_words(hours: float) -> str:
+    """41 s, 5.2 min or 12 h."""
+    column = time_column("time", "time", [hours])
+    unit = column.title.rpartition("(")[2].rstrip(")")
+    return f"{significant(hours * column.scale, 2)} {unit}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """A, B and C."""
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

@@ -1,3 +1,7 @@
+// Letters and digits alone: htsat, HTS-AT and hts_at are one word.
+const plain = (text) => text.toLowerCase().normalize("NFKD").replace(/[^\p{L}\p{N}]+/gu, "");
+const wordsOf = (text) => text.split(/\s+/).map(plain).filter(Boolean);
+
 // Sort a table by a column; sections stay where they are.
 document.addEventListener("click", (event) => {
   const button = event.target.closest("th button");
@@ -23,16 +27,16 @@ document.addEventListener("click", (event) => {
 document.addEventListener("input", (event) => {
   const field = event.target.closest(".filter input");
   if (!field) return;
-  const words = field.value.toLowerCase().split(/\s+/);
+  const words = wordsOf(field.value);
   const table = field.parentElement.nextElementSibling.querySelector("table");
   let shown = 0, all = 0;
   for (const body of table.tBodies) {
     const section = [...body.rows].find((row) => row.classList.contains("section"));
     const rows = [...body.rows].filter((row) => row !== section);
-    const name = section ? section.textContent.toLowerCase() : "";
+    const name = section ? section.textContent : "";
     let left = 0;
     for (const row of rows) {
-      const text = `${name} ${row.textContent.toLowerCase()}`;
+      const text = plain(name + row.textContent);
       row.hidden = !words.every((word) => text.includes(word));
       left += !row.hidden;
     }
@@ -43,11 +47,67 @@ document.addEventListener("input", (event) => {
   field.nextElementSibling.textContent = field.value ? `${shown} of ${all} rows` : "";
 });
 
+// Unfold whatever hides an element, and go there.
+const reveal = (target) => {
+  for (let at = target; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
+  target.scrollIntoView({ block: target.offsetHeight > 300 ? "start" : "center" });
+  document.querySelector(".found")?.classList.remove("found");
+  target.classList.add("found");
+};
+const land = () => {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (target) reveal(target);
+};
+addEventListener("hashchange", land);
+addEventListener("load", land);
+
+// Search rows, figures, findings, headings and provenance; what is folded is found as well.
+const search = document.getElementById("search"), field = search.querySelector("input");
+const hits = search.querySelector("div");
+const PLACES = "main tbody tr:not(.section), main figure, main .finding, main .source, main h2, main .fold > summary";
+let index = null;
+const entry = (element) => {
+  const image = element.querySelector("img"), section = element.closest("section");
+  const group = element.closest("tbody")?.querySelector(".section")?.textContent ?? "";
+  const table = element.closest(".scroll")?.ariaLabel ?? "";
+  const own = element.matches("figure") ? image.alt : element.matches(".source") ?
+    element.firstElementChild.textContent : element.textContent.replace(/\s+/g, " ").trim();
+  const place = [section?.querySelector("h2")?.textContent ?? "", table, group].filter(Boolean).join(" · ");
+  return { element, own, place, text: plain(place + element.textContent + (image?.alt ?? "")) };
+};
+const look = () => {
+  index ??= [...document.querySelectorAll(PLACES)].filter((e) => !e.closest(".source .seeds")).map(entry);
+  const words = wordsOf(field.value);
+  const found = words.length ? index.filter((e) => words.every((word) => e.text.includes(word))) : [];
+  const count = document.createElement("p");
+  count.textContent = `${found.length} ${found.length === 1 ? "place" : "places"}`;
+  hits.hidden = words.length === 0;
+  hits.replaceChildren(count, ...found.slice(0, 40).map((e) => {
+    const button = document.createElement("button"), where = document.createElement("small");
+    button.type = "button";
+    button.textContent = e.own.slice(0, 140);
+    where.textContent = e.place;
+    button.append(where);
+    button.addEventListener("click", () => { hits.hidden = true; reveal(e.element); });
+    return button;
+  }));
+};
+field.addEventListener("input", look);
+field.addEventListener("focus", look);
+search.addEventListener("submit", (event) => { event.preventDefault(); hits.querySelector("button")?.click(); });
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") hits.hidden = true;
+  if (event.key !== "/" || event.target.closest("input")) return;
+  event.preventDefault();
+  field.focus();
+});
+document.addEventListener("click", (event) => { if (!event.target.closest("#search")) hits.hidden = true; });
+
 // Show the records behind a number beside it; without scripts the link leads to the same text.
 const drawer = document.getElementById("drawer");
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a.from");
-  if (event.target === drawer || event.target.closest("#drawer button")) drawer.close();
+  if (event.target === drawer || event.target.closest("#drawer > button")) drawer.close();
   if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
   const source = document.getElementById(link.hash.slice(1));
   if (!source) return;

@@ -1,0 +1,147 @@
+"""What the numbers of one task say in plain words, and how certain it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bench.metrics.statistics import detectable_effect
+from bench.reporting.context import incomplete
+from bench.results.analysis import Analysis
+from bench.results.columns import metric_column
+from bench.results.decisions import Decision
+from bench.results.leaders import Standing
+from bench.results.names import METRICS, model_name, short_dataset_name
+from bench.results.summary import Summary
+from bench.results.words import figure_words, gap_words, listed, sentence, value_words
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A headline, the lines under it, how certain it is, and the groups that it speaks of."""
+
+    title: str
+    text: str
+    certainty: str = ""
+    groups: tuple[str, ...] = ()
+    warning: bool = False
+    lines: tuple[str, ...] = ()
+
+
+def certainty(gap: Summary | None, decision: Decision | None, metric: str) -> str:
+    """p where the test decides; else how large a difference so few runs could have shown."""
+    if gap is None or decision is None:
+        return "no common seeds"
+    if decision.differs:
+        return f"p = {decision.p_holm:.2g} after Holm, n = {gap.n}"
+    least = detectable(gap, metric)
+    return f"not decided at n = {gap.n}" + (
+        f": smallest detectable difference {least} points" if least else ""
+    )
+
+
+def bracket(gap: Summary | None, decision: Decision | None, metric: str) -> str:
+    """(p = 0.02) where the test decides, else the smallest detectable difference as [2.1]."""
+    if gap is None or decision is None:
+        return "(no common seeds)"
+    if decision.differs:
+        return f"(p = {decision.p_holm:.2g})"
+    return f"[{detectable(gap, metric) or '–'}]"
+
+
+def detectable(gap: Summary, metric: str) -> str:
+    """Points that a paired t-test of so many runs finds with 80 % power; empty without a spread."""
+    return metric_column(metric).text(detectable_effect(gap.n) * gap.sd) if gap.sd else ""
+
+
+def task_findings(analysis: Analysis, dataset: str) -> Iterator[Finding]:
+    """Who leads among the models of a data set: one finding for all that were trained alike."""
+    metric = analysis.config.datasets[dataset].metric
+    found = analysis.standings[dataset, metric]
+    for one in found:
+        task = short_dataset_name(analysis.config, dataset)
+        task += f", {one.training}" if len(found) > 1 else ""
+        yield _leader(analysis, dataset, metric, one, task)
+
+
+def _leader(analysis: Analysis, dataset: str, metric: str, found: Standing, task: str) -> Finding:
+    config, lacking = analysis.config, incomplete(analysis, dataset, metric)
+    ranked = ", ".join(
+        f"{model_name(config, g.model)} {figure_words(s, metric)}" for g, s in found.ranked
+    )
+    text = f"{sentence(METRICS[metric])}: {ranked}.{_beside(analysis, dataset, metric)}"
+    text += "".join(f" {words}." for words in (*lacking, *cannot(analysis, dataset)))
+    names = tuple(group.name for group, _ in found.ranked)
+    best = model_name(config, found.best.model)
+    if dataset in analysis.mixed:
+        title = f"{task}: the models cannot be compared"
+        return Finding(title, text, groups=names, warning=True)
+    certain = ""
+    if not found.rivals:
+        title = f"{task}: {best} {figure_words(found.ranked[0][1], metric)}"
+    else:
+        title = f"{task}: {_rank(analysis, found)}"
+        text += _gap(analysis, found, metric)
+        certain = certainty(found.rivals[0].difference, found.rivals[0].decision, metric)
+    if found.above:
+        title += f", not above {listed([model_name(config, model) for model in found.above])}"
+    warning = bool(found.above or lacking)
+    return Finding(title + aside(lacking), text, certain, names, warning)
+
+
+def _rank(analysis: Analysis, found: Standing) -> str:
+    """Who is first, and how far that may be stated."""
+    best = model_name(analysis.config, found.best.model)
+    tied = [g for g, s in found.ranked if s.mean == found.ranked[0][1].mean]
+    if len(tied) > 1:
+        return (
+            f"{listed([model_name(analysis.config, g.model) for g in tied])} share the highest mean"
+        )
+    open_ones = [rival for rival in found.rivals if not rival.beaten]
+    if not open_ones:
+        return f"{best} leads"
+    if any(rival.decision is None or rival.decision.limit for rival in open_ones):
+        return f"{best} has the highest mean"
+    named = listed([model_name(analysis.config, rival.group.model) for rival in open_ones])
+    return f"{best} has the highest mean, not told apart from {named}"
+
+
+def _gap(analysis: Analysis, found: Standing, metric: str) -> str:
+    """The best model less the next one, with its interval."""
+    best, rival = model_name(analysis.config, found.best.model), found.rivals[0]
+    second = model_name(analysis.config, rival.group.model)
+    if rival.difference is None:
+        return f" {best} and {second} have no common seeds."
+    return f" {best} minus {second}, paired by seed: {gap_words(rival.difference, metric)}."
+
+
+def _beside(analysis: Analysis, dataset: str, metric: str) -> str:
+    """The baselines that have this metric."""
+    parts = []
+    for group in analysis.base_groups(dataset):
+        summary = group.summary(metric)
+        if analysis.is_baseline(group.model) and summary:
+            parts.append(
+                f"{model_name(analysis.config, group.model)}: {figure_words(summary, metric)}"
+            )
+    some = analysis.any_group(dataset)
+    chance = some.chance(metric) if some else None
+    if chance is not None:
+        parts.append(f"chance: {value_words(chance, metric)}")
+    return f" {'; '.join(parts)}." if parts else ""
+
+
+def cannot(analysis: Analysis, dataset: str) -> list[str]:
+    """Which models have no times for a data set that asks for them."""
+    names = [
+        model_name(analysis.config, group.model)
+        for group in analysis.base_groups(dataset)
+        if not group.can_localize and not analysis.is_baseline(group.model)
+    ]
+    asked = analysis.config.datasets[dataset].localize
+    return [f"{listed(names)} cannot localize"] if names and asked else []
+
+
+def aside(words: Sequence[str]) -> str:
+    """(HTS-AT: no records; AST: 2 of 3 runs), for the end of a headline."""
+    return f" ({'; '.join(words)})" if words else ""
