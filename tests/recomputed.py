@@ -38,6 +38,7 @@ FAMILIES = {
     "PSDS2": "psds2",
     "Clip tagging": "mAP",
 }
+FRACTIONS = ("mAUC", "d_prime")
 BASELINES = {
     "its clip labels over the whole clip": "clip_label",
     "every class always active": "always_active",
@@ -45,8 +46,11 @@ BASELINES = {
 PER_TRAINED = {
     "activations_MB_per_clip": ("activation_bytes_per_clip", 1e-6),
     "peak_memory_MB": ("peak_memory_mb", 1.0),
+    "peak_memory_GB": ("peak_memory_mb", 1e-3),
     "train_clips_per_s": ("clips_per_second", 1.0),
     "training_hours": ("train_hours", 1.0),
+    "training_minutes": ("train_hours", 60.0),
+    "training_seconds": ("train_hours", 3600.0),
 }
 PER_MEASURED = {
     "parameters_M": ("parameters", 1e-6),
@@ -54,12 +58,13 @@ PER_MEASURED = {
     "multiply_adds_G": ("macs_per_clip", 1e-9),
     "activations_MB_per_clip": ("activation_bytes_per_clip", 1e-6),
     "peak_memory_MB": ("peak_memory_mb", 1.0),
+    "peak_memory_GB": ("peak_memory_mb", 1e-3),
     "train_clips_per_s": ("train_clips_per_second", 1.0),
     "inference_clips_per_s": ("inference_clips_per_second", 1.0),
     "energy_J_per_clip": ("train_joules_per_clip", 1.0),
 }
-NOT_RECOMPUTED = "^(published_(?!parameters)|bootstrap_|trials$|best$)"
-"""Constants of published.yaml, resampling (test_reports_intervals.py), recorded tuning trials."""
+NOT_RECOMPUTED = "^(bootstrap_|trials$|best_percent$)"
+"""Resampling (test_reports_intervals.py), recorded tuning trials."""
 OTHER = ("claims", "protocol", "speed")
 """In words alone, or (tests/test_speed.py) from docs/speed.json."""
 
@@ -209,18 +214,85 @@ def tagging(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
     if row["model"] == "Chance":
         prevalence = float(np.mean([runs.clip(key)["chance"] for key in keys]))
         by_chance = 100 / len(runs.record(keys[0])["classes"])
-        chance = {"mAP": prevalence, "mAUC": 0.5, "d_prime": 0.0, "accuracy_percent": by_chance}
+        chance = {"mAUC": 0.5, "d_prime": 0.0, "accuracy_percent": by_chance}
+        chance["mAP_percent"] = 100 * prevalence
         return {column: value for column, value in chance.items() if column in row.index}
     found = {"parameters_M": runs.record(keys[0])["parameters"] / 1e6}
     for metric in metrics:
-        percent = metric == "accuracy"
-        column = f"{metric}_percent" if percent else metric
-        found |= runs.figures(column, keys, metric, scale=100 if percent else 1)
+        found |= runs.figures(column_of(metric), keys, metric, scale=scale_of(metric))
     for fold in {runs.record(key)["cell"]["fold"] for key in keys} - {-1}:
         own = [key for key in keys if runs.record(key)["cell"]["fold"] == fold]
         values = [runs.figure(key, metrics[0]) for key in own]
         found |= runs.spread(f"fold_{fold}_percent", own, values, 100, folds=False)
     return found
+
+
+def column_of(metric: str) -> str:
+    return metric if metric in FRACTIONS else f"{metric}_percent"
+
+
+def scale_of(metric: str) -> float:
+    return 1.0 if metric in FRACTIONS else 100.0
+
+
+def located_by_model(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
+    """A row of DESED's table by model."""
+    label = row["model"]
+    if label == "Chance":
+        return {"mAP_percent": 100 * float(np.mean([runs.clip(key)["chance"] for key in keys]))}
+    by_label = "clip_label" if "clip labels only" in label else ""
+    kind = "always_active" if label == "Always active" else by_label
+    kind = kind or ("hand_set" if "hand-set" in label else "localization")
+    families = [metric for metric in FAMILIES.values() if metric.endswith("f1")]
+    whole = [] if kind != "localization" else [m for m in FAMILIES.values() if m not in families]
+    found = {}
+    for metric in families + whole:
+        column = column_of(metric)
+        own = runs.figures(column, keys, metric, kind=kind, scale=100)
+        trivial = kind in BASELINES.values()
+        constant = trivial and (len(keys) == 1 or own[f"{column}_sd"] < 1e-12)
+        found |= {column: own[column]} if constant else own
+    return found
+
+
+def overview(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
+    """A line of the overview: every task's main figure, and the sums over tasks."""
+    by_task: dict[str, list[str]] = {}
+    for key in keys:
+        by_task.setdefault(key.split("/")[0], []).append(key)
+    found: dict[str, float] = {}
+    for dataset, own in by_task.items():
+        metric = runs.config["datasets"][dataset]["metric"]
+        column = f"{dataset}_{column_of(metric)}"
+        if row["model"] != "Chance":
+            found |= runs.figures(column, own, metric, scale=100)
+        elif metric.endswith("f1"):
+            found[column] = 100 * runs.figure(own[0], metric, kind="always_active")
+        elif metric == "accuracy":
+            found[column] = 100 / len(runs.record(own[0])["classes"])
+        else:
+            found[column] = 100 * float(np.mean([runs.clip(key)["chance"] for key in own]))
+    if row["model"] == "Chance":
+        return found
+    hours = [
+        np.mean([runs.record(k)["cost"]["train_hours"] for k in own]) for own in by_task.values()
+    ]
+    times = {"hours": 1.0, "minutes": 60.0, "seconds": 3600.0}
+    shown = {f"training_{u}": per * sum(hours) for u, per in times.items()}
+    found |= {column: value for column, value in shown.items() if column in row.index}
+    first = [runs.record(own[0])["parameters"] for own in by_task.values()]
+    return found | {"parameters_M": max(first) / 1e6}
+
+
+def paper(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
+    """A line in a layout of the paper: a part of the overview, or F1 by class."""
+    if "macro_percent" in row.index:
+        found = runs.figures("macro_percent", keys, "intersection_f1", scale=100)
+        for name in runs.record(keys[0])["classes"]:
+            found |= runs.figures(f"{name}_percent", keys, "intersection_f1", name, scale=100)
+    else:
+        found = overview(runs, row, keys)
+    return {column: value for column, value in found.items() if column in row.index}
 
 
 def localization(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
@@ -249,6 +321,7 @@ def cost(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
         found = {
             column: (measured.get(name) or np.nan) * scale
             for column, (name, scale) in PER_MEASURED.items()
+            if column in row.index
         }
         for size in (12, 24, 32, 80):
             room = 0.9 * size * 2**30 - 16 * measured["parameters"]
@@ -259,22 +332,28 @@ def cost(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
         return {**found, "projected_hours": hours}
     found = {"parameters_M": runs.record(keys[0])["parameters"] / 1e6}
     for column, (name, scale) in PER_TRAINED.items():
+        if column not in row.index:
+            continue
         values = [runs.record(key)["cost"].get(name) for key in keys]
         found |= runs.spread(column, keys, values, scale, folds=False)
     return found
 
 
 def metric_of(row: pd.Series) -> str:
-    return METRICS[row["section"].rsplit(", ", 1)[1]]
+    return METRICS[row["section"].rsplit(", ", 1)[1].removesuffix(" (%)")]
 
 
 def chance(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
     metric = metric_of(row)
-    found = runs.figures("figure", keys, metric)
+    found = runs.figures("figure_percent", keys, metric, scale=100)
     by_chance = [runs.clip(key)["chance"] for key in keys]
     if metric == "accuracy":
         by_chance = [1 / len(runs.record(key)["classes"]) for key in keys]
-    return {**found, "lower_bound": found["figure_ci95_low"], "chance": float(np.mean(by_chance))}
+    return {
+        **found,
+        "lower_bound_percent": found["figure_percent_ci95_low"],
+        "chance_percent": 100 * float(np.mean(by_chance)),
+    }
 
 
 def without_times(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
@@ -289,7 +368,8 @@ def without_times(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, floa
 
 
 def interval(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
-    found = runs.figures("mean", keys, metric_of(row))
+    metric = metric_of(row)
+    found = runs.figures("mean", keys, metric, scale=scale_of(metric))
     return {**found, "runs": found["mean_n"]}
 
 
@@ -329,6 +409,10 @@ def comparison(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
 
 
 ROWS = {
+    "overview": overview,
+    "paper_tagging": paper,
+    "paper_classification": paper,
+    "paper_localization": paper,
     "cost": cost,
     "chance": chance,
     "without_times": without_times,
@@ -351,7 +435,10 @@ def _cells(path: Path, runs: Runs) -> Iterator[tuple[str, str, str, float, float
     if path.stem in OTHER:
         return
     settings = runs.config["datasets"].get(path.stem)
-    made = (localization if settings["localize"] else tagging) if settings else ROWS[path.stem]
+    if path.stem.endswith("_summary"):
+        made = located_by_model
+    else:
+        made = (localization if settings["localize"] else tagging) if settings else ROWS[path.stem]
     frame = pd.read_csv(path)
     frame = frame[frame["records"].notna()]
     with warnings.catch_warnings():
@@ -383,8 +470,8 @@ def check(tables: Path, runs: Runs) -> pd.Series:
         keys = pd.read_csv(tables / f"{dataset}.csv")["records"].dropna().str.split()
         first = runs.record(keys.iloc[0][0])
         coverage, splits = first["coverage"], first["splits"]
-        sizes = ", ".join(f"{count} {name}" for name, count in splits.items())
-        listed = f"{coverage['found']} of {coverage['listed']} listed clips ({sizes})"
+        sizes = ", ".join(f"{count:,} {name}" for name, count in splits.items())
+        listed = f"{coverage['found']:,} of {coverage['listed']:,} listed clips ({sizes})"
         text = f"{len(first['classes'])} classes, {listed}"
         assert text in (tables / f"{dataset}.md").read_text(), text
     return found.groupby("table").size()

@@ -130,7 +130,7 @@ def test_a_missing_seed_is_named(experiment: Config) -> None:
     page = page_of(experiment)
     assert "No record yet: desed/htsat/base/seed1; run <code>snakemake --cores all</code>" in page
     assert "the highest" not in page  # of one model
-    assert "(HTS-AT: 1 of 2 runs)" in page
+    assert "(HTS-AT tiny: 1 of 2 runs)" in page
     assert "desed/htsat/base: 1 of 2 runs." in page
 
 
@@ -226,10 +226,10 @@ def test_the_published_fold_protocol_is_told_by_what_was_chosen(
     if select == "best":
         assert len(epochs) == 2
         assert all("the epoch was chosen on 10 test clips" in words for words in epochs)
-        assert "HTS-AT: Chosen on clips that are tested as well: epoch." in caption
+        assert "HTS-AT tiny: Chosen on clips that are tested as well: epoch." in caption
     else:
         assert epochs == []
-        assert "HTS-AT: No validation clips: nothing was chosen by scores" in caption
+        assert "HTS-AT tiny: No validation clips: nothing was chosen by scores" in caption
     assert "Linear baseline: Chosen on clips that are tested as well: regularisation." in caption
     # What the protocol itself asks for bars no comparison; other breaches do.
     group = load_results(published).group("esc50", "htsat")

@@ -110,7 +110,7 @@ def test_they_appear_in_dag_tables_report_and_mlflow(folder: Path) -> None:
         arguments = [job.stage, *job.name.split(), "--config", "experiment.yaml"]
         assert cli.main(arguments) == 0, arguments
     table = pd.read_csv("report/tables/whistles.csv")
-    assert set(table["model"]) >= {"PANN-CNN", "Toy net"}
+    assert set(table["model"]) >= {"PANN-CNN tiny", "Toy net"}
     row = table[table["model"] == "Toy net"].iloc[0]
     records = [json.loads(path.read_text()) for path in Path("results/runs").rglob("record.json")]
     own = [r for r in records if r["cell"]["model"] == "toy" and r["cell"]["variant"] == "base"]
@@ -122,7 +122,9 @@ def test_they_appear_in_dag_tables_report_and_mlflow(folder: Path) -> None:
     assert "Toy net" in Path("report/tables/cost.md").read_text()
     page = Path("report/index.html").read_text()
     found = page.split('id="findings"')[1].split("</section>")[0]
-    assert re.search(r"<h3>Whistles: .*(PANN-CNN|Toy net) (has|share) the highest mean</h3>", found)
+    assert re.search(
+        r"<h3>Whistles: .*(PANN-CNN tiny|Toy net) (has|share) the highest mean</h3>", found
+    )
     assert "Toy net on Whistles" in found
     assert "<td>twice as wide</td>" in found
     assert re.search(r'alt="Learning curves on Whistles[^"]*Toy net ends at', page)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -140,7 +141,7 @@ def test_every_claim_is_there_with_evidence_and_a_reason(analysis: Analysis) -> 
     assert verdicts["HTS-AT needs much less GPU memory than AST"] == "not comparable"
     assert "trained on a CPU" in own["reason"]["HTS-AT trains in 80 GPU hours where AST takes 600"]
     gap = own.loc["Without pretraining HTS-AT is only 1 to 2 % lower"]
-    assert "−0.018" in gap["published"]
+    assert "−1.8 points" in gap["published"]
     assert "HTS-AT (no pretraining) minus HTS-AT (unchanged), paired" in gap["measured"]
 
 
@@ -170,12 +171,18 @@ def test_the_default_experiment_has_every_claim_and_compares_nothing(tmp_path: P
     counted = compared[~compared.str.contains("CPU in single precision")]
     assert counted.str.startswith("synthetic data, not ").all()
     text = render_claims(results, claims_table(results))
-    assert "All audio behind these numbers is synthetic" in text
-    assert "HTS-AT (no pretraining) minus HTS-AT (unchanged)" in text
+    assert "All audio is synthetic" in text
+    assert "HTS-AT tiny (no pretraining) minus HTS-AT tiny (unchanged)" in text
     assert (
-        "HTS-AT (no token semantic) minus HTS-AT (no pretraining)" in text
+        "HTS-AT tiny (no token semantic) minus HTS-AT tiny (no pretraining)" in text
     )  # one thing changes, not two
-    assert "(no token semantic) minus HTS-AT (unchanged)" not in text
+    assert "(no token semantic) minus HTS-AT tiny (unchanged)" not in text
+    counts = dict(re.findall(r"<dt>([a-z ]+)</dt><dd>(\d+)</dd>", text))
+    assert counts == {kind: str(len(by_kind[kind])) for kind in by_kind.index}
+    folded = text.split("not comparable with what was published</summary>")[1].split("</details>")[
+        0
+    ]
+    assert folded.count("<strong>not comparable</strong>") == len(by_kind["not comparable"])
     anchors = {anchor(source.name) for source in sources(results)}
     for claim in results.claims:
         assert f"<strong>{claim.verdict.kind}</strong>" in text

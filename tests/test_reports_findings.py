@@ -13,7 +13,8 @@ import pytest
 from bench.experiment.cells import Layout, list_cells
 from bench.experiment.config import Config
 from bench.reporting.build import build
-from bench.reporting.findings import Finding, findings
+from bench.reporting.findings import findings
+from bench.reporting.leads import Finding, task_findings
 from bench.results.analysis import analyse
 
 PLUGINS = Path(__file__).resolve().parent / "plugins"
@@ -60,7 +61,11 @@ def experiment(root: Path, seeds: tuple[int, ...] = SEEDS) -> Config:
 
 
 def said(config: Config) -> list[Finding]:
-    return findings(analyse(config))
+    """Those of the first screen, then those of the task."""
+    analysis = analyse(config)
+    shown = findings(analysis)
+    assert 3 <= len(shown) <= 5
+    return [*shown, *task_findings(analysis, "desed")]
 
 
 def titled(found: list[Finding], start: str) -> Finding:
@@ -94,15 +99,19 @@ def test_headline_bold_and_tests_agree_and_a_plug_in_is_one_of_the_models(config
     ablations = table(config, "ablations")
     told = ablations[ablations["section"].str.contains("intersection")]["p_holm"] <= 0.05
     card = titled(found, "Ablations")
-    assert card.title == f"Ablations: {told.sum()} of 1 changes differ from their reference"
-    ((where, ((change, difference, _),)),) = card.rows
-    assert (where, change) == ("Toy net on DESED-like", "twice as wide")
-    assert re.fullmatch(r"[+−]\d+\.\d points \[−?\d+\.\d, −?\d+\.\d\]", difference)
-    assert "3 seeds are few" not in page
+    assert card.title == f"Ablations: {told.sum()} of 1 change differ from the reference"
+    (line,) = card.lines
+    assert re.fullmatch(r"twice as wide: [+−]\d+\.\d points (\(p = .*\)|\[\d+\.\d\])", line)
+    assert titled(found, "Toy net has the highest mean on 1 of 1 tasks").text == (
+        "Decided on DESED-like."
+    )
+    p_holm = beaten["p_holm"].astype(float).max()
+    assert titled(found, "DESED-like").certainty.startswith("p = ")
+    assert p_holm <= 0.05
     images = re.findall(r'alt="([^"]*)"', page)
-    for words in ("F1 by class", "Learning curves", "Soundscape"):
+    for words in ("F1 (%) by class", "Learning curves", "Soundscape", "on every task"):
         assert any(words in alt and "Toy net" in alt for alt in images), words
-    assert "HTS-AT, AST, PANN-CNN and Toy net: classification and sound event" in page
+    assert "HTS-AT, AST, PANN-CNN and Toy net on DESED-like: some models small" in page
 
 
 def test_every_model_has_a_colour_of_its_own(config: Config) -> None:
@@ -117,18 +126,19 @@ def test_a_lead_names_who_is_absent_or_incomplete(config: Config) -> None:
         if absent or (cell.variant == "wide" and cell.seed == 5):
             (Layout.of(config).run(cell) / "record.json").unlink()
     found = said(config)
-    lacking = "(HTS-AT: 7 of 8 runs; PANN-CNN: no records)"
+    lacking = "(HTS-AT tiny: 7 of 8 runs; PANN-CNN tiny: no records)"
     one = titled(found, "DESED-like")
     assert one.title == f"DESED-like: Toy net leads {lacking}"
     assert one.warning
     assert titled(found, "Event maps").title.endswith(lacking)
-    assert "PANN-CNN: no records. AST cannot localize." in titled(found, "Event maps").text
+    assert titled(found, "Event maps").text == "AST tiny cannot localize."
+    assert "PANN-CNN tiny: no records. AST tiny cannot localize." in one.text
     chance = next(f for f in found if f.title.endswith("clearly above chance"))
     assert "of 4 results" in chance.title
-    assert "No figure for PANN-CNN on DESED-like." in chance.text
+    assert "No figure for PANN-CNN tiny on DESED-like." in chance.text
     page = build(config).read_text(encoding="utf-8")
     left_out = page.split("Not in this report")[1].split("</section>")[0]
-    assert titled(found, "Ablations").rows[0][1][0][1].endswith(" (7 of 8 pairs)")
+    assert "points, 7 of 8 pairs " in titled(found, "Ablations").lines[0]
     assert "No record yet: 10 runs; run <code>snakemake --cores all</code>" in left_out
     assert "desed/htsat/base/seed3" in left_out
     assert page.count("to be read with care") == 0
@@ -139,10 +149,14 @@ def test_where_no_test_can_decide_nobody_leads(config: Config, tmp_path: Path) -
     page = build(few).read_text(encoding="utf-8")
     found = said(few)
     assert titled(found, "DESED-like").title == "DESED-like: Toy net has the highest mean"
-    assert "(3 seeds are too few for the test to decide)" in titled(found, "DESED-like").text
+    certain = titled(found, "DESED-like").certainty
+    assert re.fullmatch(
+        r"not decided at n = 3: smallest detectable difference \d+\.\d points", certain
+    )
     assert titled(found, "Ablations").title.startswith("Ablations: too few seeds")
     assert titled(found, "Event maps").title.startswith("Event maps have the higher mean in 6 of 6")
-    assert titled(found, "3 seeds are few")
+    chance = next(f for f in found if f.title.endswith("clearly above chance"))
+    assert "with 3 seeds an exact paired test gives at least p = 0.25" in chance.certainty
     assert bold_labels(few) == set()
     shown = page.split("<script>")[0].replace("Every number leads to", "")
     assert not re.search(r"leads|differs \(p|better \(p", shown)

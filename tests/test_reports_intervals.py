@@ -55,9 +55,10 @@ def frame(table: object, folder: Path) -> pd.DataFrame:
 
 def test_every_figure_has_both_intervals_by_name(results: Analysis, tmp_path: Path) -> None:
     table = interval_table(results)
-    assert "t-interval" in table.caption
-    assert "hierarchical percentile bootstrap" in table.caption
-    assert "fewer than 10 seeds" in table.caption
+    notes = " ".join(table.notes)
+    assert "t-interval" in notes
+    assert "hierarchical percentile bootstrap" in notes
+    assert "fewer than 10 seeds" in notes
     assert "bootstrap low" not in to_markdown(table)  # for programs: the CSV has it
     rows = frame(table, tmp_path)
     # esc50: two metrics, three models; desed: three clip metrics for three, five for two.
@@ -67,7 +68,8 @@ def test_every_figure_has_both_intervals_by_name(results: Analysis, tmp_path: Pa
             assert row["seeds_and_clips"].startswith("none")
         elif np.isfinite(row["bootstrap_low"]):
             assert row["bootstrap_low"] <= row["mean"] <= row["bootstrap_high"]
-            shown = f"[{row['bootstrap_low']:.3f}, {row['bootstrap_high']:.3f}]"  # in its unit
+            digits = 1 if "%" in row["section"] else 3
+            shown = f"[{row['bootstrap_low']:.{digits}f}, {row['bootstrap_high']:.{digits}f}]"
             assert row["seeds_and_clips"].replace("−", "-") == shown
     clipwise = rows[~rows["section"].str.contains("PSDS|d'")]
     assert clipwise["bootstrap_low"].notna().all()
@@ -129,7 +131,7 @@ def test_holm_runs_over_the_family_of_models(results: Analysis, tmp_path: Path) 
 def test_enough_seeds_can_show_a_difference(tmp_path: Path) -> None:
     config = make(tmp_path, seeds=tuple(range(10)), datasets=("desed",))
     table = interval_table(analyse(config))
-    assert "Warning" not in table.caption
+    assert "Warning" not in " ".join(table.notes)
     for seed in range(10):
         cell = next(c for c in list_cells(config) if str(c) == f"desed/htsat/base/seed{seed}")
         value = {"intersection_f1": {"value": 0.95 + seed / 1000}}

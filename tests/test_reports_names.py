@@ -17,7 +17,7 @@ from markdown_it import MarkdownIt
 from bench.experiment.cells import Layout, list_cells
 from bench.reporting.build import build
 from bench.reporting.escape import latex, markdown, one_line
-from bench.reporting.latex import to_latex
+from bench.reporting.latex import latex_notes, to_latex
 from bench.reporting.page import anchor
 from bench.reporting.tables import Column, Entry, Row, Table, to_csv, to_markdown
 
@@ -114,7 +114,7 @@ def test_latex_keeps_a_table_in_shape(name: str) -> None:
     assert len(rows) == 2
     for row in rows:
         assert len(re.findall(r"(?<!\\)&", row)) == 2
-    (note,) = re.findall(r"\\newline see \\texttt\{snakemake -n\}: (.*)\}$", "\n".join(lines), re.M)
+    (note,) = re.findall(r"^see \\texttt\{snakemake -n\}: (.*)$", latex_notes(table(name)), re.M)
     assert drawn_by_latex(note) == one_line(name)
 
 

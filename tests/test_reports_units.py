@@ -350,7 +350,7 @@ def test_a_table_says_the_same_in_every_form() -> None:
 def test_every_part_of_a_long_table_fits_its_page() -> None:
     rows = [Row(f"row {k}", {"f": Entry(0.5)}, section=f"section {k // 60}") for k in range(130)]
     text = to_latex(Table("t", "A table", "Long", [Column("f", "F1")], rows))
-    parts = text.split(r"\begin{table*}")[1:]
+    parts = text.split(r"\begin{table}")[1:]  # it fits one column
     lines = [part.count(r"\tabularnewline") + 2 * part.count(r"\multicolumn") for part in parts]
     assert sum(part.count(r"\tabularnewline") for part in parts) == len(rows)
     assert all(r"\multicolumn" in part for part in parts)

@@ -200,7 +200,7 @@ def test_the_report_says_how_each_recipe_was_chosen(experiment: Config, tmp_path
         factories.make_run(follow, cell)
     assert how(follow, "htsat") == chosen
     table = tuning_table(analyse(follow))
-    assert [row.label for row in table.rows] == ["HTS-AT", "PANN-CNN", "Linear baseline"]
+    assert [row.label for row in table.rows] == ["HTS-AT tiny", "PANN-CNN tiny", "Linear baseline"]
     assert table.rows[0].entries["trials"].value == 4
     (source,) = [s for s in sources(analyse(follow)) if s.name == "audioset/htsat/base"]
     assert ("recipe", chosen) in source.facts
@@ -249,7 +249,7 @@ def test_unequal_budgets_are_named(experiment: Config) -> None:
     tune(experiment, "audioset", "htsat")
     (breach,) = audit(load_results(experiment)).violations
     assert breach.rule == "budget"
-    assert breach.text.endswith("recorded trials: HTS-AT 4, PANN-CNN 0")
+    assert breach.text.endswith("recorded trials: HTS-AT tiny 4, PANN-CNN tiny 0")
     tune(experiment, "audioset", "pann")
     assert audit(load_results(experiment)).violations == ()
 

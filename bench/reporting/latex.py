@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from math import ceil
@@ -30,13 +31,13 @@ PROSE_FONTS = FONTS[2:]
 """For tables with sentences in their cells."""
 TEXT_WIDTH = 465.0
 """Points across both columns of common paper styles, rounded down."""
-COLUMN_WIDTH = 235.0
+COLUMN_WIDTH = 222.0
 """Points of one column of such a paper, rounded down."""
 ROWS_HEIGHT = 460.0
 """Points that the rows of one float may take, so that caption and notes fit the page too."""
 FILLED = 0.85
 """Share of the width up to which text columns grow: figures are wider than the mean character."""
-LABEL_WRAP, WORDS_WRAP, WIDEST_WORDS = 26, 20, 80
+HEAD_WRAP, LABEL_WRAP, WORDS_WRAP, WIDEST_WORDS = 12, 26, 20, 80
 """Characters after which labels and text columns are broken into lines; text takes what is free."""
 
 
@@ -58,7 +59,6 @@ def to_latex(table: Table) -> str:
         ("l" if width < wrap else f"p{{{width * font.character:.0f}pt}}") if wrap else "r"
         for width, wrap in zip(widths, wraps, strict=True)
     )
-    titles = [table.head, *(_heading(column) for column in columns)]
     head = [
         r"\centering",
         font.command,
@@ -67,7 +67,7 @@ def to_latex(table: Table) -> str:
     top = [
         rf"\begin{{tabular}}{{@{{}}{layout}@{{}}}}",
         r"\toprule",
-        " & ".join(map(latex, titles)) + r" \\",
+        " & ".join(map(_stacked, _headings(table, columns))) + r" \\",
     ]
     lines: list[str] = []
     parts = _parts(table, columns, wraps, widths, font.line)
@@ -77,7 +77,13 @@ def to_latex(table: Table) -> str:
             caption = f"{caption} Part {number} of {len(parts)}."
         lines += [rf"\begin{{{place}}}[t]", *head, rf"\caption{{{prose_latex(caption)}}}"]
         lines += [rf"\label{{tab:{table.name}}}"] if number == 1 else []
-        lines += [*top, *_body(part, columns, wraps), r"\bottomrule", r"\end{tabular}"]
+        lines += [
+            r"\par\smallskip",
+            *top,
+            *_body(part, columns, wraps),
+            r"\bottomrule",
+            r"\end{tabular}",
+        ]
         lines.append(rf"\end{{{place}}}")
     return "\n".join([*_needs(lines), *lines]) + "\n"
 
@@ -148,8 +154,30 @@ def _is_empty(table: Table, column: Column) -> bool:
     return bool(table.rows) and all(entry.shown(column) == DASH for entry in entries)
 
 
-def _heading(column: Column) -> str:
-    return column.short or column.title
+def _headings(table: Table, columns: Sequence[Column]) -> list[list[str]]:
+    """The lines of each heading: as narrow as the cells below it, or as HEAD_WRAP."""
+    titles = [table.head, *(column.short or column.title for column in columns)]
+    cells = zip(*(_texts(row, columns) for row in table.rows), strict=True)
+    widths = [max(map(len, below)) for below in cells] or [0] * len(titles)
+    return [
+        textwrap.wrap(
+            one_line(title).replace(" (", "\0("),
+            max(width, HEAD_WRAP),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        or [""]
+        for title, width in zip(titles, widths, strict=True)
+    ]
+
+
+def _stacked(lines: Sequence[str]) -> str:
+    """A heading, over several lines where it is long; a unit stays with its word."""
+    lines = [line.replace("\0", " ") for line in lines]
+    if len(lines) == 1:
+        return latex(lines[0])
+    stacked = r"\\".join(map(latex, lines))
+    return rf"\shortstack[r]{{{stacked}}}"
 
 
 def _texts(row: Row, columns: Sequence[Column]) -> list[str]:
@@ -163,9 +191,10 @@ def _fit(table: Table, columns: Sequence[Column]) -> tuple[str, list[int], list[
 
     The font is the largest in which the narrowest layout fits; text then takes what is free.
     """
-    titles = [table.head, *(_heading(column) for column in columns)]
-    texts = zip(titles, *(_texts(row, columns) for row in table.rows), strict=True)
-    longest = [max(map(len, column)) for column in texts]
+    heads = [max(map(len, lines)) for lines in _headings(table, columns)]
+    texts = zip(*(_texts(row, columns) for row in table.rows), strict=True)
+    cells = [max(map(len, column)) for column in texts] or [0] * len(heads)
+    longest = [max(pair) for pair in zip(heads, cells, strict=True)]
 
     def layout(words: int) -> tuple[list[int], list[int]]:
         wraps = [LABEL_WRAP, *(words if column.words else 0 for column in columns)]
@@ -173,7 +202,7 @@ def _fit(table: Table, columns: Sequence[Column]) -> tuple[str, list[int], list[
         return wraps, [min(width, wrap) if wrap else width for width, wrap in pairs]
 
     def width(words: int, font: Font) -> float:
-        return sum(layout(words)[1]) * font.character + 2 * font.gap * (len(titles) - 1)
+        return sum(layout(words)[1]) * font.character + 2 * font.gap * (len(heads) - 1)
 
     prose = any(n > WORDS_WRAP for n, c in zip(longest[1:], columns, strict=True) if c.words)
     narrow = [f for f in FONTS[:2] if width(WORDS_WRAP, f) <= COLUMN_WIDTH]

@@ -18,7 +18,8 @@ from bench.reporting.tables import Column, Entry, Row, Table
 pytestmark = pytest.mark.system
 
 PAPER = r"""
-\documentclass[twocolumn]{article}
+\documentclass[10pt,twocolumn]{article}
+\usepackage[letterpaper,textwidth=7in,textheight=9.25in,columnsep=0.25in]{geometry}
 \usepackage{booktabs}
 \begin{document}
 %s
@@ -35,8 +36,10 @@ head.click();
 return JSON.stringify([down, values(), head.parentElement.getAttribute('aria-sort')]);
 """
 FILTER = """
-const field = document.querySelector('#desed .filter input');
-const rows = () => [...document.querySelectorAll('#desed tbody tr:not(.section)')]
+const table = document.querySelector('#desed details .filter').parentElement;
+table.open = true;
+const field = table.querySelector('.filter input');
+const rows = () => [...table.querySelectorAll('tbody tr:not(.section)')]
   .filter(r => r.offsetParent !== null).map(r => r.cells[0].innerText);
 const all = rows().length;
 field.value = 'pann event-based';
@@ -46,6 +49,40 @@ field.value = '';
 field.dispatchEvent(new Event('input', {bubbles: true}));
 return JSON.stringify([all, some, rows().length]);
 """
+FIRST_SCREEN = """
+const bottom = (what) => document.querySelector(what).getBoundingClientRect().bottom;
+const titles = [...document.querySelectorAll('.findings h3')];
+return JSON.stringify([
+  document.querySelector('h1').innerText,
+  bottom('#overview figure'),
+  bottom('#overview table'),
+  titles.filter(title => title.getBoundingClientRect().top < 800).length,
+  document.documentElement.scrollHeight,
+]);
+"""
+SEARCH = """
+const field = document.querySelector('#search input');
+const hits = document.querySelector('#search > div');
+const found = (words) => {
+  field.value = words;
+  field.dispatchEvent(new Event('input', {bubbles: true}));
+  return [...hits.querySelectorAll('button')];
+};
+const count = (words) => [found(words).length > 0, hits.querySelector('p').innerText];
+const counts = ['htsat', 'HTS-AT', 'hts_at'].map(count);
+const rows = found('intervals figure htsat intersection');
+rows.find(hit => /Intervals of/.test(hit.innerText)).click();
+const row = document.querySelector('tr.found');
+const seen = row.offsetParent !== null;
+return JSON.stringify([counts, row.cells[0].innerText, seen, hits.hidden]);
+"""
+LANDING = """
+location.hash = document.querySelector('#desed td a.from').hash;
+await new Promise(done => setTimeout(done, 300));
+const target = document.getElementById(location.hash.slice(1));
+return JSON.stringify([target.open, target.querySelector('.seeds').offsetParent !== null]);
+"""
+COLOURS = "return getComputedStyle(document.body).backgroundColor"
 AUDIO = """
 const audio = document.querySelector('#desed audio');
 audio.load();
@@ -56,7 +93,9 @@ return JSON.stringify([document.querySelectorAll('#desed audio').length, audio.d
 PROVENANCE = """
 document.querySelector('#desed td a.from').click();
 const drawer = document.getElementById('drawer');
-const open = [drawer.open, drawer.innerText];
+const words = drawer.innerText;
+drawer.querySelector('.notes').open = true;
+const open = [drawer.open, words.indexOf('python -m bench'), words, drawer.innerText];
 drawer.querySelector('button').click();
 return JSON.stringify([...open, drawer.open]);
 """
@@ -113,15 +152,46 @@ def test_the_soundscapes_can_be_heard(page: Path, tmp_path: Path) -> None:
 
 
 def test_a_number_opens_the_records_behind_it(page: Path, tmp_path: Path) -> None:
-    opened, words, after = json.loads(answer(page, tmp_path, PROVENANCE))
+    opened, place, words, unfolded, after = json.loads(answer(page, tmp_path, PROVENANCE))
     assert (opened, after) == (True, False)
     assert "python -m bench train desed/htsat/base/seed0" in words
-    assert "config digest" in words
+    assert place < words.index("hardware")
+    assert "seed2" in words[:place]  # the seeds' values come before the commands
+    assert "config digest" not in words
+    assert "config digest" in unfolded
+
+
+def test_the_first_screen_says_what_was_compared(page: Path, tmp_path: Path) -> None:
+    size = "--window-size=1280,800"
+    title, picture, table, titles, height = json.loads(answer(page, tmp_path, FIRST_SCREEN, size))
+    assert title.startswith("HTS-AT, AST and PANN-CNN on AudioSet-like")
+    assert title.endswith("small models, synthetic sound")
+    assert picture < table < 800
+    assert titles >= 3
+    assert height <= 24_868 / 3  # of the page that had every table open
+
+
+def test_the_search_box_knows_a_name_in_every_spelling(page: Path, tmp_path: Path) -> None:
+    counts, row, visible, closed = json.loads(answer(page, tmp_path, SEARCH))
+    assert counts[0] == counts[1] == counts[2]
+    assert counts[0][0]
+    assert row.startswith("HTS-AT tiny")
+    assert (visible, closed) == (True, True)  # in a table that was folded
+
+
+def test_a_link_lands_on_the_opened_entry(page: Path, tmp_path: Path) -> None:
+    assert json.loads(answer(page, tmp_path, LANDING)) == [True, True]
+
+
+def test_a_dark_screen_has_a_dark_page(page: Path, tmp_path: Path) -> None:
+    dark = "--blink-settings=preferredColorScheme=0"
+    assert answer(page, tmp_path, COLOURS, dark) == "rgb(18, 18, 18)"
+    assert answer(page, tmp_path, COLOURS) == "rgb(255, 255, 255)"
 
 
 def test_every_table_compiles_in_a_two_column_paper(page: Path, tmp_path: Path) -> None:
     tables = sorted((page.parent / "tables").glob("*.tex"))
-    assert len(tables) >= 6
+    assert len(tables) >= 2 * 12  # the notes of each are a file of their own
     said = compiled(tmp_path, "\n".join(rf"\input{{{table}}}" for table in tables))
     assert "Float too large" not in said  # every part fits its page
     assert "Overfull" not in said  # and its width
