@@ -182,9 +182,9 @@ def test_a_recording_that_published_lists_cut_for_two_splits_is_told(experiment:
     remake(experiment, corpus, clips)
     assert rules_broken(experiment) == {}
     results = load_results(experiment)
-    (note,) = context.notes(results, "desed")
+    (note,) = context.gaps(results, "desed")
     assert "AaeemnJDijQ (test, train)" in note
-    assert context.notes(results, "esc50") == []
+    assert context.gaps(results, "esc50") == []
     assert "AaeemnJDijQ" in page_of(experiment)
 
 
@@ -222,15 +222,15 @@ def test_the_published_fold_protocol_is_told_by_what_was_chosen(
     epochs = [words for words in broken if words.startswith("esc50/htsat/base/")]
     assert len(broken) == len(epochs) + 2
     assert all("the regularisation was chosen on" in words for words in {*broken} - {*epochs})
-    caption = task_table(analyse(published), "esc50").caption
+    notes = " ".join(task_table(analyse(published), "esc50").notes)
     if select == "best":
         assert len(epochs) == 2
         assert all("the epoch was chosen on 10 test clips" in words for words in epochs)
-        assert "HTS-AT tiny: Chosen on clips that are tested as well: epoch." in caption
+        assert "HTS-AT tiny: Chosen on clips that are tested as well: epoch." in notes
     else:
         assert epochs == []
-        assert "HTS-AT tiny: No validation clips: nothing was chosen by scores" in caption
-    assert "Linear baseline: Chosen on clips that are tested as well: regularisation." in caption
+        assert "HTS-AT tiny: No validation clips: nothing was chosen by scores" in notes
+    assert "Linear baseline: Chosen on clips that are tested as well: regularisation." in notes
     # What the protocol itself asks for bars no comparison; other breaches do.
     group = load_results(published).group("esc50", "htsat")
     assert group is not None
@@ -261,8 +261,8 @@ def test_captions_count_the_seeds_that_are_there(experiment: Config) -> None:
     values = experiment.model_dump(mode="json")
     values["datasets"]["desed"]["seeds"] = [0]
     results = analyse(experiments.load(values))
-    assert "Seeds 0 (n = 1)" in task_table(results, "desed").caption
-    assert "Seeds 0, 1 (n = 2)" in task_table(results, "esc50").caption
+    assert task_table(results, "desed").caption.endswith("n = 1 seed.")
+    assert "Seeds 0, 1 (n = 2)" in " ".join(task_table(results, "esc50").notes)
     said = context.seeds_sentence(results)
     assert said.startswith("Seeds ESC-50-like 0, 1 (n = 2); DESED-like 0 (n = 1): fewer than")
     assert context.fewest_seeds(results) == 1

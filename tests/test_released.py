@@ -282,7 +282,7 @@ def test_the_table_shows_figures_and_gaps(
     said = "nothing on these data: synthetic data, not AudioSet-2M"
     assert rows[audioset, "pann"]["authors"] == said
     assert rows[audioset, "htsat"]["state"] == "no released checkpoint here: ask the authors"
-    assert rows[audioset, "AST"]["state"] == "no released checkpoint"
+    assert rows[audioset, "AST tiny"]["state"] == "no released checkpoint"
 
 
 def test_the_papers_experiment_evaluates_every_released_file() -> None:

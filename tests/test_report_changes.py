@@ -116,3 +116,21 @@ def test_figures_that_come_and_go_are_named(repository: Config) -> None:
 def test_a_commit_without_a_report_is_named(repository: Config) -> None:
     with pytest.raises(UserError, match=r"nowhere: neither a file nor a commit that holds"):
         read_version("nowhere", METRICS)
+
+
+def test_other_hardware_is_a_cause_and_rounding_is_no_change(repository: Config) -> None:
+    old = read_json(METRICS)
+    name = "speechcommands/htsat/base"
+    made = {**old[name]["made_by"], "hardware": "another CPU, cpu, 2 threads"}
+
+    def shifted(by: float) -> str:
+        accuracy = {**old[name]["accuracy"], "mean": old[name]["accuracy"]["mean"] + by}
+        new = {**old, name: {**old[name], "accuracy": accuracy, "made_by": made}}
+        return {(c.group, c.metric): c.answer for c in changes(old, new)}[name, "accuracy"]
+
+    assert "hardware changed" in shifted(0.01)
+    assert "nothing recorded" not in shifted(0.01)
+    assert shifted(1e-6) == "same, though hardware changed"
+    without = {name: {**old[name], "made_by": {}}}
+    (one, *_) = changes(without, {name: {**old[name], "made_by": made}})
+    assert one.moved == ("hardware",)

@@ -67,7 +67,7 @@ def test_answers_about_chance_follow_from_their_figures(experiment: Config) -> N
     checks = table(experiment, "chance")
     assert len(checks) == 16 - 1  # one group is refused
     known = checks[checks["lower_bound_percent"].notna()]
-    passed = known["lower_bound_percent"] >= 3 * known["chance_percent"]
+    passed = known["lower_bound_percent"] >= 3 * known["chance_percent"] - 1e-9  # rounding
     assert list(known["answer"].str.startswith("yes")) == list(passed)
 
 
@@ -162,7 +162,7 @@ def test_the_page_needs_nothing_but_itself(page: str) -> None:
 
 def test_names_from_records_are_shown_never_run(page: str) -> None:
     assert SPITE not in page
-    assert page.count("&lt;img src=&#34;https://example.org/x&#34;") >= 3
+    assert page.count("&lt;img src=&#34;https://example.org/x&#34;") >= 2
 
 
 def test_pictures_say_in_words_what_they_show(page: str) -> None:
@@ -206,6 +206,8 @@ def test_every_figure_of_a_table_leads_to_its_records(
                 assert f"again: python -m bench {'cost' if key.startswith('cost') else ''}" in text
     shown = table(experiment, "desed").query("model == 'HTS-AT tiny'")["macro_percent"].iloc[0]
     assert f"macro_percent = {shown}" in explained("desed:HTS-AT tiny:macro_percent")
+    assert "mAP_percent = " in explained("audioset:HTS-AT tiny:mAP (%)")
+    assert explained("audioset:hts-at tiny:mAP") == explained("audioset:HTS-AT tiny:mAP_percent")
     assert "2 of 2 runs" in explained("desed/htsat/base")
     assert "python -m bench cost htsat" in explained("cost/htsat")
     for what, message in {

@@ -21,7 +21,9 @@ SPREAD = ("sd", "ci95_low", "ci95_high", "n")
 
 
 def of_table(settings: Config, what: str) -> str:
-    """A figure as TABLE:ROW or TABLE:ROW:COLUMN, e.g. desed:HTS-AT:macro_percent.
+    """A figure as TABLE:ROW or TABLE:ROW:COLUMN, e.g. audioset:HTS-AT tiny:mAP (%).
+
+    A column is named by its key in the CSV or as the table shows it.
 
     Raises:
         UserError: no such table, row or column; the message lists what there is.
@@ -30,13 +32,17 @@ def of_table(settings: Config, what: str) -> str:
     rows = _rows(settings, name.removesuffix(".csv"))
     head = list(rows[0])[1]
     chosen = [row for row in rows if row[head].casefold() == label.casefold()]
+    chosen = chosen or [row for row in rows if label and _plain(row[head]) == _plain(label) != ""]
     if not chosen:
         labels = "; ".join(dict.fromkeys(row[head] for row in rows))
         raise UserError(f"table {name} has no row '{label}'; there are: {labels}")
     figures = [key for key in list(rows[0])[2:] if key not in ("remark", "records")]
     if column and column not in figures:
-        named = ", ".join(key for key in figures if not key.endswith(SPREAD))
-        raise UserError(f"table {name} has no column '{column}'; columns: {named}")
+        shown = [key for key in figures if not key.endswith(SPREAD)]
+        alike = [key for key in shown if _plain(column) in (_plain(key), _plain(_bare(key)))]
+        if len(alike) != 1:
+            raise UserError(f"table {name} has no column '{column}'; columns: {', '.join(shown)}")
+        (column,) = alike
     lines = []
     for row in chosen:
         lines += [f"{name}, {row['section'] or 'table'}: {row[head]}"]
@@ -103,6 +109,16 @@ def _rows(settings: Config, name: str) -> list[dict[str, str]]:
     if not rows:
         raise UserError(f"{path}: the table has no rows")
     return rows
+
+
+def _plain(text: str) -> str:
+    """Letters and digits alone: "mAP (%)" and mAP_percent differ in nothing else."""
+    return "".join(c for c in text.casefold().replace("%", "percent") if c.isalnum())
+
+
+def _bare(key: str) -> str:
+    """The key without its unit."""
+    return key.removesuffix("_percent").removesuffix("_points")
 
 
 def _with_spread(row: Mapping[str, str], key: str) -> str:

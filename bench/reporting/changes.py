@@ -23,12 +23,14 @@ from bench.files import UserError, read_json, write_text
 from bench.reporting.tables import Column, Entry, Row, Table, to_markdown
 from bench.results.analysis import Analysis
 from bench.results.columns import metric_column
-from bench.results.groups import STAGE_DIGESTS, digest_shared
+from bench.results.groups import STAGE_DIGESTS, Group, digest_shared
 from bench.results.intervals import metrics_of
 from bench.results.names import DIGESTS, METRICS
+from bench.results.words import counted
 
 NAME = "metrics.json"
 MADE_FROM = ("config", *STAGE_DIGESTS)
+HARDWARE = "hardware"
 SHOWN = 12  # characters of a digest
 
 
@@ -67,10 +69,16 @@ def metrics(analysis: Analysis) -> dict[str, Any]:
                     "runs": summary.n,
                 }
         digests = {name: digest_shared(group.runs[0], name)[:SHOWN] for name in MADE_FROM}
-        commits = {str(run.record.provenance.git_sha)[:SHOWN] for run in group.runs}
-        own["made_by"] = {**digests, "commit": " ".join(sorted(commits))}
+        own["made_by"] = {**digests, HARDWARE: hardware(group)}
         figures[group.name] = own
     return figures
+
+
+def hardware(group: Group) -> str:
+    """What decides the last digits of a group's figures: processor or device, and threads."""
+    made = (run.record.provenance for run in group.runs)
+    found = {f"{p.cpu}, {p.device}, {counted(p.threads, 'thread')}" for p in made}
+    return "; ".join(sorted(found))
 
 
 def read_version(name: str, path: Path) -> dict[str, Any]:
@@ -107,10 +115,11 @@ class Change:
 
     @property
     def same(self) -> bool:
-        """Whether both reports have the figure, with one value."""
+        """Whether both reports have the figure, and show it alike."""
         if self.old is None or self.new is None:
             return False
-        return bool(self.old["mean"] == self.new["mean"])
+        column = metric_column(self.metric)
+        return column.text(self.old["mean"]) == column.text(self.new["mean"])
 
     @property
     def answer(self) -> str:
@@ -119,7 +128,7 @@ class Change:
             return "new"
         if self.new is None:
             return "gone"
-        moved = ", ".join(DIGESTS[name] for name in self.moved)
+        moved = ", ".join(DIGESTS.get(name, name) for name in self.moved)
         if self.same:
             return "same" if not moved else f"same, though {moved} changed"
         by = f": {moved} changed" if moved else ": nothing recorded changed"
@@ -136,7 +145,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
         before, after = old.get(group, {}), new.get(group, {})
         made, making = before.get("made_by", {}), after.get("made_by", {})
         known = [name for name in MADE_FROM if name in made and name in making]
-        moved = tuple(name for name in known if made[name] != making[name])
+        moved = tuple(name for name in (*known, HARDWARE) if made.get(name) != making.get(name))
         for metric in dict.fromkeys([*after, *before]):
             if metric != "made_by":
                 yield Change(group, metric, before.get(metric), after.get(metric), moved)

@@ -6,6 +6,7 @@ from bench.experiment.config import Config, DataKind
 from bench.metrics.statistics import ENOUGH_SEEDS
 from bench.results.analysis import Analysis
 from bench.results.choices import Choice
+from bench.results.load import Results
 from bench.results.names import DATA, dataset_name, model_name, short_dataset_name
 from bench.results.record import Coverage
 from bench.results.words import counted
@@ -150,11 +151,17 @@ def reading(*further: str) -> list[str]:
 
 
 def notes(analysis: Analysis, dataset: str) -> list[str]:
-    """What was measured on, how it was chosen; absences, refusals, mixtures."""
-    said = [
+    """What was measured on, how it was chosen, and what is missing."""
+    return [
         data_sentence(analysis, dataset),
         f"{seeds_sentence(analysis, dataset)} {protocol_sentence(analysis, dataset)}",
+        *gaps(analysis, dataset),
     ]
+
+
+def gaps(analysis: Results, dataset: str) -> list[str]:
+    """What a reader of this data set's table must know: absences, refusals, mixtures."""
+    said = []
     for group in analysis.groups.values():
         if group.dataset == dataset and len(group.runs) < group.expected:
             said.append(f"{group.name}: {len(group.runs)} of {group.expected} runs.")
@@ -167,7 +174,7 @@ def notes(analysis: Analysis, dataset: str) -> list[str]:
     return said
 
 
-def _shared_recordings(analysis: Analysis, dataset: str) -> list[str]:
+def _shared_recordings(analysis: Results, dataset: str) -> list[str]:
     """Recordings that some run was trained and tested on: the published lists have it so."""
     groups = (group for group in analysis.groups.values() if group.dataset == dataset)
     shared: dict[str, tuple[str, ...]] = {}

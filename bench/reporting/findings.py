@@ -52,7 +52,7 @@ def _ranking(analysis: Analysis) -> Finding | None:
         (dataset, one)
         for dataset in config.datasets
         for one in analysis.standings[dataset, config.datasets[dataset].metric][:1]
-        if dataset not in analysis.mixed
+        if dataset not in analysis.mixed and one.rivals
     ]
     if not found:
         return None
@@ -78,8 +78,6 @@ def _task_line(analysis: Analysis, dataset: str, found: Standing) -> str:
     config, metric = analysis.config, analysis.config.datasets[dataset].metric
     place = short_dataset_name(config, dataset)
     said = f"{place}: {model_name(config, found.best.model)}"
-    if not found.rivals:
-        return f"{said}, the only model with a figure"
     rival = found.rivals[0]
     if rival.difference is not None:
         said += f", {points(rival.difference.mean, metric).removeprefix('+')} above "

@@ -75,7 +75,7 @@ def _shown(analysis: Analysis) -> Iterator[tuple[str, str, str]]:
     call = _command(analysis.config)
     remedies = {
         "selection": f"delete the folders of these runs, then run {call}",
-        "groups": f"mend the lists of the data set, then run {call}",
+        "groups": f"correct the lists of the data set, then run {call}",
         "fresh": f"run {call}",
         "coverage": f"get the absent clips (docs/data.md), then run {call}",
         "budget": f"run {_command(analysis.config, ' tune')}",

@@ -61,8 +61,8 @@ def meaning(scored: Rescored) -> str:
     return (
         f"{'; '.join(parts)}. What the paper calls event-based F1 is psds_eval's intersection "
         "rule (half of an event covered is enough). By the collar rule that the field means by "
-        "that name (onsets within 200 ms) the same events score far lower, so neither figure may "
-        "stand beside one of the other kind."
+        "that name (onsets within 200 ms) the same events score far lower, so figures of the two "
+        "kinds cannot be compared."
     )
 
 

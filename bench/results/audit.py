@@ -27,7 +27,7 @@ RULES = {
     "fresh": "every record was made by the present config, code, pinned packages and data",
     "alike": "records that are averaged or compared were made alike",
     "coverage": "every listed clip is on disk and can be used",
-    "budget": "models that stand side by side got the same number of recorded trials",
+    "budget": "models that are compared got the same number of recorded trials",
 }
 
 NEEDS_TABLE = ("groups", "fresh")
