@@ -167,8 +167,8 @@ def test_names_from_records_are_shown_never_run(page: str) -> None:
 
 def test_pictures_say_in_words_what_they_show(page: str) -> None:
     images = Page(page).images
-    # overview 1, by class 6, curves 4, soundscapes 9, forests 2, orders 3, cost 3, speed 1
-    assert len(images) == 29
+    # overview 2, by class 6, curves 4, soundscapes 9, forests 2, orders 3, cost 3, speed 1
+    assert len(images) == 30
     assert all(len(str(image["alt"])) > 40 for image in images)
     scapes = [str(image["alt"]) for image in images if "Soundscape" in str(image["alt"])]
     shown = 3 * NAMES  # three clips, three models each
