@@ -75,8 +75,8 @@ def test_every_entry_builds_its_network_and_names_its_classes(name: str) -> None
 def test_the_modern_experiment_evaluates_the_files_that_its_features_fit() -> None:
     modern = experiments.load(factories.ROOT / "config" / "modern.yaml")
     evaluated = {plan(modern, cell).released.file for cell in released_cells(modern)}
-    stored = [f.transform for f in modern.datasets["audioset"].front_ends.values()]
+    stored = [f.digest for f in modern.datasets["audioset"].front_ends.values()]
     for entry in evaluable().values():
-        fits = entry.front_end.transform in stored
+        fits = entry.front_end.digest in stored
         if entry.architecture in MODERN and "audioset" in entry.evaluates:
             assert (entry.file in evaluated) == fits, entry.file

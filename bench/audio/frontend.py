@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field, model_validator
 
 from bench.files import digest_of
+from bench.strict import Strict
 
 if TYPE_CHECKING:  # imported late: every command reads settings, few compute features
     import numpy as np
@@ -21,65 +22,62 @@ SILENCE = {"logmel": -100.0, "htk": -100.0, "fbank": math.log(2.0**-23)}
 """Feature values of digital silence where the settings do not decide them."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class FrontEnd:
-    """Settings of one front end.
-
-    Attributes:
-        kind: logmel (HTS-AT, PANN; Slaney's bands, dB), fbank (AST; Kaldi's bands of frames that
-            are pre-emphasised one by one, natural logarithm), preemphasis (EfficientAT, PaSST;
-            Kaldi's bands of a pre-emphasised waveform, natural logarithm) or htk (ATST-Frame,
-            Dasheng; HTK's bands, dB).
-        sample_rate: Hz; audio is resampled to it.
-        window, hop: samples.
-        mels: number of bands F.
-        fmin, fmax: outer edges of the bands in Hz.
-        repeat_to_s: a shorter waveform is concatenated with itself and cut to this length in
-            seconds, as HTS-AT's loaders of ESC-50 and Speech Commands do; None leaves it.
-        log_offset, log_floor: of kind preemphasis, ln(max(power, log_floor) + log_offset); an
-            offset of 1e-5 in EfficientAT and PaSST, a floor of 1e-7 in EfficientSED.
-        range_db: of kind htk, the largest distance of a clip's values from their maximum; None is
-            no limit. 80 for ATST-Frame, 120 for Dasheng.
+class Transform(Strict):
+    """What turns a waveform into stored features; a `FrontEnd` adds how a model reads them.
 
     Raises:
         ValueError: a setting is out of range, or belongs to another kind.
     """
 
-    kind: Kind
-    sample_rate: int
-    window: int
-    hop: int
-    mels: int
-    fmin: float
-    fmax: float
-    repeat_to_s: float | None = None
-    log_offset: float = 0.0
-    log_floor: float = 0.0
-    range_db: float | None = None
+    kind: Kind = Field(
+        description="logmel: HTS-AT, PANN; Slaney's bands, dB. fbank: AST; Kaldi's bands of frames "
+        "that are pre-emphasised one by one, natural logarithm. preemphasis: EfficientAT, PaSST; "
+        "Kaldi's bands of a pre-emphasised waveform, natural logarithm. htk: ATST-Frame, Dasheng; "
+        "HTK's bands, dB"
+    )
+    sample_rate: int = Field(gt=0, description="Hz; audio is resampled to it")
+    window: int = Field(gt=0, description="analysis window in samples")
+    hop: int = Field(gt=0, description="hop in samples")
+    mels: int = Field(gt=0, description="number of mel bands F")
+    fmin: float = Field(ge=0, description="lowest edge of the mel bands in Hz")
+    fmax: float = Field(gt=0, description="highest edge of the mel bands in Hz")
+    repeat_to_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="a shorter waveform is concatenated with itself and cut to so many seconds, as "
+        "HTS-AT's loaders of ESC-50 and Speech Commands do; null leaves it",
+    )
+    log_offset: float = Field(
+        default=0.0,
+        ge=0,
+        description="of kind preemphasis, ln(max(power, log_floor) + log_offset): 1e-5 in "
+        "EfficientAT and PaSST",
+    )
+    log_floor: float = Field(
+        default=0.0, ge=0, description="of kind preemphasis, see log_offset: 1e-7 in EfficientSED"
+    )
+    range_db: float | None = Field(
+        default=None,
+        gt=0,
+        description="of kind htk, the largest distance of a clip's values from their maximum; null "
+        "is no limit. 80 for ATST-Frame, 120 for Dasheng",
+    )
 
-    def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise ValueError(f"kind '{self.kind}' is none of {', '.join(get_args(Kind))}")
-        for name in ("sample_rate", "window", "hop", "mels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, must be positive")
-        if not 0 <= self.fmin < self.fmax:
+    @model_validator(mode="after")
+    def _kinds_settings_fit(self) -> Self:
+        if self.fmin >= self.fmax:
             raise ValueError(f"fmin {self.fmin} Hz must lie below fmax {self.fmax} Hz")
         if self.kind in UP_TO_NYQUIST and self.fmax > self.sample_rate / 2:
             raise ValueError(f"fmax {self.fmax} Hz lies above half of {self.sample_rate} Hz")
         for name, kind in OWN.items():
-            value = getattr(self, name)
-            if value and self.kind != kind:
+            if getattr(self, name) and self.kind != kind:
                 raise ValueError(f"{name} is a setting of kind {kind}, not of {self.kind}")
-            if value is not None and value < 0:
-                raise ValueError(f"{name} is {value}, must not be negative")
         if self.kind == "preemphasis" and not self.log_offset + self.log_floor:
             raise ValueError(
                 "kind preemphasis takes the logarithm of powers that may be 0: set log_offset "
                 "(1e-5 in EfficientAT and PaSST) or log_floor (1e-7 in EfficientSED)"
             )
-        if self.range_db == 0:
-            raise ValueError("range_db is 0, which leaves one value: leave it out for no limit")
+        return self
 
     @property
     def seconds_per_frame(self) -> float:
@@ -93,7 +91,7 @@ class FrontEnd:
             return math.log(self.log_floor + self.log_offset)
         return SILENCE[self.kind]
 
-    def frames(self, samples: int) -> int:
+    def frames_of(self, samples: int) -> int:
         """Number of frames that `features` makes of so many samples (before repetition)."""
         if self.repeat_to_s is not None:
             samples = max(samples, round(self.repeat_to_s * self.sample_rate))
@@ -128,6 +126,11 @@ class FrontEnd:
         return transforms[self.kind](waveform, **settings)
 
     @property
+    def stored(self) -> dict[str, Any]:
+        """The settings that decide the stored features, as JSON values."""
+        return self.model_dump(mode="json", include=set(Transform.model_fields))
+
+    @property
     def digest(self) -> str:
-        """sha256 of the settings."""
-        return digest_of(dataclasses.asdict(self))
+        """sha256 of `stored`."""
+        return digest_of(self.stored)

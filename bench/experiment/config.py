@@ -6,7 +6,6 @@ valid key for an unknown one. `python -m bench schema` writes the JSON schema fo
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from functools import reduce
@@ -16,7 +15,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from bench import registry
-from bench.audio import frontend as audio
+from bench.audio.frontend import Transform
 from bench.experiment.ablations import BASE, AblationStudy, Variant
 from bench.experiment.extends import read
 from bench.files import UserError, digest_of
@@ -30,28 +29,9 @@ UNQUOTABLE = re.compile(r"""[\x00-\x1f\x7f{}*?\[\]\\$`"]""")
 DataKind = Literal["synthetic", "recordings", "real"]
 
 
-class FrontEnd(Strict):
-    """What turns a waveform into (frames, mels); times in samples unless named otherwise."""
+class FrontEnd(Transform):
+    """What turns a waveform into features (frames, mels), and how a model reads them."""
 
-    kind: audio.Kind
-    sample_rate: int = Field(gt=0, description="Hz; audio is resampled to it")
-    window: int = Field(gt=0, description="analysis window in samples")
-    hop: int = Field(gt=0, description="hop in samples")
-    mels: int = Field(gt=0, description="number of mel bands")
-    fmin: float = Field(ge=0, description="lowest mel edge in Hz")
-    fmax: float = Field(gt=0, description="highest mel edge in Hz")
-    repeat_to_s: float | None = Field(
-        None, gt=0, description="repeat shorter waveforms up to this many seconds"
-    )
-    log_offset: float = Field(
-        0.0, ge=0, description="of kind preemphasis: added to powers before the logarithm"
-    )
-    log_floor: float = Field(
-        0.0, ge=0, description="of kind preemphasis: smallest power that the logarithm sees"
-    )
-    range_db: float | None = Field(
-        None, gt=0, description="of kind htk: a clip's values end so many dB below its largest"
-    )
     frames: int = Field(gt=0, description="frames that a model sees per clip")
     fill: Literal["repeat", "zero", "silence"] = Field(
         "repeat", description="how shorter clips reach `frames`"
@@ -62,17 +42,10 @@ class FrontEnd(Strict):
     )
 
     @model_validator(mode="after")
-    def _fits_together(self) -> FrontEnd:
+    def _scale_is_possible(self) -> FrontEnd:
         if self.fixed_scale is not None and self.fixed_scale[1] <= 0:
             raise ValueError(f"normalise: the standard deviation is {self.fixed_scale[1]}")
-        _ = self.transform  # checks what concerns several settings
         return self
-
-    @property
-    def transform(self) -> audio.FrontEnd:
-        """What computes the features."""
-        same = (field.name for field in dataclasses.fields(audio.FrontEnd))
-        return audio.FrontEnd(**{name: getattr(self, name) for name in same})
 
     @property
     def fixed_scale(self) -> tuple[float, float] | None:

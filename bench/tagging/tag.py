@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -191,12 +191,11 @@ class Tagger:
         from bench.process.meter import Meter
 
         card, settings = self.card, self.card.front_end
-        front_end = settings.transform
         try:
             sound = decode(audio, settings.sample_rate)
         except AudioError as error:
             raise UserError(str(error)) from error
-        stored = front_end.features(sound.samples).astype(np.float16)
+        stored = settings.features(sound.samples).astype(np.float16)
         windows = len(window_starts(len(stored), settings.frames))
         with Meter("windows", windows, "windows") if windows > 1 else nullcontext() as meter:
             count = meter.add if meter else lambda _: None
@@ -208,7 +207,7 @@ class Tagger:
                 "fetch the file again"
             )
         located = [] if frames is None else _located(frames, step, self.point, sound.duration_s)
-        once = replace(front_end, repeat_to_s=None).frames(len(sound.samples))
+        once = settings.model_copy(update={"repeat_to_s": None}).frames_of(len(sound.samples))
         return Tagged(
             audio=str(audio),
             card=card,
