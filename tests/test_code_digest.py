@@ -61,9 +61,7 @@ def test_the_forward_pass_of_htsat_concerns_its_training_alone(copy: Path) -> No
 
 
 def test_the_training_loop_concerns_every_training_and_no_evaluation(copy: Path) -> None:
-    changed = _changed(
-        copy, "bench/training/fit.py", "progress.step += 1", "progress.step += 2 - 1"
-    )
+    changed = _changed(copy, "bench/training/fit.py", "if state.due():", "if state.due() or False:")
     assert changed == {"htsat", "ast", "pann"}
 
 

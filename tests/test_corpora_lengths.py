@@ -110,6 +110,28 @@ def test_a_corpus_of_other_cuts_alone_is_refused(lengths_root: Path) -> None:
         save(load("audioset", lengths_root, audio="audio", name="cuts"), lengths_root / "out")
 
 
+def test_of_a_videos_files_the_one_named_after_the_listed_segment_is_taken(
+    lengths_root: Path,
+) -> None:
+    audio = lengths_root / "audio"
+    for path in audio.iterdir():
+        path.unlink()
+    ramp(audio / "usual_______0_10.wav", 10.0)  # named after other seconds than 30 to 40
+    ramp(audio / "whole_video_0_10.wav", 10.0)
+    ramp(audio / "whole_video_30.000_40.000.wav", 10.0)
+    ramp(audio / "Yended_early_30000_40000.wav", 10.0)  # milliseconds
+    ramp(audio / "stub_of_2_s_0_3600.wav", 60.0)  # all of a long video, as far as a name can tell
+    saved = save(load("audioset", lengths_root, audio="audio"), lengths_root / "out")
+    places = saved.clips.set_index("clip")[["path", "start_s"]].T.to_dict("list")
+    assert places == {
+        "whole_video": ["whole_video_30.000_40.000.wav", 0.0],
+        "ended_early": ["Yended_early_30000_40000.wav", 0.0],
+        "stub_of_2_s": ["stub_of_2_s_0_3600.wav", 30.0],
+    }
+    assert list(saved.missing["clip"]) == ["cut_of_20_s", "usual______"]
+    assert "usual_______0_10.wav" in saved.remarks["usual______"]
+
+
 def test_rows_of_packs_are_held_to_the_list_too(lengths_root: Path) -> None:
     for path in (lengths_root / "audio").iterdir():
         path.unlink()
@@ -141,11 +163,13 @@ def test_desed_files_are_cut_where_their_name_says_or_taken_as_long_as_they_are(
     assert len(saved.remarks) == 3
 
 
+@pytest.mark.parametrize("times", ["1000\t2000", "0\t1000", "9\t11.5"])
 def test_desed_events_after_the_end_of_their_clip_are_told(
     desed_root: Path,  # noqa: F811
+    times: str,
 ) -> None:
     table = desed_root / "dataset" / "metadata" / "eval" / "public.tsv"
-    write(table, STRONG_HEADER + "1Ro0FgMWTUE_120_130.wav\t1000\t2000\tSpeech\n")
+    write(table, STRONG_HEADER + f"1Ro0FgMWTUE_120_130.wav\t{times}\tSpeech\n")
     saved = save(load("desed", desed_root), desed_root / "out")
     assert list(saved.remarks) == ["1Ro0FgMWTUE_120_130.wav"]
     assert "1 of its events" in saved.remarks["1Ro0FgMWTUE_120_130.wav"]

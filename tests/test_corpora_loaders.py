@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
-from bench.corpora import build_corpus, load, open_corpus
+from bench.corpora import build_corpus, load, open_corpus, save
 from bench.corpora.audioset import youtube_id
 from bench.corpora.desed import CLASSES as DESED_CLASSES
 from bench.corpora.folds import with_test_fold
+from bench.data.task import split_corpus
 from bench.files import UserError
 
 
@@ -206,6 +209,15 @@ def test_esc50_clean_and_published_splits(esc50_root: Path) -> None:
         with_test_fold(corpus, 5)
 
 
+def test_a_fold_that_the_data_lack_is_told_by_its_key(esc50_root: Path, tmp_path: Path) -> None:
+    save(load("esc50", esc50_root), tmp_path / "out")
+    cell = SimpleNamespace(dataset="mine", fold=5)
+    dataset = SimpleNamespace(folds=7, fold_protocol="clean")
+    plan: Any = SimpleNamespace(cell=cell, dataset=dataset)
+    with pytest.raises(UserError, match=r"datasets\.mine\.folds: 7 .* folds 0 to 4"):
+        split_corpus(plan, tmp_path / "out")
+
+
 def test_esc50_source_in_two_folds_is_refused(esc50_root: Path) -> None:
     meta = esc50_root / "meta" / "esc50.csv"
     write(meta, meta.read_text().replace(",dog,True,2000,A", ",dog,True,1000,A"))
@@ -301,9 +313,11 @@ def test_words_under_other_names_are_read_once_the_speaker_is_told(
         load("speechcommands", tmp_path, name="digits")
     corpus = load("speechcommands", tmp_path, name="digits", speaker=speaker)
     assert set(corpus.clips["group"]) == groups
-    for wrong in (r"\d+_\w+_\d+", "("):
+    for wrong in (r"\d+_\w+_\d+", "(", 3):
         with pytest.raises(UserError, match=r"datasets\.digits\.options\.speaker: .* group"):
             load("speechcommands", tmp_path, name="digits", speaker=wrong)
+    with pytest.raises(UserError, match=r"does not fit datasets\.digits"):
+        load("speechcommands", tmp_path, name="digits", speaker=r"\d+_(george)?.*")
 
 
 # --- DESED ------------------------------------------------------------------------------------

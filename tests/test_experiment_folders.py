@@ -16,6 +16,7 @@ from bench.experiment import config, folders
 from bench.experiment.cells import Layout
 from bench.experiment.wanted import fetched_here
 from bench.files import UserError, claim
+from bench.ops import preflight
 
 CHILD = "extends: default.yaml\nexperiment: child\n"
 ARGUMENTS = {
@@ -111,6 +112,21 @@ def test_the_kind_of_data_belongs_to_each_data_set(tmp_path: Path) -> None:
     }
     grandchild = "extends: mine.yaml\nexperiment: next\ndatasets: {desed: {root: /data/own}}\n"
     assert config.load(write(tmp_path / "next.yaml", grandchild)).data_kind("desed") == "real"
+
+
+def test_synthetic_sounds_are_not_taken_for_real_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    claim(tmp_path / "data" / "default", "the embedded builder", "")
+    for name in ("audioset", "esc50", "speechcommands", "desed"):
+        write(tmp_path / "data" / "default" / name / "list", "")
+    preflight.check(config.load(write(tmp_path / "built.yaml", CHILD)))
+    copied = write(tmp_path / "copied.yaml", CHILD + "embedded: {root: data/other}\n")
+    with pytest.raises(UserError, match=r"datasets\.esc50\.data_kind to synthetic"):
+        preflight.check(config.load(copied))
+    text = "datasets: {esc50: {root: data/default/esc50/, data_kind: synthetic}}\n"
+    preflight.check(config.load(write(tmp_path / "said.yaml", CHILD + text)))
 
 
 def test_nothing_is_fetched_into_a_folder_that_replaces_another(tmp_path: Path) -> None:

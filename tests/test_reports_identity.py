@@ -169,6 +169,7 @@ def test_a_published_data_set_is_its_classes_counts_and_lists(name: str) -> None
     clips = record["lists"]["clips"]
     for change in (
         {"data_kind": "synthetic"},
+        {"data_kind": "recordings"},
         {"classes": record["classes"][:-1]},
         {"classes": [*record["classes"][:-1], "another"]},
         {"lists": {**record["lists"], "clips": {**clips, "test": clips["test"] - 1}}},
@@ -283,6 +284,7 @@ def test_every_difference_from_a_published_run_is_named(
         {"network": {"variant": "decision_max"}},
         {"lists": {"clips": {"test": 20_370}}},
         {"data_kind": "synthetic"},
+        {"data_kind": "recordings"},
     ],
 )
 def test_no_figure_stands_beside_another_network_or_data_set(

@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, get_args
 
 import factories
 import numpy as np
@@ -18,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.corpora.base import Corpus
+from bench.experiment.config import DataKind
 from bench.files import UserError, digest_of
 from bench.metrics.statistics import fold_interval, t_interval
-from bench.reporting import names, published, token_orders
+from bench.reporting import context, names, published, token_orders
 from bench.reporting.build import build
 from bench.reporting.charts import mean_curve
 from bench.reporting.checks import ChanceCheck
@@ -65,6 +66,12 @@ def group(values: list[float], model: str = "m", **recipe: str) -> Group:
     return Group("d", model, "base", runs, len(runs))
 
 
+@pytest.mark.parametrize("kind", get_args(DataKind))
+def test_every_kind_of_data_is_told(kind: DataKind) -> None:
+    assert names.DATA[kind]
+    assert bool(context.BANNERS[kind]) is (kind != "real")
+
+
 def test_runs_that_differ_in_seed_and_commit_alone_are_averaged() -> None:
     made = group_runs([run(0.6, 1), run(0.4, 0)])
     assert made.record_keys == ("d/m/base/seed0", "d/m/base/seed1")
@@ -107,6 +114,19 @@ def test_intervals_over_folds_know_that_folds_share_training_data() -> None:
     expected = fold_interval([0.6, 0.6, 0.7], 100 / 300)
     assert (summary.low, summary.high) == pytest.approx((expected.low, expected.high))
     assert summary.n == 6
+
+
+@pytest.mark.parametrize(
+    ("folds", "told"),
+    [((0, 1, 2), "3 of 5"), ((-1, -1), "1 of 5"), ((0, 1, 2, 3, 4), ""), ((0, 1, 2, 3, 4, 0), "")],
+)
+def test_a_mean_over_some_folds_is_not_the_published_one(folds: tuple[int, ...], told: str) -> None:
+    entry = next(e for e in published.load() if e.beside and e.dataset == "ESC-50")
+    made = group_runs([run(0.9, seed, fold=fold) for seed, fold in enumerate(folds)])
+    found = [f"{told} folds are tested"] if told else []
+    assert list(published.untested_folds(made, entry)) == found
+    other = next(e for e in published.load() if e.beside and e.dataset == "AudioSet-2M")
+    assert list(published.untested_folds(made, other)) == []
 
 
 def test_one_run_has_no_spread() -> None:

@@ -413,12 +413,17 @@ def test_a_runs_own_thresholds_are_used(runs, tmp_path: Path, capsys) -> None:
         "thresholds": [0.001, 0.999, 0.999],
         "median_filters": [1, 3, 1],
     }
-    write_json(tmp_path / "record.json", {"localization": {"operating_point": point}})
+    record = {"key": CARDS["htsat"].name, "localization": {"operating_point": point}}
+    write_json(tmp_path / "record.json", record)
     found = printed(capsys, tmp_path / "a.wav", "--checkpoint", tmp_path / "model.pt")
     assert [event["label"] for event in found["events"]] == ["bell"]
     assert found["events"][0]["offset"] == pytest.approx(3.0)
     assert found["thresholds"]["cat"] == 0.999
     assert found["threshold_source"] == "best F1"
+    for other in ({**record, "key": "desed/htsat/base/seed7"}, []):  # not of these weights
+        write_json(tmp_path / "record.json", other)
+        found = printed(capsys, tmp_path / "a.wav", "--checkpoint", tmp_path / "model.pt")
+        assert set(found["thresholds"].values()) == {0.5}
 
 
 @pytest.mark.parametrize("name", CARDS)

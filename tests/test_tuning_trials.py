@@ -82,6 +82,20 @@ def how(config: Config, model: str, dataset: str = "audioset") -> str:
     return tuning.how_chosen(results, group)
 
 
+@pytest.mark.parametrize(("seeds", "told"), [((0, 1, 2), True), ((0, 2), False)])
+def test_where_folds_take_turns_the_clips_that_judged_trials_are_tested(
+    tmp_path: Path, seeds: tuple[int, ...], told: bool
+) -> None:
+    config = factories.make_small_config(tmp_path, seeds=seeds)
+    factories.make_results(config)
+    trial = {"point": {"learning_rate": 1.0}, "value": 0.5, "digests": {}, "config_digest": ""}
+    write_json(
+        path_of(config, "esc50", "htsat"),
+        {"seed": 0, "selection": "accuracy", "recipe": {}, "trials": [trial], "chosen": 0},
+    )
+    assert ("on seed 0, on clips that seed 1 tests" in how(config, "htsat", "esc50")) is told
+
+
 def trial_folder(config: Config, dataset: str, model: str, number: int) -> Path:
     work = Layout.of(config).work / "tuning" / dataset / model / f"trial{number}"
     return work / "runs" / dataset / model / "base" / "seed0"

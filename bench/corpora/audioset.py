@@ -18,7 +18,7 @@ import pandas as pd
 
 from bench.audio.packs import PACK_SUFFIXES, pack_clips
 from bench.corpora.base import Corpus, assemble
-from bench.corpora.lengths import part_of
+from bench.corpora.lengths import TOLERANCE_S, part_of
 from bench.corpora.reading import (
     AudioFolder,
     Row,
@@ -43,6 +43,7 @@ PARTS = {
     EVAL_FILE: "evaluation",
 }
 SHORTEST = 0.5  # of a segment: what is shorter is a download that broke off
+MILLISECONDS = 900  # no cut is as long in seconds
 SEGMENT_COLUMNS = ("YTID", "start_seconds", "end_seconds", "positive_labels")
 
 # An 11-character id, possibly after a Y (PANNs, DESED), possibly before _start or _start_end.
@@ -75,6 +76,22 @@ def youtube_id(stem: str) -> str | None:
     """The YouTube id in a file's stem, if there is one (`cut_of`)."""
     cut = cut_of(stem)
     return cut and cut.youtube_id
+
+
+def holds(cut: Cut, start_s: float) -> bool:
+    """Whether a file of this name may hold the segment of its video that begins at `start_s`.
+
+    A name that does not say which seconds it holds may. Times count seconds, or milliseconds
+    where they would make a long cut; a cut from 0 on may be the whole video.
+    """
+    if cut.end_s < 0:
+        return True
+    units = (1.0, 1000.0) if cut.end_s - cut.start_s >= MILLISECONDS else (1.0,)
+    return any(
+        abs(cut.start_s / unit - start_s) <= TOLERANCE_S
+        or (cut.start_s == 0 and cut.end_s / unit > start_s + TOLERANCE_S)
+        for unit in units
+    )
 
 
 class _Place(NamedTuple):
@@ -198,10 +215,22 @@ def _open(
     folders = [audio] if packs is None else [audio, packs]
     require(root, name, CLASS_FILE, *TRAIN_FILES[train], EVAL_FILE, *folders)
     files = AudioFolder(root / audio)
+    starts = {row["YTID"]: start for _, row, start, _ in _segments(root, train)}
     unread = _by_id((path, _Place("", remark=unread_remark(path))) for path in files.unread)
     packed = {} if packs is None else _packed(root / packs, root / audio)
-    own = _by_id((path, _Place(path)) for path in files.names)
-    return _class_names(root / CLASS_FILE), unread | packed | own
+    own: dict[str, _Place] = {}
+    others: dict[str, _Place] = {}
+    for path in files.names:
+        cut = cut_of(Path(path).stem)
+        if cut is None or cut.youtube_id not in starts:
+            continue
+        start_s = starts[cut.youtube_id]
+        if holds(cut, start_s):
+            own.setdefault(cut.youtube_id, _Place(path))
+        else:
+            told = f"{path}: by its name another part of the video than that from {start_s:g} s on"
+            others.setdefault(cut.youtube_id, _Place("", remark=f"{told}: left out"))
+    return _class_names(root / CLASS_FILE), others | unread | packed | own
 
 
 def _segments(root: Path, train: str) -> Iterator[tuple[str, Row, float, float]]:

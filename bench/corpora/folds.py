@@ -22,7 +22,8 @@ def with_test_fold(corpus: Corpus, test_fold: int, protocol: str = "clean") -> C
     if protocol not in ("clean", "published"):
         raise ValueError(f"unknown protocol '{protocol}'; clean or published")
     if not 0 <= test_fold < count:
-        raise ValueError(f"test fold {test_fold}; {corpus.name} has folds 0 to {count - 1}")
+        found = f"folds 0 to {count - 1}" if count else "no folds"
+        raise ValueError(f"test fold {test_fold}; {corpus.name} has {found}")
     split = dict.fromkeys(range(count), "train")
     if protocol == "clean":
         split[(test_fold + 1) % count] = "validation"

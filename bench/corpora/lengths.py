@@ -112,12 +112,19 @@ def fitted(corpus: Corpus, seconds: Mapping[str, float]) -> Corpus:
 def _with_late_events(
     remarks: Mapping[str, str], clips: pd.DataFrame, events: pd.DataFrame
 ) -> dict[str, str]:
-    """The remarks, and one for every clip with events that begin where it has ended."""
+    """The remarks, and one for every clip with events that begin where it has ended, or that end
+    long after it: so do those of another unit of time."""
     ends = dict(zip(clips["clip"], clips["duration_s"], strict=True))
-    late = events["filename"][events["onset"] >= events["filename"].map(ends)]
+    end = events["filename"].map(ends)
+    begins_late = events["onset"] >= end
+    ends_late = ~begins_late & (events["offset"] > end + TOLERANCE_S)
     found = dict(remarks)
-    for clip, count in Counter(late).items():
-        said = f"{count} of its events begin after its end at {ends[clip]:g} s"
-        if said not in found.get(clip, "") and ends[clip]:  # 0: how long it is, decoding will tell
-            found[clip] = "; ".join(filter(None, (found.get(clip), said)))
+    for late, what in (
+        (begins_late, "begin after its end"),
+        (ends_late, f"last more than {TOLERANCE_S:g} s beyond its end"),
+    ):
+        for clip, count in Counter(events["filename"][late]).items():
+            said = f"{count} of its events {what} at {ends[clip]:g} s"
+            if said not in found.get(clip, "") and ends[clip]:  # 0: decoding will tell its length
+                found[clip] = "; ".join(filter(None, (found.get(clip), said)))
     return found

@@ -92,11 +92,11 @@ def _speaker(path: Path, pattern: str, key: str) -> str:
     """The speaker in a file's name."""
     try:
         found = re.fullmatch(pattern, path.stem)
-        if found is not None:
+        if found is not None and found[1]:
             return found[1]
-    except (re.error, IndexError) as error:
+    except (re.error, IndexError, TypeError) as error:
         raise UserError(
-            f"{key}: '{pattern}' is not a regular expression with a group ({error})"
+            f"{key}: {pattern!r} is not a regular expression with a group ({error})"
         ) from error
     raise UserError(
         f"{path}: '{path.stem}' does not fit {key} '{pattern}', so its speaker is unknown; set it "

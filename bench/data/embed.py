@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,20 @@ def sizes_of(embedded: config.Embedded) -> EmbeddedSizes:
     from synth import EmbeddedSizes
 
     return config.parse(EmbeddedSizes, embedded.sizes, "embedded.sizes")
+
+
+def taken_for_real(settings: config.Config) -> Iterator[str]:
+    """A line for each data set that the builder made, here or for another experiment, and that this
+    experiment calls something else than synthetic."""
+    from synth import is_ours
+
+    for name, dataset in settings.datasets.items():
+        kind = settings.data_kind(name)
+        if kind != "synthetic" and any(map(is_ours, Path(dataset.root).parents)):
+            yield (
+                f"datasets.{name}: {dataset.root} holds synthetic sounds, and would count as "
+                f"'{kind}'; set datasets.{name}.data_kind to synthetic"
+            )
 
 
 def _build(embedded: config.Embedded, sizes: EmbeddedSizes, workers: int) -> dict[str, Any]:

@@ -110,11 +110,19 @@ def open_task(plan: Plan, corpus_folder: Path, feature_folder: Path) -> Task:
 
 
 def split_corpus(plan: Plan, corpus_folder: Path) -> Corpus:
-    """The corpus of a plan, with the splits that its fold gives."""
+    """The corpus of a plan, with the splits that its fold gives.
+
+    Raises:
+        UserError: it has no such fold.
+    """
     corpus = open_corpus(corpus_folder)
     if plan.cell.fold < 0:
         return corpus
-    return with_test_fold(corpus, plan.cell.fold, plan.dataset.fold_protocol)
+    try:
+        return with_test_fold(corpus, plan.cell.fold, plan.dataset.fold_protocol)
+    except ValueError as error:
+        where = f"datasets.{plan.cell.dataset}.folds"
+        raise UserError(f"{where}: {plan.dataset.folds} are too many: {error}") from error
 
 
 def multi_hot(corpus: Corpus) -> np.ndarray:

@@ -51,7 +51,12 @@ def check(settings: Config) -> None:
     """
     for cell in list_cells(settings):
         plan(settings, cell)
-    obstacles = [*foreign(settings), *_missing_data(settings), *_unwritable(settings)]
+    obstacles = [
+        *foreign(settings),
+        *_missing_data(settings),
+        *embed.taken_for_real(settings),
+        *_unwritable(settings),
+    ]
     if obstacles:
         raise UserError("\n".join(obstacles))
 

@@ -16,16 +16,15 @@ SPREAD = (
 CLEAN = "Epochs, thresholds and filters were chosen on validation clips; test clips scored once."
 
 
-BANNERS = {
+BANNERS: dict[DataKind, str] = {
     "synthetic": (
         "All audio behind these numbers is synthetic: small corpora made on this machine in the "
         "layouts of the real data sets. The numbers compare the models with one another here; they "
         "say nothing about the published results."
     ),
     "recordings": (
-        "The audio behind these numbers comes from a small collection of real recordings, mixed on "
-        "this machine in the layouts of the real data sets; command words and the DESED classes "
-        "with too few recordings are synthesized. Published results stand on other data."
+        "The audio behind these numbers is recorded, and is not that of the data sets in whose "
+        "layouts it lies. Published results stand on other data."
     ),
     "real": "",
 }

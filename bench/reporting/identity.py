@@ -24,6 +24,7 @@ class PublishedData(Strict):
     loader: str
     classes: str
     clips: dict[str, int]
+    folds: int = 0
     lists: str | None = None
     events: int | None = None
     stated_by: str

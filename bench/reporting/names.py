@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.experiment.ablations import BASE
-from bench.experiment.config import Config
+from bench.experiment.config import Config, DataKind
 
 DATASETS = {
     "audioset": "AudioSet",
@@ -39,8 +39,9 @@ DIGESTS = {
     "config": "config",
 }
 """What the digests of a record are of."""
-DATA = {
+DATA: dict[DataKind, str] = {
     "synthetic": "synthetic data",
+    "recordings": "other recordings",
     "real": "real data",
 }
 

@@ -152,6 +152,7 @@ def differences(results: Results, group: Group, entry: Published) -> list[str]:
     return another(group, entry) or [
         *audit.broken(results, group),
         *incomplete(group),
+        *untested_folds(group, entry),
         *differences_in_training(results, group, entry),
         *_protocol(results, group, entry),
         *unlike(group.first["resolved"]["front_end"], entry.front_end),
@@ -164,6 +165,14 @@ def incomplete(group: Group) -> Iterator[str]:
     for split in ("train", "test"):
         if used[split] < FULL_COVERAGE * listed[split]:
             yield f"{used[split]:,} of {listed[split]:,} {split} clips are used"
+
+
+def untested_folds(group: Group, entry: Published) -> Iterator[str]:
+    """Whether some of the folds that a published figure is the mean of are not tested here."""
+    folds = fingerprints().data[entry.dataset].folds
+    tested = {run.fold for run in group.runs}
+    if len(tested) < folds:
+        yield f"{len(tested)} of {folds} folds are tested"
 
 
 def differences_in_training(results: Results, group: Group, entry: Published) -> Iterator[str]:

@@ -43,7 +43,7 @@ def _tuned(results: Results, group: Group, found: Mapping[str, Any]) -> str:
     """What the trials of this experiment have to do with the recipe."""
     declared, count, best = results.config.tuning.trials, len(found["trials"]), _best(found)
     counted = f"{count} trials" if count == declared else f"{count} trials ({declared} declared)"
-    text = f"best of {counted} of this experiment {_by(found)}"
+    text = f"best of {counted} of this experiment {_by(results, group, found)}"
     run, differing = _held_against(group, found)
     if not differing <= best["point"].keys():
         return f"set by hand: the recorded trials had other {', '.join(sorted(differing))}"
@@ -65,7 +65,7 @@ def _inherited(results: Results, group: Group) -> Iterator[str]:
             text = (
                 f"inherited from experiment {found['experiment']}: "
                 f"{_values(best, best['point'])}, best "
-                f"of {len(found['trials'])} trials there {_by(found)}"
+                f"of {len(found['trials'])} trials there {_by(results, group, found)}"
             )
             by_hand = f"; {', '.join(sorted(differing))} set by hand" if differing else ""
             stale = _unlike(run, best, same_recipe=False)
@@ -77,8 +77,14 @@ def _best(found: Mapping[str, Any]) -> Mapping[str, Any]:
     return best
 
 
-def _by(found: Mapping[str, Any]) -> str:
-    return f"by validation {METRICS[found['selection']]} on seed {found['seed']}"
+def _by(results: Results, group: Group, found: Mapping[str, Any]) -> str:
+    """What judged the trials; where folds take turns, another run may test the very clips."""
+    text = f"by validation {METRICS[found['selection']]} on seed {found['seed']}"
+    if folds := results.config.datasets[group.dataset].folds:
+        judged = (found["seed"] % folds + 1) % folds
+        testing = [f"seed {run.seed}" for run in group.runs if run.fold == judged]
+        text += f", on clips that {', '.join(testing)} tests" if testing else ""
+    return text
 
 
 def _values(trial: Mapping[str, Any], names: Iterable[str]) -> str:

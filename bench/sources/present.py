@@ -68,7 +68,11 @@ def in_place(entry: str, file: Download, folder: Path, lock: LockFile) -> Fetche
         note(file, folder, found, {file.name: found.size})
         return found
     recorded = key in lock.read()
-    due = "the file that was used first" if recorded else f"what {file.stated_by} states"
+    due = (
+        "the file that was used first"
+        if recorded
+        else f"the published file as told by {file.stated_by}"
+    )
     remedies = ["put that one there"]
     remedies += ["remove it to have it fetched"] if file.urls else []
     remedies += [f"take its line out of {lock.path}"] if recorded and not file.pinned else []

@@ -31,6 +31,11 @@ GONE = re.compile(
     r"video is no longer available|account associated with this video has been terminated",
     re.IGNORECASE,
 )
+# What it says of a video that is kept from those who ask from here, for as long as that may be.
+KEPT = re.compile(
+    r"in your country|confirm your age|join this channel|members-only|video is not available\.?$",
+    re.IGNORECASE,
+)
 REFUSED = re.compile(r"HTTP Error 429|too many requests|not a bot|rate.?limit", re.IGNORECASE)
 
 
@@ -44,7 +49,8 @@ def take(
     """Write those of the absent clips that YouTube still has; how many came, are gone, or failed.
 
     FOLDER/.fetched/youtube.jsonl notes every answer: videos that are gone are not asked for again,
-    other failures are, by the next call, after the clips that were never asked for.
+    other failures are, by the next call, after the clips that were never asked for. A video that is
+    kept from here a second time tells nothing of YouTube, and does not count among those in a row.
 
     Raises:
         UserError: yt-dlp or ffmpeg is missing, or YouTube refuses to answer or fails
@@ -54,8 +60,8 @@ def take(
         if shutil.which(tool) is None:
             raise UserError(f"{tool} is not here, and YouTube clips need it ({remedy})")
     journal = folder / ".fetched" / "youtube.jsonl"
-    asked = {line["id"]: GONE.search(line["reason"]) is not None for line in _lines(journal)}
-    gone = {video for video, is_gone in asked.items() if is_gone}
+    asked = {line["id"]: line["reason"] for line in _lines(journal)}
+    gone = {video for video, reason in asked.items() if GONE.search(reason)}
     wanted = [clip for clip in absent if clip.youtube_id not in gone]
     wanted.sort(key=lambda clip: clip.youtube_id in asked)
     counts = {"came": 0, "gone": len(gone), "failed": 0}
@@ -74,7 +80,10 @@ def take(
             notes.flush()
             counts[outcome] += 1
             meter.add(1)
-            in_a_row = in_a_row + 1 if outcome == "failed" else 0
+            if outcome != "failed":
+                in_a_row = 0
+            elif not (asked.get(clip.youtube_id) == reason and KEPT.search(reason)):
+                in_a_row += 1
             if in_a_row == GIVE_UP_AFTER or REFUSED.search(reason):
                 raise UserError(
                     f"YouTube does not answer as it should ({reason}); {counts['came']} clips "

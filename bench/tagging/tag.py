@@ -176,6 +176,8 @@ class Tagger:
         model, card = networks.open_checkpoint(checkpoint, entry)
         beside = checkpoint.parent / "record.json"
         record = read_json(beside) if beside.exists() else {}
+        if not isinstance(record, Mapping) or record.get("key") != card.name:
+            record = {}  # of another run than these weights
         point = _operating_point(card, record, threshold)
         return cls(checkpoint, model, card, point, record.get("provenance", {}).get("threads", 0))
 
