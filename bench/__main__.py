@@ -44,7 +44,7 @@ VERBS = {
     "track": Verb("bench.tracking.sync", "bring the MLflow store up to date with the records"),
     "report": Verb("bench.reporting.build", "write the report and the tables"),
     "compare": Verb("bench.reporting.changes", "what changed between the reports of two commits"),
-    "check": Verb("bench.ops.preflight", "whether anything stands in the way of an experiment"),
+    "check": Verb("bench.ops.preflight", "report every problem that blocks an experiment"),
     "plan": Verb("bench.ops.plan", "jobs, hours and disk ahead"),
     "status": Verb("bench.ops.status", "what ran, what runs, what is left"),
     "explain": Verb("bench.ops.explain", "where a number came from"),
@@ -60,7 +60,9 @@ VERBS = {
     ),
     "rescore": Verb("bench.evaluation.rescore", "score the prediction files of the HTS-AT authors"),
     "schema": Verb(
-        "bench.experiment.schema", "write the JSON schema of the config", experiment=False
+        "bench.experiment.schema",
+        "write the JSON schema of the config and docs/config.md",
+        experiment=False,
     ),
 }
 GROUPS = {  # verb -> what follows it in an example
@@ -125,7 +127,10 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in STORAGE:
             raise
-        print(f"error: {error}; nothing finished is lost: mend it and go on", file=sys.stderr)
+        print(
+            f"error: {error}; finished work is kept: fix this, then rerun the command",
+            file=sys.stderr,
+        )
         return 2
 
 

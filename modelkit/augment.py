@@ -27,7 +27,7 @@ class Augment:
         stripes: SpecAugment's settings, or None: `mask` returns its input.
         time_draws, mel_draws: (B, stripes, 2) uniform numbers in [0, 1): width, position.
         mixup: mixup's settings, or None: `mix` and `targets` return their input.
-        share: (B',) l of each mixed item; B' = B / 2 for "pairs", else B.
+        share: (B',) l of each mixed item; B' = B / 2 for "pairs" and "anywhere", else B.
         first, second: (B',) int64 indices into the batch.
     """
 
@@ -161,6 +161,8 @@ def _partners(batch: int, pairing: Pairing, rng: np.random.Generator) -> tuple[n
         return clips, rng.permutation(batch)
     if batch % 2:
         raise ValueError(f"a batch of {batch} cannot be mixed in pairs; use an even batch size")
+    if pairing == "anywhere":
+        return clips[: batch // 2].copy(), clips[batch // 2 :].copy()
     return clips[0::2].copy(), clips[1::2].copy()
 
 

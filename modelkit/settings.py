@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-Pairing = Literal["reversed", "pairs", "permutation"]
+Pairing = Literal["reversed", "pairs", "permutation", "anywhere"]
 
 # pydantic reads this where a config holds such a section; nothing of it is imported here.
 SECTION = {"extra": "forbid", "use_attribute_docstrings": True}
@@ -50,11 +50,12 @@ class Mixup:
 
     __pydantic_config__: ClassVar[dict[str, Any]] = SECTION
 
-    alpha: float
+    alpha: float = field(metadata={"examples": [0.5]})
     """of Beta(alpha, alpha): 0.5 in HTS-AT, 1 in PANNs, 10 in AST"""
     pairing: Pairing = "permutation"
-    """reversed mixes item i with item B - 1 - i (HTS-AT); pairs mixes neighbours and halves the
-    batch (PANNs); permutation mixes at random (AST's uniform partner, within the batch)"""
+    """partner: reversed: item i with item B - 1 - i (HTS-AT); pairs: its neighbour, which halves
+    the batch (PANN); permutation: a random clip of the batch; anywhere: a random training clip
+    (AST): the first half of the batch is mixed with the second, which holds these"""
     labels: bool = True
     """whether targets are mixed like the features; false as in HTS-AT's code, where they stay
     those of the first item, even where its share is small"""

@@ -145,6 +145,23 @@ def test_the_schema_file_is_current_and_describes_the_shipped_experiments() -> N
         validator.validate(load(path).model_dump(mode="json"))
 
 
+def test_a_target_is_planned_with_what_its_runs_start_from_and_read() -> None:
+    settings = status.config.load(ROOT / "config" / "paper.yaml")
+    jobs = plan.jobs_of(settings, "desed")
+    assert {job.cell.dataset for job in jobs if job.cell} == {"desed"}
+    assert {job.name for job in jobs if job.stage == "featurize"} == {"desed logmel", "desed fbank"}
+    starts = {"htsat-audioset-1", "ast-audioset-10", "pann-decision-max"}
+    wanted = {"desed", *(f"checkpoints/{name}" for name in starts)}
+    assert {job.name for job in jobs if job.stage == "fetch"} == wanted
+    settings = status.config.load(
+        ROOT / "config" / "default.yaml", {"targets": {"x": {"about": "x", "datasets": ["esc50"]}}}
+    )
+    trained = {job.cell.dataset for job in plan.jobs_of(settings, "x") if job.cell}
+    assert trained == {"esc50", "audioset"}
+    with pytest.raises(UserError, match="targets: unknown 'y'"):
+        plan.jobs_of(settings, "y")
+
+
 def test_featurize_names_the_valid_front_ends(experiment: Path) -> None:
     args = cli._parser(["featurize"]).parse_args(
         ["featurize", "desed", "mfcc", "--config", str(experiment)]
@@ -268,9 +285,9 @@ def test_status_shows_the_trainings_at_work(experiment: Path) -> None:
 
 def test_status_says_which_snakemake_is_at_work(experiment: Path) -> None:
     settings = status.config.load(experiment)
-    assert "snakemake is at work" not in status.overview(settings)
+    assert "snakemake is running" not in status.overview(settings)
     with hold(status.snakemake_lock(settings), "snakemake"):
-        assert f"snakemake is at work: process {os.getpid()}" in status.overview(settings)
+        assert f"snakemake is running: process {os.getpid()}" in status.overview(settings)
 
 
 def test_results_show_the_spread_over_seeds_and_what_cannot_localize(experiment: Path) -> None:

@@ -73,7 +73,7 @@ def test_the_example_is_planned_and_read_as_printed(
     before = {path: path.stat().st_mtime_ns for path in data.rglob("*")}
     by_hand = Path(settings.paths.checkpoints) / "HTSAT_AudioSet_Saved_1.ckpt"
     assert main(["plan", "--config", "config/mine.yaml"]) == 2
-    (obstacle,) = capsys.readouterr().out.partition("In the way:\n")[2].splitlines()
+    (obstacle,) = capsys.readouterr().out.partition("Blocking problems:\n")[2].splitlines()
     assert obstacle.strip().startswith(f"{by_hand}: no such file; ")
     by_hand.parent.mkdir(parents=True)
     by_hand.write_bytes(b"weights")

@@ -75,7 +75,7 @@ def test_a_disk_that_fails_under_a_stage_is_one_line_and_the_same_command_goes_o
             assert cli.main(["train", CELL, "--config", path]) == 2
         told = capsys.readouterr().err
         assert os.strerror(number) in told
-        assert "nothing finished is lost" in told
+        assert "finished work is kept" in told
         assert len(told.splitlines()) == 1
         assert not (folder / name).exists()
         assert not [p for p in folder.rglob("*") if ".tmp" in p.name]

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from small_training import CLASSES, make_task
 from team_training import main, paper_recipes, torchrun
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bench.data.task import Task, epoch_batches
+from bench.data.task import Task
 from bench.experiment import config
 from bench.experiment.ablations import BASE
 from bench.experiment.cells import list_cells, plan
@@ -26,12 +27,15 @@ from bench.models.team import Team
 from bench.training import fit
 from bench.training.batches import Batch, read_batches
 from bench.training.losses import Objective
+from bench.training.sampling import epoch_batches
 from bench.training.schedule import learning_rate
 from bench.training.state import StateFolder
-from bench.training.streams import generator, stream_seed
+from bench.training.streams import stream_seed
 from modelkit.draws import share_of_batch
 
-PAPER = config.load(Path(__file__).resolve().parent.parent / "config" / "paper.yaml")
+ROOT = Path(__file__).resolve().parent.parent
+FILE = ROOT / "config" / "paper.yaml"
+PAPER = config.load(FILE)
 FRAMES, MELS = 200, 64  # the widest stripes fit
 PUBLISHED = [18_495, 20_550, 1_934_187]  # of AudioSet, as three groups had it
 
@@ -65,11 +69,14 @@ def test_an_epoch_is_full_batches_of_every_training_clip(name: str) -> None:
     batch = recipe.batch_size
     for clips in [*awkward(batch), *PUBLISHED]:
         task = task_of(clips)
-        order = epoch_batches(task, recipe, np.random.default_rng(1))
+        order = epoch_batches(task, recipe, 1, 0)
         assert order.shape == (recipe.steps(clips), batch)
         assert (len(order) - 1) * batch < clips <= order.size
         assert not (order % 2).any()
-        if recipe.sampler == "shuffle":
+        if recipe.sampler == "weighted":
+            chance = (task.targets / (task.targets[::2].sum(axis=0) + 0.01)).sum(axis=1)
+            assert (chance[order] > 0).all()
+        elif recipe.sampler == "shuffle":
             seen = np.bincount(order.ravel(), minlength=2 * clips)[::2]
             assert seen.min() >= 1
             assert seen.max() - seen.min() <= 1
@@ -85,7 +92,7 @@ def test_two_processes_share_each_batch_without_rest(name: str) -> None:
     recipe = PLANS[name].recipe
     for clips in awkward(recipe.batch_size):
         task = make_task(clips, 1, 1)
-        order = epoch_batches(task, recipe, generator(0, "order", 0))
+        order = epoch_batches(task, recipe, 0, 0)
 
         def read(rank: int, size: int, order=order, task=task) -> Batch:
             last = len(order) - 1
@@ -93,7 +100,7 @@ def test_two_processes_share_each_batch_without_rest(name: str) -> None:
             return batch
 
         whole, halves = read(0, 1), [read(0, 2), read(1, 2)]
-        assert whole.rows.tolist() == order[-1].tolist()
+        assert whole.rows[: recipe.batch_size].tolist() == order[-1].tolist()
         mixed = whole.augment.size if whole.augment else len(whole.rows)
         pairs = recipe.mixup is not None and recipe.mixup.pairing == "pairs"
         assert mixed == recipe.batch_size // (2 if pairs else 1)
@@ -209,3 +216,18 @@ def test_a_batch_too_small_for_the_processes_is_refused(tmp_path: Path) -> None:
             torch.nn.Linear(1, 1), make_task(), recipe, "ce", "accuracy", 0,
             StateFolder(tmp_path, "a"), team=Team(0, 2),
         )  # fmt: skip
+
+
+def stated() -> list[tuple[str, str]]:
+    """Key and value of each row of the protocol page's table of recipes."""
+    page = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+    section = page.split("## Recipes of the full-size experiment", 1)[1].split("\n## ", 1)[0]
+    return re.findall(r"^\| `([^`]+)` \| `([^`]+)` \|", section, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("key", "value"), stated())
+def test_the_protocol_page_states_what_the_experiment_has(key: str, value: str) -> None:
+    found = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    for part in key.split("."):
+        found = found[part]
+    assert found == yaml.safe_load(value)

@@ -232,7 +232,7 @@ def test_what_youtube_has_comes_and_what_is_gone_is_not_asked_for_again(
 def test_a_refusal_stops_at_once_and_is_no_verdict_on_the_clip(lists: Path, program) -> None:
     bot = "Sign in to confirm you're not a bot"
     log = program({"-0RWZT-miFs": bot, "missing_id1": bot})
-    with pytest.raises(UserError, match=r"not a bot.*goes on from here"):
+    with pytest.raises(UserError, match=r"not a bot.*resume"):
         youtube.take(audioset.absent(lists), lists, pause=lambda seconds: None)
     assert len(log.read_text().splitlines()) == 1
     journal = (lists / ".fetched/youtube.jsonl").read_text()
@@ -275,7 +275,7 @@ def test_passing_trouble_stops_the_run_and_every_clip_is_asked_for_again(
 
     def attempt() -> list[str]:
         log.unlink(missing_ok=True)
-        with pytest.raises(UserError, match="goes on from here"):
+        with pytest.raises(UserError, match="resume"):
             youtube.take(clips, tmp_path, pause=lambda seconds: None)
         return log.read_text().split()[::2]
 

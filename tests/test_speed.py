@@ -190,8 +190,9 @@ def test_the_breakdown_of_a_step_accounts_for_all_of_it(
     assert "| share of a training step | htsat fp32, batch 4 | htsat bf16, batch 4 |" in printed
 
 
-def test_the_page_on_performance_holds_the_committed_measurement(tmp_path: Path) -> None:
-    page, found = ROOT / "docs" / "performance.md", ROOT / "docs" / "speed.json"
+@pytest.mark.parametrize("name", ["performance.md", "appendix.md"])
+def test_the_pages_hold_the_committed_measurement(tmp_path: Path, name: str) -> None:
+    page, found = ROOT / "docs" / name, ROOT / "docs" / "speed.json"
     copied = tmp_path / "page.md"
     copied.write_text(page.read_text(encoding="utf-8"), encoding="utf-8")
     assert main(["speed", "--show", str(found), "--into", str(copied)]) == 0

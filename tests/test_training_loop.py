@@ -13,8 +13,11 @@ from small_training import make_recipe, make_task, train
 from torch import nn
 
 from bench import registry
-from bench.data.task import Task, epoch_batches
+from bench.data.task import Task
+from bench.models.team import Team
+from bench.training.batches import read_batches
 from bench.training.losses import clip_loss
+from bench.training.sampling import epoch_batches
 from bench.training.schedule import learning_rate
 from bench.training.streams import generator, stream_seed
 from modelkit.augment import Augment, Mixup, SpecAugment
@@ -57,18 +60,51 @@ def test_learning_rates_by_hand() -> None:
     assert rates[99] < 0.001
     steps = make_recipe(learning_rate=1.0, schedule="steps", warmup_epochs=0, step_epochs=(2, 3))
     assert [learning_rate(steps, e * 10, 10) for e in range(4)] == [1.0, 1.0, 0.5, 0.25]
+    stated = steps.model_copy(update={"step_epochs": (0, 1, 3), "step_factors": (0.2, 1.0, 0.3)})
+    assert [learning_rate(stated, e * 10, 10) for e in range(4)] == [0.2, 1.0, 1.0, 0.3]
 
 
 def test_samplers(task) -> None:
-    rng = np.random.default_rng(0)
-    plain = epoch_batches(task, make_recipe(), rng)
+    plain = epoch_batches(task, make_recipe(), 0, 0)
     assert plain.shape == (5, 8)
     assert sorted(plain.ravel()[:37]) == list(range(37))
     assert plain.ravel()[37:].tolist() == plain.ravel()[:3].tolist()
     task.targets[:35] = [1.0, 0.0, 0.0]  # all are of the first class, but for one of the third
-    balanced = epoch_batches(task, make_recipe(sampler="balanced"), rng).ravel()
+    balanced = epoch_batches(task, make_recipe(sampler="balanced"), 0, 0).ravel()
     assert set(balanced) <= set(range(37))
     assert task.targets[balanced].sum(axis=0).tolist() == [20, 0, 20]
+    weighted = np.ravel(
+        [epoch_batches(task, make_recipe(sampler="weighted"), 0, e) for e in (0, 1)]
+    )
+    assert 20 < task.targets[weighted].sum(axis=0)[2] < 60  # half of the draws, by its rarity
+
+
+def test_cycled_classes_go_through_their_clips_epoch_after_epoch(task) -> None:
+    task.targets[:] = [1, 0, 0]
+    task.targets[5:12] = [0, 1, 1]
+    recipe = make_recipe(sampler="cycled")
+    epochs = [epoch_batches(task, recipe, 3, epoch).ravel() for epoch in range(11)]
+    stream = np.concatenate(epochs)
+    train = set(task.rows["train"])
+    first = [clip for clip in stream if clip not in range(5, 12)]
+    others = len(train - set(range(5, 12)))
+    assert len(first) == pytest.approx(len(stream) / 3, abs=1)
+    for start in range(0, len(first) - others, others):  # each once before any comes again
+        assert set(first[start : start + others]) == train - set(range(5, 12))
+    assert np.array_equal(epoch_batches(task, recipe, 3, 7).ravel(), epochs[7])
+
+
+def test_partners_come_from_the_whole_training_split(task) -> None:
+    recipe = make_recipe(mixup={"alpha": 10, "pairing": "anywhere", "rate": 0.5})
+    order = epoch_batches(task, recipe, 0, 0)
+    batch = next(read_batches(task, recipe, 0, 0, 0, Team(), 0))
+    assert batch.rows[:8].tolist() == order[0].tolist()
+    assert set(batch.rows[8:]) <= set(task.rows["train"])
+    assert set(batch.rows[8:]) - set(order[0])
+    mixed = batch.augment.targets(torch.from_numpy(task.targets[batch.rows]).float())
+    share = batch.augment.share[:, None]
+    one, other = (torch.from_numpy(task.targets[half]).float() for half in np.split(batch.rows, 2))
+    torch.testing.assert_close(mixed, share * one + (1 - share) * other)
 
 
 @pytest.mark.parametrize(("loss", "expected"), [("ce", np.log(3)), ("bce", np.log(2))])

@@ -30,37 +30,38 @@ class Transform(Strict):
     """
 
     kind: Kind = Field(
-        description="logmel: HTS-AT, PANN; Slaney's bands, dB. fbank: AST; Kaldi's bands of frames "
-        "that are pre-emphasised one by one, natural logarithm. preemphasis: EfficientAT, PaSST; "
-        "Kaldi's bands of a pre-emphasised waveform, natural logarithm. htk: ATST-Frame, Dasheng; "
-        "HTK's bands, dB"
+        description="logmel: HTS-AT, PANN; fbank: AST; preemphasis: EfficientAT, PaSST; htk: "
+        "ATST-Frame, Dasheng"
     )
-    sample_rate: int = Field(gt=0, description="Hz; audio is resampled to it")
-    window: int = Field(gt=0, description="analysis window in samples")
-    hop: int = Field(gt=0, description="hop in samples")
-    mels: int = Field(gt=0, description="number of mel bands F")
-    fmin: float = Field(ge=0, description="lowest edge of the mel bands in Hz")
-    fmax: float = Field(gt=0, description="highest edge of the mel bands in Hz")
+    sample_rate: int = Field(gt=0, description="Hz; audio is resampled to it", examples=[32000])
+    window: int = Field(gt=0, description="analysis window in samples", examples=[1024])
+    hop: int = Field(gt=0, description="hop in samples", examples=[320])
+    mels: int = Field(gt=0, description="number of mel bands", examples=[64])
+    fmin: float = Field(ge=0, description="lowest edge of the mel bands in Hz", examples=[50])
+    fmax: float = Field(gt=0, description="highest edge of the mel bands in Hz", examples=[14000])
     repeat_to_s: float | None = Field(
         default=None,
         gt=0,
-        description="a shorter waveform is concatenated with itself and cut to so many seconds, as "
-        "HTS-AT's loaders of ESC-50 and Speech Commands do; null leaves it",
+        description="shorter waveforms are repeated to this many seconds",
+        examples=[10],
     )
     log_offset: float = Field(
         default=0.0,
         ge=0,
-        description="of kind preemphasis, ln(max(power, log_floor) + log_offset): 1e-5 in "
-        "EfficientAT and PaSST",
+        description="kind preemphasis only: added to powers before the logarithm",
+        examples=[1e-5],
     )
     log_floor: float = Field(
-        default=0.0, ge=0, description="of kind preemphasis, see log_offset: 1e-7 in EfficientSED"
+        default=0.0,
+        ge=0,
+        description="kind preemphasis only: smaller powers are raised to it before the logarithm",
+        examples=[1e-7],
     )
     range_db: float | None = Field(
         default=None,
         gt=0,
-        description="of kind htk, the largest distance of a clip's values from their maximum; null "
-        "is no limit. 80 for ATST-Frame, 120 for Dasheng",
+        description="kind htk only: a clip's values are cut off this many dB below its maximum",
+        examples=[80],
     )
 
     @model_validator(mode="after")

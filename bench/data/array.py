@@ -1,4 +1,4 @@
-"""Writing a feature array that is larger than memory, so that interrupted work goes on.
+"""Writing a feature array that is larger than memory, so that interrupted work resumes.
 
 While work runs, the array grows in `features.part` and `journal.jsonl` says, line by line, which
 clips are safely in it. The last step turns the part into a plain .npy file by writing its header
@@ -97,7 +97,7 @@ class PartialArray:
         (self.folder / JOURNAL).unlink()
 
     def close(self) -> None:
-        """Let go of the files; a later object goes on from here."""
+        """Let go of the files; a later object continues from here."""
         self._data.close()
         self._journal.close()
 

@@ -52,7 +52,7 @@ def featurize(
     Writes features.npy, index.parquet (clip, first, frames), corpus_report.json (which clips were
     kept, repaired or excluded, and why) and, last, digest.json; what is there already is kept.
     Clips are decoded in `workers` processes and written in the table's order, so the bytes do not
-    depend on their number, nor on interruptions: work that was stopped goes on where it was.
+    depend on their number, nor on interruptions: interrupted work resumes where it stopped.
 
     Args:
         corpus: folder that `save` wrote.
@@ -138,7 +138,7 @@ def _featurize_clip(job: _Job, front_end: Transform) -> Outcome:
 
 
 def _rescue(work: partial[list[Outcome]], jobs: list[_Job]) -> list[Outcome]:
-    """The clips of a lot whose worker died, by halves, until the deadly clip stands alone."""
+    """Retry the clips of a lot whose worker died, by halves, until the clip at fault is found."""
     try:
         return run_apart(work, jobs)
     except BrokenProcessPool:
@@ -198,7 +198,7 @@ def _write_report(listing: Listing, array: PartialArray, folder: Path) -> None:
 
 
 def _count_longer(folder: Path, sees: int) -> None:
-    """Add to the report how many clips a model hears in windows, for they are longer than it."""
+    """Add to the report how many clips are longer than a model takes and are scored in windows."""
     report, index = folder / "corpus_report.json", pq.ParquetFile(folder / "index.parquet")
     lots = index.iter_batches(INDEX_ROWS, columns=["frames"])
     longer = sum(int(is_longer(lot["frames"].to_numpy(), sees).sum()) for lot in lots)

@@ -27,9 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--from", dest="folders", action="append", default=[], metavar="FOLDER",
-        help="folder that holds files of the registry already (may be given several times)",
+        help="folder with files of the registry; may be repeated",
     )  # fmt: skip
-    parser.add_argument("--keep-archives", action="store_true", help="after unpacking")
+    parser.add_argument(
+        "--keep-archives", action="store_true", help="keep archives after unpacking"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -82,5 +84,5 @@ def _clips(name: str, order: Wanted) -> dict[str, int]:
             raise UserError(f"datasets.{name}.fetch: {entry.title} cannot be fetched by '{way}'")
     count = len(absent())
     hint = f" ({entry.manual})" if count and entry.manual else ""
-    print(f"{entry.title}: {count:,} listed clips are not here{hint}", flush=True)
+    print(f"{entry.title}: {count:,} listed clips are missing{hint}", flush=True)
     return {"absent": count}

@@ -12,7 +12,7 @@ from bench.corpora import SPLITS, Corpus, open_corpus
 from bench.corpora.folds import with_test_fold
 from bench.data.store import FeatureStore
 from bench.experiment.cells import Plan
-from bench.experiment.config import FrontEnd, Recipe
+from bench.experiment.config import FrontEnd
 from bench.files import UserError
 
 
@@ -133,32 +133,3 @@ def multi_hot(corpus: Corpus) -> np.ndarray:
         for label in labels:
             targets[row, position[label]] = 1
     return targets
-
-
-def epoch_batches(task: Task, recipe: Recipe, rng: np.random.Generator) -> np.ndarray:
-    """Clip indices of one epoch's batches, (steps, batch_size): all full, as PANNs' sampler has
-    them (data_generator.py), where a cut last batch would weigh its few clips like a whole one.
-
-    `shuffle` is a permutation of the training split, which begins anew where the last batch needs
-    it. `balanced` is the sampler of HTS-AT and PANNs: rounds over the classes in random order, one
-    random clip of each (data_generator.py of both), until the batches are full.
-    """
-    rows = task.rows["train"]
-    clips = recipe.steps(len(rows)) * recipe.batch_size
-    if recipe.sampler == "shuffle":
-        order = np.resize(rng.permutation(rows), clips)
-    else:
-        order = rows[_class_rounds(task.targets[rows], clips, rng)]
-    return order.reshape(-1, recipe.batch_size)
-
-
-def _class_rounds(targets: np.ndarray, clips: int, rng: np.random.Generator) -> np.ndarray:
-    """Places of `clips` random clips among `targets` (N, C), one of each class in turn."""
-    places, labels = np.nonzero(targets)
-    members = places[np.argsort(labels, kind="stable")]  # those of each class in a row
-    sizes = np.bincount(labels)
-    sizes = sizes[sizes > 0]
-    rounds = np.tile(np.arange(len(sizes)), (-(-clips // len(sizes)), 1))
-    turns = rng.permuted(rounds, axis=1).ravel()[:clips]
-    first = np.cumsum(sizes) - sizes
-    return members[first[turns] + rng.integers(sizes[turns])]

@@ -17,11 +17,19 @@ JOIN = "+"
 
 
 class Level(Strict):
-    """One changed thing: model arguments, recipe values, or both where they belong together."""
+    """A level of a factor: changed model arguments, recipe values, or both."""
 
-    why: str = Field("", description="in words, for tables; default: the changed values")
-    model: Values = Field(default_factory=dict, description="changed model arguments")
-    recipe: Values = Field(default_factory=dict, description="changed recipe values")
+    why: str = Field(
+        "",
+        description="the change in words, for tables; empty: the changed values",
+        examples=["attention windows of 8 tokens"],
+    )
+    model: Values = Field(
+        default_factory=dict, description="changed model arguments", examples=[{"window_size": 8}]
+    )
+    recipe: Values = Field(
+        default_factory=dict, description="changed recipe values", examples=[{"init": "random"}]
+    )
 
     @property
     def words(self) -> str:
@@ -31,28 +39,37 @@ class Level(Strict):
 
 
 class AblationStudy(Strict):
-    """Factors varied on some models and data sets (on each, one family for Holm's correction).
+    """An ablation study: factors that are varied for some models on some data sets.
+
+    On each model and data set, its comparisons are one family for Holm's correction.
 
     Every factor has the level that the experiment's models and recipes stand for, and those named
     here. A variant is named by its changed levels, joined by "+".
     """
 
-    models: tuple[str, ...] = Field(min_length=1)
-    datasets: tuple[str, ...] = Field(min_length=1)
+    models: tuple[str, ...] = Field(
+        min_length=1, description="models that are varied", examples=[["htsat"]]
+    )
+    datasets: tuple[str, ...] = Field(
+        min_length=1, description="data sets that they are varied on", examples=[["desed"]]
+    )
     seeds: tuple[int, ...] | None = Field(
-        None, description="some of the experiment's; default: all"
+        None, description="some of the data set's seeds; null: all", examples=[[0, 1, 2]]
     )
     design: Literal["one_at_a_time", "full_grid", "leave_one_out"] = Field(
         "one_at_a_time",
-        description="each level alone; all combinations; all factors changed at once, and that "
-        "with one of them undone",
+        description="one_at_a_time: each level alone; full_grid: every combination; leave_one_out: "
+        "all factors changed, and all but one",
     )
     reference: str = Field(
         BASE,
-        description="a level that the variants of all other factors start from and are compared "
+        description="a level that the variants of the other factors start from and are compared "
         "with; it is itself compared with base",
+        examples=["no_pretraining"],
     )
-    factors: dict[str, dict[str, Level]] = Field(min_length=1)
+    factors: dict[str, dict[str, Level]] = Field(
+        min_length=1, description="factor -> level -> what it changes"
+    )
 
     def variants(self) -> Iterator[Variant]:
         """What the design compares, in the order of the factors."""

@@ -56,7 +56,7 @@ def obtain(entry: Checkpoint, folder: Path, lock: LockFile | None = None) -> Fet
 
 
 def start_obstacle(entry: Checkpoint, folder: Path) -> str | None:
-    """What stands in the way of runs that start from an entry, as far as its file can tell."""
+    """The problem that blocks runs that start from an entry, as far as its file shows."""
     (file,) = entry.entry(folder).files
     look = in_place if file.urls else put_by_hand
     try:

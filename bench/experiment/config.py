@@ -30,15 +30,19 @@ DataKind = Literal["synthetic", "recordings", "real"]
 
 
 class FrontEnd(Transform):
-    """What turns a waveform into features (frames, mels), and how a model reads them."""
+    """A front end: what turns a waveform into features (frames, mels)."""
 
-    frames: int = Field(gt=0, description="frames that a model sees per clip")
+    frames: int = Field(gt=0, description="frames that a model takes per clip", examples=[1001])
     fill: Literal["repeat", "zero", "silence"] = Field(
-        "repeat", description="how shorter clips reach `frames`"
+        "repeat",
+        description="how shorter clips are extended to `frames`: features repeated, zeros (before "
+        "`normalise`), or the feature value of silence",
     )
     normalise: bool | tuple[float, float] = Field(
         False,
-        description="(x - mean) / (2 std): true = of the training split (AST), or [mean, std]",
+        description="(x - mean) / (2 std), as AST does; true: mean and std of the training split, "
+        "or [mean, std]",
+        examples=[[-4.2677393, 4.5689974]],
     )
 
     @model_validator(mode="after")
@@ -75,51 +79,93 @@ class FrontEnd(Transform):
 
 
 class Dataset(Strict):
-    """One task: where its files lie, how it is split, what is measured."""
+    """One data set: where its files are, how it is split, what is measured."""
 
-    title: str | None = Field(None, description="name in tables and figures")
-    loader: str = Field(description="audioset, esc50, speechcommands, desed, or module:function")
-    root: str = Field(description="folder in the data set's own on-disk layout")
+    title: str | None = Field(
+        None, description="name in tables and figures", examples=["Speech Commands V2"]
+    )
+    loader: str = Field(
+        description="what reads its layout: audioset, esc50, speechcommands, desed, or "
+        "module:function",
+        examples=["esc50"],
+    )
+    root: str = Field(
+        description="folder with the data in the layout that the loader reads",
+        examples=["/data/ESC-50-master"],
+    )
     data_kind: DataKind | None = Field(
-        None, description="null: real, or what the embedded builder makes of it"
+        None,
+        description="what the audio is; null: synthetic where the embedded builder makes it, "
+        "else real",
     )
     source: str | None = Field(
         None,
-        description="entry of config/registry/data.yaml that fills `root`; null: it is filled",
+        description="entry of config/registry/data.yaml that is fetched into `root`; null: nothing "
+        "is fetched",
+        examples=["esc50"],
     )
     fetch: tuple[Literal["parquet", "youtube"], ...] = Field(
-        (), description="how clips without a file are fetched, in this order"
+        (),
+        description="sources of clips that have no file yet, in this order",
+        examples=[["parquet", "youtube"]],
     )
     seeds: tuple[int, ...] | None = Field(
-        None, min_length=1, description="seeds on this data set, where not the experiment's"
+        None,
+        min_length=1,
+        description="seeds on this data set; null: those of the experiment",
+        examples=[[0, 1, 2, 3, 4, 5]],
     )
-    options: Values = Field(default_factory=dict, description="loader options")
+    options: Values = Field(
+        default_factory=dict,
+        description="options of the loader (docs/data.md)",
+        examples=[{"train": "balanced", "validation_share": 0.1}],
+    )
     folds: int = Field(
-        default=0, ge=0, description="cross-validation folds; seed k tests fold k mod folds"
+        default=0,
+        ge=0,
+        description="cross-validation folds (0: none); seed k tests fold k mod folds",
+        examples=[5],
     )
     fold_protocol: Literal["clean", "published"] = Field(
-        "clean", description="published = no validation fold, selection on the test fold"
+        "clean",
+        description="clean: fold k+1 validates; published: no validation fold, so that "
+        "`select: best` selects on the tested fold",
     )
-    loss: Literal["bce", "ce"]
+    loss: Literal["bce", "ce"] = Field(
+        description="bce: several labels a clip (binary cross-entropy); ce: exactly one "
+        "(cross-entropy)"
+    )
     metric: Literal["mAP", "accuracy", "intersection_f1"] = Field(
-        description="the figure that the report leads with"
+        description="main metric in the report"
     )
     selection: Literal["mAP", "accuracy"] = Field(
-        description="validation figure that picks the epoch"
+        description="validation metric that selects the epoch"
     )
-    localize: bool = Field(False, description="score located events as well")
-    front_ends: dict[str, FrontEnd]
+    localize: bool = Field(False, description="whether located events are scored as well")
+    front_ends: dict[str, FrontEnd] = Field(description="features that models can name")
 
 
 class Model(Strict):
-    """One architecture with its arguments."""
+    """One model: an architecture with its arguments and its front end."""
 
-    title: str | None = Field(None, description="name in tables and figures")
-    architecture: str = Field(description="htsat, ast, pann, linear, or module:Class")
-    front_end: str
-    arguments: Values = Field(default_factory=dict, description="constructor arguments")
+    title: str | None = Field(
+        None, description="name in tables and figures", examples=["HTS-AT tiny"]
+    )
+    architecture: str = Field(
+        description="htsat, ast, pann, mobilenet, linear, or module:Class", examples=["htsat"]
+    )
+    front_end: str = Field(
+        description="one of the front ends of every data set", examples=["logmel"]
+    )
+    arguments: Values = Field(
+        default_factory=dict,
+        description="arguments of the class",
+        examples=[{"preset": "tiny", "window_size": 8}],
+    )
     arguments_on: dict[str, Values] = Field(
-        default_factory=dict, description="arguments that differ on a data set, by its name"
+        default_factory=dict,
+        description="data set -> arguments that differ there",
+        examples=[{"desed": {"variant": "decision_max"}}],
     )
 
 
@@ -127,46 +173,90 @@ Supervision = Literal["weak", "strong", "both"]
 
 
 class Recipe(Strict):
-    """How a run is trained. Every value can differ by model and data set."""
+    """How a run is trained. Each value can differ by model and data set."""
 
-    epochs: int = Field(gt=0)
-    batch_size: int = Field(gt=0)
-    optimizer: Literal["adamw", "adam"] = "adamw"
-    learning_rate: float = Field(gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
-    weight_decay: float = Field(default=0.05, ge=0)
-    amsgrad: bool = False
-    schedule: Literal["constant", "cosine", "steps"] = "cosine"
-    warmup_epochs: float = Field(default=1.0, ge=0)
-    step_epochs: tuple[int, ...] = Field(
-        default=(), description="epochs after which the rate is scaled"
+    epochs: int = Field(gt=0, description="epochs of training", examples=[30])
+    batch_size: int = Field(gt=0, description="clips per step, over all processes", examples=[64])
+    optimizer: Literal["adamw", "adam"] = Field("adamw", description="optimizer")
+    learning_rate: float = Field(
+        gt=0, description="learning rate after the warm-up", examples=[1e-4]
     )
-    step_factor: float = Field(default=0.5, gt=0)
-    gradient_clip: float = Field(default=1.0, ge=0, description="largest gradient norm; 0 = off")
+    betas: tuple[float, float] = Field(
+        (0.9, 0.999), description="decay rates of the optimizer's averages"
+    )
+    weight_decay: float = Field(default=0.05, ge=0, description="weight decay of all parameters")
+    amsgrad: bool = Field(False, description="AMSGrad variant of the optimizer")
+    schedule: Literal["constant", "cosine", "steps"] = Field(
+        "cosine",
+        description="learning rate after the warm-up: constant; cosine: falls to 0; steps: scaled "
+        "after each of `step_epochs`",
+    )
+    warmup_epochs: float = Field(
+        default=1.0, ge=0, description="epochs of linear warm-up, by step; may be a fraction"
+    )
+    step_epochs: tuple[int, ...] = Field(
+        default=(),
+        description="schedule steps only: epochs after which the rate is scaled",
+        examples=[[11, 21]],
+    )
+    step_factor: float = Field(default=0.5, gt=0, description="schedule steps only: the factor")
+    step_factors: tuple[float, ...] = Field(
+        default=(),
+        description="in place of step_factor: the share of learning_rate from each of "
+        "`step_epochs` on",
+        examples=[[0.5, 0.2]],
+    )
+    gradient_clip: float = Field(
+        default=1.0, ge=0, description="largest norm of the gradient; 0: no clipping"
+    )
     supervision: Supervision = Field(
         "weak",
-        description="weak = clip labels, strong = time ranges of the clips that have them, both",
+        description="labels: weak: clip labels; strong: time ranges, of the clips that have them; "
+        "both: the sum of both losses",
     )
-    sampler: Literal["shuffle", "balanced"] = "shuffle"
-    mixup: Mixup | None = None
-    specaugment: SpecAugment | None = None
-    select: Literal["best", "last"] = Field("best", description="epoch that is evaluated")
+    sampler: Literal["shuffle", "weighted", "balanced", "cycled"] = Field(
+        "shuffle",
+        description="order of the clips; weighted: rare labels more often (AST); balanced: classes "
+        "in turn, a random clip of each (HTS-AT); cycled: the same, each class's clips in turn "
+        "(PANN)",
+    )
+    mixup: Mixup | None = Field(None, description="null: no mixup")
+    specaugment: SpecAugment | None = Field(None, description="null: no SpecAugment")
+    select: Literal["best", "last"] = Field(
+        "best", description="epoch that is evaluated: best by the data set's `selection`, or last"
+    )
     test_shifts: tuple[int, ...] = Field(
         default=(),
-        description="test-time augmentation: circular shifts of the test clips in samples whose "
-        "scores are averaged; HTS-AT's: [0, 100, 300, 600, 1000, 1500, 2100, 2800, 3600, 4500]",
+        description="test-time augmentation: circular shifts of the waveform in samples, over "
+        "which clip scores are averaged",
+        examples=[[0, 100, 300, 600, 1000, 1500, 2100, 2800, 3600, 4500]],
     )
     average_epochs: int = Field(
-        default=0, ge=0, description="average the weights of the last n epochs"
+        default=0,
+        ge=0,
+        description="weights of the last n epochs are averaged; 0: no averaging",
+        examples=[10],
     )
     init: str = Field(
         "random",
         pattern=r"^(random|run:[^/]+(/[^/]+)?|(official|imagenet):.+)$",
-        description="random; the weights of the same model and seed, run:DATASET[/VARIANT]; or an "
-        "entry of config/registry/checkpoints.yaml: official:NAME of the model's authors, "
-        "imagenet:NAME of its image backbone",
+        description="first weights: random; run:DATASET[/VARIANT], of the same model and seed; "
+        "official:NAME of the model's authors or imagenet:NAME of its image backbone, entries of "
+        "config/registry/checkpoints.yaml",
+        examples=["run:audioset"],
     )
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="bf16: automatic mixed precision"
+    )
+
+    @model_validator(mode="after")
+    def _has_a_factor_per_step(self) -> Recipe:
+        if self.step_factors and len(self.step_factors) != len(self.step_epochs):
+            raise ValueError(
+                f"step_factors: {len(self.step_factors)} for {len(self.step_epochs)} step_epochs; "
+                "give one for each"
+            )
+        return self
 
     def steps(self, clips: int) -> int:
         """Optimisation steps of an epoch over a training split of `clips`: full batches, as many
@@ -181,135 +271,198 @@ class Recipe(Strict):
 
 
 class Localization(Strict):
-    """How frame scores become events; chosen per class on validation data."""
+    """How frame scores become events: the operating point, chosen per class on validation data."""
 
-    criterion: Literal["intersection", "event_based"] = "intersection"
+    criterion: Literal["intersection", "event_based"] = Field(
+        default="intersection", description="the F1 that the operating point maximizes"
+    )
     median_filters: tuple[int, ...] = Field(
-        default=(1, 3, 5), description="candidate lengths in frames"
+        default=(1, 3, 5), description="candidate lengths of the median filter in frames"
     )
     thresholds: int = Field(
-        default=39, ge=1, description="candidate thresholds, evenly over (0, 1)"
+        default=39, ge=1, description="number of candidate thresholds, evenly spaced in (0, 1)"
     )
     hand_set: dict[str, Literal["htsat", "pann"]] = Field(
         default_factory=dict,
-        description="model -> published hand-set thresholds that it is scored at as well",
+        description="model -> whose published hand-set thresholds it is scored at as well",
+        examples=[{"htsat": "htsat"}],
     )
 
 
 class Tuning(Strict):
-    """The trials that every model's recipe gets on every data set (`bench.training.tune`)."""
+    """Tuning: trials of each model's recipe on each data set, judged on validation data."""
 
-    trials: int = Field(default=0, ge=0, description="0: recipes are set by hand, and said to be")
+    trials: int = Field(
+        default=0,
+        ge=0,
+        description="trials per model and data set; 0: recipes are set by hand, as the report says",
+        examples=[4],
+    )
     space: dict[str, dict[str, list[Any]]] = Field(
         default_factory=dict,
-        description="'base' or MODEL -> recipe value -> candidates; a model's own come on top",
+        description="base or MODEL -> recipe key -> candidate values; a model's keys replace those "
+        "of base",
+        examples=[{"base": {"learning_rate": [5e-4, 1e-3, 2e-3, 4e-3]}}],
     )
 
 
 class Tracking(Strict):
-    """The MLflow server that MLFLOW_TRACKING_URI names, where it names one."""
+    """Live tracking on the MLflow server that the variable MLFLOW_TRACKING_URI names."""
 
     unreachable: Literal["continue", "stop"] = Field(
         default="continue",
-        description="what to do while it does not answer: continue = say so and go on without it, "
-        "stop = begin nothing, and end what has begun",
+        description="while it does not answer: continue: warn and run without it; stop: start "
+        "nothing, and stop what runs",
     )
 
 
 class Rescore(Strict):
-    """Prediction files that the HTS-AT authors published, scored again (`bench rescore`)."""
+    """Prediction files that the HTS-AT authors published, scored by `python -m bench rescore`."""
 
-    folder: str = Field(default="data/htsat-desed", description="holds the files, or receives them")
+    folder: str = Field(
+        default="data/htsat-desed",
+        description="folder of the files; missing ones are fetched into it",
+    )
     url: str | None = Field(
         default="https://raw.githubusercontent.com/RetroCirce/HTS-Audio-Transformer/"
         "798cf54da9dae9eb6cd00fcb08a116ba08936c1b/heatmap_output",
-        description="address that missing files are fetched from; null: from nowhere",
+        description="address that missing files are fetched from; null: nothing is fetched",
     )
-    reference: str = "answer.tsv"
-    durations: str = "answer_meta.tsv"
+    reference: str = Field(default="answer.tsv", description="file of the reference events")
+    durations: str = Field(
+        default="answer_meta.tsv", description="file of the clips and their durations"
+    )
     predictions: dict[str, str] = Field(
         default={
             "single": "htsat-test_outputmap.tsv",
             "ensemble": "htsat-test-ensemble_outputmap.tsv",
         },
-        description="system -> its events; published.yaml names the row of each (rescored)",
+        description="system -> file of its events",
     )
 
 
 class Embedded(Strict):
-    """The builder of the small corpora."""
+    """The builder of small synthetic corpora (docs/embedded.md)."""
 
-    root: str
-    sizes: Values = Field(default_factory=dict, description="EmbeddedSizes values")
-    pin: str | None = Field(default=None, description="DVC file that the corpora must match")
+    root: str = Field(description="folder that the corpora are built in", examples=["data/mine"])
+    sizes: Values = Field(
+        default_factory=dict,
+        description="values of EmbeddedSizes (synth/sizes.py) that differ from its defaults",
+        examples=[{"speakers": 40, "words": 4}],
+    )
+    pin: str | None = Field(
+        default=None,
+        description="DVC file whose digests the corpora must match; null: none",
+        examples=["data.dvc"],
+    )
 
 
 class Cost(Strict):
-    """Measurement of full-size models: a few training steps each."""
+    """Cost of full-size models, measured over a few training steps each."""
 
-    models: dict[str, Values] = Field(default_factory=dict)
-    batch_size: int = Field(default=2, gt=0)
-    steps: int = Field(default=3, gt=0)
-    classes: int = Field(default=527, gt=0)
+    models: dict[str, Values] = Field(
+        default_factory=dict,
+        description="name -> architecture, frames and mels, further arguments of the class, and "
+        "published_parameters where a paper states them",
+        examples=[{"htsat": {"architecture": "htsat", "frames": 1001, "mels": 64}}],
+    )
+    batch_size: int = Field(default=2, gt=0, description="clips per step")
+    steps: int = Field(default=3, gt=0, description="timed steps")
+    classes: int = Field(default=527, gt=0, description="classes of the models")
 
 
 class Target(Strict):
-    """A part of an experiment that can be asked for by name: `snakemake NAME`."""
+    """A named part of the experiment: `snakemake NAME` makes it alone."""
 
-    about: str
-    datasets: tuple[str, ...] = Field(min_length=1, description="whose runs belong to it")
-    variants: tuple[str, ...] | None = Field(None, description="of these variants; null: all")
+    about: str = Field(description="what it is, in words", examples=["ESC-50 alone"])
+    datasets: tuple[str, ...] = Field(
+        min_length=1, description="data sets whose runs belong to it", examples=[["esc50"]]
+    )
+    variants: tuple[str, ...] | None = Field(
+        None, description="variants that belong to it; null: all", examples=[["base"]]
+    )
 
 
 class Ensemble(Strict):
-    """Runs whose probabilities are averaged: all seeds of a variant, or released checkpoints."""
+    """An ensemble: the mean probabilities of all seeds of a variant, or of released checkpoints."""
 
-    dataset: str
-    model: str
-    variant: str = "base"
+    dataset: str = Field(description="data set", examples=["desed"])
+    model: str = Field(description="model", examples=["htsat"])
+    variant: str = Field("base", description="variant whose runs are averaged")
     released: tuple[str, ...] = Field(
-        default=(), description="entries under `released` of the data set, instead of a variant"
+        default=(),
+        description="released checkpoints that are averaged instead of runs",
+        examples=[["htsat-audioset-1", "htsat-audioset-2"]],
     )
 
 
 class Paths(Strict):
-    """Folders, relative to the folder that the command runs in; never taken over by `extends`."""
+    """Folders, relative to the working folder; `extends` does not take them over."""
 
-    work: str | None = Field(default=None, description="null: work/EXPERIMENT")
-    results: str | None = Field(default=None, description="null: results/EXPERIMENT")
-    report: str | None = Field(default=None, description="null: reports/EXPERIMENT")
-    checkpoints: str = Field(
-        default="data/checkpoints", description="released files, fetched or put there"
+    work: str | None = Field(
+        default=None,
+        description="features, states, corpus tables; null: work/EXPERIMENT",
+        examples=["/scratch/mine"],
     )
-    tuning: str = Field(default="config/tuning", description="recorded trials, to be committed")
+    results: str | None = Field(
+        default=None,
+        description="records, weights, scores, MLflow store; null: results/EXPERIMENT",
+        examples=["/scratch/mine-results"],
+    )
+    report: str | None = Field(
+        default=None,
+        description="report and tables; null: reports/EXPERIMENT",
+        examples=["/scratch/mine-report"],
+    )
+    checkpoints: str = Field(
+        default="data/checkpoints", description="released checkpoints, fetched or put there by hand"
+    )
+    tuning: str = Field(default="config/tuning", description="recorded tuning trials; commit them")
 
 
 class Config(Strict):
     """One experiment: everything that its runs depend on."""
 
-    experiment: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    title: str
-    seeds: tuple[int, ...] = Field(min_length=1)
-    paths: Paths = Paths()
-    embedded: Embedded | None = None
-    datasets: dict[str, Dataset]
-    models: dict[str, Model]
-    recipes: dict[str, Values] = Field(
-        description="'base', 'MODEL' and 'MODEL/DATASET', merged in that order"
+    experiment: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]*$",
+        description="name, of lower-case letters, digits, _ and -; also that of its folders under "
+        "work/, results/ and reports/",
+        examples=["mine"],
     )
-    ablations: dict[str, AblationStudy] = Field(default_factory=dict)
-    targets: dict[str, Target] = Field(default_factory=dict)
+    title: str = Field(description="title of the report", examples=["My recordings"])
+    seeds: tuple[int, ...] = Field(
+        min_length=1, description="one run per seed", examples=[[0, 1, 2]]
+    )
+    paths: Paths = Field(Paths(), description="folders")
+    embedded: Embedded | None = Field(None, description="null: no synthetic corpora are built")
+    datasets: dict[str, Dataset] = Field(description="data sets by name")
+    models: dict[str, Model] = Field(description="models by name")
+    recipes: dict[str, Values] = Field(
+        description="base, MODEL and MODEL/DATASET -> values of a recipe, merged in that order"
+    )
+    ablations: dict[str, AblationStudy] = Field(
+        default_factory=dict, description="ablation studies by name"
+    )
+    targets: dict[str, Target] = Field(
+        default_factory=dict, description="parts that `snakemake NAME` makes alone"
+    )
     released: dict[str, tuple[str, ...]] = Field(
         default_factory=dict,
-        description="data set -> entries of config/registry/checkpoints.yaml to evaluate on it",
+        description="data set -> entries of config/registry/checkpoints.yaml that `snakemake "
+        "released` evaluates on it",
+        examples=[{"audioset": ["pann-cnn14", "ast-audioset-10"]}],
     )
-    ensembles: dict[str, Ensemble] = Field(default_factory=dict)
-    localization: Localization = Localization()
-    cost: Cost = Cost()
-    tuning: Tuning = Tuning()
-    tracking: Tracking = Tracking()
+    ensembles: dict[str, Ensemble] = Field(
+        default_factory=dict, description="ensembles by name, made by `snakemake ensembles`"
+    )
+    localization: Localization = Field(
+        Localization(), description="from frame scores to events: the operating point"
+    )
+    cost: Cost = Field(Cost(), description="measurement of full-size models")
+    tuning: Tuning = Field(Tuning(), description="trials of recipes")
+    tracking: Tracking = Field(Tracking(), description="live tracking on a server")
     rescore: Rescore | None = Field(
-        None, description="give it (empty will do) to score the authors' predictions in the DAG"
+        None, description="null: the authors' predictions are no part of the DAG; {}: all defaults"
     )
 
     def _check_names(self) -> None:

@@ -1,4 +1,4 @@
-"""`python -m bench schema`: the JSON schema of the config, for editors and for Snakemake."""
+"""`python -m bench schema`: the config's JSON schema, for editors and Snakemake, and its page."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 from bench.code_digest import ROOT
+from bench.experiment import config_page
 from bench.experiment.config import Config
 from bench.files import write_text
 
@@ -14,13 +15,13 @@ PATH = ROOT / "workflow" / "schemas" / "config.schema.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
-    parser.add_argument("--output", default=PATH, help="file to write (default: %(default)s)")
+    """The verb takes none."""
 
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    write_text(args.output, text())
+    write_text(PATH, text())
+    write_text(config_page.PATH, config_page.text())
     return 0
 
 

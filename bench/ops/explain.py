@@ -87,7 +87,7 @@ def _files(record: dict[str, Any], folder: Path) -> Iterator[tuple[str, str]]:
     """Each file that the record describes, and whether it still is that file."""
     for name, expected in record["files"].items():
         if not (folder / name).is_file():
-            yield name, f"absent; it had sha256 {expected}"
+            yield name, f"missing; it had sha256 {expected}"
         else:
             same = digest_file(folder / name) == expected
             yield name, "as recorded" if same else f"CHANGED: it had sha256 {expected}"

@@ -5,35 +5,44 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 
-from bench.experiment import config
+from bench.experiment import cells, config
+from bench.experiment.cells import Cell
 from bench.experiment.config import Config
 from bench.experiment.estimate import Estimate, wall_seconds, workers
-from bench.experiment.jobs import STAGES, list_jobs
-from bench.experiment.wanted import starts
+from bench.experiment.jobs import STAGES, Job, list_jobs
+from bench.experiment.wanted import start_name
 from bench.files import UserError
 from bench.ops import preflight
+from bench.process import slots
+from bench.sources.registry import CHECKPOINTS
+from bench.strict import known
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument("--jobs", action="store_true", help="list every job as a command")
+    parser.add_argument(
+        "--target", metavar="NAME", help="only what `snakemake NAME` makes (a key of `targets`)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     settings = config.load(args.config)
+    jobs = jobs_of(settings, args.target)
     if args.jobs:
-        for job in list_jobs(settings):
+        for job in jobs:
             print(f"python -m bench {job.stage} {job.name}".rstrip(), f"--config {args.config}")
         return 0
-    print(table(settings))
+    print(table(settings, args.target))
+    names = [job.name.partition("/")[2] for job in jobs if job.name.startswith(f"{CHECKPOINTS}/")]
     obstacles = [
         *_obstacles(lambda: preflight.check(settings)),
-        *_obstacles(lambda: preflight.check_starts(settings, starts(settings))),
-        *_obstacles(lambda: preflight.check_space(settings, list_jobs(settings))),
+        *_obstacles(lambda: preflight.check_starts(settings, names)),
+        *_obstacles(lambda: preflight.check_space(settings, jobs)),
     ]
     if obstacles:
-        print("\nIn the way:")
+        print("\nBlocking problems:")
         print("\n".join(f"  {line}" for line in obstacles))
     return 2 if obstacles else 0
 
@@ -46,12 +55,40 @@ def _obstacles(check: Callable[[], None]) -> list[str]:
     return []
 
 
-def table(settings: Config) -> str:
+def jobs_of(settings: Config, target: str | None) -> list[Job]:
+    """The jobs of the experiment, or of one target: its runs, those that they start from, and what
+    these read.
+
+    Raises:
+        UserError: the experiment has no such target.
+    """
+    if target is None:
+        return list_jobs(settings)
+    known(target, settings.targets, "targets")
+    runs: set[Cell] = set()
+    read: set[str] = set()
+    for cell in cells.target_cells(settings, target):
+        run: Cell | None = cell
+        while run is not None and run not in runs:
+            runs.add(run)
+            resolved = cells.plan(settings, run)
+            read |= {run.dataset, f"{run.dataset} {settings.models[run.model].front_end}"}
+            if resolved.recipe.start is not None:
+                read.add(start_name(resolved.recipe.start))
+            run = resolved.parent
+    return [
+        job
+        for job in list_jobs(settings)
+        if (job.cell in runs if job.cell else job.name in read or job.stage in ("embed", "report"))
+    ]
+
+
+def table(settings: Config, target: str | None = None) -> str:
     """Jobs and hours by stage, the time on this machine, and the disk ahead."""
     estimate = Estimate.of(settings)
     lines = [f"{settings.title}", "", f"{'stage':<12}{'jobs':>6}{'done':>6}{'hours ahead':>14}"]
     ahead, unknown = [], 0
-    jobs = list_jobs(settings)
+    jobs = jobs_of(settings, target)
     for stage in STAGES:
         mine = [job for job in jobs if job.stage == stage]
         if not mine:
@@ -63,15 +100,18 @@ def table(settings: Config) -> str:
         lines.append(f"{stage:<12}{len(mine):>6}{len(mine) - len(todo):>6}{hours:>14.2f}")
     total = sum(seconds or 0.0 for _, seconds in ahead) / 3600
     lines.append(f"{'together':<12}{len(jobs):>6}{len(jobs) - len(ahead):>6}{total:>14.2f}")
-    for name, runs, seconds in estimate.studies():
+    for name, runs, seconds in estimate.studies() if target is None else ():
         lines.append(f"  of these, ablation '{name}': {runs} runs, {seconds / 3600:.2f} hours")
-    time = duration(wall_seconds(ahead))
-    lines += ["", f"time on this machine: about {time} ({_side_by_side()})"]
+    if estimate.full_size and not slots.devices():
+        lines += ["", "time on this machine: not estimated, full-size models need a GPU"]
+    else:
+        time = duration(wall_seconds(ahead))
+        lines += ["", f"time on this machine: about {time} ({_side_by_side()})"]
     if estimate.full_size:
         training = sum(seconds or 0.0 for job, seconds in ahead if job.stage == "train") / 3600
         lines.append(f"training: about {training:,.0f} GPU-hours (one V100 each)")
     if not estimate.finished:
-        lines.append("no run has finished here yet: hours are from rough rates, right to a factor")
+        lines.append("no run has finished here yet: the hours are rough estimates")
     if unknown:
         lines.append(f"{unknown} jobs are not counted: their corpora have not been read yet")
     disk = estimate.disk_ahead(jobs)

@@ -1,4 +1,4 @@
-"""`python -m bench check`: whatever can be known to fail is said before any work starts."""
+"""`python -m bench check`: reports whatever is known to fail before any work starts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SPARE = 200e6  # bytes kept free beside what is estimated
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument(
-        "--parts", action="store_true", help="the builder's sizes and the networks alone"
+        "--parts", action="store_true", help="check only the builder's sizes and the networks"
     )
 
 
@@ -37,9 +37,7 @@ def run(args: argparse.Namespace) -> int:
         check(settings)
         check_starts(settings, starts(settings))
     check_parts(settings)
-    print(
-        f"{settings.experiment}: nothing stands in the way of its {len(list_cells(settings))} runs"
-    )
+    print(f"{settings.experiment}: no blocking problems for its {len(list_cells(settings))} runs")
     return 0
 
 

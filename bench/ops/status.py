@@ -76,7 +76,7 @@ def overview(settings: Config) -> str:
         lines.append(f"  training {item.cell}: epoch {item.epoch} of {item.epochs}{left}")
     supervisor = locks.holder(snakemake_lock(settings))
     if supervisor:
-        lines.append(f"snakemake is at work: process {supervisor['pid']} on {supervisor['host']}")
+        lines.append(f"snakemake is running: process {supervisor['pid']} on {supervisor['host']}")
     if todo:
         left = duration(seconds_left(settings, todo, running))
         lines.append(f"{len(todo)} of {len(jobs)} jobs left, about {left} on this machine")

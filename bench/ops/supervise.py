@@ -111,7 +111,7 @@ class Watcher:
     """Shows now and then how far the jobs `todo` are, from what lies on disk alone.
 
     A job is done when its output is there and is another than at the start. On a terminal one live
-    line stands below Snakemake's own, which erase it first.
+    line is shown below Snakemake's own, which erase it first.
     """
 
     def __init__(self, settings: Config, todo: Sequence[Job], stream: TextIO) -> None:
@@ -151,7 +151,7 @@ class Watcher:
 
 
 def progress_line(done: int, total: int, running: Sequence[Running], left: float) -> str:
-    """A bar, the jobs done of all, the trainings at work with their epochs, the time left."""
+    """A bar, the jobs done of all, the running trainings with their epochs, the time left."""
     full = BAR * done // total
     parts = [f"[{'#' * full}{'.' * (BAR - full)}] {done} of {total} jobs"]
     parts += [f"{item.cell} {item.epoch}/{item.epochs}" for item in running]

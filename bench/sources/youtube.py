@@ -87,7 +87,7 @@ def take(
             if in_a_row == GIVE_UP_AFTER or REFUSED.search(reason):
                 raise UserError(
                     f"YouTube does not answer as it should ({reason}); {counts['came']} clips "
-                    "came: wait some hours and call again, it goes on from here"
+                    "came: wait some hours, then rerun the command to resume"
                 )
     return counts
 

@@ -49,7 +49,7 @@ def _spectrogram(axes: Any, tagged: Tagged) -> None:
         extent=(0, tagged.duration_s, 0, frames.shape[1]), interpolation="nearest",
     )  # fmt: skip
     name = Path(tagged.audio).name
-    axes.set_title(legible(f"{name}, as {tagged.card.name} hears it"), loc="left", fontsize=11)
+    axes.set_title(legible(f"{name}: predictions of {tagged.card.name}"), loc="left", fontsize=11)
     axes.set_ylabel("mel band")
     axes.grid(visible=False)
 

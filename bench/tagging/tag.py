@@ -109,7 +109,7 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True)
 class Tagged:
-    """What a model heard in one recording.
+    """What a model predicts for one recording.
 
     Attributes:
         duration_s: of the recording; windows: pieces that it was cut into.
@@ -146,10 +146,10 @@ def tag(
 
 @dataclass(frozen=True)
 class Tagger:
-    """A checkpoint, ready to hear recordings of any length.
+    """A checkpoint, ready to tag recordings of any length.
 
-    What it hears of a test clip of the benchmark is what the record of its run holds: the clip's
-    scores and events are equal to the last digit, on the same CPU type and number of threads.
+    A test clip of the benchmark gets the scores and events of its run's record, equal to the last
+    digit on the same CPU type and number of threads.
 
     Attributes:
         point: how its frame scores are decided.
@@ -182,7 +182,7 @@ class Tagger:
         return cls(checkpoint, model, card, point, record.get("provenance", {}).get("threads", 0))
 
     def tag(self, audio: Path) -> Tagged:
-        """Hear one recording; longer ones than the model takes in windows that overlap by half.
+        """Tag one recording, a longer one than the model takes in windows that overlap by half.
 
         Raises:
             UserError: no usable audio, or scores that are no numbers.
@@ -205,8 +205,8 @@ class Tagger:
         frames, step = next(iter(scores.frames()), None), scores.seconds_per_frame
         if any(np.isnan(part).any() for part in (scores.clip_scores, *scores.frames())):
             raise UserError(
-                f"{self.checkpoint}: its scores of {audio} are no numbers (NaN); train again, or "
-                "fetch the file again"
+                f"{self.checkpoint}: its scores of {audio} are NaN; train again, or fetch the file "
+                "again"
             )
         located = [] if frames is None else _located(frames, step, self.point, sound.duration_s)
         once = settings.model_copy(update={"repeat_to_s": None}).frames_of(len(sound.samples))

@@ -8,12 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from bench.data.task import Task, epoch_batches
+from bench.data.task import Task
 from bench.data.windows import drawn_windows
 from bench.experiment.config import Recipe
 from bench.files import UserError
 from bench.models.team import Team
 from bench.training.loading import read_ahead
+from bench.training.sampling import epoch_batches, with_partners
 from bench.training.streams import generator
 from modelkit.augment import Augment
 from modelkit.draws import Share
@@ -49,10 +50,11 @@ def read_batches(
     Args:
         workers: threads that read ahead; 0: none.
     """
-    order = epoch_batches(task, recipe, generator(seed, "order", epoch))
+    order = epoch_batches(task, recipe, seed, epoch)
 
     def read(step: int) -> Batch:
-        rows, weight, share = order[step], 1.0, None
+        rows = with_partners(task, recipe, order[step], generator(seed, "partners", epoch, step))
+        weight, share = 1.0, None
         lengths, length = task.lengths(rows), task.front_end.frames
         starts = drawn_windows(lengths, length, generator(seed, "window", epoch, step))
         rng = generator(seed, "augment", epoch, step)

@@ -11,7 +11,7 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     """The rate of optimisation step `step` (from 0): linear warm-up, then the recipe's schedule.
 
     `cosine` falls to zero over the epochs after the warm-up; `steps` multiplies by `step_factor`
-    after each epoch named in `step_epochs`.
+    after each epoch named in `step_epochs`, or takes the last passed one's of `step_factors`.
     """
     warmup = recipe.warmup_epochs * steps_per_epoch
     if step < warmup:
@@ -21,6 +21,8 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     if recipe.schedule == "steps":
         epoch = step // steps_per_epoch
         passed = sum(epoch >= boundary for boundary in recipe.step_epochs)
+        if recipe.step_factors:
+            return recipe.learning_rate * (1.0, *recipe.step_factors)[passed]
         return recipe.learning_rate * recipe.step_factor**passed
     total = recipe.epochs * steps_per_epoch
     progress = (step - warmup) / max(1.0, total - warmup)

@@ -10,7 +10,7 @@ import hashlib
 
 import numpy as np
 
-PURPOSES = ("init", "order", "window", "augment", "dropout")
+PURPOSES = ("init", "order", "partners", "window", "augment", "dropout")
 
 
 def stream_seed(seed: int, purpose: str, *counters: int) -> int:

@@ -1,0 +1,96 @@
+"""Which clips the batches of an epoch hold, and with which they are mixed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.data.task import Task
+from bench.experiment.config import Recipe
+from bench.training.streams import generator
+
+Rows = NDArray[np.int64]
+
+
+def epoch_batches(task: Task, recipe: Recipe, seed: int, epoch: int) -> Rows:
+    """Clip indices of one epoch's batches, (steps, batch_size): all full, as PANNs' sampler has
+    them (data_generator.py), where a cut last batch would weigh its few clips like a whole one.
+
+    `shuffle` is a permutation of the training split, which begins anew where the last batch needs
+    it. `weighted` draws with replacement, a clip by the sum over its labels of 1 / (clips of the
+    label) (AST, src/gen_weight_file.py). The other two are rounds over the classes in random
+    order, one clip of each, until the batches are full: `balanced` takes a random clip (HTS-AT,
+    data_generator.py), `cycled` the next one of the class's shuffled clips, and goes on in the next
+    epoch where it stopped (PANNs, BalancedTrainSampler).
+    """
+    rows = task.rows["train"]
+    clips = recipe.steps(len(rows)) * recipe.batch_size
+    rng = generator(seed, "order", epoch)
+    if recipe.sampler == "shuffle":
+        order = np.resize(rng.permutation(rows), clips)
+    elif recipe.sampler == "weighted":
+        order = rng.choice(rows, clips, p=_rarity(task.targets[rows]))
+    elif recipe.sampler == "balanced":
+        order = rows[_class_rounds(task.targets[rows], clips, rng)]
+    else:
+        order = rows[_class_cycles(task.targets[rows], clips, seed, epoch)]
+    return order.reshape(-1, recipe.batch_size)
+
+
+def with_partners(task: Task, recipe: Recipe, rows: Rows, rng: np.random.Generator) -> Rows:
+    """The clips that a batch of `rows` (B,) is made of: for mixup with partners from the whole
+    training split these follow, (2 B,), drawn uniformly as AST draws them (src/dataloader.py)."""
+    if recipe.mixup is None or recipe.mixup.pairing != "anywhere":
+        return rows
+    return np.concatenate([rows, rng.choice(task.rows["train"], len(rows))])
+
+
+def _rarity(targets: NDArray) -> NDArray[np.float64]:
+    """The chance (N,) of each clip of `targets` (N, C) by how rare its labels are."""
+    weights: NDArray[np.float64] = targets @ (1000 / (targets.sum(axis=0) + 0.01))
+    return weights / weights.sum()
+
+
+def _members(targets: NDArray) -> tuple[Rows, Rows]:
+    """Places in `targets` (N, C) of each class's clips in a row, and the number of each class that
+    has any."""
+    places, labels = np.nonzero(targets)
+    sizes = np.bincount(labels)
+    return places[np.argsort(labels, kind="stable")], sizes[sizes > 0]
+
+
+def _class_rounds(targets: NDArray, clips: int, rng: np.random.Generator) -> Rows:
+    """Places of `clips` random clips among `targets` (N, C), one of each class in turn."""
+    members, sizes = _members(targets)
+    rounds = np.tile(np.arange(len(sizes)), (-(-clips // len(sizes)), 1))
+    turns = rng.permuted(rounds, axis=1).ravel()[:clips]
+    first = np.cumsum(sizes) - sizes
+    return members[first[turns] + rng.integers(sizes[turns])]
+
+
+def _class_cycles(targets: NDArray, clips: int, seed: int, epoch: int) -> Rows:
+    """Places of the `clips` of this epoch in an endless stream of rounds over the classes, of which
+    round r takes clip r of each class's own endless stream: any epoch can be drawn alone."""
+    members, sizes = _members(targets)
+    begin = epoch * clips
+    turns = _endless(len(sizes), begin, clips, seed, 0)
+    drawn = np.empty(clips, np.int64)
+    for number, (first, size) in enumerate(zip(np.cumsum(sizes) - sizes, sizes, strict=True)):
+        mine = np.flatnonzero(turns == number)
+        if len(mine):
+            begun = (begin + int(mine[0])) // len(sizes)
+            drawn[mine] = members[first + _endless(int(size), begun, len(mine), seed, 1, number)]
+    return drawn
+
+
+def _endless(size: int, begin: int, count: int, seed: int, *stream: int) -> Rows:
+    """Items `begin` to `begin + count` of one permutation of `size` after another."""
+    rows = max(1, 4096 // size)  # at a time: a generator takes longer to make than to draw from
+    block = rows * size
+    numbers = range(begin // block, -(-(begin + count) // block))
+    ordered = np.tile(np.arange(size), (rows, 1))
+    drawn = [
+        generator(seed, "order", *stream, number).permuted(ordered, axis=1).ravel()
+        for number in numbers
+    ]
+    return np.concatenate(drawn)[begin - numbers[0] * block :][:count]
