@@ -18,6 +18,7 @@ from bench.experiment.cells import Layout, find_cell
 from bench.experiment.config import Config
 from bench.files import write_json
 from bench.reporting.build import build
+from bench.reporting.listed import SUFFIXES, layouts, table_names
 
 SPITE = '<img src="https://example.org/x" onerror="alert(1)">'
 MISSING = "speechcommands/ast/base/seed1"
@@ -61,6 +62,20 @@ def test_every_number_of_every_table_equals_a_recomputation(experiment: Config) 
     numbers = check(layout.report / "tables", runs)
     assert set(numbers.index) == {*TABLES, *CHECKS, "comparisons", "intervals", "recipes"}
     assert numbers.sum() > 3000
+
+
+def test_what_is_written_is_what_was_announced(experiment: Config) -> None:
+    """Each table in every form; in those of papers a caption of one line and a label."""
+    folder = Layout.of(experiment).report / "tables"
+    announced = {f"{name}.{suffix}" for name in table_names(experiment) for suffix in SUFFIXES}
+    assert {path.name for path in folder.iterdir()} == announced
+    assert set(layouts(experiment)) == set(PAPER)
+    for name in (*PAPER, "overview", "ablations"):
+        text = (folder / f"{name}.tex").read_text(encoding="utf-8")
+        assert text.count(r"\begin{tabular}") == 1  # one float, never split
+        assert rf"\label{{tab:{name}}}" in text
+        (caption,) = [line for line in text.splitlines() if line.startswith(r"\caption")]
+        assert len(caption) < 160
 
 
 def test_answers_about_chance_follow_from_their_figures(experiment: Config) -> None:

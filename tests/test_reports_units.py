@@ -25,7 +25,7 @@ from bench.reporting import context, token_orders
 from bench.reporting.build import build
 from bench.reporting.latex import FONTS, ROWS_HEIGHT, to_latex
 from bench.reporting.tables import Column, Entry, Row, Table, to_csv, to_markdown
-from bench.results import names, published
+from bench.results import columns, names, published
 from bench.results.analysis import Analysis
 from bench.results.checks import ChanceCheck
 from bench.results.claim import entry_beside
@@ -35,7 +35,7 @@ from bench.results.groups import Group, MixedRecords, Run, group_runs, why_not_c
 from bench.results.identity import fingerprints
 from bench.results.leaders import Standing, standings
 from bench.results.record import Record
-from bench.results.soundscapes import choose_clips
+from bench.results.soundscapes import choose_clips, matched_words
 from bench.results.summary import summarise
 from bench.results.trained import training_notes
 
@@ -423,3 +423,49 @@ def test_the_pictured_token_order_is_the_models(order: str) -> None:
 )
 def test_what_rounds_to_zero_has_no_sign(value: float, text: str) -> None:
     assert Column("d", "d", 3, signed=True).text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("hours", "key", "shown"),
+    [
+        ([0.01, 0.005], "training_seconds", "36.0"),
+        ([0.5], "training_minutes", "30.0"),
+        ([80.0, 600.0], "training_hours", "80.0"),
+    ],
+)
+def test_times_come_in_the_unit_that_fits(hours: list[float], key: str, shown: str) -> None:
+    column = columns.time_column("training", "training", hours)
+    assert (column.key, column.text(hours[0])) == (key, shown)
+
+
+def test_memory_comes_in_the_unit_that_fits() -> None:
+    assert columns.memory_column("peak", "peak", [600.0]).key == "peak_MB"
+    large = columns.memory_column("peak", "peak", [600.0, 24_000.0])
+    assert (large.key, large.text(24_000.0)) == ("peak_GB", "24.0")
+
+
+def test_every_share_is_in_percent_with_one_decimal() -> None:
+    for metric in names.METRICS:
+        column = columns.metric_column(metric)
+        assert (column.scale == 100) is (metric not in ("mAUC", "d_prime"))
+        assert column.text(0.4712) == ("47.1" if column.scale == 100 else "0.471")
+
+
+@pytest.mark.parametrize(
+    ("preset", "name"), [("tiny", "HTS-AT tiny"), ("paper", "HTS-AT"), (None, "HTS-AT")]
+)
+def test_a_name_says_a_size_that_is_not_the_published_one(preset: str | None, name: str) -> None:
+    arguments = {} if preset is None else {"preset": preset}
+    assert names.network_name("htsat", "htsat", arguments) == name
+    assert names.network_name("mine", "htsat", arguments) == "mine"
+
+
+def test_the_events_of_a_clip_are_correct_false_or_missed() -> None:
+    def table(*events: tuple[float, float, str]) -> pd.DataFrame:
+        rows = [("c.wav", *event) for event in events]
+        return pd.DataFrame(rows, columns=["filename", "onset", "offset", "event_label"])
+
+    truth = table((0.0, 1.0, "a"), (2.0, 3.0, "b"), (4.0, 5.0, "b"))
+    found = table((0.1, 1.0, "a"), (2.0, 3.0, "a"), (4.0, 4.9, "b"))
+    assert matched_words(found, truth, 5.0, ("a", "b")) == "2 correct, 1 false, 1 missed"
+    assert matched_words(table(), truth, 5.0, ("a", "b")) == "0 correct, 0 false, 3 missed"

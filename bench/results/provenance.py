@@ -22,7 +22,6 @@ class RunSource:
 
     name: str
     values: tuple[str, ...]
-    finished: str
     digests: Facts
 
 
@@ -95,9 +94,9 @@ def _of_run(run: Run, metrics: Sequence[str]) -> RunSource:
     return RunSource(
         run.key.rpartition("/")[2],
         tuple(metric_column(m).text(value) if value is not None else "–" for m, value in values),
-        str(record.provenance.finished),
         (
             ("record", run.key),
+            ("finished", str(record.provenance.finished)),
             ("config digest", record.config_digest),
             ("identity", record.identity),
             ("seeds", ", ".join(f"{name} {seed}" for name, seed in record.seeds.items())),
