@@ -26,8 +26,8 @@ from bench.results.groups import Group
 from bench.results.names import CANNOT, class_name, dataset_name, model_name, short_dataset_name
 from bench.results.summary import Summary
 
-MOST_CLASSES, MOST_ROWS = 40, 14
-"""Classes that a figure shows, and up to how many as rows."""
+MOST_CLASSES, MOST_ROWS, MOST_PANELS = 40, 14, 5
+"""Classes that a figure shows, up to how many as rows, and tasks beside one another."""
 
 
 def marker(analysis: Analysis, model: str) -> str:
@@ -45,10 +45,10 @@ def bars(summaries: Sequence[Summary], scale: float) -> np.ndarray:
 def models_by_tasks(analysis: Analysis) -> Picture:
     """The main figure of every model on every task, with what needs no audio and no network."""
     datasets, models = list(analysis.config.datasets), models_of(analysis)
-    count = len(datasets)
-    wide = _tasks(analysis, datasets, models, 1, count, 8.6)
-    columns = min(count, 2)
-    narrow = _tasks(analysis, datasets, models, -(-count // columns), columns, 4.9)
+    wide, narrow = (
+        _tasks(analysis, datasets, models, min(len(datasets), panels), width)
+        for panels, width in ((MOST_PANELS, 8.6), (2, 4.9))
+    )
     return replace(wide, narrow=narrow.uri)
 
 
@@ -56,10 +56,10 @@ def _tasks(
     analysis: Analysis,
     datasets: Sequence[str],
     models: Sequence[str],
-    rows: int,
     columns: int,
     width: float,
 ) -> Picture:
+    rows = -(-len(datasets) // columns)
     height = 0.55 + rows * (0.75 + 0.27 * len(models))
     figure, panels = new_figure(width, height, rows, columns, sharey=True, squeeze=False)
     figure.get_layout_engine().set(w_pad=0.06)

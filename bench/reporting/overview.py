@@ -199,7 +199,8 @@ def _row(analysis: Analysis, model: str, time: Column, hours: float | None) -> R
 
 
 def _chance_row(analysis: Analysis) -> Row:
-    entries, records = {}, []
+    entries: dict[str, Entry] = {}
+    records: list[str] = []
     for dataset in analysis.config.datasets:
         group = analysis.any_group(dataset)
         entries[column(analysis, dataset).key] = Entry(without_information(analysis, dataset))

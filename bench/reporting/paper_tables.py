@@ -39,7 +39,7 @@ def _scored(analysis: Analysis, name: str, datasets: list[str]) -> Table:
         entries = {PARAMETERS.key: Entry(parameters(analysis, model))} if sizes else {}
         for dataset, own in shown.items():
             metric, group = analysis.config.datasets[dataset].metric, groups.get(dataset)
-            best = bool(group) and group.name in analysis.bold(dataset, metric)
+            best = group is not None and group.name in analysis.bold(dataset, metric)
             entries[own.key] = Entry.of(group.summary(metric) if group else None, best=best)
         used = [group for dataset, group in groups.items() if dataset in shown]
         records = tuple(key for group in used for key in group.record_keys)
