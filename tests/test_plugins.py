@@ -121,11 +121,11 @@ def test_they_appear_in_dag_tables_report_and_mlflow(folder: Path) -> None:
     assert list(ablation["variant"]) == ["wide_1.5"]
     assert "Toy net" in Path("report/tables/cost.md").read_text()
     page = Path("report/index.html").read_text()
-    found = page.split('id="findings"')[1].split("</section>")[0]
+    found = page.split('<section id="whistles"')[1].split("</section>")[0]
     assert re.search(
         r"<h3>Whistles: .*(PANN-CNN tiny|Toy net) (has|share) the highest mean</h3>", found
     )
-    assert "Toy net on Whistles" in found
+    assert "and Toy net on Whistles" in page.split("<h1>")[1].split("</h1>")[0]
     assert "<td>twice as wide</td>" in found
     assert re.search(r'alt="Learning curves on Whistles[^"]*Toy net ends at', page)
     check_store(folder)
