@@ -81,9 +81,11 @@ def test_what_is_written_is_what_was_announced(experiment: Config) -> None:
 def test_answers_about_chance_follow_from_their_figures(experiment: Config) -> None:
     checks = table(experiment, "chance")
     assert len(checks) == 16 - 1  # one group is refused
-    known = checks[checks["lower_bound_percent"].notna()]
-    passed = known["lower_bound_percent"] >= 3 * known["chance_percent"] - 1e-9  # rounding
-    assert list(known["answer"].str.startswith("yes")) == list(passed)
+    above = checks["lower_bound_percent"] - 3 * checks["chance_percent"]
+    decided = above.abs() > 1e-9  # elsewhere rounding decides
+    assert decided.sum() > 10
+    answers = checks["answer"].str.startswith("yes")
+    assert list(answers[decided]) == list(above[decided] > 0)
 
 
 def test_hand_set_thresholds_have_rows_of_their_own(experiment: Config) -> None:

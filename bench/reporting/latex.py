@@ -27,14 +27,16 @@ FONTS = (
     Font(r"\scriptsize", 3.6, 10.0, 3),
     Font(r"\tiny", 2.7, 7.5, 2),
 )
+SMALLEST = FONTS[2]
+"""In which a table is rather set than split."""
 PROSE_FONTS = FONTS[2:]
 """For tables with sentences in their cells."""
 TEXT_WIDTH = 465.0
 """Points across both columns of common paper styles, rounded down."""
 COLUMN_WIDTH = 222.0
 """Points of one column of such a paper, rounded down."""
-ROWS_HEIGHT = 460.0
-"""Points that the rows of one float may take, so that caption and notes fit the page too."""
+ROWS_HEIGHT = 540.0
+"""Points that the rows of one float may take, so that the caption fits the page too."""
 FILLED = 0.85
 """Share of the width up to which text columns grow: figures are wider than the mean character."""
 HEAD_WRAP, LABEL_WRAP, WORDS_WRAP, WIDEST_WORDS = 12, 26, 20, 80
@@ -50,11 +52,16 @@ def to_latex(table: Table) -> str:
     r"""A floating table for a two-column paper; needs \usepackage{booktabs}.
 
     It spans one column where it fits there in a usual size, else both. What is taller than a page
-    becomes several floats, in parts. Every row is followed by a comment with the keys of its
-    records. What the caption does not say is in `latex_notes`.
+    even in the smallest usual size becomes several floats, in parts. Every row is followed by a
+    comment with the keys of its records. What the caption does not say is in `latex_notes`.
     """
     columns = [c for c in table.shown if c.in_latex and not _is_empty(table, c)]
     place, wraps, widths, font = _fit(table, columns)
+    parts = _parts(table, columns, wraps, widths, font.line)
+    for smaller in FONTS[FONTS.index(font) + 1 : FONTS.index(SMALLEST) + 1]:
+        whole = _parts(table, columns, wraps, widths, smaller.line)
+        if len(parts) > 1 and len(whole) == 1:
+            parts, font = whole, smaller
     layout = "".join(
         ("l" if width < wrap else f"p{{{width * font.character:.0f}pt}}") if wrap else "r"
         for width, wrap in zip(widths, wraps, strict=True)
@@ -70,7 +77,6 @@ def to_latex(table: Table) -> str:
         " & ".join(map(_stacked, _headings(table, columns))) + r" \\",
     ]
     lines: list[str] = []
-    parts = _parts(table, columns, wraps, widths, font.line)
     for number, part in enumerate(parts, 1):
         caption = table.caption if number == 1 else f"{table.title}, continued."
         if len(parts) > 1:
@@ -197,7 +203,8 @@ def _fit(table: Table, columns: Sequence[Column]) -> tuple[str, list[int], list[
     longest = [max(pair) for pair in zip(heads, cells, strict=True)]
 
     def layout(words: int) -> tuple[list[int], list[int]]:
-        wraps = [LABEL_WRAP, *(words if column.words else 0 for column in columns)]
+        labels = max(LABEL_WRAP, words)
+        wraps = [labels, *(words if column.words else 0 for column in columns)]
         pairs = zip(longest, wraps, strict=True)
         return wraps, [min(width, wrap) if wrap else width for width, wrap in pairs]
 
