@@ -461,7 +461,8 @@ def _curve_of(config: Config, cell: Cell, points: int) -> None:
 
 
 def as_published(entry: Published) -> dict[str, Any]:
-    """What a record must say so that `entry` stands beside it: its data, network, start, features.
+    """What a record must say so that `entry` stands beside it: its data, network, start, features,
+    recipe.
 
     The lists count what the published ones do; nothing else of the record is changed.
     """
@@ -473,6 +474,14 @@ def as_published(entry: Published) -> dict[str, Any]:
         clips[first] = count - sum(clips[split] for split in others)
     starts = {"": "random", "random": "random", "imagenet": "imagenet:swin-tiny-c24"}
     starts["audioset"] = "official:ast-audioset-10"
+    starts["pretrained"] = "pretrained:dasheng-encoder"
+    recipe: dict[str, Any] = {}
+    dataset: dict[str, Any] = {}
+    if entry.recipe:
+        experiment, of, model = entry.recipe.split("/")
+        settings = experiments.load(ROOT / "config" / f"{experiment}.yaml")
+        recipe = settings.recipe(model, of).model_dump(mode="json")
+        dataset = {"loss": settings.datasets[of].loss}
     return {
         "data_kind": "real",
         "classes": list(class_list(data.classes)),
@@ -482,7 +491,8 @@ def as_published(entry: Published) -> dict[str, Any]:
         "resolved": {
             "model": {"architecture": network.architecture},
             "front_end": dict(entry.front_end),
-            "recipe": {"init": starts[entry.start]},
+            "dataset": dataset,
+            "recipe": {**recipe, "init": starts[entry.start]},
         },
         **({"parameters": entry.parameters} if entry.parameters else {}),
     }
