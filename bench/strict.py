@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    TypeAdapter,
+    ValidationError,
+)
 
 from bench.files import UserError, read_json
 
@@ -48,6 +55,17 @@ def _finite(value: float) -> float:
 
 Values = Annotated[dict[str, Any], BeforeValidator(_plain)]
 """Values whose types another section knows: arguments, options, parts of a recipe."""
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    twice = next((value for value in values if values.count(value) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice} stands twice; name it once")
+    return values
+
+
+Names = Annotated[tuple[str, ...], AfterValidator(_distinct)]
+Seeds = Annotated[tuple[int, ...], AfterValidator(_distinct)]
 
 
 class Strict(BaseModel):

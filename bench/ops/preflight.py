@@ -137,6 +137,7 @@ def _own_data(settings: Config, say: Callable[[str], None] | None) -> Iterator[s
 
         try:
             corpus = load(dataset.loader, dataset.root, name=name, **dataset.options)
+            dataset.check_labels(corpus.multilabel, f"datasets.{name}")
         except UserError as error:
             yield str(error)
             continue
