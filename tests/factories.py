@@ -415,7 +415,9 @@ def make_many(config: Config, points: int) -> int:
         if key not in originals:
             make_run(config, cell)
             originals[key] = layout.run(cell)
-        _curve_of(config, cell, points)
+        curve = _curve_of(config, cell, points)
+        if layout.run(cell) == originals[key]:
+            change_record(config, cell, files={curve.name: digest_file(curve)})
         if layout.run(cell) != originals[key]:
             _copy_run(config, cell, originals[key], rng)
     for model in config.cost.models:
@@ -444,7 +446,7 @@ def _copy_run(config: Config, cell: Cell, source: Path, rng: np.random.Generator
     write_sealed(folder / "record.json", record)
 
 
-def _curve_of(config: Config, cell: Cell, points: int) -> None:
+def _curve_of(config: Config, cell: Cell, points: int) -> Path:
     selection = config.datasets[cell.dataset].selection
     curve = [
         {
@@ -457,7 +459,9 @@ def _curve_of(config: Config, cell: Cell, points: int) -> None:
         }
         for epoch in range(1, points + 1)
     ]
-    write_json_lines(Layout.of(config).run(cell) / "metrics.jsonl", curve)
+    path = Layout.of(config).run(cell) / "metrics.jsonl"
+    write_json_lines(path, curve)
+    return path
 
 
 def as_published(entry: Published) -> dict[str, Any]:
