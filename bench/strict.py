@@ -26,6 +26,8 @@ NUMBER = re.compile(r"[-+]?(?!0\d)(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 TRUTH = {"true": True, "false": False}
 MOST_VALUES = 100_000  # in a YAML file, its aliases written out
 LISTED = 25  # valid names that a message still lists
+FORMER = {"profile": "experiment"}
+"""Keys of older files whose present names no spelling suggests."""
 
 
 def _plain(value: Any) -> Any:
@@ -137,7 +139,10 @@ def _explain(section: type[Strict], item: Any, where: str) -> str:
     place = ".".join(str(part) for part in item["loc"])
     if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         allowed = _fields_at(section, item["loc"][:-1])
-        return f"{where}: unknown key '{place}'{nearest(str(item['loc'][-1]), allowed)}"
+        key = str(item["loc"][-1])
+        if FORMER.get(key) in allowed:
+            return f"{where}: unknown key '{place}'; it is '{FORMER[key]}' now"
+        return f"{where}: unknown key '{place}'{nearest(key, allowed)}"
     if item["type"] == "missing":
         return f"{where}: key '{place}' is missing"
     if item["type"] == "value_error":  # several values that do not go together
