@@ -197,7 +197,7 @@ def test_events_of_long_recordings_lie_on_the_real_time_axis(
     onset: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = Card("loud", "htsat", {}, LOGMEL, ("loud", "never"), "bce", None)
-    monkeypatch.setattr(networks, "open_checkpoint", lambda path, entry: (Loud(), card))
+    monkeypatch.setattr(networks, "open_checkpoint", lambda *_: (Loud(), card))
     samples = noise(33.0) * 1e-5
     samples[round(onset * RATE) : round((onset + 2.0) * RATE)] *= 1e5
     soundfile.write(tmp_path / "long.wav", samples, RATE, subtype="FLOAT")
@@ -295,7 +295,7 @@ def test_bad_audio_is_one_line(runs, tmp_path: Path, capsys) -> None:
     check("text.wav", "not decodable")
     (tmp_path / "empty.wav").write_bytes(b"")
     check("empty.wav", "empty file")
-    check(".", "not decodable")
+    check(".", "not a plain file")
     spoiled = noise(2.0)
     spoiled[100] = np.nan
     soundfile.write(tmp_path / "nan.wav", spoiled, RATE, subtype="FLOAT")

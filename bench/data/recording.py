@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -84,7 +85,7 @@ def _parts(
 def _length(path: Path) -> float:
     """Seconds by the header; 0 where it does not tell, and `decode` will."""
     try:
-        found = soundfile.info(path)
+        found = soundfile.info(os.fsencode(path))  # names need not be UTF-8
     except (OSError, soundfile.LibsndfileError):
         return 0.0
     return float(found.duration) if found.frames < UNKNOWN else 0.0
