@@ -124,5 +124,5 @@ def test_what_takes_one_label_is_refused_for_own_clips_with_several(
     Path("mine.yaml").write_text(yaml.safe_dump(values))
     for verb in (["check"], ["corpus", "mine"]):
         assert main([*verb, "--config", "mine.yaml"]) == 2
-        (said,) = capsys.readouterr().err.splitlines()
+        *_, said = capsys.readouterr().err.splitlines()  # after the progress of reading files
         assert f"datasets.mine.{key}: '{value}'" in said
