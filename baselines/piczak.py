@@ -97,7 +97,8 @@ class PiczakCNN(nn.Module):
         x = features.transpose(1, 2)  # (B, F, T)
         x = self._standardised(torch.stack([x, self._deltas(x)], dim=1), heard)
         x = F.max_pool2d(self.drop(F.relu(self.conv1(x))), (4, 3), stride=(1, 3))
-        x = F.max_pool2d(F.relu(self.conv2(x)), (1, 3))
+        # ReLU after the maximum is the same; torch 2.13 compiles the other order to no gradient.
+        x = F.relu(F.max_pool2d(self.conv2(x), (1, 3)))
         x = self.drop(F.relu(self.hidden1(x.flatten(1))))
         x = self.drop(F.relu(self.hidden2(x)))
         return self.output(x)

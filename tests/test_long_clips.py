@@ -38,8 +38,7 @@ from bench.results.record import OperatingPoint
 from bench.tagging.tag import Tagger
 from bench.training import solve
 from bench.training.batches import Batch, read_batches
-from bench.training.losses import Objective
-from bench.training.losses import FrameLabels
+from bench.training.losses import FrameLabels, Objective
 from bench.training.train import Resources, train_cell
 from modelkit.output import ModelOutput
 
