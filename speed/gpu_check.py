@@ -144,7 +144,7 @@ def steps(size: Size, found: dict[str, Any]) -> Iterator[tuple[str, Callable[[],
     yield "a training, twice", partial(_add, found, "trainings", train_twice, size)
     yield "peaks", partial(_peaks, found, size)
     for name in (*FIRST, *RIVALS):
-        for compiled in (False, True):
+        for compiled in (False, True) if size.full or name == FIRST[0] else (False,):
             what = f"rate of {name}{', compiled' * compiled}"
             yield what, partial(_add, found, "rates", rate, name, size, compiled)
         if name == FIRST[-1]:
