@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from bench.training.running import running_trainings
 from workflow_copy import EXPERIMENT
 
 from bench.__main__ import main
@@ -25,6 +24,7 @@ from bench.corpora.listing import corpus_facts
 from bench.corpora.reading import AudioFolder
 from bench.data import pin
 from bench.data.store import FeatureStore
+from bench.experiment.running import running_trainings
 from bench.files import UserError, regular_files
 from bench.process.locks import hold
 from bench.training import tune
@@ -266,7 +266,7 @@ def test_options_in_a_commit_s_place_never_reach_git(
 
 def test_a_person_s_matplotlib_settings_change_no_figure(here: Path) -> None:
     code = (
-        "from bench.reporting.drawing import new_figure, picture\n"
+        "from bench.figures.drawing import new_figure, picture\n"
         "figure, axes = new_figure(3, 2)\n"
         "axes.plot([0, 1]); axes.set_title('T')\n"
         "print(picture(figure, 'a', 'c').uri)\n"

@@ -91,7 +91,7 @@ def run_all(config: Config) -> None:
     for name in config.datasets:
         dataset = find_dataset(config, name)
         save(load(dataset.loader, dataset.root), layout.corpus(name))
-        front_end = dataset.front_ends["logmel"].transform
+        front_end = dataset.front_ends["logmel"]
         features = layout.features(name, "logmel")
         featurize(layout.corpus(name), front_end, features, code="1", workers=1)
     for cell in list_cells(config):

@@ -297,10 +297,10 @@ def test_verdicts_beside_a_published_value(
 
 def test_published_figures_have_a_source_a_protocol_and_one_place() -> None:
     entries = published.load()
-    assert sum(len(entry.figures) for entry in entries) == 474
+    assert sum(len(entry.figures) for entry in entries) == 478
     assert all(entry.source and entry.protocol and entry.figures for entry in entries)
     places = [(entry.dataset, entry.beside) for entry in entries if entry.beside]
-    assert len(places) == len(set(places)) == 17
+    assert len(places) == len(set(places)) == 21
     known = fingerprints()
     assert {data for data, _ in places} == set(known.data)
     assert {network for _, network in places} == set(known.networks)

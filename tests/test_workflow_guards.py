@@ -85,6 +85,10 @@ def test_after_a_kill_the_same_command_goes_on(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     assert "Nothing to be done" not in done.stdout
     assert due(folder) == []
+    (folder / "results" / "runs" / "audioset" / "pann" / "base" / "seed0" / "record.json").unlink()
+    again = due(folder, "--forcerun", "featurize")  # hides nothing else that has to be made
+    assert "evaluate audioset/pann/base/seed0" in again
+    assert {"compute the logmel features of desed", "train desed/htsat/base/seed0"} <= set(again)
 
 
 def test_the_default_profile_starts_one_gpu_job_at_a_time(tmp_path: Path) -> None:

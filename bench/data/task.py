@@ -57,7 +57,7 @@ def assembled(
     """Stored features, each (T, F), as the batch (B, frames, F) that a model sees of them."""
     lengths = np.array([len(part) for part in parts])
     first = np.cumsum(lengths) - lengths
-    silence = front_end.transform.silence
+    silence = front_end.silence
     store = FeatureStore(np.concatenate(parts), [], first, lengths, silence, "")
     rows = np.arange(len(parts))
     return scaled(store.batch(rows, frames=front_end.frames, fill=front_end.fill), scale)

@@ -6,7 +6,6 @@ valid key for an unknown one. `python -m bench schema` writes the JSON schema fo
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from functools import reduce
@@ -16,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from bench import registry
-from bench.audio import frontend as audio
+from bench.audio.frontend import Transform
 from bench.experiment.ablations import BASE, AblationStudy, Variant
 from bench.experiment.extends import read
 from bench.files import UserError, digest_of
@@ -42,51 +41,9 @@ FoldProtocol = Literal["clean", "published", "piczak_cnn", "piczak_baselines"]
 DataKind = Literal["synthetic", "recordings", "real"]
 
 
-class FrontEnd(Strict):
+class FrontEnd(Transform):
     """A front end: what turns a waveform into features (frames, mels)."""
 
-    kind: audio.Kind = Field(
-        description="logmel: HTS-AT, PANN; fbank: AST; preemphasis: EfficientAT, PaSST; htk: "
-        "ATST-Frame, Dasheng; cepstra: Piczak's baselines"
-    )
-    sample_rate: int = Field(gt=0, description="Hz; audio is resampled to it", examples=[32000])
-    window: int = Field(gt=0, description="analysis window in samples", examples=[1024])
-    hop: int = Field(gt=0, description="hop in samples", examples=[320])
-    mels: int = Field(
-        gt=0, description="number of mel bands; kind cepstra: 13, its values", examples=[64]
-    )
-    fmin: float = Field(ge=0, description="lowest edge of the mel bands in Hz", examples=[50])
-    fmax: float = Field(gt=0, description="highest edge of the mel bands in Hz", examples=[14000])
-    repeat_to_s: float | None = Field(
-        None,
-        gt=0,
-        description="shorter waveforms are repeated to this many seconds",
-        examples=[10],
-    )
-    fit_to_s: float | None = Field(
-        None,
-        gt=0,
-        description="waveforms are cut, or padded with zeros, to this many seconds",
-        examples=[5],
-    )
-    log_offset: float = Field(
-        0.0,
-        ge=0,
-        description="kind preemphasis only: added to powers before the logarithm",
-        examples=[1e-5],
-    )
-    log_floor: float = Field(
-        0.0,
-        ge=0,
-        description="kind preemphasis only: smaller powers are raised to it before the logarithm",
-        examples=[1e-7],
-    )
-    range_db: float | None = Field(
-        None,
-        gt=0,
-        description="kind htk only: a clip's values are cut off this many dB below its maximum",
-        examples=[80],
-    )
     clip_seconds: float | None = Field(
         None,
         gt=0,
@@ -108,22 +65,15 @@ class FrontEnd(Strict):
     )
 
     @model_validator(mode="after")
-    def _fits_together(self) -> FrontEnd:
+    def _scale_is_possible(self) -> FrontEnd:
         if self.fixed_scale is not None and self.fixed_scale[1] <= 0:
             raise ValueError(f"normalise: the standard deviation is {self.fixed_scale[1]}")
-        _ = self.transform  # checks what concerns several settings
         if (self.clip_seconds is None) == (not self.frames):
             raise ValueError("give clip_seconds, the length of a clip, or frames: one of them")
         if self.clip_seconds is not None:
             samples = round(self.clip_seconds * self.sample_rate)
-            object.__setattr__(self, "frames", self.transform.frames(samples))
+            object.__setattr__(self, "frames", self.frames_of(samples))
         return self
-
-    @property
-    def transform(self) -> audio.FrontEnd:
-        """What computes the features."""
-        same = (field.name for field in dataclasses.fields(audio.FrontEnd))
-        return audio.FrontEnd(**{name: getattr(self, name) for name in same})
 
     @property
     def fixed_scale(self) -> tuple[float, float] | None:
