@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -78,7 +79,9 @@ class Augment:
 
     def each(self, do: Callable[[Tensor], Tensor]) -> Augment:
         """The same with `do` of all its numbers, such as their copies on another device."""
-        numbers = {key: do(value) for key, value in vars(self).items() if isinstance(value, Tensor)}
+        numbers: dict[str, Any] = {
+            key: do(value) for key, value in vars(self).items() if isinstance(value, Tensor)
+        }
         return replace(self, **numbers)
 
     def part(self, number: int, parts: int) -> tuple[np.ndarray, np.ndarray, Augment]:
