@@ -13,8 +13,8 @@ import torch
 from bench import registry
 from bench.__main__ import main
 from bench.files import read_json
-from speed import gpu_check, tables
-from speed.gpu_check import CLASSES, Size
+from speed import checks, gpu_check, tables
+from speed.checks import CLASSES, Size
 
 CPU = Size(torch.device("cpu"))
 
@@ -33,7 +33,7 @@ def test_each_step_is_written_and_one_that_fails_stops_no_other(
     written: list[list[str]] = []
 
     def parity(found: dict[str, Any]) -> None:
-        found["parity"] = [gpu_check.parity("piczak", CPU)]
+        found["parity"] = [checks.parity("piczak", CPU)]
 
     def fails(found: dict[str, Any]) -> None:
         written.append([step["step"] for step in read_json(path)["steps"]])
@@ -72,7 +72,7 @@ def test_the_order_is_that_of_worth() -> None:
 
 
 def test_a_rate_is_that_of_the_benchmarks_own_step(tmp_path: Path) -> None:
-    row = gpu_check.rate("piczak", CPU, compiled=False)
+    row = checks.rate("piczak", CPU, compiled=False)
     assert (row["model"], row["compiled"], row["batch"]) == ("piczak", False, 2)
     assert row["clips_per_second"]["median"] > 0
     model, shape = CPU.build("piczak")
@@ -91,7 +91,7 @@ def test_a_rate_is_that_of_the_benchmarks_own_step(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_training_equals_a_straight_one() -> None:
-    row = gpu_check.train_twice(CPU)
+    row = checks.train_twice(CPU)
     assert row["equal"]
     assert not row["compiled"]
     assert len(row["losses"]) == 2
