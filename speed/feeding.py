@@ -47,8 +47,8 @@ def feeding(rounds: int, steps: int = 4, *, small: bool = False) -> list[dict[st
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     batch = 128 if device.type == "cuda" else 4
-    preset = "tiny" if small else "paper"
-    model = registry.find("htsat", registry.ARCHITECTURES)(527, preset=preset).to(device)
+    arguments = {"preset": "tiny"} if small else {}
+    model = registry.find("htsat", registry.ARCHITECTURES)(527, **arguments).to(device)
     side = Side(model, (FRAMES, MELS), lambda x: model(x).clip_logits)
     train = training_step(side, "bf16")
     rng = np.random.default_rng(0)
