@@ -56,6 +56,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("roomy_disk")
 def test_the_example_is_planned_and_read_as_printed(
     data: Path,
     tmp_path: Path,

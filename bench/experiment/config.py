@@ -19,7 +19,7 @@ from bench.audio.frontend import Transform
 from bench.experiment.ablations import BASE, AblationStudy, Variant
 from bench.experiment.extends import read
 from bench.files import UserError, digest_of
-from bench.strict import Strict, Values, known, merge, parse
+from bench.strict import Names, Seeds, Strict, Values, known, merge, parse
 from modelkit.settings import Mixup, SpecAugment
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
@@ -27,6 +27,7 @@ UNQUOTABLE = re.compile(r"""[\x00-\x1f\x7f{}*?\[\]\\$`"]""")
 """What Snakemake takes for a wildcard, or a shell inside a shell for a command, in a path."""
 
 LONGEST_PATH = 1000  # bytes; names of files come on top, and systems take 4,096
+LONGEST_PART = 255  # bytes of one name in a path, which systems take
 LONGEST = 120
 """Characters of a name, which is part of file names that may have 255 bytes."""
 
@@ -133,7 +134,7 @@ class Dataset(Strict):
         description="sources of clips that have no file yet, in this order",
         examples=[["parquet", "youtube"]],
     )
-    seeds: tuple[int, ...] | None = Field(
+    seeds: Seeds | None = Field(
         None,
         min_length=1,
         description="seeds on this data set; null: those of the experiment",
@@ -144,7 +145,7 @@ class Dataset(Strict):
         description="options of the loader (docs/data.md)",
         examples=[{"train": "balanced", "validation_share": 0.1}],
     )
-    models: tuple[str, ...] | None = Field(
+    models: Names | None = Field(
         None,
         min_length=1,
         description="models that are trained on it; null: all",
@@ -177,6 +178,26 @@ class Dataset(Strict):
     )
     localize: bool = Field(False, description="whether located events are scored as well")
     front_ends: dict[str, FrontEnd] = Field(description="features that models can name")
+
+    def check_labels(self, multilabel: bool, where: str) -> None:
+        """Refuse what takes exactly one label a clip where clips have several or none.
+
+        Args:
+            where: the data set's place in the config.
+
+        Raises:
+            UserError: naming the first such key, and the value that fits.
+        """
+        for key, value, fits in (
+            ("loss", "ce", "bce"),
+            ("selection", "accuracy", "mAP"),
+            ("metric", "accuracy", "mAP"),
+        ):
+            if multilabel and getattr(self, key) == value:
+                raise UserError(
+                    f"{where}.{key}: '{value}' takes exactly one label a clip, and clips of this "
+                    f"data set can have several or none; set it to {fits}"
+                )
 
 
 class Model(Strict):
@@ -444,10 +465,10 @@ class Target(Strict):
     """A named part of the experiment: `snakemake NAME` makes it alone."""
 
     about: str = Field(description="what it is, in words", examples=["ESC-50 alone"])
-    datasets: tuple[str, ...] = Field(
+    datasets: Names = Field(
         min_length=1, description="data sets whose runs belong to it", examples=[["esc50"]]
     )
-    variants: tuple[str, ...] | None = Field(
+    variants: Names | None = Field(
         None, description="variants that belong to it; null: all", examples=[["base"]]
     )
 
@@ -458,7 +479,7 @@ class Ensemble(Strict):
     dataset: str = Field(description="data set", examples=["desed"])
     model: str = Field(description="model", examples=["htsat"])
     variant: str = Field("base", description="variant whose runs are averaged")
-    released: tuple[str, ...] = Field(
+    released: Names = Field(
         default=(),
         description="released checkpoints that are averaged instead of runs",
         examples=[["htsat-audioset-1", "htsat-audioset-2"]],
@@ -500,9 +521,7 @@ class Config(Strict):
         examples=["mine"],
     )
     title: str = Field(description="title of the report", examples=["My recordings"])
-    seeds: tuple[int, ...] = Field(
-        min_length=1, description="one run per seed", examples=[[0, 1, 2]]
-    )
+    seeds: Seeds = Field(min_length=1, description="one run per seed", examples=[[0, 1, 2]])
     paths: Paths = Field(Paths(), description="folders")
     embedded: Embedded | None = Field(None, description="null: no synthetic corpora are built")
     datasets: dict[str, Dataset] = Field(description="data sets by name")
@@ -516,7 +535,7 @@ class Config(Strict):
     targets: dict[str, Target] = Field(
         default_factory=dict, description="parts that `snakemake NAME` makes alone"
     )
-    released: dict[str, tuple[str, ...]] = Field(
+    released: dict[str, Names] = Field(
         default_factory=dict,
         description="data set -> entries of config/registry/checkpoints.yaml that `snakemake "
         "released` evaluates on it",
@@ -573,6 +592,11 @@ class Config(Strict):
                 raise UserError(
                     f"{key}: {path[:20]}… has more than {LONGEST_PATH} bytes; shorten it"
                 )
+            for part in Path(path or "").parts:
+                if len(part.encode()) > LONGEST_PART:
+                    raise UserError(
+                        f"{key}: {part[:20]}… has more than {LONGEST_PART} bytes; shorten it"
+                    )
             if path is not None and (found := UNQUOTABLE.search(path)):
                 raise UserError(
                     f"{key}: {path!r} has {found.group()!r}, which cannot be part of a path and a "
@@ -583,6 +607,12 @@ class Config(Strict):
     def _references_exist(self) -> Config:
         for key, dataset in self.datasets.items():
             registry.check(dataset.loader, registry.LOADERS, f"datasets.{key}.loader")
+            dataset.check_labels(dataset.loader in registry.SEVERAL_LABELS, f"datasets.{key}")
+            if dataset.metric in ("intersection_f1", "psds1_macro") and not dataset.localize:
+                raise UserError(
+                    f"datasets.{key}.metric: '{dataset.metric}' is of located events; set "
+                    f"datasets.{key}.localize to true"
+                )
             for name in dataset.models or ():
                 known(name, self.models, f"datasets.{key}.models")
             if dataset.crossed and not dataset.folds:
