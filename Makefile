@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
 EXPERIMENT ?= default
+DEVICE ?= cuda
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONPATH :=
@@ -15,7 +16,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help reproduce rehearse test test-long test-system test-gpu torture lint speed ui environment test-environment clean
+.PHONY: help reproduce rehearse test test-long test-system test-gpu gpu-check torture lint speed ui environment test-environment clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -44,6 +45,9 @@ test-system: test-environment  ## what needs system packages (browser, LaTeX): i
 
 test-gpu: test-environment  ## the models beside their peers, and two equal trainings, on the first CUDA device
 	pytest -m cuda -rs
+
+gpu-check:  ## on a GPU, in 12 minutes: parity, equal trainings, rates, peers; DEVICE=cpu rehearses it
+	python -m bench gpu-check --device $(DEVICE) --output work/gpu-check.json
 
 torture: test-environment  ## 50 times kill -9 at random moments; every run must come out equal
 	python tests/torture.py work/torture-test --kills 50

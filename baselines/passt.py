@@ -167,12 +167,12 @@ class PaSST(nn.Module):
         """(B, dim, rows, columns) to (B, N, dim), in training without what patchout leaves out."""
         out = self.architecture
         if self.training and out.patchout_time:
-            patches = patches[:, :, :, _kept(patches.shape[3], out.patchout_time)]
+            patches = patches[:, :, :, _kept(patches, 3, out.patchout_time)]
         if self.training and out.patchout_frequency:
-            patches = patches[:, :, _kept(patches.shape[2], out.patchout_frequency)]
+            patches = patches[:, :, _kept(patches, 2, out.patchout_frequency)]
         tokens = patches.flatten(2).transpose(1, 2)
         if self.training and out.patchout:
-            tokens = tokens[:, _kept(tokens.shape[1], out.patchout)]
+            tokens = tokens[:, _kept(tokens, 1, out.patchout)]
         return tokens
 
     @property
@@ -252,6 +252,7 @@ def _table(*shape: int) -> nn.Parameter:
     return nn.Parameter(nn.init.trunc_normal_(torch.empty(shape), std=0.02))
 
 
-def _kept(count: int, dropped: int) -> Tensor:
-    """Sorted places of a random draw without `dropped` of them, the same on every device."""
-    return torch.randperm(count)[: count - dropped].sort().values
+def _kept(x: Tensor, axis: int, dropped: int) -> Tensor:
+    """Sorted places along an axis of `x`, drawn without `dropped` of them."""
+    count = x.shape[axis]
+    return torch.randperm(count, device=x.device)[: count - dropped].sort().values

@@ -14,10 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from modelkit import kernels
 from modelkit.augment import Augment
 from modelkit.output import ModelOutput
 
 SILENCE_DB = -70.0
+NORM_MOMENTUM = 0.1
 DELTA_FRAMES = 9  # width of the slope that librosa 0.3.1 takes for a delta
 FREQUENCIES, TIMES = 57, 6  # of the first kernel; the second is (1, 3)
 
@@ -65,7 +67,7 @@ class PiczakCNN(nn.Module):
         width = ((frames - TIMES + 1) // 3 - 2) // 3
         if height < 1 or width < 1:
             raise ValueError(f"{frames} frames of {mels} mels are too few for its kernels")
-        self.standardise = nn.BatchNorm2d(2, affine=False)
+        self.standardise = nn.BatchNorm2d(2, momentum=NORM_MOMENTUM, affine=False)
         self.conv1 = nn.Conv2d(2, filters, (FREQUENCIES, TIMES))
         self.conv2 = nn.Conv2d(filters, filters, (1, 3))
         self.hidden1 = nn.Linear(filters * height * width, hidden)
@@ -81,6 +83,9 @@ class PiczakCNN(nn.Module):
         x = features
         if augment is not None:
             x, heard = augment.mix(augment.mask(x)), augment.mix(heard[:, None].float())[:, 0] > 0
+        if not kernels.on_cpu(x):  # by masks, since picking clips would wait for the device
+            logits = torch.where(heard[:, None], self._logits(x, heard), 0.0)
+            return ModelOutput(logits, None, 0.0)
         logits = x.new_zeros(len(x), self.output.out_features)
         if heard.any():
             logits[heard] = self._logits(x[heard]).to(logits.dtype)
@@ -88,14 +93,32 @@ class PiczakCNN(nn.Module):
             logits = logits + 0 * self.output.bias
         return ModelOutput(logits, None, 0.0)
 
-    def _logits(self, features: Tensor) -> Tensor:
+    def _logits(self, features: Tensor, heard: Tensor | None = None) -> Tensor:
         x = features.transpose(1, 2)  # (B, F, T)
-        x = self.standardise(torch.stack([x, self._deltas(x)], dim=1))
+        x = self._standardised(torch.stack([x, self._deltas(x)], dim=1), heard)
         x = F.max_pool2d(self.drop(F.relu(self.conv1(x))), (4, 3), stride=(1, 3))
-        x = F.max_pool2d(F.relu(self.conv2(x)), (1, 3))
+        # ReLU after the maximum is the same; torch 2.13 compiles the other order to no gradient.
+        x = F.relu(F.max_pool2d(self.conv2(x), (1, 3)))
         x = self.drop(F.relu(self.hidden1(x.flatten(1))))
         x = self.drop(F.relu(self.hidden2(x)))
         return self.output(x)
+
+    def _standardised(self, x: Tensor, heard: Tensor | None) -> Tensor:
+        """Batch norm of (B, 2, F, T), whose statistics are those of the clips `heard` (B,)."""
+        norm = self.standardise
+        if heard is None or not self.training:
+            return norm(x)
+        weight = heard.view(-1, 1, 1, 1).to(x.dtype)
+        values = (weight.sum() * x[0, 0].numel()).clamp(min=2)
+        mean = (x * weight).sum((0, 2, 3)) / values
+        centred = x - mean.view(1, -1, 1, 1)
+        variance = (centred.square() * weight).sum((0, 2, 3)) / values
+        rate = NORM_MOMENTUM * heard.any()
+        with torch.no_grad():
+            norm.get_buffer("running_mean").lerp_(mean, rate)
+            norm.get_buffer("running_var").lerp_(variance * values / (values - 1), rate)
+            norm.get_buffer("num_batches_tracked").add_(heard.any())
+        return centred * (variance + norm.eps).rsqrt().view(1, -1, 1, 1)
 
     def _deltas(self, x: Tensor) -> Tensor:
         """Slope over DELTA_FRAMES frames of (B, F, T), the edges repeated."""

@@ -43,6 +43,9 @@ VERBS = {
     "ensemble": Verb("bench.evaluation.ensemble", "average the scores of several runs"),
     "cost": Verb("bench.cost.measure", "measure one full-size model for a few steps"),
     "speed": Verb("speed.measure", "time our models beside installed peers", experiment=False),
+    "gpu-check": Verb(
+        "speed.gpu_check", "what the first minutes on a GPU must show", experiment=False
+    ),
     "track": Verb("bench.tracking.sync", "bring the MLflow store up to date with the records"),
     "report": Verb("bench.reporting.build", "write the report and the tables"),
     "compare": Verb("bench.reporting.changes", "what changed between the reports of two commits"),
@@ -97,7 +100,12 @@ GROUPS = {  # verb -> what follows it in an example
         "tag": "rec.wav --checkpoint results/default/runs/desed/htsat/base/seed0/model.pt",
         "score": "--reference truth.tsv --predictions made.tsv --durations files.tsv",
     },
-    "This software": {"speed": "--only models --quick", "pin": "", "schema": ""},
+    "This software": {
+        "speed": "--only models --quick",
+        "gpu-check": "--device cpu",
+        "pin": "",
+        "schema": "",
+    },
 }
 # What a disk or a network drive says that is full, closed or gone.
 STORAGE = {

@@ -7,7 +7,9 @@ the same way whatever ran before it, on any device, and after a resumed run.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,6 +76,13 @@ class Augment:
     def size(self) -> int:
         """Clips that come out of `mix`."""
         return len(self.time_draws) if self.mixup is None else len(self.share)
+
+    def each(self, do: Callable[[Tensor], Tensor]) -> Augment:
+        """The same with `do` of all its numbers, such as their copies on another device."""
+        numbers: dict[str, Any] = {
+            key: do(value) for key, value in vars(self).items() if isinstance(value, Tensor)
+        }
+        return replace(self, **numbers)
 
     def part(self, number: int, parts: int) -> tuple[np.ndarray, np.ndarray, Augment]:
         """Share `number` of `parts` of what comes out of `mix`, for processes that split a batch.
@@ -175,5 +184,5 @@ def _stripes(draws: Tensor, size: int, max_width: int) -> Tensor:
         )
     width = (draws[..., :1] * max_width).long()
     start = (draws[..., 1:] * (size - width)).long()
-    position = torch.arange(size)
+    position = torch.arange(size, device=draws.device)
     return ((position >= start) & (position < start + width)).any(dim=1)

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
-Share = tuple[int, np.ndarray]
-"""Clips of the whole batch, and which of them this process computes."""
+Share = tuple[int, Tensor]
+"""Clips of the whole batch, and which of them this process computes: int64, on its device."""
 
 _share: Share | None = None
 

@@ -2,7 +2,8 @@
 
 Every function names its plain form, which a test compares it with, and what it gains over that:
 CPU seconds of one thread on the processors of docs/performance.md. Where a kernel gains on CPUs
-alone, other devices take the plain form. What gained less than 5 % has been dropped, but for
+alone, other devices and compiled graphs take the plain form (`on_cpu`): its shapes are fixed, and
+nothing in it waits for the device. What gained less than 5 % has been dropped, but for
 `embed_patches` and `convolve_time`, whose plain forms round otherwise: recorded figures are theirs.
 """
 
@@ -21,6 +22,11 @@ from modelkit import draws
 NARROW = 2  # mels; see `convolve`
 
 
+def on_cpu(x: Tensor) -> bool:
+    """Whether `x` is computed with by a CPU, operation by operation."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
 def window_attention(qkv: Tensor, bias: Tensor) -> Tensor:
     """softmax(q k' / sqrt(d) + bias) v within windows.
 
@@ -28,17 +34,25 @@ def window_attention(qkv: Tensor, bias: Tensor) -> Tensor:
     d). Plain form: `fused_window_attention`, whose kernel takes 1.1 to 1.5 times as long as
     products for windows of 64 tokens, and has no gradient for the bias.
     """
-    attend = WindowProducts.apply if qkv.device.type == "cpu" else fused_window_attention
+    attend = WindowProducts.apply if on_cpu(qkv) else fused_window_attention
     mixed: Tensor = attend(qkv, bias)
     return mixed
 
 
 def fused_window_attention(qkv: Tensor, bias: Tensor) -> Tensor:
-    """`window_attention` by PyTorch's attention kernels."""
-    windows = qkv.shape[1]
+    """`window_attention` by PyTorch's attention kernels.
+
+    Where all windows share a bias, queries, keys and values are views of `qkv`. Shifted windows do
+    not share it: a view that joins them with the clips cannot repeat their biases, nor one that
+    joins them with the heads step through `qkv` evenly, so they are copied.
+    """
+    batch, windows = qkv.shape[:2]
+    if len(bias) == 1:
+        q, k, v = qkv.flatten(0, 1).permute(2, 0, 3, 1, 4)  # (B windows, heads, N, d)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        return mixed.transpose(1, 2).unflatten(0, (batch, windows))
     q, k, v = qkv.permute(3, 0, 1, 4, 2, 5).flatten(2, 3)  # (B, windows heads, N, d)
-    bias = bias.expand(windows, -1, -1, -1).flatten(0, 1)
-    mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+    mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.flatten(0, 1))
     return mixed.unflatten(1, (windows, -1)).transpose(2, 3)
 
 
@@ -84,7 +98,7 @@ def attention(qkv: Tensor) -> Tensor:
     Plain form: `fused_attention`, which in bfloat16 takes 1.4 times as long as products (1.13
     times in a whole training step of AST); in float32 it is the faster one.
     """
-    products = qkv.device.type == "cpu" and qkv.dtype == torch.bfloat16
+    products = on_cpu(qkv) and qkv.dtype == torch.bfloat16
     mixed: Tensor = (HeadwiseProducts.apply if products else fused_attention)(qkv)
     return mixed
 
@@ -171,7 +185,7 @@ def convolve(layer: nn.Conv2d, x: Tensor) -> Tensor:
     Plain form: `layer(x)`, which reaches a quarter of a CPU's speed on them: Cnn14's training step
     takes 1.15 (fp32) to 1.32 times (bf16) as long with it.
     """
-    if x.shape[3] > NARROW or x.device.type != "cpu":
+    if x.shape[3] > NARROW or not on_cpu(x):
         convolved: Tensor = layer(x)
         return convolved
     patches = F.pad(x, (1, 1, 1, 1)).unfold(2, 3, 1).unfold(3, 3, 1)
@@ -190,7 +204,7 @@ def add_branch(x: Tensor, branch: Callable[[Tensor], Tensor], drop: float) -> Te
         return x + branch(x)
     keep = 1 - drop
     scale = draws.kept(x, keep).div_(keep)
-    if x.device.type != "cpu" or scale.all():
+    if not on_cpu(x) or scale.all():
         return torch.addcmul(x, branch(x), scale.view(-1, 1, 1))
     kept = scale.nonzero().squeeze(1)
     if not len(kept):

@@ -8,7 +8,7 @@ makes of the identity, and a matrix product is deterministic in both directions.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -56,4 +56,21 @@ def resize_time(
     source = x.shape[-2]
     if source == target:
         return x
-    return resize_matrix(source, target, mode, align_corners, antialias).to(x) @ x
+    matrix = _on_device(x.device, source, target, mode, align_corners, antialias)
+    return matrix.to(x.dtype) @ x
+
+
+def _on_device(device: torch.device, *resizing: Any) -> Tensor:
+    """The matrix where it is used, copied there once: each copy would wait for the device."""
+    return _copied(device, *resizing)
+
+
+# As torch.compiler.assume_constant_result does, which loads the compiler: a compiled graph holds
+# the matrix and does not make it.
+_on_device._dynamo_marked_constant = True  # type: ignore[attr-defined]
+
+
+@lru_cache(maxsize=64)
+def _copied(device: torch.device, *resizing: Any) -> Tensor:
+    with torch.inference_mode(False):
+        return resize_matrix(*resizing).to(device)

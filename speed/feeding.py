@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -11,7 +12,9 @@ import torch
 
 from bench import registry
 from bench.data.store import FeatureStore
+from bench.training.batches import Batch, on_device
 from bench.training.loading import read_ahead
+from bench.training.losses import Targets
 from speed.models import training_step
 from speed.pairs import Side
 from speed.timing import interleaved, ratios, spread
@@ -33,29 +36,36 @@ def random_store(folder: Path, clips: int) -> FeatureStore:
     )
 
 
-def feeding(rounds: int, steps: int = 4) -> list[dict[str, Any]]:
+def feeding(rounds: int, steps: int = 4, *, small: bool = False) -> list[dict[str, Any]]:
     """Rates of reading alone, of bf16 training alone, and of both, as a training does them.
 
     The device's busy share is the time of training alone over that of both. Random clips, read
     ahead by WORKERS threads; batches of 128 on a GPU, of 4 on a CPU, whose cores both share.
+
+    Args:
+        small: the small preset in place of full size.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     batch = 128 if device.type == "cuda" else 4
-    model = registry.find("htsat", registry.ARCHITECTURES)(527).to(device)
+    arguments = {"preset": "tiny"} if small else {}
+    model = registry.find("htsat", registry.ARCHITECTURES)(527, **arguments).to(device)
     side = Side(model, (FRAMES, MELS), lambda x: model(x).clip_logits)
     train = training_step(side, "bf16")
     rng = np.random.default_rng(0)
     with TemporaryDirectory() as folder:
         store = random_store(Path(folder), 4 * batch)
 
-        def read(rows: np.ndarray) -> torch.Tensor:
-            return torch.from_numpy(store.batch(rows, frames=FRAMES))
+        def read(rows: np.ndarray) -> Batch:
+            features = torch.from_numpy(store.batch(rows, frames=FRAMES))
+            targets = Targets(None, None, None, torch.ones(2))
+            found = Batch(features, targets, None, None, rows, 0 * rows)
+            return found.each(torch.Tensor.pin_memory) if device.type == "cuda" else found
 
-        def batches() -> Any:
+        def batches() -> Iterator[Batch]:
             rows = [rng.permutation(len(store.clips))[:batch] for _ in range(steps)]
             return read_ahead(read, rows, WORKERS)
 
-        kept = read(np.arange(batch)).to(device)
+        kept = read(np.arange(batch)).features.to(device)
 
         def read_alone() -> None:
             for _ in batches():
@@ -66,8 +76,8 @@ def feeding(rounds: int, steps: int = 4) -> list[dict[str, Any]]:
                 train(kept)
 
         def both() -> None:
-            for x in batches():
-                train(x.to(device))
+            for read_one in on_device(batches(), device):
+                train(read_one.features)
 
         found = interleaved({"read": read_alone, "train": train_alone, "both": both}, rounds)
     clips = batch * steps

@@ -52,6 +52,9 @@ def sections(found: dict[str, Any]) -> dict[str, str]:
             "models": _speeds(found),
             "memory": _memory(found),
         }
+    for name, table in CHECKS.items():
+        if name in found:
+            parts[name] = table(found)
     if "breakdown" in found:
         parts["breakdown"] = _breakdown(found["breakdown"])
     for name in ("pipeline", "growth"):
@@ -161,6 +164,78 @@ def _breakdown(steps: list[dict[str, Any]]) -> str:
             [f"speed of {kind} / peak", *("-" if s is None else f"{s:.0%}" for s in speeds)]
         )
     return _table(["share of a training step", *header], rows)
+
+
+def _steps(found: dict[str, Any]) -> str:
+    rows = [[step["step"], step["seconds"], step["outcome"]] for step in found["steps"]]
+    return _table(["step", "seconds", "outcome"], rows)
+
+
+def _parity(found: dict[str, Any]) -> str:
+    keys = ("model", "largest_difference", "largest_logit", "gradient_difference")
+    header = ["model", "largest difference of logits from the CPU's", "largest logit"]
+    rows = [[row[key] for key in keys] for row in found["parity"]]
+    return _table([*header, "difference of gradients, relative"], rows)
+
+
+def _trainings(found: dict[str, Any]) -> str:
+    rows = [
+        [
+            row["model"],
+            _yes(row["compiled"]),
+            _yes(row["equal"]),
+            ", ".join(map(_cell, row["losses"])),
+        ]
+        for row in found["trainings"]
+    ]
+    return _table(["training", "compiled", "interrupted equals straight", "losses"], rows)
+
+
+def _rates(found: dict[str, Any]) -> str:
+    """The benchmark's own training step."""
+    peak = found.get("matmul_peak_flops", {}).get("bf16")
+    rows = []
+    for row in found["rates"]:
+        speed = row["clips_per_second"]["median"]
+        rows.append(
+            [
+                *(row["model"], _yes(row["compiled"]), row["batch"], speed),
+                f"{row['flops_per_clip'] * speed / peak:.0%}" if peak else "unknown",
+                "unknown" if row["peak_bytes"] is None else row["peak_bytes"] / MEGA,
+                "unknown" if row["joules_per_clip"] is None else row["joules_per_clip"],
+                row["first_step_seconds"],
+            ]
+        )
+    header = ["training in bf16", "compiled", "batch", "clips/s", "share of peak", "peak MB"]
+    return _table([*header, "J per clip", "first step, s"], rows)
+
+
+def _hours(found: dict[str, Any]) -> str:
+    rows = [
+        [
+            *(row["model"], row["clips"] / MEGA),
+            "not measured" if row["hours"] is None else row["hours"],
+            row["published_gpu_hours"],
+        ]
+        for row in found["hours"]
+    ]
+    return _table(
+        ["model", "million clips of its recipe", "hours here", "published GPU hours"], rows
+    )
+
+
+CHECKS = {
+    "steps": _steps,
+    "parity": _parity,
+    "trainings": _trainings,
+    "rates": _rates,
+    "hours": _hours,
+}
+"""Parts of `python -m bench gpu-check`, in its order."""
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
 
 
 def _columns(values: dict[str, Any]) -> list[str]:

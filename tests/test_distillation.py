@@ -56,9 +56,8 @@ def test_the_loss_is_the_weighted_sum_of_labels_and_scores(task, teacher, loss):
         said = said / said.sum(1, keepdim=True)
         scores = replace(scores_of(task), clip_scores=_normalised(scores_of(task).clip_scores))
         write_scores(Path(teacher.scores), task, {"train": scores})
-    value = Objective(task, loss, "weak", distill=teacher)(
-        ModelOutput(logits, None, 0.0), rows, None
-    )
+    objective = Objective(task, loss, "weak", distill=teacher)
+    value = objective(ModelOutput(logits, None, 0.0), objective.targets(rows))
     expected = 0.1 * own(logits, labels) + 0.9 * own(logits, said)
     torch.testing.assert_close(value, expected)
 
@@ -73,9 +72,8 @@ def test_scores_are_mixed_as_labels_are(task, teacher):
         8, np.random.default_rng(3), mixup=Mixup(alpha=0.5, pairing="permutation", labels=True)
     )
     logits = torch.randn(8, CLASSES)
-    value = Objective(task, "bce", "weak", distill=teacher)(
-        ModelOutput(logits, None, 0.0), rows, augment
-    )
+    objective = Objective(task, "bce", "weak", distill=teacher)
+    value = objective(ModelOutput(logits, None, 0.0), objective.targets(rows), augment)
     said = torch.from_numpy(scores_of(task).clip_scores[rows])
     targets = 0.1 * torch.from_numpy(task.targets[rows]).float() + 0.9 * said
     torch.testing.assert_close(

@@ -38,7 +38,7 @@ from bench.results.record import OperatingPoint
 from bench.tagging.tag import Tagger
 from bench.training import solve
 from bench.training.batches import Batch, read_batches
-from bench.training.losses import FrameLabels
+from bench.training.losses import FrameLabels, Objective
 from bench.training.train import Resources, train_cell
 from modelkit.output import ModelOutput
 
@@ -202,15 +202,15 @@ def test_shifts_move_long_clips_whole(task: Task) -> None:
 
 def test_training_draws_a_window_of_long_clips_each_epoch(task: Task) -> None:
     recipe = Recipe(epochs=1, batch_size=5, learning_rate=1e-3)
+    objective = Objective(task, "bce", "weak")
 
     def batch(epoch: int) -> Batch:
-        (found,) = read_batches(task, recipe, 0, epoch, [0], Team(), workers=0)
+        (found,) = read_batches(task, recipe, objective, 0, epoch, [0], Team(), workers=0)
         return found
 
     def starts(epoch: int) -> np.ndarray:
         """In the order of the clips."""
         found = batch(epoch)
-        assert found.starts is not None
         return found.starts[np.argsort(found.rows)]
 
     assert starts(0)[:3].tolist() == [0, 0, 0]  # those that fit

@@ -30,6 +30,7 @@ from bench.training.losses import Objective
 from bench.training.sampling import epoch_batches
 from bench.training.schedule import learning_rate
 from bench.training.state import StateFolder
+from bench.training.step import BatchLoss
 from bench.training.streams import stream_seed
 from modelkit.draws import share_of_batch
 
@@ -93,10 +94,12 @@ def test_two_processes_share_each_batch_without_rest(name: str) -> None:
     for clips in awkward(recipe.batch_size):
         task = make_task(clips, 1, 1)
         order = epoch_batches(task, recipe, 0, 0)
+        objective = Objective(task, PLANS[name].dataset.loss, "weak")
 
-        def read(rank: int, size: int, order=order, task=task) -> Batch:
+        def read(rank: int, size: int, order=order, objective=objective) -> Batch:
             last = len(order) - 1
-            (batch,) = read_batches(task, recipe, 0, 0, [last], Team(rank, size), 0)
+            team = Team(rank, size)
+            (batch,) = read_batches(objective.task, recipe, objective, 0, 0, [last], team, 0)
             return batch
 
         whole, halves = read(0, 1), [read(0, 2), read(1, 2)]
@@ -107,7 +110,7 @@ def test_two_processes_share_each_batch_without_rest(name: str) -> None:
         assert [half.share[0] for half in halves if half.share] == [mixed, mixed]
         mine = np.concatenate([half.share[1] for half in halves if half.share])
         assert sorted(mine) == list(range(mixed))
-        assert sum(half.weight for half in halves) == pytest.approx(2)
+        assert sum(float(half.targets.weights[0]) for half in halves) == pytest.approx(2)
         assert set(np.concatenate([half.rows for half in halves])) == set(whole.rows)
 
 
@@ -161,14 +164,15 @@ def test_the_gradients_of_two_parts_are_those_of_the_batch(name: str) -> None:
     for module in model.modules():
         if isinstance(module, _BatchNorm):
             module.eval()
-    batch_loss = fit.BatchLoss(model, Objective(task, chosen.dataset.loss, "weak"))
+    objective = Objective(task, chosen.dataset.loss, "weak")
+    batch_loss = BatchLoss(model, objective)
 
     def gradients(rank: int, size: int) -> tuple[float, list[torch.Tensor]]:
         model.zero_grad(set_to_none=True)
-        (batch,) = read_batches(task, recipe, 0, 0, [1], Team(rank, size), 0)
+        (batch,) = read_batches(task, recipe, objective, 0, 0, [1], Team(rank, size), 0)
         torch.manual_seed(stream_seed(0, "dropout", 0, 1))
         with share_of_batch(batch.share):
-            value = batch_loss(batch)
+            value = batch_loss(batch.features, batch.augment, batch.targets)
             value.backward()
         return float(value.detach()), [p.grad for p in model.parameters() if p.grad is not None]
 

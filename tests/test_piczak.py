@@ -10,7 +10,7 @@ import torch
 
 from baselines.piczak import PiczakCNN
 from bench.experiment import cells, config
-from bench.training.fit import make_optimizer
+from bench.training.step import make_optimizer
 
 ROOT = Path(__file__).resolve().parent.parent
 

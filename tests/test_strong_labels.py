@@ -22,9 +22,11 @@ from bench.data.task import Task, open_task
 from bench.experiment import cells
 from bench.experiment.config import FrontEnd, Recipe
 from bench.files import UserError
+from bench.models.team import Team
 from bench.training import fit
-from bench.training.losses import FrameLabels, Objective, clip_loss, frame_loss
+from bench.training.losses import FrameLabels, Objective, clip_loss, frame_grid, frame_loss
 from bench.training.state import StateFolder
+from bench.training.step import make_loss
 from htsat import HTSAT
 from modelkit.augment import Augment, Mixup
 
@@ -158,7 +160,9 @@ def test_clips_without_times_move_a_model_only_by_the_weak_loss(task: Task, name
     moved = {}
     for supervision in ("weak", "strong", "both"):
         features = torch.from_numpy(task.features(rows)).requires_grad_()
-        value = Objective(task, "bce", supervision)(model(features), rows, None)
+        output = model(features)
+        objective = Objective(task, "bce", supervision, frame_grid(output))
+        value = objective(output, objective.targets(rows))
         value.backward()
         assert features.grad is not None
         moved[supervision] = (value.item(), features.grad)
@@ -176,7 +180,8 @@ def test_weak_supervision_is_the_loss_of_clip_labels(task: Task) -> None:
     with torch.no_grad():
         output = model(torch.from_numpy(task.features(rows)))
     expected = clip_loss(output.clip_logits, torch.from_numpy(task.targets), "bce")
-    assert Objective(task, "bce", "weak")(output, rows, None) == expected
+    objective = Objective(task, "bce", "weak")
+    assert objective(output, objective.targets(rows)) == expected
 
 
 def test_mixed_time_is_labelled_where_both_clips_are() -> None:
@@ -219,9 +224,9 @@ def test_strong_supervision_learns_where_events_are(tmp_path: Path) -> None:
 
 def test_a_model_without_frames_is_refused(task: Task) -> None:
     model = AST(2, preset="tiny", **FRONT_END)
-    output = model(torch.from_numpy(task.features(np.arange(2))))
+    recipe = Recipe(**BASE, supervision="strong")
     with pytest.raises(UserError, match="supervision to weak"):
-        Objective(task, "bce", "strong")(output, np.arange(2), None)
+        make_loss(model, task, recipe, "bce", Team())
 
 
 def test_strong_supervision_trains_on_the_clips_with_times(tmp_path: Path) -> None:

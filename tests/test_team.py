@@ -105,7 +105,7 @@ def test_the_parts_of_a_batch_drop_out_what_the_whole_does(make: Callable[..., n
 
     expected = outputs(np.arange(6), whole, None)
     for mine, needed, part in (whole.part(number, 2) for number in range(2)):
-        found = outputs(needed, part, (6, mine))
+        found = outputs(needed, part, (6, torch.from_numpy(mine)))
         torch.testing.assert_close(found, expected[mine], rtol=1e-4, atol=1e-5)
         alone = outputs(needed, part, None)  # what each process would draw by itself
         assert not torch.allclose(alone, expected[mine], rtol=1e-2)

@@ -16,7 +16,7 @@ from bench import registry
 from bench.data.task import Task
 from bench.models.team import Team
 from bench.training.batches import read_batches
-from bench.training.losses import clip_loss
+from bench.training.losses import Objective, clip_loss
 from bench.training.sampling import epoch_batches
 from bench.training.schedule import learning_rate
 from bench.training.streams import generator, stream_seed
@@ -97,7 +97,7 @@ def test_cycled_classes_go_through_their_clips_epoch_after_epoch(task) -> None:
 def test_partners_come_from_the_whole_training_split(task) -> None:
     recipe = make_recipe(mixup={"alpha": 10, "pairing": "anywhere", "rate": 0.5})
     order = epoch_batches(task, recipe, 0, 0)
-    batch = next(read_batches(task, recipe, 0, 0, [0], Team(), 0))
+    batch = next(read_batches(task, recipe, Objective(task, "ce", "weak"), 0, 0, [0], Team(), 0))
     assert batch.rows[:8].tolist() == order[0].tolist()
     assert set(batch.rows[8:]) <= set(task.rows["train"])
     assert set(batch.rows[8:]) - set(order[0])

@@ -23,7 +23,9 @@ from bench.files import UserError, write_tensors
 from bench.training import fit
 from bench.training.batches import Batch
 from bench.training.headroom import within_memory
+from bench.training.losses import Targets
 from bench.training.state import StateFolder
+from bench.training.step import DivergedError
 
 RECIPES: list[dict[str, Any]] = [
     {},
@@ -103,12 +105,12 @@ class Crash(Exception):
     pass
 
 
-def crash_at(step: int) -> Callable[..., float]:
+def crash_at(step: int) -> Callable[..., torch.Tensor]:
     """`fit.train_step`, which dies like a killed process when it is called for the n-th time."""
     calls = iter(range(10**6))
     whole = fit.train_step
 
-    def take(*args: Any, **options: Any) -> float:
+    def take(*args: Any, **options: Any) -> torch.Tensor:
         if next(calls) == step:
             raise Crash
         return whole(*args, **options)
@@ -207,7 +209,7 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_last_good_state(
     good = task.store.clip(7).copy()
     straight = train(task, tmp_path / "straight", recipe)
     task.store.clip(7)[:] = np.inf
-    with pytest.raises(fit.DivergedError, match=r"epoch 1, batch (\d) of 5 \(first clip clip\d+\)"):
+    with pytest.raises(DivergedError, match=r"epoch 1, batch (\d) of 5 \(first clip clip\d+\)"):
         train(task, tmp_path / "run", recipe, every_s=every_s)
     task.store.clip(7)[:] = good
     same(straight, train(task, tmp_path / "run", recipe))
@@ -227,7 +229,7 @@ def test_an_infinite_gradient_leaves_weights_and_state_good(task: Task, tmp_path
             return output
 
     recipe = make_recipe(gradient_clip=0.0)
-    with pytest.raises(fit.DivergedError, match="epoch 1, batch 3 of 5"):
+    with pytest.raises(DivergedError, match="epoch 1, batch 3 of 5"):
         train(task, tmp_path / "run", recipe, every_s=0.0, model=Steep())
     saved = StateFolder(tmp_path / "run", "a").load()
     assert saved["progress"]["step"] == 2
@@ -255,7 +257,9 @@ OUT = [
 
 @pytest.mark.parametrize("error", OUT, ids=["gpu", "cpu", "python"])
 def test_out_of_memory_names_the_batch_size_that_fits(error: Exception) -> None:
-    batch = Batch(torch.zeros(48, 3, 2), np.arange(48), None, 1.0)
+    rows = np.arange(48)
+    targets = Targets(torch.zeros(48, 2), None, None, torch.ones(2))
+    batch = Batch(torch.zeros(48, 3, 2), targets, None, None, rows, 0 * rows)
     assert within_memory(NeedsMemory(48, error), batch) == 0.5
     with pytest.raises(UserError, match=r"on 48 clips of \(3, 2\) values; 12 fit: set batch_size"):
         within_memory(NeedsMemory(13, error), batch)

@@ -323,6 +323,11 @@ class Recipe(Strict):
     precision: Literal["fp32", "bf16"] = Field(
         "fp32", description="bf16: automatic mixed precision"
     )
+    compile: bool | Literal["auto"] = Field(
+        "auto",
+        description="compute each step as one compiled graph, after a minute or so of compiling; "
+        "auto: on a single GPU",
+    )
 
     @model_validator(mode="after")
     def _has_a_factor_per_step(self) -> Recipe:
@@ -337,6 +342,11 @@ class Recipe(Strict):
         """Optimisation steps of an epoch over a training split of `clips`: full batches, as many
         as it takes to hold them all."""
         return -(-clips // self.batch_size)
+
+    def compiled(self, device: str, processes: int = 1) -> bool:
+        """Whether steps on a device of this type ("cuda", "cpu") are compiled."""
+        alone_on_gpu = device == "cuda" and processes == 1
+        return alone_on_gpu if self.compile == "auto" else self.compile
 
     @property
     def start(self) -> str | None:

@@ -42,6 +42,14 @@ class Team:
         distributed.all_reduce(total)
         return total.tolist()
 
+    def total(self, value: torch.Tensor) -> torch.Tensor:
+        """`value` summed over the processes, on its device: nobody waits for the sum."""
+        if self.world_size == 1:
+            return value
+        total = value.clone()
+        distributed.all_reduce(total)
+        return total
+
     def gather(self, part: Any) -> list[Any]:
         """What every process holds, in their order."""
         if self.world_size == 1:

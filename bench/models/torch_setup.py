@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 
 import torch
+from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
 
 
@@ -19,6 +20,15 @@ def set_up(threads: int) -> None:
     # Only serves to find reads of memory that nobody wrote; it costs a write of every new tensor.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     leave_compiler_out()
+
+
+def compile_in_place(module: nn.Module) -> None:
+    """Let `module` be computed as one graph for each shape of its input: the first calls take long.
+
+    Graphs are deterministic where torch is.
+    """
+    torch.use_deterministic_algorithms(torch.are_deterministic_algorithms_enabled())
+    module.compile(dynamic=False)
 
 
 def leave_compiler_out() -> None:

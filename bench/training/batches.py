@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from bench.experiment.config import Recipe
 from bench.files import UserError
 from bench.models.team import Team
 from bench.training.loading import read_ahead
+from bench.training.losses import Objective, Targets
 from bench.training.sampling import epoch_batches, with_partners
 from bench.training.streams import generator
 from modelkit.augment import Augment
@@ -25,29 +27,48 @@ class Batch(NamedTuple):
 
     Attributes:
         features: (B, T, F).
-        rows: (B,), which clips these are.
+        targets: what the model's output is held against, before mixup.
         augment: its SpecAugment and mixup, or None.
-        weight: of its mean loss, such that the processes' average is the whole batch's mean.
         share: clips of the whole mixed batch and which of them these are, or None: all.
-        starts: (B,), the frame of each clip that its features begin at, or None: its first.
+        rows: (B,), which clips these are.
+        starts: (B,), the frame of each clip that its features begin at.
     """
 
     features: torch.Tensor
-    rows: np.ndarray
+    targets: Targets
     augment: Augment | None
-    weight: float
-    share: Share | None = None
-    starts: np.ndarray | None = None
+    share: Share | None
+    rows: np.ndarray
+    starts: np.ndarray
+
+    def each(self, do: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
+        """The same with `do` of every tensor, such as its copy on another device."""
+        return self._replace(
+            features=do(self.features),
+            targets=Targets(*(None if part is None else do(part) for part in self.targets)),
+            augment=None if self.augment is None else self.augment.each(do),
+            share=None if self.share is None else (self.share[0], do(self.share[1])),
+        )
+
+    def beginning(self, clips: int) -> Batch:
+        """Its first clips as a batch of their own, neither mixed nor masked."""
+        *each, weights = self.targets
+        targets = Targets(*(None if part is None else part[:clips] for part in each), weights)
+        rows, starts = self.rows[:clips], self.starts[:clips]
+        return Batch(self.features[:clips], targets, None, None, rows, starts)
 
 
 def read_batches(
     task: Task,
     recipe: Recipe,
+    objective: Objective,
     seed: int,
     epoch: int,
     steps: Sequence[int],
     team: Team,
     workers: int,
+    *,
+    pinned: bool = False,
 ) -> Iterator[Batch]:
     """This process's part of an epoch's batches of these numbers.
 
@@ -55,12 +76,13 @@ def read_batches(
 
     Args:
         workers: threads that read ahead; 0: none.
+        pinned: in memory from which a GPU copies by itself.
     """
     order = epoch_batches(task, recipe, seed, epoch)
 
     def read(step: int) -> Batch:
         rows = with_partners(task, recipe, order[step], generator(seed, "partners", epoch, step))
-        weight, share = 1.0, None
+        weights, share = (1.0, 1.0), None
         lengths, length = task.lengths(rows), task.front_end.frames
         starts = drawn_windows(lengths, length, generator(seed, "window", epoch, step))
         rng = generator(seed, "augment", epoch, step)
@@ -68,12 +90,49 @@ def read_batches(
         if team.world_size > 1:
             whole = augment or Augment.draw(len(rows), rng)
             mine, needed, augment = whole.part(team.rank, team.world_size)
+            time = objective.labelled_time(rows, starts, whole)
             rows, starts = rows[needed], starts[needed]
-            weight, share = len(mine) * team.world_size / whole.size, (whole.size, mine)
+            my_time = objective.labelled_time(rows, starts, augment)
+            weights = (
+                len(mine) * team.world_size / whole.size,
+                my_time * team.world_size / max(time, 1e-6),  # its mean is over labelled time
+            )
+            share = whole.size, torch.from_numpy(mine)
         features = torch.from_numpy(task.features(rows, starts))
-        return Batch(features, rows, augment, weight, share, starts)
+        targets = objective.targets(rows, starts, weights)
+        batch = Batch(features, targets, augment, share, rows, starts)
+        return batch.each(torch.Tensor.pin_memory) if pinned else batch
 
     return read_ahead(read, steps, workers)
+
+
+def on_device(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+    """The batches on a device. A GPU copies each one while it computes with the one before."""
+    if device.type != "cuda":
+        yield from batches
+        return
+    copying = torch.cuda.Stream(device)
+    copies: deque[tuple[Batch, torch.cuda.Event]] = deque()
+    for batch in batches:
+        with torch.cuda.stream(copying):
+            copied = batch.each(lambda tensor: tensor.to(device, non_blocking=True))
+            copies.append((copied, copying.record_event()))
+        if len(copies) > 1:
+            yield _arrived(*copies.popleft())
+    for copied, done in copies:
+        yield _arrived(copied, done)
+
+
+def _arrived(batch: Batch, done: torch.cuda.Event) -> Batch:
+    """The batch, which the current stream uses once its copies are done."""
+    stream = torch.cuda.current_stream(batch.features.device)
+    stream.wait_event(done)
+
+    def noted(tensor: torch.Tensor) -> torch.Tensor:
+        tensor.record_stream(stream)  # its memory is free again when this stream is done with it
+        return tensor
+
+    return batch.each(noted)
 
 
 def draw_augment(recipe: Recipe, batch: int, rng: np.random.Generator) -> Augment | None:

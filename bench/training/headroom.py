@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
 
 from bench.files import UserError
 from bench.training.batches import Batch
 
+Figures = TypeVar("Figures")
 
-def within_memory(step: Callable[[Batch], float], batch: Batch, *, alone: bool = True) -> float:
+
+def within_memory(step: Callable[[Batch], Figures], batch: Batch, *, alone: bool = True) -> Figures:
     """`step(batch)`, or, where memory does not suffice, what would fit.
 
     Args:
@@ -49,11 +52,11 @@ def _halves(size: int) -> list[int]:
     return [size >> n for n in range(1, size.bit_length())]
 
 
-def _gets_through(step: Callable[[Batch], float], batch: Batch, size: int) -> bool:
+def _gets_through(step: Callable[[Batch], object], batch: Batch, size: int) -> bool:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     try:
-        step(Batch(batch.features[:size], batch.rows[:size], None, 1.0))
+        step(batch.beginning(size))
     except (RuntimeError, MemoryError) as error:
         if not _out_of_memory(error):
             raise

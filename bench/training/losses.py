@@ -5,6 +5,8 @@ A teacher (`bench/training/teacher.py`) changes what the labels say, not the los
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,10 +16,28 @@ from bench.data.task import Task
 from bench.experiment.config import Distill, Supervision
 from bench.files import UserError
 from bench.metrics.event_arrays import EventArrays, encode, merge_overlaps
-from bench.models.team import Team
 from bench.training.teacher import Teacher
 from modelkit.augment import Augment
 from modelkit.output import ModelOutput
+
+Grid = tuple[int, float]
+"""Frames of a model's output, and how many seconds each spans."""
+
+
+class Targets(NamedTuple):
+    """What the outputs of a batch of clips are held against, before mixup.
+
+    Attributes:
+        clips: (B, C) float32 labels; None where only time ranges are trained.
+        active, labelled: see `FrameLabels.batch`; None where only clip labels are trained.
+        weights: (2,) float32, of the clips' loss and of the frames': such that the average over the
+            processes of a team is the whole batch's.
+    """
+
+    clips: Tensor | None
+    active: Tensor | None
+    labelled: Tensor | None
+    weights: Tensor
 
 
 class Objective:
@@ -27,7 +47,7 @@ class Objective:
         loss: of clip logits: "bce" (sigmoid, several labels) or "ce" (softmax, one label).
         supervision: "weak": clip logits against clip labels. "strong": frame logits against events
             in the labelled time ranges (the second mode of HTS-AT's paper). "both": their sum.
-        team: the processes that share each batch; the average of their losses is the batch's.
+        grid: the model's `frame_grid`, unless supervision is weak.
         distill: scores of another network that the labels are mixed with.
 
     Raises:
@@ -39,72 +59,80 @@ class Objective:
         task: Task,
         loss: str,
         supervision: Supervision,
-        team: Team | None = None,
+        grid: Grid | None = None,
         distill: Distill | None = None,
     ) -> None:
         self.task, self.loss, self.weak = task, loss, supervision != "strong"
-        self.team = team or Team()
+        self.grid = grid
         self.frame_labels = FrameLabels(task) if supervision != "weak" else None
         self.teacher = Teacher.open(distill, task) if distill is not None else None
 
-    def __call__(
+    def targets(
         self,
-        output: ModelOutput,
         rows: np.ndarray,
-        augment: Augment | None,
-        weight: float = 1.0,
         starts: np.ndarray | None = None,
-    ) -> Tensor:
-        """Loss of the model's output for these clips, augmented as `augment` says.
+        weights: tuple[float, float] = (1.0, 1.0),
+    ) -> Targets:
+        """The targets of these clips.
 
         Args:
-            weight: the clips' share of the team's batch, times the processes.
-            starts: (B,) first frame that the model saw of each clip; None: their beginnings.
-
-        Raises:
-            UserError: strong supervision of a model without frame logits.
+            starts: (B,) first frame that the model sees of each clip; None: their beginnings.
         """
-        parts = []
+        clips = active = labelled = None
         if self.weak:
             labels = self.task.targets[rows]
             if self.teacher is not None:
                 labels = self.teacher.clip_targets(labels, rows)
-            targets = torch.from_numpy(labels).to(output.clip_logits.device).float()
-            if augment is not None:
-                targets = augment.targets(targets)
-            parts.append(clip_loss(output.clip_logits.float(), targets, self.loss) * weight)
+            clips = torch.from_numpy(labels).float()
         if self.frame_labels is not None:
-            parts.append(self._frame_part(output, rows, starts, self.frame_labels, augment))
+            assert self.grid is not None
+            sounding, known = self.frame_labels.batch(rows, *self.grid, starts)
+            if self.teacher is not None:
+                hop_s = self.frame_labels.hop_s
+                begin_s = np.zeros(len(rows)) if starts is None else starts * hop_s
+                sounding = self.teacher.frame_targets(sounding, rows, self.grid[1], begin_s)
+            active, labelled = torch.from_numpy(sounding), torch.from_numpy(known)
+        return Targets(clips, active, labelled, torch.tensor(weights))
+
+    def labelled_time(self, rows: np.ndarray, starts: np.ndarray | None, augment: Augment) -> float:
+        """Frames' worth of labelled time in these clips, augmented; 0 where it does not count."""
+        if self.frame_labels is None:
+            return 0.0
+        assert self.grid is not None
+        known = self.frame_labels.labelled(rows, *self.grid, starts)
+        return float(augment.known(torch.from_numpy(known)).sum())
+
+    def __call__(
+        self, output: ModelOutput, targets: Targets, augment: Augment | None = None
+    ) -> Tensor:
+        """Loss of the model's output for a batch, augmented as `augment` says; on its device."""
+        parts = []
+        if targets.clips is not None:
+            labels = targets.clips if augment is None else augment.targets(targets.clips)
+            clips = clip_loss(output.clip_logits.float(), labels, self.loss)
+            parts.append(clips * targets.weights[0])
+        if targets.active is not None and targets.labelled is not None:
+            assert output.frame_logits is not None
+            active, labelled = targets.active, targets.labelled
+            if augment is not None:
+                active, labelled = augment.targets(active), augment.known(labelled)
+            frames = frame_loss(output.frame_logits.float(), active, labelled)
+            parts.append(frames * targets.weights[1])
         return torch.stack(parts).sum()
 
-    def _frame_part(
-        self,
-        output: ModelOutput,
-        rows: np.ndarray,
-        starts: np.ndarray | None,
-        labels: FrameLabels,
-        augment: Augment | None,
-    ) -> Tensor:
-        logits = output.frame_logits
-        if logits is None:
-            raise UserError(
-                "this model has no frame logits to train on time ranges; "
-                "set its recipe's supervision to weak"
-            )
-        frames, step = logits.shape[1], output.seconds_per_frame
-        sounding, known = labels.batch(rows, frames, step, starts)
-        if self.teacher is not None:
-            begin_s = np.zeros(len(rows)) if starts is None else starts * labels.hop_s
-            sounding = self.teacher.frame_targets(sounding, rows, step, begin_s)
-        active, labelled = (torch.from_numpy(part).to(logits.device) for part in (sounding, known))
-        if augment is not None:
-            active, labelled = augment.targets(active), augment.known(labelled)
-        value = frame_loss(logits.float(), active, labelled)
-        if self.team.world_size == 1:
-            return value
-        mine = float(labelled.sum())  # the batch's mean is over its labelled time, not its clips
-        (whole,) = self.team.add_up(mine)
-        return value * (mine * self.team.world_size / max(whole, 1e-6))
+
+def frame_grid(output: ModelOutput) -> Grid:
+    """The grid of a model's output.
+
+    Raises:
+        UserError: it has no frame logits.
+    """
+    if output.frame_logits is None:
+        raise UserError(
+            "this model has no frame logits to train on time ranges; "
+            "set its recipe's supervision to weak"
+        )
+    return output.frame_logits.shape[1], output.seconds_per_frame
 
 
 class FrameLabels:
@@ -137,8 +165,7 @@ class FrameLabels:
             of the class fills. labelled (B, frames) float32: the share of the frame that is
             labelled: 1 inside a strongly labelled clip, 0 after its end and in all other clips.
         """
-        begin_s = np.zeros(len(rows)) if starts is None else starts * self.hop_s
-        times = begin_s[:, None] + np.arange(frames) * seconds_per_frame
+        times = self._times(len(rows), frames, seconds_per_frame, starts)
         filled = np.zeros((len(rows), frames, self.classes))
         labelled = _overlap(times, seconds_per_frame, 0.0, self.labelled_s[rows, None])
         first, last = (np.searchsorted(self.events.clip, rows, side) for side in ("left", "right"))
@@ -153,6 +180,26 @@ class FrameLabels:
             np.clip(share, 0.0, 1.0).astype(np.float32),
             (labelled / seconds_per_frame).astype(np.float32),
         )
+
+    def labelled(
+        self,
+        rows: np.ndarray,
+        frames: int,
+        seconds_per_frame: float,
+        starts: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """The second of what `batch` returns."""
+        times = self._times(len(rows), frames, seconds_per_frame, starts)
+        seconds = _overlap(times, seconds_per_frame, 0.0, self.labelled_s[rows, None])
+        return (seconds / seconds_per_frame).astype(np.float32)
+
+    def _times(
+        self, clips: int, frames: int, seconds_per_frame: float, starts: np.ndarray | None
+    ) -> np.ndarray:
+        """(B, frames) where each frame begins, in seconds of its clip."""
+        begin_s = np.zeros(clips) if starts is None else starts * self.hop_s
+        times: np.ndarray = begin_s[:, None] + np.arange(frames) * seconds_per_frame
+        return times
 
 
 def _overlap(

@@ -31,10 +31,9 @@ class Progress:
     summed_weights: dict[str, torch.Tensor] = field(default_factory=dict)
     curve: list[dict[str, Any]] = field(default_factory=list)
 
-    def count_batch(self, loss: float, clips: int, seconds: float) -> None:
-        """Add a finished batch."""
+    def count_batch(self, clips: int, seconds: float) -> None:
+        """Add a batch; its loss follows when it is read."""
         self.step += 1
-        self.epoch_loss += loss
         self.clips_seen += clips
         self.seconds += seconds
 

@@ -61,6 +61,7 @@ class _Part(Excerpt):
         return sorted({0, count - 1})
 
     def stepped(self, epoch: int, step: int) -> None:
+        _finish_step()
         now = time.perf_counter()
         self.seconds.append(now - self.clock)
         self.steps.append((epoch, step))
@@ -162,6 +163,14 @@ def _judge(recipe: Recipe, outcome: Outcome, limits: Limits, cell: Cell) -> None
         f"recipes.{cell.model}/{cell.dataset}.batch_size (and learning_rate with it), or use a "
         "larger device"
     )
+
+
+def _finish_step() -> None:
+    """Wait for the GPU, which training itself does not do within an epoch."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
 
 
 def _start_peak() -> None:

@@ -1,0 +1,193 @@
+"""One step of training, in which nothing waits for the device; its figures are read a step late."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from bench.data.task import Task
+from bench.experiment.config import Recipe
+from bench.files import UserError
+from bench.models.team import Team
+from bench.models.torch_setup import compile_in_place
+from bench.process.signals import held_signals
+from bench.training.batches import Batch
+from bench.training.losses import Grid, Objective, Targets, frame_grid
+from bench.training.progress import Progress
+from modelkit.augment import Augment
+from modelkit.draws import share_of_batch
+
+MOMENTUM = 0.9  # of SGD
+
+
+class DivergedError(UserError):
+    """The loss or its gradient is no longer a number."""
+
+
+def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW, Adam or SGD over all trainable parameters in one group, as the published recipes do.
+
+    The fused form computes the same in one pass over the weights.
+    """
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            parameters,
+            lr=recipe.learning_rate,
+            momentum=MOMENTUM,
+            nesterov=True,
+            weight_decay=recipe.weight_decay,
+            fused=True,
+        )
+    kind = torch.optim.AdamW if recipe.optimizer == "adamw" else torch.optim.Adam
+    return kind(
+        parameters,
+        lr=recipe.learning_rate,
+        betas=recipe.betas,
+        weight_decay=recipe.weight_decay,
+        amsgrad=recipe.amsgrad,
+        fused=True,
+    )
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of all parameters."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+class BatchLoss(nn.Module):
+    """A batch's loss under a model, the part of a step that is compiled. The processes of a team
+    share it as one module, so that weights on which the loss does not depend are known as such."""
+
+    def __init__(self, model: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, features: Tensor, augment: Augment | None, targets: Targets) -> Tensor:
+        """The mean loss of this process's part, weighted as its share of the batch asks."""
+        return self.objective(self.model(features, augment=augment), targets, augment)
+
+
+def make_loss(
+    model: nn.Module, task: Task, recipe: Recipe, loss: str, team: Team
+) -> tuple[Objective, nn.Module]:
+    """The objective of a training, and its `BatchLoss`, compiled and shared as recipe and team ask.
+
+    Raises:
+        UserError: time ranges are to train a model without frame logits, or the teacher's scores do
+            not fit.
+    """
+    grid = None if recipe.supervision == "weak" else _grid(model, task)
+    objective = Objective(task, loss, recipe.supervision, grid, recipe.distill)
+    batch_loss = BatchLoss(model, objective)
+    if recipe.compiled(next(model.parameters()).device.type, team.world_size):
+        compile_in_place(batch_loss)
+    return objective, team.wrap(batch_loss)
+
+
+@torch.no_grad()
+def _grid(model: nn.Module, task: Task) -> Grid:
+    """The frames that a model makes of the task's features."""
+    features = torch.from_numpy(task.features(task.rows["train"][:1]))
+    return frame_grid(model.eval()(features.to(next(model.parameters()).device)))
+
+
+def train_step(
+    batch_loss: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: Batch,
+    recipe: Recipe,
+    team: Team,
+) -> Tensor:
+    """One optimisation step on a batch that is on the model's device.
+
+    Returns the loss of the whole batch and the norm of its gradient, (2,) float64, on the device.
+    Once one of them is no finite number, neither this step nor a later one of this optimizer
+    changes the weights: the device sees to that, and nobody waits for it.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    kind = batch.features.device.type
+    with share_of_batch(batch.share):
+        with torch.autocast(kind, torch.bfloat16, enabled=recipe.precision == "bf16"):
+            value = batch_loss(batch.features, batch.augment, batch.targets)
+        value.backward()
+    norm = nn.utils.clip_grad_norm_(batch_loss.parameters(), recipe.gradient_clip or math.inf)
+    loss = team.total(value.detach().double()) / team.world_size
+    figures = torch.stack([loss, norm.double()])
+    stop = figures.isfinite().logical_not_().any().float()
+    # What fused optimizers read on the device: 1 lets them leave the weights as they are.
+    before = getattr(optimizer, "found_inf", stop)
+    optimizer.found_inf = torch.maximum(before, stop)  # type: ignore[attr-defined]
+    optimizer.step()
+    return figures
+
+
+@dataclass
+class Ledger:
+    """The losses of an epoch's steps, each read after the next step has begun: by then it is there,
+    and the device has work to do meanwhile.
+
+    Attributes:
+        steps: of an epoch.
+        unread: figures of the last step on their way, where they were made, and the first clip.
+    """
+
+    task: Task
+    progress: Progress
+    steps: int
+    unread: tuple[Arriving, str, int] | None = field(default=None, init=False)
+
+    def note(self, figures: Tensor, batch: Batch) -> None:
+        """Take the figures of the step that `progress` is at, and read those of the one before.
+
+        Raises:
+            DivergedError: see `settle`.
+        """
+        self.settle()
+        place = f"epoch {self.progress.epoch + 1}, batch {self.progress.step + 1} of {self.steps}"
+        self.unread = Arriving(figures), place, int(batch.rows[0])
+
+    def settle(self) -> None:
+        """Read what is unread, and add the loss to the epoch's.
+
+        Raises:
+            DivergedError: a figure is no finite number; names the batch. The weights are those
+                before it.
+        """
+        if self.unread is None:
+            return
+        with held_signals():
+            arriving, place, row = self.unread
+            loss, norm = arriving.read()
+            if not (math.isfinite(loss) and math.isfinite(norm)):
+                value = norm if math.isfinite(loss) else loss
+                raise DivergedError(
+                    f"the loss or its gradient is {value} at {place} (first clip "
+                    f"{self.task.corpus.clips['clip'].iloc[row]}); the last good state is kept; "
+                    "lower learning_rate or check the features"
+                )
+            self.progress.epoch_loss += loss
+            self.unread = None
+
+
+class Arriving:
+    """Numbers on their way from the device: reading them waits for what made them, and for nothing
+    that the device was asked to do afterwards."""
+
+    def __init__(self, numbers: Tensor) -> None:
+        self.numbers = numbers.to("cpu", non_blocking=True)  # into pinned memory
+        self.done = None
+        if numbers.device.type == "cuda":
+            self.done = torch.cuda.Event()
+            self.done.record()
+
+    def read(self) -> list[float]:
+        """The numbers."""
+        if self.done is not None:
+            self.done.synchronize()
+        found: list[float] = self.numbers.tolist()
+        return found
