@@ -6,17 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.experiment.ablations import BASE
-from bench.metrics.statistics import ENOUGH_SEEDS, smallest_p
+from bench.metrics.statistics import ENOUGH_SEEDS
 from bench.reporting import context
 from bench.reporting.context import incomplete
 from bench.results.analysis import Analysis
 from bench.results.checks import TIMES_CHANCE, TRIVIAL, ChanceCheck, TrivialCheck
 from bench.results.columns import significant
-from bench.results.decisions import ALPHA
+from bench.results.detectable import Detectable
 from bench.results.effects import Effect
 from bench.results.full_size import cost_name, is_full_size
 from bench.results.leaders import Standing
 from bench.results.names import METRICS, model_name, short_dataset_name, variant_words
+from bench.results.published import few_seeds
 from bench.results.summary import Summary
 from bench.results.words import figure_words, gap_words, sentence, value_words
 
@@ -101,17 +102,16 @@ def _rank(analysis: Analysis, found: Standing) -> str:
 
 
 def _gap(analysis: Analysis, found: Standing, metric: str) -> str:
-    """The best model less the next one, with its interval and what the test says."""
-    best, rival = model_name(analysis.config, found.best.model), found.rivals[0]
-    second = model_name(analysis.config, rival.group.model)
-    if rival.difference is None or rival.decision is None:
-        return f" {best} and {second} have no common seeds."
-    tested = f"p = {rival.decision.p_holm:.2g} after Holm"
-    if rival.decision.limit:
-        tested = f"{rival.difference.n} seeds are too few for the test to decide"
-    return (
-        f" {best} minus {second}, paired by seed: {gap_words(rival.difference, metric)} ({tested})."
-    )
+    """The best model less each one that it is compared with, with what the test says."""
+    best = model_name(analysis.config, found.best.model)
+    said = [
+        f" {best} minus {model_name(analysis.config, rival.group.model)}, paired by seed: "
+        f"{gap_words(rival.difference, metric)} "
+        f"({rival.decision.limit or f'p = {rival.decision.p_holm:.2g} after Holm'})."
+        for rival in found.rivals
+        if rival.difference and rival.decision
+    ]
+    return "".join(said) or f" No contrast of {best} with common seeds is declared."
 
 
 def _beside(analysis: Analysis, dataset: str, metric: str) -> str:
@@ -189,7 +189,11 @@ def _locate_title(checks: Sequence[TrivialCheck]) -> str:
 def _ablations(analysis: Analysis) -> Finding | None:
     config = analysis.config
     leading = [e for e in analysis.effects if e.metric == config.datasets[e.dataset].metric]
-    known = [(e, e.difference, e.decision) for e in leading if e.difference and e.decision]
+    known = [
+        (e, e.difference, e.decision)
+        for e in leading
+        if e.difference and e.decision and not e.control
+    ]
     if not known:
         return None
     rows: dict[str, list[tuple[str, ...]]] = {}
@@ -207,12 +211,26 @@ def _ablations(analysis: Analysis) -> Finding | None:
     return Finding(
         title + (f" ({len(lacking)} not compared)" if lacking else ""),
         "Differences in the leading metric, paired by seed, from the unchanged model unless said "
-        "otherwise, with 95 % t-intervals; p of the exact paired test, corrected by Holm over the "
-        "changes of a study." + "".join(f" {words}." for words in lacking),
+        "otherwise; p of the paired t-test, corrected by Holm over the changes of a study, and "
+        "intervals that exclude 0 exactly where it is below 0.05."
+        + "".join(_detects(analysis, one) for one in analysis.detectable if one.effect)
+        + "".join(f" {words}." for words in lacking),
         tuple(dict.fromkeys(effect.group.name for effect in leading if effect.group)),
         warning=bool(lacking),
         head=("change", "difference, 95 % interval", "p (Holm)"),
         rows=tuple((where, tuple(lines)) for where, lines in rows.items()),
+    )
+
+
+def _detects(analysis: Analysis, one: Detectable) -> str:
+    """What a study can detect, in its data set's metric, and how its controls came out."""
+    if one.effect is None or one.metric != analysis.config.datasets[one.dataset].metric:
+        return ""
+    controls = {"positive control": one.control("positive"), "A/A control": one.control("aa")}
+    found = "".join(f"; {name}: {said}" for name, said in controls.items() if said != "none")
+    return (
+        f" {sentence(one.study.replace('_', ' '))} detects {100 * one.effect:.1f} points with 80 % "
+        f"power ({one.pairs} pairs){found}."
     )
 
 
@@ -284,21 +302,7 @@ def _chance_sentence(analysis: Analysis, models: Sequence[ChanceCheck]) -> str:
 
 
 def _few_seeds(analysis: Analysis) -> Finding | None:
-    found, fewest = context.seeds_by_dataset(analysis), context.fewest_seeds(analysis)
+    fewest = context.fewest_seeds(analysis)
     if not 0 < fewest < ENOUGH_SEEDS:
         return None
-    unable = [d for d, seeds in found.items() if smallest_p(len(seeds)) > ALPHA]
-    places = ", ".join(short_dataset_name(analysis.config, dataset) for dataset in unable)
-    where = f"on {places} " if len(unable) < len(found) else ""
-    return Finding(
-        f"{fewest} seeds are few",
-        f"{context.seeds_sentence(analysis)} With {fewest} pairs the smallest p of an exact paired "
-        f"test is {significant(smallest_p(fewest), 2)}"
-        + (
-            f": {where}no paired difference can reach {ALPHA:g}, so no model is said to lead, no "
-            "change to differ, and no figure is bold."
-            if unable
-            else "."
-        ),
-        warning=True,
-    )
+    return Finding(few_seeds(fewest), context.seeds_sentence(analysis), warning=True)

@@ -17,7 +17,13 @@ def table_names(settings: Config) -> list[str]:
     Raises:
         UserError: a data set has the name of another table.
     """
-    names = [*settings.datasets, "ablations", "cost", *(["speed"] if load_speed() else [])]
+    names = [
+        *settings.datasets,
+        "ablations",
+        "detectable",
+        "cost",
+        *(["speed"] if load_speed() else []),
+    ]
     names += ["chance", "without_times", "protocol", "recipes", "intervals", "comparisons"]
     names += ["rescore"] if settings.rescore is not None else []
     names += ["claims"]
