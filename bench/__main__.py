@@ -72,6 +72,7 @@ GROUPS = {  # verb -> what follows it in an example
     "An experiment": {
         "check": "--config config/paper.yaml",
         "plan": "--jobs",
+        "rehearse": "--config config/paper.yaml",
         "status": "--results",
         "explain": "desed/htsat/base/seed0",
         "compare": "HEAD~1 HEAD",
@@ -84,6 +85,7 @@ GROUPS = {  # verb -> what follows it in an example
         "featurize": "esc50 logmel",
         "train": "esc50/htsat/base/fold0-seed0 --threads 2",
         "evaluate": "esc50/htsat/base/fold0-seed0",
+        "teach": "esc50/htsat/base/fold0-seed0 --scores data/teacher.npz",
         "released": "audioset/htsat/released-htsat-audioset-1/seed0 --config config/published.yaml",
         "ensemble": "htsat_swa --config config/published.yaml",
         "cost": "htsat",

@@ -43,6 +43,9 @@ LOADERS = {
     "speechcommands": "bench.corpora.speechcommands:load",
     "table": "bench.corpora.table:load",
 }
+SEVERAL_LABELS = ("audioset", "audioset_strong", "desed", "soundscapes")
+"""Loaders whose clips have several labels or none, whatever their options; of the others the corpus
+says so."""
 OWN_DATA = ("folder", "table")
 """Loaders of anybody's data, described in the config: their layout is that of no data set."""
 

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    TypeAdapter,
+    ValidationError,
+)
 
 from bench.files import UserError, read_json
 
@@ -19,6 +26,8 @@ NUMBER = re.compile(r"[-+]?(?!0\d)(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 TRUTH = {"true": True, "false": False}
 MOST_VALUES = 100_000  # in a YAML file, its aliases written out
 LISTED = 25  # valid names that a message still lists
+FORMER = {"profile": "experiment"}
+"""Keys of older files whose present names no spelling suggests."""
 
 
 def _plain(value: Any) -> Any:
@@ -48,6 +57,17 @@ def _finite(value: float) -> float:
 
 Values = Annotated[dict[str, Any], BeforeValidator(_plain)]
 """Values whose types another section knows: arguments, options, parts of a recipe."""
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    twice = next((value for value in values if values.count(value) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice} stands twice; name it once")
+    return values
+
+
+Names = Annotated[tuple[str, ...], AfterValidator(_distinct)]
+Seeds = Annotated[tuple[int, ...], AfterValidator(_distinct)]
 
 
 class Strict(BaseModel):
@@ -119,7 +139,10 @@ def _explain(section: type[Strict], item: Any, where: str) -> str:
     place = ".".join(str(part) for part in item["loc"])
     if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         allowed = _fields_at(section, item["loc"][:-1])
-        return f"{where}: unknown key '{place}'{nearest(str(item['loc'][-1]), allowed)}"
+        key = str(item["loc"][-1])
+        if FORMER.get(key) in allowed:
+            return f"{where}: unknown key '{place}'; it is '{FORMER[key]}' now"
+        return f"{where}: unknown key '{place}'{nearest(key, allowed)}"
     if item["type"] == "missing":
         return f"{where}: key '{place}' is missing"
     if item["type"] == "value_error":  # several values that do not go together

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 
-from bench.audio.frontend import FrontEnd
+from bench.audio.frontend import Transform
 from bench.corpora import save
 from bench.corpora.base import assemble
 from bench.data.features import featurize
@@ -21,7 +21,7 @@ from speed.timing import interleaved, ratios, spread
 
 SECONDS, FILE_RATE = 10, 44_100
 BUDGET_S = 60.0
-FRONT_END = FrontEnd(
+FRONT_END = Transform(
     kind="logmel", sample_rate=32_000, window=1024, hop=320, mels=64, fmin=50.0, fmax=14000.0
 )
 

@@ -415,7 +415,9 @@ def make_many(config: Config, points: int) -> int:
         if key not in originals:
             make_run(config, cell)
             originals[key] = layout.run(cell)
-        _curve_of(config, cell, points)
+        curve = _curve_of(config, cell, points)
+        if layout.run(cell) == originals[key]:
+            change_record(config, cell, files={curve.name: digest_file(curve)})
         if layout.run(cell) != originals[key]:
             _copy_run(config, cell, originals[key], rng)
     for model in config.cost.models:
@@ -444,7 +446,7 @@ def _copy_run(config: Config, cell: Cell, source: Path, rng: np.random.Generator
     write_sealed(folder / "record.json", record)
 
 
-def _curve_of(config: Config, cell: Cell, points: int) -> None:
+def _curve_of(config: Config, cell: Cell, points: int) -> Path:
     selection = config.datasets[cell.dataset].selection
     curve = [
         {
@@ -457,11 +459,14 @@ def _curve_of(config: Config, cell: Cell, points: int) -> None:
         }
         for epoch in range(1, points + 1)
     ]
-    write_json_lines(Layout.of(config).run(cell) / "metrics.jsonl", curve)
+    path = Layout.of(config).run(cell) / "metrics.jsonl"
+    write_json_lines(path, curve)
+    return path
 
 
 def as_published(entry: Published) -> dict[str, Any]:
-    """What a record must say so that `entry` stands beside it: its data, network, start, features.
+    """What a record must say so that `entry` stands beside it: its data, network, start, features,
+    recipe.
 
     The lists count what the published ones do; nothing else of the record is changed.
     """
@@ -473,6 +478,14 @@ def as_published(entry: Published) -> dict[str, Any]:
         clips[first] = count - sum(clips[split] for split in others)
     starts = {"": "random", "random": "random", "imagenet": "imagenet:swin-tiny-c24"}
     starts["audioset"] = "official:ast-audioset-10"
+    starts["pretrained"] = "pretrained:dasheng-encoder"
+    recipe: dict[str, Any] = {}
+    dataset: dict[str, Any] = {}
+    if entry.recipe:
+        experiment, of, model = entry.recipe.split("/")
+        settings = experiments.load(ROOT / "config" / f"{experiment}.yaml")
+        recipe = settings.recipe(model, of).model_dump(mode="json")
+        dataset = {"loss": settings.datasets[of].loss}
     return {
         "data_kind": "real",
         "classes": list(class_list(data.classes)),
@@ -482,7 +495,8 @@ def as_published(entry: Published) -> dict[str, Any]:
         "resolved": {
             "model": {"architecture": network.architecture},
             "front_end": dict(entry.front_end),
-            "recipe": {"init": starts[entry.start]},
+            "dataset": dataset,
+            "recipe": {**recipe, "init": starts[entry.start]},
         },
         **({"parameters": entry.parameters} if entry.parameters else {}),
     }

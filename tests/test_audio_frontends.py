@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.audio.fbank import fbank, normalise
-from bench.audio.frontend import FrontEnd
+from bench.audio.frontend import Transform
 from bench.audio.logmel import logmel
 from bench.audio.mel import htk_filters, kaldi_filters, slaney_filters
 from modelkit.vision import make_companions_importable
@@ -130,7 +130,7 @@ def test_bands_above_nyquist_read_as_silence() -> None:
 
 @pytest.mark.parametrize("settings", [*KINDS.values(), PAPER, EFFICIENTAT, ATST])
 def test_digital_silence_is_the_stated_value(settings: dict) -> None:
-    front_end = FrontEnd(**settings)
+    front_end = Transform(**settings)
     features = front_end.features(np.zeros(front_end.sample_rate, np.float32))
     np.testing.assert_allclose(features, front_end.silence, rtol=1e-6)
 
@@ -178,7 +178,7 @@ def test_preemphasis_equals_efficientat_and_passt() -> None:
     from modern_peers import peer
 
     waveform = noise(10.0, 32000)
-    ours = normalise(FrontEnd(**EFFICIENTAT).features(waveform), -4.5, 2.5)
+    ours = normalise(Transform(**EFFICIENTAT).features(waveform), -4.5, 2.5)
     for module in ("mobilenet", "passt"):
         official = peer("deepaudiox", f"modules.backbones.{module}.preprocess").AugmentMelSTFT()
         with torch.no_grad():
@@ -200,7 +200,7 @@ def test_preemphasis_with_a_floor_is_that_of_efficientsed() -> None:
     with torch.no_grad():
         offset = official.eval()(torch.from_numpy(waveform)[None])[0].T.double() * 5 - 4.5
     power = (offset.exp() - 1e-5).numpy()
-    ours = FrontEnd(**EFFICIENTSED).features(waveform)
+    ours = Transform(**EFFICIENTSED).features(waveform)
     assert ours.shape == power.shape == (1000, 128)
     loud = power > 1e-3
     assert loud.mean() > 0.5
@@ -230,7 +230,7 @@ def test_htk_equals_torchaudio(settings: dict) -> None:
     decibels = transforms.AmplitudeToDB(top_db=settings["range_db"])
     with torch.no_grad():
         expected = decibels(spectrogram(torch.from_numpy(waveform)[None]))[0].T.numpy()
-    ours = FrontEnd(**settings).features(waveform)
+    ours = Transform(**settings).features(waveform)
     assert ours.shape == expected.shape == (1001, 64)
     assert ours.max() - ours.min() <= settings["range_db"] + 1e-4
     unit = 130.3324 / 2 if settings is ATST else expected.std(axis=0)
@@ -240,8 +240,8 @@ def test_htk_equals_torchaudio(settings: dict) -> None:
 
 
 def test_a_loud_clip_does_not_raise_the_floor_of_a_quiet_one() -> None:
-    quiet = FrontEnd(**ATST).features(1e-4 * noise(1.0, 16000))
-    assert quiet.max() < FrontEnd(**ATST).features(noise(1.0, 16000)).max() - 70
+    quiet = Transform(**ATST).features(1e-4 * noise(1.0, 16000))
+    assert quiet.max() < Transform(**ATST).features(noise(1.0, 16000)).max() - 70
     assert quiet.max() - quiet.min() > 40
 
 
@@ -254,11 +254,11 @@ def test_fixed_normalisations_are_the_published_ones() -> None:
 
 
 def test_ten_seconds_make_the_published_numbers_of_frames() -> None:
-    assert FrontEnd(**PAPER).features(sound(10.0, 32000)).shape == (1001, 64)
-    assert FrontEnd(**AST).features(sound(10.0, 16000)).shape == (998, 128)
-    assert FrontEnd(**EFFICIENTAT).frames(320_000) == 1000
-    assert FrontEnd(**EFFICIENTSED).frames(160_000) == 1000
-    assert FrontEnd(**ATST).frames(160_000) == FrontEnd(**DASHENG).frames(160_000) == 1001
+    assert Transform(**PAPER).features(sound(10.0, 32000)).shape == (1001, 64)
+    assert Transform(**AST).features(sound(10.0, 16000)).shape == (998, 128)
+    assert Transform(**EFFICIENTAT).frames_of(320_000) == 1000
+    assert Transform(**EFFICIENTSED).frames_of(160_000) == 1000
+    assert Transform(**ATST).frames_of(160_000) == Transform(**DASHENG).frames_of(160_000) == 1001
 
 
 def test_waveform_mean_has_no_effect_beyond_rounding() -> None:
@@ -271,43 +271,43 @@ def test_waveform_mean_has_no_effect_beyond_rounding() -> None:
 def test_published_normalisation_of_padding_and_silence() -> None:
     """Padding (0) lands at +0.467 and digital silence at -1.278 on AudioSet."""
     mean, deviation = -4.2677393, 4.5689974  # egs/audioset/run.sh of AST
-    values = normalise(np.array([0.0, FrontEnd(**AST).silence], np.float32), mean, deviation)
+    values = normalise(np.array([0.0, Transform(**AST).silence], np.float32), mean, deviation)
     np.testing.assert_allclose(values, [0.467, -1.278], atol=5e-4)
 
 
 @settings(max_examples=60, deadline=None)
 @given(samples=st.integers(1, 4000), kind=st.sampled_from(list(KINDS.values())))
 def test_frames_are_foretold_at_every_length(samples: int, kind: dict) -> None:
-    front_end = FrontEnd(**kind)
+    front_end = Transform(**kind)
     features = front_end.features(np.full(samples, 0.1, np.float32))
-    assert features.shape == (front_end.frames(samples), front_end.mels)
+    assert features.shape == (front_end.frames_of(samples), front_end.mels)
     assert np.isfinite(features).all()
 
 
 def test_features_do_not_depend_on_what_follows() -> None:
     """Blocks are an implementation detail: a frame is the same in a short and a long waveform."""
     waveform = sound(6.0, 16000)
-    front_end = FrontEnd(**AST)
+    front_end = Transform(**AST)
     long = fbank(waveform, **settings_of(AST), remove_mean=False)
     short = fbank(waveform[: 16000 * 5], **settings_of(AST), remove_mean=False)
     np.testing.assert_array_equal(long[: len(short)], short)
-    assert len(long) == front_end.frames(len(waveform))
+    assert len(long) == front_end.frames_of(len(waveform))
 
 
 def test_repetition_concatenates_and_cuts() -> None:
-    front_end = FrontEnd(**SMALL, repeat_to_s=2.5)
+    front_end = Transform(**SMALL, repeat_to_s=2.5)
     waveform = sound(1.0, 16000)
     tripled = np.concatenate([waveform, waveform, waveform])[:40000]
-    expected = FrontEnd(**SMALL).features(tripled)
+    expected = Transform(**SMALL).features(tripled)
     np.testing.assert_array_equal(front_end.features(waveform), expected)
-    assert front_end.frames(16000) == len(expected)
+    assert front_end.frames_of(16000) == len(expected)
     long = sound(3.0, 16000)
-    np.testing.assert_array_equal(front_end.features(long), FrontEnd(**SMALL).features(long))
+    np.testing.assert_array_equal(front_end.features(long), Transform(**SMALL).features(long))
 
 
 def test_settings_decide_the_digest() -> None:
     digests = {
-        FrontEnd(**values).digest
+        Transform(**values).digest
         for values in (PAPER, SMALL, AST, SMALL | {"hop": 160}, SMALL | {"repeat_to_s": 2.0})
     }
     assert len(digests) == 5
@@ -317,7 +317,7 @@ def test_settings_decide_the_digest() -> None:
     ("change", "message"),
     [
         ({"kind": "mfcc"}, "mfcc"),
-        ({"hop": 0}, "hop is 0"),
+        ({"hop": 0}, "hop\n.*greater than 0"),
         ({"fmin": 9000.0}, "fmin"),
         (AST | {"fmax": 9000.0}, "above half of 16000"),
         (EFFICIENTSED | {"fmax": 9000.0}, "above half of 16000"),
@@ -325,13 +325,13 @@ def test_settings_decide_the_digest() -> None:
         (EFFICIENTAT | {"log_offset": 0.0}, "log_offset .*1e-5.* or log_floor"),
         ({"log_floor": 1e-7}, "log_floor is a setting of kind preemphasis, not of logmel"),
         ({"range_db": 80.0}, "range_db is a setting of kind htk, not of logmel"),
-        (EFFICIENTAT | {"log_offset": -1e-5}, "log_offset is -1e-05"),
-        (ATST | {"range_db": 0.0}, "range_db is 0"),
+        (EFFICIENTAT | {"log_offset": -1e-5}, "log_offset\n.*greater than or equal to 0"),
+        (ATST | {"range_db": 0.0}, "range_db\n.*greater than 0"),
     ],
 )
 def test_impossible_settings_are_named(change: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        FrontEnd(**(SMALL | change))
+        Transform(**(SMALL | change))
 
 
 def test_kaldi_filters_leave_the_nyquist_bin_out() -> None:

@@ -16,15 +16,17 @@ from bench.evaluation import evaluate
 from bench.experiment import config as experiments
 from bench.experiment.cells import Layout, find_cell, list_cells
 from bench.experiment.config import Config
-from bench.files import read_json, write_json
+from bench.files import digest_file, read_json, write_json
 from bench.reporting import context
 from bench.reporting.build import build, make_tables, task_table
 from bench.reporting.check_tables import audit_table
 from bench.reporting.page import render
 from bench.results.analysis import analyse
 from bench.results.audit import RULES, audit
+from bench.results.intervals import intervals
 from bench.results.load import load_results
 from bench.results.names import DIGESTS
+from bench.results.soundscapes import soundscapes
 
 
 @pytest.fixture(scope="module")
@@ -100,12 +102,15 @@ def test_thresholds_chosen_on_test_are_named(
 
 
 def test_an_epoch_chosen_on_test_is_named(experiment: Config) -> None:
-    path = Layout.of(experiment).run(find_cell(experiment, "esc50/htsat/base/fold0-seed0"))
+    cell = find_cell(experiment, "esc50/htsat/base/fold0-seed0")
+    path = Layout.of(experiment).run(cell)
     with np.load(path / "scores.npz") as stored:
         arrays = dict(stored)
     names, split = arrays["clip_ids"].copy(), arrays["split"]
     names[np.flatnonzero(split == "validation")[:3]] = names[split == "test"][:3]
     np.savez(path / "scores.npz", **{**arrays, "clip_ids": names})
+    files = {"scores.npz": digest_file(path / "scores.npz")}
+    factories.change_record(experiment, cell, files=files)
     place, words = "esc50/htsat/base/fold0-seed0", "the epoch was chosen on 3 test clips"
     assert rules_broken(experiment) == {"selection": [f"{place}: {words}"]}
     assert f"{words.capitalize()}: {place}; delete" in page_of(experiment)
@@ -203,8 +208,41 @@ def test_damaged_scores_are_named(experiment: Config) -> None:
     path = Layout.of(experiment).run(find_cell(experiment, "desed/linear/base/seed0"))
     (path / "scores.npz").write_bytes(b"PK")
     assert rules_broken(experiment) == {
-        "selection": ["desed/linear/base/seed0: scores.npz is missing or damaged"]
+        "selection": [
+            "desed/linear/base/seed0: scores.npz is missing, damaged, or not that of its record"
+        ]
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "lost", "kept"),
+    [
+        ("scores.npz", {"mAP", "mAUC", "d_prime", "intersection_f1"}, set()),
+        ("events.tsv", {"intersection_f1", "event_based_f1", "segment_based_f1"}, {"mAP"}),
+    ],
+)
+def test_another_run_s_files_beside_a_record_are_named_and_not_used(
+    experiment: Config, name: str, lost: set[str], kept: set[str]
+) -> None:
+    one, other = (
+        Layout.of(experiment).run(find_cell(experiment, f"desed/htsat/base/seed{seed}"))
+        for seed in (0, 1)
+    )
+    shutil.copy(other / name, one / name)
+    results = load_results(experiment)
+    found = {
+        item.metric: item for item in intervals(results) if item.group.name == "desed/htsat/base"
+    }
+    for metric in lost:
+        assert found[metric].interval is None
+        assert f"{one / name}: not the file that its record was made with" in found[metric].problem
+    assert all(found[metric].interval is not None for metric in kept)
+    if name == "scores.npz":
+        (named,) = rules_broken(experiment)["selection"]
+        assert "desed/htsat/base/seed0: scores.npz is" in named
+    pictures, why = soundscapes(results, "desed")
+    assert pictures == []
+    assert str(one / name) in why
 
 
 @pytest.mark.parametrize("select", ["best", "last"])

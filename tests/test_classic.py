@@ -12,7 +12,7 @@ from sklearn.svm import SVC
 
 from baselines.classic import Classic, Forest, NearestNeighbours, SupportVectors
 from bench.audio.cepstra import crossing_rates
-from bench.audio.frontend import FrontEnd
+from bench.audio.frontend import Transform
 from bench.results import published
 
 SIZES = {"frames": 20, "mels": 4, "seconds": 1.0}
@@ -77,9 +77,9 @@ def sound() -> np.ndarray:
 
 
 def test_cepstra_are_those_of_librosa(sound: np.ndarray) -> None:
-    front_end = FrontEnd(**CEPSTRA)
+    front_end = Transform(**CEPSTRA)
     found = front_end.features(sound)
-    assert found.shape == (front_end.frames(len(sound)), 13) == (87, 13)
+    assert found.shape == (front_end.frames_of(len(sound)), 13) == (87, 13)
     mfcc = librosa.feature.mfcc(y=sound, sr=44100, n_mfcc=13)[1:].T
     inner = slice(3, -3)  # librosa pads with zeros since 0.10, and reflected what it heard before
     assert np.allclose(found[inner, :12], mfcc[inner], atol=0.05)
@@ -89,14 +89,14 @@ def test_cepstra_are_those_of_librosa(sound: np.ndarray) -> None:
 
 
 def test_a_waveform_is_cut_or_padded_to_a_length(sound: np.ndarray) -> None:
-    front_end = FrontEnd(**CEPSTRA, fit_to_s=2.0)
-    assert len(front_end.features(sound)) == front_end.frames(len(sound)) == 173
+    front_end = Transform(**CEPSTRA, fit_to_s=2.0)
+    assert len(front_end.features(sound)) == front_end.frames_of(len(sound)) == 173
     longer = np.concatenate([sound] * 3)
     assert np.array_equal(front_end.features(longer), front_end.features(longer[:88200]))
     padded = np.concatenate([sound, np.zeros(44100, np.float32)])
     assert np.array_equal(front_end.features(sound), front_end.features(padded))
     with pytest.raises(ValueError, match="kind cepstra makes 13 values"):
-        FrontEnd(**{**CEPSTRA, "mels": 26})
+        Transform(**{**CEPSTRA, "mels": 26})
 
 
 def test_published_folds_are_compared_fold_by_fold() -> None:

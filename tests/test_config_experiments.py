@@ -52,7 +52,16 @@ def test_every_committed_experiment_is_valid_and_resolves_every_cell(path: Path)
         (FBANK, "range_db", 80, ["front_ends.fbank: range_db is a setting of kind htk"]),
         (FBANK, "normalise", [0, 0], ["front_ends.fbank: normalise", "deviation is 0"]),
         (("ablations", "htsat"), "datasets", ["dessed"], ["dessed", "did you mean 'desed'"]),
+        ((), "profile", "mine", ["unknown key 'profile'; it is 'experiment' now"]),
         ((), "seeds", [], ["seeds"]),
+        ((), "seeds", [0, 1, 0], ["config: seeds: 0 stands twice"]),
+        (("datasets", "esc50"), "seeds", [3, 3], ["datasets.esc50.seeds: 3 stands twice"]),
+        (("datasets", "esc50"), "models", ["ast"] * 2, ["datasets.esc50.models: ast stands twice"]),
+        (("ablations", "htsat"), "seeds", [1, 1], ["ablations.htsat.seeds: 1 stands twice"]),
+        ((), "released", {"desed": ["a", "a"]}, ["released.desed: a stands twice"]),
+        (("datasets", "desed"), "loss", "ce", ["datasets.desed.loss: 'ce'", "set it to bce"]),
+        (("datasets", "audioset"), "selection", "accuracy", ["datasets.audioset.selection", "mAP"]),
+        (("datasets", "esc50"), "metric", "psds1_macro", ["datasets.esc50.localize to true"]),
     ],
 )
 def test_a_mistake_is_named_with_its_remedy(place, key, value, words) -> None:

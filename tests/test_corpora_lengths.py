@@ -21,14 +21,14 @@ from test_corpora_loaders import (
 from test_sources_clips import write_pack
 
 from bench.audio.decode import read
-from bench.audio.frontend import FrontEnd
+from bench.audio.frontend import Transform
 from bench.corpora import load, open_corpus, save
 from bench.corpora.lengths import SEGMENT_S, TOLERANCE_S, part_of
 from bench.data.features import featurize
 from bench.files import UserError
 
 RATE = 1000
-LOGMEL = FrontEnd(kind="logmel", sample_rate=RATE, window=64, hop=50, mels=4, fmin=20, fmax=500)
+LOGMEL = Transform(kind="logmel", sample_rate=RATE, window=64, hop=50, mels=4, fmin=20, fmax=500)
 
 
 def ramp(path: Path, seconds: float) -> None:

@@ -17,7 +17,7 @@ import soundfile
 from test_corpora_loaders import audioset_root, commands_root, desed_root, esc50_root  # noqa: F401
 from test_sources_unpack import tar_of, zip_of
 
-from bench.audio.frontend import FrontEnd
+from bench.audio.frontend import Transform
 from bench.corpora import Corpus, load, save
 from bench.corpora.base import assemble
 from bench.data.features import featurize
@@ -26,7 +26,7 @@ from bench.files import UserError, digest_file
 from bench.sources.unpack import unpack
 
 RATE = 8_000
-LOGMEL = FrontEnd(
+LOGMEL = Transform(
     kind="logmel", sample_rate=RATE, window=256, hop=80, mels=8, fmin=50.0, fmax=4000.0
 )
 Mutation = Callable[[bytes, random.Random], bytes]

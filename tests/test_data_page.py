@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -54,6 +56,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.usefixtures("roomy_disk")
 def test_the_example_is_planned_and_read_as_printed(
     data: Path,
     tmp_path: Path,
@@ -70,6 +73,7 @@ def test_the_example_is_planned_and_read_as_printed(
     assert set(fetched_here(settings)) == set(map(start_name, starts(settings)))
     assert {settings.data_kind(name) for name in settings.datasets} == {"real"}
     preflight.check(settings)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1e15))
     before = {path: path.stat().st_mtime_ns for path in data.rglob("*")}
     by_hand = Path(settings.paths.checkpoints) / "HTSAT_AudioSet_Saved_1.ckpt"
     assert main(["plan", "--config", "config/mine.yaml"]) == 2

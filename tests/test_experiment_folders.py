@@ -29,6 +29,7 @@ ARGUMENTS = {
     "cost": ["htsat"],
     "tune": ["desed", "htsat"],
     "compare": ["HEAD"],
+    "teach": ["desed/htsat/base/seed0", "--scores", "scores.npz"],
     "explain": ["desed/htsat/base/seed0"],
     "fetch": ["desed"],
 }

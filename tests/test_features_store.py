@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import bench.data.features as features_module
 from bench.audio.decode import decode
-from bench.audio.frontend import FrontEnd
+from bench.audio.frontend import Transform
 from bench.corpora import open_corpus, save
 from bench.corpora.base import assemble
 from bench.data.array import Outcome, PartialArray
@@ -25,10 +25,12 @@ from bench.data.store import FeatureStore
 from bench.files import UserError
 
 RATE = 8000
-LOGMEL = FrontEnd(
+LOGMEL = Transform(
     kind="logmel", sample_rate=RATE, window=256, hop=128, mels=8, fmin=50.0, fmax=4000.0
 )
-FBANK = FrontEnd(kind="fbank", sample_rate=RATE, window=200, hop=80, mels=8, fmin=20.0, fmax=4000.0)
+FBANK = Transform(
+    kind="fbank", sample_rate=RATE, window=200, hop=80, mels=8, fmin=20.0, fmax=4000.0
+)
 
 
 def make_corpus(folder: Path, seconds: list[float], damage: dict[int, bytes] | None = None) -> Path:
@@ -59,7 +61,7 @@ def make_corpus(folder: Path, seconds: list[float], damage: dict[int, bytes] | N
     return saved
 
 
-def stored(corpus: Path, front_end: FrontEnd, folder: Path, **options) -> FeatureStore:
+def stored(corpus: Path, front_end: Transform, folder: Path, **options) -> FeatureStore:
     """The features of a saved corpus, computed and opened."""
     count = featurize(corpus, front_end, folder, **{"code": "1"} | options)
     store = FeatureStore.open(folder)
@@ -72,7 +74,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("front_end", [LOGMEL, FBANK], ids=["logmel", "fbank"])
-def test_features_come_back(tmp_path: Path, front_end: FrontEnd) -> None:
+def test_features_come_back(tmp_path: Path, front_end: Transform) -> None:
     corpus = make_corpus(tmp_path / "data", [0.5, 1.0, 0.2, 3.0])
     store = stored(corpus, front_end, tmp_path / "out")
     assert store.clips == ["000.wav", "001.wav", "002.wav", "003.wav"]

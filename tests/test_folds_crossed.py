@@ -88,7 +88,7 @@ LOGMEL = {"kind": "logmel", "sample_rate": 16000, "window": 1024, "hop": 640, "m
 
 def test_frames_follow_from_the_length_of_a_clip() -> None:
     found = config.FrontEnd.model_validate(LOGMEL | {"clip_seconds": 5})
-    assert found.frames == found.transform.frames(80_000) == 126
+    assert found.frames == found.frames_of(80_000) == 126
     assert config.FrontEnd.model_validate(found.model_dump()).frames == 126
     fbank = {**LOGMEL, "kind": "fbank", "window": 400, "hop": 160}
     assert config.FrontEnd.model_validate(fbank | {"clip_seconds": 10}).frames == 998

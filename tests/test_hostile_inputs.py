@@ -16,7 +16,6 @@ import numpy as np
 import pytest
 import soundfile
 import yaml
-from bench.training.running import running_trainings
 from workflow_copy import EXPERIMENT
 
 from bench.__main__ import main
@@ -25,11 +24,18 @@ from bench.corpora.listing import corpus_facts
 from bench.corpora.reading import AudioFolder
 from bench.data import pin
 from bench.data.store import FeatureStore
+from bench.experiment.running import running_trainings
 from bench.files import UserError, regular_files
 from bench.process.locks import hold
 from bench.training import tune
 
 ROOT = Path(__file__).resolve().parent.parent
+TABLES = {
+    "reference": "filename\tonset\toffset\tevent_label\nä.wav\t0\t1\tVögel\n",
+    "predictions": "filename\tonset\toffset\tevent_label\nä.wav\t0\t1\t鳥\n",
+    "durations": "filename\tduration\nä.wav\t10\n",
+}
+PATHS = ("work", "results", "report", "checkpoints", "tuning")
 
 
 @pytest.fixture
@@ -73,6 +79,8 @@ def changed(*place: str | int, value: Any) -> str:
         (("models", "m" * 300), EXPERIMENT["models"]["pann"], "300 characters"),
         (("paths", "work"), "what?", "paths.work"),
         (("paths", "work"), "x/" * 3000 + "x", "paths.work"),
+        *((("paths", key), f"a/{'x' * 300}/b", f"paths.{key}: xxxx") for key in PATHS),
+        (("datasets", "desed", "root"), "é" * 200, "datasets.desed.root: éé"),
         (("datasets", "desed", "front_ends", "logmel", "fmax"), float("inf"), "finite"),
     ],
 )
@@ -266,7 +274,7 @@ def test_options_in_a_commit_s_place_never_reach_git(
 
 def test_a_person_s_matplotlib_settings_change_no_figure(here: Path) -> None:
     code = (
-        "from bench.reporting.drawing import new_figure, picture\n"
+        "from bench.figures.drawing import new_figure, picture\n"
         "figure, axes = new_figure(3, 2)\n"
         "axes.plot([0, 1]); axes.set_title('T')\n"
         "print(picture(figure, 'a', 'c').uri)\n"
@@ -285,6 +293,46 @@ def test_a_person_s_matplotlib_settings_change_no_figure(here: Path) -> None:
         drawn.append(done.stdout)
         Path("matplotlibrc").write_text("font.size: 30\nlines.linewidth: 9\n")
     assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"HOME": "/proc/nowhere", "XDG_CACHE_HOME": "/proc/nowhere", "MPLCONFIGDIR": "/proc/no"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": ""},
+    ],
+    ids=["HOME cannot be written", "a terminal of ASCII"],
+)
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["status", "--config", "mine.yaml"], 0),
+        (["plan", "--config", "wrong.yaml"], 2),
+        (["score", *(f"--{name}={name}.tsv" for name in TABLES)], 0),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_neither_home_nor_the_terminal_changes_what_is_said(
+    here: Path, odd: dict[str, str], arguments: list[str], code: int
+) -> None:
+    cost = {"models": {}}
+    for file, values in (("mine", {"title": "Vögel"}), ("wrong", {"Vögel": "鳥"})):
+        text = yaml.safe_dump(EXPERIMENT | {"cost": cost} | values, allow_unicode=True)
+        Path(f"{file}.yaml").write_text(text, encoding="utf-8")
+    for name, text in TABLES.items():
+        Path(f"{name}.tsv").write_text(text, encoding="utf-8")
+    plain = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
+    command = [sys.executable, "-m", "bench", *arguments]
+    usual, other = (
+        subprocess.run(command, capture_output=True, env=environment, check=False)
+        for environment in (plain, plain | odd)
+    )
+    assert (usual.returncode, other.returncode) == (code, code), other.stderr.decode()
+    assert b"Traceback" not in other.stderr
+    for one, two in ((usual.stdout, other.stdout), (usual.stderr, other.stderr)):
+        shown = one.decode().encode("ascii", "backslashreplace") if "LC_ALL" in odd else one
+        assert two == shown
+    assert usual.stdout + usual.stderr
 
 
 def test_what_is_read_back_is_what_was_written(here: Path) -> None:

@@ -152,7 +152,7 @@ def task(tmp_path: Path) -> Task:
     )
     save(corpus, tmp_path / "corpus")
     folder = tmp_path / "features"
-    front_end = LOGMEL.transform
+    front_end = LOGMEL
     featurize(tmp_path / "corpus", front_end, folder, code="1", sees=LOGMEL.frames)
     everything = np.arange(len(SECONDS))
     targets = np.tile([[0, 1, 0]], (len(SECONDS), 1)).astype(np.uint8)
@@ -165,7 +165,7 @@ def test_the_corpus_report_counts_clips_that_are_longer(task: Task, tmp_path: Pa
     assert task.lengths(np.arange(5)).tolist() == [126, 76, 126, 308, 128]
     assert report["longer_than_a_model_sees"] == 2
     assert report["frames_of_a_model"] == 125
-    featurize(tmp_path / "corpus", LOGMEL.transform, tmp_path / "features", code="1", sees=75)
+    featurize(tmp_path / "corpus", LOGMEL, tmp_path / "features", code="1", sees=75)
     assert read_json(tmp_path / "features" / "corpus_report.json")["longer_than_a_model_sees"] == 4
 
 
@@ -193,7 +193,7 @@ def test_shifts_move_long_clips_whole(task: Task) -> None:
     model, front_end = network("htsat")
     rows = np.array([3])
     rolled = np.roll(read(task.corpus.root / "3.wav", RATE), -700)
-    clip = front_end.transform.features(rolled).astype(np.float16)
+    clip = front_end.features(rolled).astype(np.float16)
     found = score_shifted(model, task, rows, "bce", (700,))
     assert np.array_equal(
         found.clip_scores, score(model, [clip], front_end, None, "bce").clip_scores

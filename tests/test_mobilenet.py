@@ -261,6 +261,19 @@ def test_other_classes_need_a_new_last_layer_alone(tmp_path):
     assert report.complete
 
 
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_half_precision_files_become_single(tmp_path, precision):
+    half = {
+        name: value.to(precision) if value.is_floating_point() else value
+        for name, value in released_state(official(0.4), 5).items()
+    }
+    model = MobileNet(5, width=0.4)
+    assert model.load_official(save(tmp_path / "half.pt", half)).complete
+    bias = model.classifier["5"].bias
+    assert bias.dtype == torch.float32
+    assert torch.equal(bias, half["classifier.5.bias"].float())
+
+
 def test_a_frame_wise_network_starts_from_a_clip_wise_file(tmp_path):
     trunk = official(0.4)
     file = save(tmp_path / "mn04.pt", released_state(trunk, 5))

@@ -151,5 +151,5 @@ def test_the_modern_experiment_evaluates_the_files_that_its_features_fit() -> No
         entry = find(name)
         for dataset in entry.evaluates:
             front_ends = modern.datasets[dataset].front_ends.values()
-            fits = entry.front_end.transform in [f.transform for f in front_ends]
+            fits = entry.front_end.stored in [f.stored for f in front_ends]
             assert (entry.file in evaluated) == fits, entry.file

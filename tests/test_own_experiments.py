@@ -106,3 +106,23 @@ def test_a_short_file_leads_to_a_report_and_to_tags(
     weights = layout.results / "runs" / "mine" / tagger / "base" / "seed0" / "model.pt"
     assert main(["tag", str(audio), "--checkpoint", str(weights), "--json"]) == 0
     assert "robin" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("key", "value"), [("loss", "ce"), ("selection", "accuracy")])
+def test_what_takes_one_label_is_refused_for_own_clips_with_several(
+    key: str,
+    value: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    values: dict[str, Any] = yaml.safe_load(table_with_events(tmp_path / "data" / "mine"))
+    values["datasets"]["mine"][key] = value
+    for recipe in values["recipes"].values():
+        recipe.pop("supervision", None)  # which has a rule of its own
+    Path("mine.yaml").write_text(yaml.safe_dump(values))
+    for verb in (["check"], ["corpus", "mine"]):
+        assert main([*verb, "--config", "mine.yaml"]) == 2
+        *_, said = capsys.readouterr().err.splitlines()  # after the progress of reading files
+        assert f"datasets.mine.{key}: '{value}'" in said

@@ -256,6 +256,23 @@ def test_other_classes_need_a_new_classifier(peer, tmp_path, variant):
     assert {name.split(".")[0] for name in report.fresh} <= {"fc_audioset", "att_block"}
 
 
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_half_precision_files_become_single(peer, tmp_path, precision):
+    """The front end's matrices are compared as exactly as they are stored."""
+    half = {
+        name: value.to(precision) if value.is_floating_point() else value
+        for name, value in small_state(peer).items()
+    }
+    model = small()
+    assert model.load_official(write(tmp_path / "half.pth", half)).complete
+    assert torch.equal(model.fc1.bias, half["fc1.bias"].float())
+    assert model.fc1.bias.dtype == torch.float32
+    mel = "logmel_extractor.melW"
+    other = write(tmp_path / "other.pth", half | {mel: half[mel].roll(1, 0)})
+    with pytest.raises(CheckpointError, match=f"{mel} differs by"):
+        small().load_official(other)
+
+
 def test_another_front_end_is_refused(peer, tmp_path):
     mel, kernel = "logmel_extractor.melW", "spectrogram_extractor.stft.conv_real.weight"
     changed = [

@@ -23,6 +23,7 @@ from bench.data.task import open_task
 from bench.evaluation.score_released import (
     DESED_CORRECTED,
     DESED_FROM_AUDIOSET,
+    evaluate_released,
     mapped,
     outputs_of,
 )
@@ -177,6 +178,19 @@ def test_each_form_is_evaluated_without_training(
         )
         assert ("intersection_f1" in record["metrics"]["test"]) == (dataset == "desed")
         _equals_a_plain_forward_pass(experiment, cell, entry)
+
+
+@pytest.mark.parametrize("loss", ["bce", "ce"])
+def test_events_are_exclusive_by_the_loss_of_the_file_not_of_the_data_set(
+    loss: str, experiment: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert experiment.datasets["desed"].loss == "bce"
+    monkeypatch.setitem(ENTRIES["pann"], "loss", loss)
+    (cell,) = (c for c in released_cells(experiment) if (c.dataset, c.model) == ("desed", "pann"))
+    located = evaluate_released(experiment, cell).localization
+    assert located is not None
+    assert located.operating_point is not None
+    assert located.operating_point.exclusive == (loss == "ce")
 
 
 def _equals_a_plain_forward_pass(experiment: Config, cell: Any, entry: Released) -> None:

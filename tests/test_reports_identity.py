@@ -19,8 +19,10 @@ from bench.corpora.desed import CLASSES
 from bench.data.corpus import find_dataset
 from bench.data.features import featurize
 from bench.evaluation.evaluate import evaluate_cell
+from bench.experiment import extends
 from bench.experiment.cells import Layout, find_cell, list_cells
 from bench.experiment.config import Config, FrontEnd
+from bench.experiment.config import load as load_config
 from bench.experiment.released import class_list
 from bench.files import read_json, read_sealed
 from bench.models.networks import construct, live_parameters, resolved_values
@@ -30,11 +32,18 @@ from bench.results.audit import Audited, audit
 from bench.results.claim import FIGURES, entry_beside
 from bench.results.claims import claims
 from bench.results.groups import Group, Run
-from bench.results.identity import fingerprints, other_data, other_layout, other_network
+from bench.results.identity import (
+    fingerprints,
+    other_data,
+    other_layout,
+    other_network,
+    other_recipe,
+)
 from bench.results.load import load_results
 from bench.results.record import Record
 from bench.training.train import Resources, train_cell
 
+ROOT = Path(__file__).resolve().parent.parent
 TEN = ("chainsaw", "clock_tick", "crackling_fire", "crying_baby", "dog", "helicopter", "rain")
 TEN += ("rooster", "sea_waves", "sneezing")
 OVERRIDES = {
@@ -91,7 +100,7 @@ def run_all(config: Config) -> None:
     for name in config.datasets:
         dataset = find_dataset(config, name)
         save(load(dataset.loader, dataset.root), layout.corpus(name))
-        front_end = dataset.front_ends["logmel"].transform
+        front_end = dataset.front_ends["logmel"]
         features = layout.features(name, "logmel")
         featurize(layout.corpus(name), front_end, features, code="1", workers=1)
     for cell in list_cells(config):
@@ -263,7 +272,17 @@ def test_a_run_like_the_published_one_differs_in_nothing(compared: Config) -> No
     [
         ({"resolved": {"recipe": {"init": "imagenet:x.pth"}}}, "began from ImageNet weights"),
         ({"resolved": {"recipe": {"supervision": "both"}}}, "trained on clip labels and time"),
-        ({"resolved": {"recipe": {"average_epochs": 2}}}, "here alone: weights averaged"),
+        ({"resolved": {"recipe": {"average_epochs": 2}}}, "average epochs 2 instead of 0"),
+        ({"resolved": {"recipe": {"epochs": 1}}}, "epochs 1 instead of 20"),
+        ({"resolved": {"recipe": {"batch_size": 32}}}, "batch size 32 instead of 64"),
+        (
+            {"resolved": {"recipe": {"learning_rate": 1e-4}}},
+            "learning rate 0.0001 instead of 0.001",
+        ),
+        ({"resolved": {"recipe": {"sampler": "shuffle"}}}, "sampler shuffle instead of cycled"),
+        ({"resolved": {"recipe": {"mixup": {"alpha": 0.5}}}}, "mixup {'alpha': 0.5, "),
+        ({"resolved": {"recipe": {"select": "last"}}}, "select last instead of best"),
+        ({"resolved": {"dataset": {"loss": "ce"}}}, "loss ce instead of bce"),
         ({"resolved": {"front_end": {"sample_rate": 16000}}}, "sample rate 16000 instead of 32000"),
         ({"resolved": {"front_end": {"frames": 500}}}, "frames 500 instead of 1001"),
         ({"network": {"dropout": 0.1}}, "dropout 0.1 instead of 0.5"),
@@ -286,6 +305,53 @@ def test_every_difference_from_a_published_run_is_named(
     finally:
         path.write_bytes(before)
     assert named in reason
+
+
+RECIPES = [entry for entry in published.load() if entry.recipe]
+
+
+@pytest.mark.parametrize("entry", RECIPES, ids=[entry.recipe for entry in RECIPES])
+def test_a_published_recipe_is_that_of_the_config_for_its_network(
+    entry: published.Published,
+) -> None:
+    values = factories.merged(factories.record_values(), factories.as_published(entry))
+    assert other_recipe(Record.model_validate(values), entry.recipe) == []
+    experiment, dataset, model = entry.recipe.split("/")
+    settings = load_config(ROOT / "config" / f"{experiment}.yaml")
+    data, network = (
+        fingerprints().data[entry.dataset],
+        fingerprints().networks[entry.beside],
+    )
+    assert settings.datasets[dataset].loader == data.loader
+    assert settings.models[model].architecture == network.architecture
+    init = settings.recipe(model, dataset).init.partition(":")[0]
+    assert init == {"audioset": "official"}.get(entry.start, entry.start)
+    # What their network is fine-tuned from on AudioSet has a recipe as well.
+    assert entry.start != "audioset" or entry_beside(entry.beside, "AudioSet-2M").recipe
+
+
+def test_networks_that_were_trained_on_a_data_set_have_a_recipe() -> None:
+    others = {
+        (entry.beside, entry.dataset)
+        for entry in published.load()
+        if entry.beside and not entry.recipe
+    }
+    solved = {(f"piczak-{name}", "ESC-10") for name in ("knn", "svm", "forest")}
+    assert others - solved == {
+        (network, "DESED-public-eval") for network in ("htsat", "pann-decision-max")
+    }
+
+
+def test_an_edit_of_the_published_recipes_is_named(
+    compared: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file that the recipe is read from cannot be bent to the run."""
+    text = (ROOT / "config" / "paper.yaml").read_text()
+    (tmp_path / "paper.yaml").write_text(text.replace("epochs: 20, sampler", "epochs: 1, sampler"))
+    monkeypatch.setattr(extends, "CONFIG", tmp_path)
+    _, group = group_of(compared)
+    (reason,) = other_recipe(group.first, CNN14.recipe)
+    assert "config/paper.yaml" in reason
 
 
 @pytest.mark.parametrize(
@@ -317,7 +383,11 @@ def test_no_figure_stands_beside_another_network_or_data_set(
 
 @pytest.mark.parametrize(
     ("change", "named"),
-    [({}, []), ({"lists": {"clips": {"train": 9, "test": 9}, "digest": ""}}, ["began from a run"])],
+    [
+        ({}, []),
+        ({"lists": {"clips": {"train": 9, "test": 9}, "digest": ""}}, ["began from a run"]),
+        ({"resolved": {"recipe": {"epochs": 1}}}, ["began from a run"]),
+    ],
 )
 def test_an_own_run_on_audioset_is_a_published_start(
     change: dict[str, Any], named: list[str], compared: Config
@@ -327,7 +397,7 @@ def test_an_own_run_on_audioset_is_a_published_start(
     parent = factories.as_published(entry_beside("htsat", "AudioSet-2M"))
     parent["resolved"]["recipe"] |= {"supervision": "weak"}
     child = factories.as_published(entry)
-    child["resolved"]["recipe"] = {"init": "run:audioset", "supervision": "weak"}
+    child["resolved"]["recipe"] |= {"init": "run:audioset", "supervision": "weak"}
     child["parent"] = {"key": "audioset/htsat/base/seed0", "identity": ""}
     first = load_results(compared).group("audioset", "pann")
     assert first is not None
@@ -340,7 +410,7 @@ def test_an_own_run_on_audioset_is_a_published_start(
             (Run(Record.model_validate(factories.merged(known, values)), Path()),),
             1,
         )
-        for dataset, values in (("audioset", {**parent, **change}), ("esc50", child))
+        for dataset, values in (("audioset", factories.merged(parent, change)), ("esc50", child))
     }
     results = replace(
         load_results(compared),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,7 +21,7 @@ from scipy import stats
 
 from bench.corpora.base import Corpus
 from bench.experiment.config import DataKind, Statistics
-from bench.files import UserError
+from bench.files import UserError, digest_file
 from bench.metrics.statistics import fold_interval, t_interval
 from bench.reporting import context, token_orders
 from bench.reporting.build import build
@@ -299,10 +300,10 @@ def test_verdicts_beside_a_published_value(
 
 def test_published_figures_have_a_source_a_protocol_and_one_place() -> None:
     entries = published.load()
-    assert sum(len(entry.figures) for entry in entries) == 474
+    assert sum(len(entry.figures) for entry in entries) == 478
     assert all(entry.source and entry.protocol and entry.figures for entry in entries)
     places = [(entry.dataset, entry.beside) for entry in entries if entry.beside]
-    assert len(places) == len(set(places)) == 17
+    assert len(places) == len(set(places)) == 21
     known = fingerprints()
     assert {data for data, _ in places} == set(known.data)
     assert {network for _, network in places} == set(known.networks)
@@ -389,11 +390,18 @@ def test_curves_average_the_epochs_that_every_run_has(tmp_path: Path) -> None:
         folder.mkdir()
         lines = [f'{{"epoch": {e + 1}, "validation_mAP": {v}}}' for e, v in enumerate(values)]
         (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
-        runs.append(replace(run(seed=seed), folder=folder))
+        made = run(seed=seed)
+        files = {"metrics.jsonl": digest_file(folder / "metrics.jsonl")}
+        runs.append(
+            replace(made, record=made.record.model_copy(update={"files": files}), folder=folder)
+        )
     curve = mean_curve(Group("d", "m", "base", tuple(runs), 2), "validation_mAP")
     assert curve.epochs.tolist() == [1, 2]
     assert curve.mean == pytest.approx([0.2, 0.3])
     assert curve.std == pytest.approx([np.std([0.1, 0.3], ddof=1)] * 2)
+    shutil.copy(tmp_path / "0" / "metrics.jsonl", tmp_path / "1" / "metrics.jsonl")
+    with pytest.raises(UserError, match=r"1/metrics\.jsonl: not the file that its record"):
+        mean_curve(Group("d", "m", "base", tuple(runs), 2), "validation_mAP")
 
 
 def test_an_experiment_without_any_record_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -154,6 +155,20 @@ def test_times_outside_their_file_are_noted_in_either_table(tmp_path, kind, rows
     assert len(result["warnings"]) == len(notes)
     for warning, (count, where) in zip(result["warnings"], notes, strict=True):
         assert warning.startswith(f"{count} {kind} events {where}")
+
+
+@pytest.mark.parametrize(("unit", "noted"), [(1, False), (1000, True), (16_000, True)])
+def test_tables_that_are_all_in_another_unit_are_noted(tmp_path, unit, noted):
+    def scaled(text):
+        return re.sub(r"(?<=\t)\d+(\.\d+)?", lambda found: str(float(found[0]) * unit), text)
+
+    result = score_files(
+        written(tmp_path, "r.tsv", scaled(REFERENCE)),
+        written(tmp_path, "p.tsv", scaled(PREDICTED)),
+        written(tmp_path, "d.tsv", scaled(DURATIONS)),
+    )
+    assert [text for text in result["warnings"] if "in seconds?" in text] == result["warnings"]
+    assert len(result["warnings"]) == noted
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -34,7 +34,7 @@ def task(tmp_path: Path) -> Task:
         noise = rng.normal(0, np.linspace(0.01, 0.2, round(seconds * RATE)))
         soundfile.write(tmp_path / f"{number}.wav", noise, RATE)
         samples = read(tmp_path / f"{number}.wav", RATE)
-        parts.append(FRONT_END.transform.features(samples).astype(np.float16))
+        parts.append(FRONT_END.features(samples).astype(np.float16))
     clips = pd.DataFrame({"clip": ["0", "1"], "path": ["0.wav", "1.wav"], "start_s": 0.0})
     clips["duration_s"] = SECONDS
     corpus = Corpus("two", tmp_path, ("a", "b"), clips, None, True, True, clips.iloc[:0])
@@ -69,7 +69,7 @@ def test_scores_are_the_mean_over_shifted_waveforms(task: Task, model) -> None:
             samples = read(task.corpus.root / f"{number}.wav", RATE)
             padded = np.pad(samples, (0, max(0, 124 * 640 - len(samples))))
             rolled = np.concatenate([padded[shift:], padded[:shift]])
-            rows.append(FRONT_END.transform.features(rolled)[:125])
+            rows.append(FRONT_END.features(rolled)[:125])
         with torch.no_grad():
             output = model.eval()(torch.from_numpy(np.stack(rows)))
         expected.append(output.clip_logits.sigmoid().numpy())

@@ -85,6 +85,10 @@ def test_after_a_kill_the_same_command_goes_on(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout
     assert "Nothing to be done" not in done.stdout
     assert due(folder) == []
+    (folder / "results" / "runs" / "audioset" / "pann" / "base" / "seed0" / "record.json").unlink()
+    again = due(folder, "--forcerun", "featurize")  # hides nothing else that has to be made
+    assert "evaluate audioset/pann/base/seed0" in again
+    assert {"compute the logmel features of desed", "train desed/htsat/base/seed0"} <= set(again)
 
 
 def test_the_default_profile_starts_one_gpu_job_at_a_time(tmp_path: Path) -> None:
@@ -215,3 +219,43 @@ def test_a_plug_in_of_wrong_shapes_is_named_before_work(
     settings = settings_in(tmp_path, models=models, recipes=recipes, ablations={}, cost={})
     with pytest.raises(UserError, match=r"models\.mine .* on features \(1, \d+, 32\).*" + words):
         preflight.check_parts(settings)
+
+
+FRAMES = {
+    "fmn": {"architecture": "mobilenet", "arguments": {"preset": "tiny", "variant": "fmn"}},
+    "atst": {"architecture": "atst_frame", "arguments": {"preset": "tiny", "heads_for": "frames"}},
+    "dasheng": {"architecture": "dasheng", "arguments": {"preset": "tiny", "heads_for": "frames"}},
+}
+
+
+def frame_models(folder: Path, **recipe: object) -> config.Config:
+    """Networks with one head for clips and one for frames, and two that have one for both."""
+    models = EXPERIMENT["models"] | {k: v | {"front_end": "logmel"} for k, v in FRAMES.items()}
+    models["pann"] = models["pann"] | {"arguments": {"preset": "tiny", "variant": "decision_max"}}
+    base = EXPERIMENT["recipes"]["base"]
+    recipes = {"base": base, **dict.fromkeys(FRAMES, recipe)}
+    return settings_in(folder, models=models, recipes=recipes, ablations={}, cost={})
+
+
+def test_a_frame_head_that_clip_labels_leave_untrained_is_named_before_work(tmp_path: Path) -> None:
+    for name in FRAMES:
+        settings = frame_models(tmp_path)
+        one = settings.model_copy(update={"models": {name: settings.models[name]}})
+        with pytest.raises(
+            UserError, match=f"desed/{name}/base: .* leaves strong_head, .* to both"
+        ):
+            preflight.check_parts(one)
+
+
+def test_heads_that_the_labels_train_are_taken(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    preflight.check_parts(frame_models(tmp_path, supervision="both"))
+    assert capsys.readouterr().out == ""
+    preflight.check_parts(frame_models(tmp_path, supervision="strong", select="last"))
+    notes = capsys.readouterr().out.splitlines()
+    assert len(notes) == len(FRAMES) * len(EXPERIMENT["datasets"])
+    assert all("leaves weak_head, which makes the clip logits" in note for note in notes)
+    chosen = frame_models(tmp_path, supervision="strong", select="best")
+    with pytest.raises(UserError, match=r"leaves weak_head, .* choose the epoch"):
+        preflight.check_parts(chosen)

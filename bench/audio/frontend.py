@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field, model_validator
 
 from bench.files import digest_of
+from bench.strict import Strict
 
 if TYPE_CHECKING:  # imported late: every command reads settings, few compute features
     import numpy as np
@@ -22,61 +23,65 @@ SILENCE = {"logmel": -100.0, "htk": -100.0, "cepstra": 0.0, "fbank": math.log(2.
 """Feature values of digital silence where the settings do not decide them."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class FrontEnd:
-    """Settings of one front end.
-
-    Attributes:
-        kind: logmel (HTS-AT, PANN; Slaney's bands, dB), fbank (AST; Kaldi's bands of frames that
-            are pre-emphasised one by one, natural logarithm), preemphasis (EfficientAT, PaSST;
-            Kaldi's bands of a pre-emphasised waveform, natural logarithm), htk (ATST-Frame,
-            Dasheng; HTK's bands, dB) or cepstra (Piczak's baselines).
-        sample_rate: Hz; audio is resampled to it.
-        window, hop: samples.
-        mels: number of bands F; of kind cepstra 13 values, from 128 bands.
-        fmin, fmax: outer edges of the bands in Hz.
-        repeat_to_s: a shorter waveform is concatenated with itself and cut to this length in
-            seconds, as HTS-AT's loaders of ESC-50 and Speech Commands do; None leaves it.
-        fit_to_s: a waveform is cut, or followed by zeros, to exactly this length in seconds; None
-            leaves it.
-        log_offset, log_floor: of kind preemphasis, ln(max(power, log_floor) + log_offset); an
-            offset of 1e-5 in EfficientAT and PaSST, a floor of 1e-7 in EfficientSED.
-        range_db: of kind htk, the largest distance of a clip's values from their maximum; None is
-            no limit. 80 for ATST-Frame, 120 for Dasheng.
+class Transform(Strict):
+    """What turns a waveform into stored features; a `FrontEnd` adds how a model reads them.
 
     Raises:
         ValueError: a setting is out of range, or belongs to another kind.
     """
 
-    kind: Kind
-    sample_rate: int
-    window: int
-    hop: int
-    mels: int
-    fmin: float
-    fmax: float
-    repeat_to_s: float | None = None
-    fit_to_s: float | None = None
-    log_offset: float = 0.0
-    log_floor: float = 0.0
-    range_db: float | None = None
+    kind: Kind = Field(
+        description="logmel: HTS-AT, PANN; fbank: AST; preemphasis: EfficientAT, PaSST; htk: "
+        "ATST-Frame, Dasheng; cepstra: Piczak's baselines"
+    )
+    sample_rate: int = Field(gt=0, description="Hz; audio is resampled to it", examples=[32000])
+    window: int = Field(gt=0, description="analysis window in samples", examples=[1024])
+    hop: int = Field(gt=0, description="hop in samples", examples=[320])
+    mels: int = Field(
+        gt=0, description="number of mel bands; kind cepstra: 13, its values", examples=[64]
+    )
+    fmin: float = Field(ge=0, description="lowest edge of the mel bands in Hz", examples=[50])
+    fmax: float = Field(gt=0, description="highest edge of the mel bands in Hz", examples=[14000])
+    repeat_to_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="shorter waveforms are repeated to this many seconds",
+        examples=[10],
+    )
+    fit_to_s: float | None = Field(
+        default=None,
+        gt=0,
+        description="waveforms are cut, or padded with zeros, to this many seconds",
+        examples=[5],
+    )
+    log_offset: float = Field(
+        default=0.0,
+        ge=0,
+        description="kind preemphasis only: added to powers before the logarithm",
+        examples=[1e-5],
+    )
+    log_floor: float = Field(
+        default=0.0,
+        ge=0,
+        description="kind preemphasis only: smaller powers are raised to it before the logarithm",
+        examples=[1e-7],
+    )
+    range_db: float | None = Field(
+        default=None,
+        gt=0,
+        description="kind htk only: a clip's values are cut off this many dB below its maximum",
+        examples=[80],
+    )
 
-    def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind):
-            raise ValueError(f"kind '{self.kind}' is none of {', '.join(get_args(Kind))}")
-        for name in ("sample_rate", "window", "hop", "mels"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, must be positive")
-        if not 0 <= self.fmin < self.fmax:
+    @model_validator(mode="after")
+    def _kinds_settings_fit(self) -> Self:
+        if self.fmin >= self.fmax:
             raise ValueError(f"fmin {self.fmin} Hz must lie below fmax {self.fmax} Hz")
         if self.kind in UP_TO_NYQUIST and self.fmax > self.sample_rate / 2:
             raise ValueError(f"fmax {self.fmax} Hz lies above half of {self.sample_rate} Hz")
         for name, kind in OWN.items():
-            value = getattr(self, name)
-            if value and self.kind != kind:
+            if getattr(self, name) and self.kind != kind:
                 raise ValueError(f"{name} is a setting of kind {kind}, not of {self.kind}")
-            if value is not None and value < 0:
-                raise ValueError(f"{name} is {value}, must not be negative")
         if self.kind == "preemphasis" and not self.log_offset + self.log_floor:
             raise ValueError(
                 "kind preemphasis takes the logarithm of powers that may be 0: set log_offset "
@@ -84,8 +89,7 @@ class FrontEnd:
             )
         if self.kind == "cepstra" and self.mels != CEPSTRA:
             raise ValueError(f"mels is {self.mels}: kind cepstra makes {CEPSTRA} values")
-        if self.range_db == 0:
-            raise ValueError("range_db is 0, which leaves one value: leave it out for no limit")
+        return self
 
     @property
     def seconds_per_frame(self) -> float:
@@ -99,7 +103,7 @@ class FrontEnd:
             return math.log(self.log_floor + self.log_offset)
         return SILENCE[self.kind]
 
-    def frames(self, samples: int) -> int:
+    def frames_of(self, samples: int) -> int:
         """Number of frames that `features` makes of so many samples (before repetition)."""
         if self.fit_to_s is not None:
             samples = round(self.fit_to_s * self.sample_rate)
@@ -141,6 +145,11 @@ class FrontEnd:
         return transforms[self.kind](waveform, **settings)
 
     @property
+    def stored(self) -> dict[str, Any]:
+        """The settings that decide the stored features, as JSON values."""
+        return self.model_dump(mode="json", include=set(Transform.model_fields))
+
+    @property
     def digest(self) -> str:
-        """sha256 of the settings."""
-        return digest_of(dataclasses.asdict(self))
+        """sha256 of `stored`."""
+        return digest_of(self.stored)

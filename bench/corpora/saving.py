@@ -186,7 +186,7 @@ def seconds_of(path: Path) -> float:
     if path.suffix.lower() in PACK_SUFFIXES:
         return 0.0
     try:
-        found = soundfile.info(path)
+        found = soundfile.info(os.fsencode(path))  # names need not be UTF-8
         return float(found.duration) if found.frames < UNKNOWN else 0.0
     except (OSError, soundfile.LibsndfileError):
         return 0.0

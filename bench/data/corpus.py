@@ -37,6 +37,7 @@ def run(args: argparse.Namespace) -> int:
             progress=progress,
             **dataset.options,
         )
+    dataset.check_labels(corpus.multilabel, f"datasets.{args.dataset}")
     found, listed = corpus.coverage
     print(f"{args.dataset}: {found} of {listed} listed clips are on disk", flush=True)
     if corpus.remarks:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections import Counter
@@ -18,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.audio.decode import AudioError, decode
-from bench.audio.frontend import FrontEnd
+from bench.audio.frontend import Transform
 from bench.corpora.listing import Listing
 from bench.data.array import Outcome, PartialArray
 from bench.data.store import store_facts
@@ -42,7 +41,7 @@ class _Job(NamedTuple):
 
 def featurize(
     corpus: str | Path,
-    front_end: FrontEnd,
+    front_end: Transform,
     folder: str | Path,
     *,
     code: str,
@@ -71,7 +70,7 @@ def featurize(
     folder, listing = Path(folder), Listing.open(corpus)
     facts: dict[str, Any] = {
         "data": digest_of([listing.audio_digest, _table_digest(listing)]),
-        "front_end": dataclasses.asdict(front_end),
+        "front_end": front_end.stored,
         "code": code,
         "silence": front_end.silence,
     }
@@ -95,7 +94,7 @@ def _table_digest(listing: Listing) -> str:
 
 
 def _compute(
-    listing: Listing, front_end: FrontEnd, folder: Path, identity: str, workers: int
+    listing: Listing, front_end: Transform, folder: Path, identity: str, workers: int
 ) -> dict[str, int]:
     """Write everything but digest.json; the numbers of usable clips and of their frames."""
     listing.check_audio()
@@ -125,11 +124,11 @@ def _tasks(listing: Listing, skip: int) -> Iterator[list[_Job]]:
         yield lot
 
 
-def _featurize_clips(jobs: list[_Job], front_end: FrontEnd) -> list[Outcome]:
+def _featurize_clips(jobs: list[_Job], front_end: Transform) -> list[Outcome]:
     return [_featurize_clip(job, front_end) for job in jobs]
 
 
-def _featurize_clip(job: _Job, front_end: FrontEnd) -> Outcome:
+def _featurize_clip(job: _Job, front_end: Transform) -> Outcome:
     try:
         audio = decode(
             job.path, front_end.sample_rate, start_s=job.start_s, duration_s=job.duration_s

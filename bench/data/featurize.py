@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     layout = Layout.of(settings)
     usable = featurize(
         layout.corpus(args.dataset),
-        front_ends[args.front_end].transform,
+        front_ends[args.front_end],
         layout.features(args.dataset, args.front_end),
         code=stage_digest("featurize"),
         workers=args.workers,

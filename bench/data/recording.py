@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
 from bench.audio.decode import UNKNOWN, Audio, decode
-from bench.audio.frontend import FrontEnd
+from bench.audio.frontend import Transform
 
 PART_S = 600.0
 """Longer recordings are decoded in parts of about so many seconds: an hour of sound takes 0.7 GB,
@@ -38,7 +39,7 @@ class Heard:
     silent: bool
 
 
-def hear(path: Path, front_end: FrontEnd) -> Heard:
+def hear(path: Path, front_end: Transform) -> Heard:
     """Decode a recording and compute its features; raises AudioError as `decode` does.
 
     Short ones are decoded whole, as clips of the benchmark are. The parts of a long one join at
@@ -47,7 +48,7 @@ def hear(path: Path, front_end: FrontEnd) -> Heard:
     length_s = _length(path)
     if length_s <= 2 * PART_S:
         sound = decode(path, front_end.sample_rate)
-        own = replace(front_end, repeat_to_s=None).frames(len(sound.samples))
+        own = front_end.model_copy(update={"repeat_to_s": None}).frames_of(len(sound.samples))
         features = front_end.features(sound.samples).astype(np.float16)
         return Heard(features, own, sound.duration_s, sound.repairs, sound.silent)
     parts: list[np.ndarray] = []
@@ -64,7 +65,7 @@ def hear(path: Path, front_end: FrontEnd) -> Heard:
 
 
 def _parts(
-    path: Path, front_end: FrontEnd, length_s: float
+    path: Path, front_end: Transform, length_s: float
 ) -> Iterator[tuple[Audio, float, int, int | None]]:
     """Parts with what lies around them: sound, its first second, the frames to skip, and those to
     take (None: all that follow)."""
@@ -84,7 +85,7 @@ def _parts(
 def _length(path: Path) -> float:
     """Seconds by the header; 0 where it does not tell, and `decode` will."""
     try:
-        found = soundfile.info(path)
+        found = soundfile.info(os.fsencode(path))  # names need not be UTF-8
     except (OSError, soundfile.LibsndfileError):
         return 0.0
     return float(found.duration) if found.frames < UNKNOWN else 0.0

@@ -57,7 +57,7 @@ def assembled(
     """Stored features, each (T, F), as the batch (B, frames, F) that a model sees of them."""
     lengths = np.array([len(part) for part in parts])
     first = np.cumsum(lengths) - lengths
-    silence = front_end.transform.silence
+    silence = front_end.silence
     store = FeatureStore(np.concatenate(parts), [], first, lengths, silence, "")
     rows = np.arange(len(parts))
     return scaled(store.batch(rows, frames=front_end.frames, fill=front_end.fill), scale)
@@ -81,10 +81,13 @@ def open_task(plan: Plan, corpus_folder: Path, feature_folder: Path) -> Task:
     clips with strong labels alone: the others would bring no loss.
 
     Raises:
-        UserError: a stage before is missing, a split is empty, or strong labels are asked for and
-            no training clip has them.
+        UserError: a stage before is missing, a split is empty, the loss or a metric takes one
+            label a clip and clips have several, or strong labels are asked for and no training
+            clip has them.
     """
     corpus = split_corpus(plan, corpus_folder)
+    if plan.released is None:
+        plan.dataset.check_labels(corpus.multilabel, f"datasets.{plan.cell.dataset}")
     store = FeatureStore.open(feature_folder)
     place = {clip: number for number, clip in enumerate(store.clips)}
     position = np.array([place.get(clip, -1) for clip in corpus.clips["clip"]])

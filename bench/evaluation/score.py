@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BEYOND_S = 1.0  # that an event may end after its file: annotators and frames round
+LONG_S = 60.0  # sound events in milliseconds or samples are longer, those in seconds seldom
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +65,7 @@ def score_files(reference: Path, predictions: Path, durations: Path) -> dict[str
         raise UserError(f"{reference}: holds no events; every F1 needs some")
     classes = sorted({*truth["event_label"], *made["event_label"]})
     unknown = sorted({*made["event_label"]} - {*truth["event_label"]})
-    warnings = [
+    outside = [
         *_outside(
             truth,
             seconds,
@@ -79,6 +80,7 @@ def score_files(reference: Path, predictions: Path, durations: Path) -> dict[str
             "false",
         ),
     ]
+    warnings = outside or [*_long(truth)]
     if unknown:
         warnings.append(
             f"predicted but never in the reference, so in no macro mean: {', '.join(unknown)}"
@@ -90,6 +92,16 @@ def score_files(reference: Path, predictions: Path, durations: Path) -> dict[str
         "predicted_events": len(made),
         "warnings": warnings,
     }
+
+
+def _long(events: pd.DataFrame) -> Iterator[str]:
+    """A note on events that are longer than sounds are: all tables may be in another unit."""
+    length = (events["offset"] - events["onset"]).median()
+    if length > LONG_S:
+        yield (
+            f"half of the reference events last more than {length:,.0f} s (are all times in "
+            "seconds?): collars and segments are of seconds"
+        )
 
 
 def _outside(

@@ -6,7 +6,6 @@ valid key for an unknown one. `python -m bench schema` writes the JSON schema fo
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from functools import reduce
@@ -16,11 +15,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from bench import registry
-from bench.audio import frontend as audio
+from bench.audio.frontend import Transform
 from bench.experiment.ablations import BASE, AblationStudy, Variant
 from bench.experiment.extends import read
 from bench.files import UserError, digest_of
-from bench.strict import Strict, Values, known, merge, parse
+from bench.strict import Names, Seeds, Strict, Values, known, merge, parse
 from modelkit.settings import Mixup, SpecAugment
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
@@ -28,6 +27,7 @@ UNQUOTABLE = re.compile(r"""[\x00-\x1f\x7f{}*?\[\]\\$`"]""")
 """What Snakemake takes for a wildcard, or a shell inside a shell for a command, in a path."""
 
 LONGEST_PATH = 1000  # bytes; names of files come on top, and systems take 4,096
+LONGEST_PART = 255  # bytes of one name in a path, which systems take
 LONGEST = 120
 """Characters of a name, which is part of file names that may have 255 bytes."""
 
@@ -50,51 +50,9 @@ MARGINS: dict[str, float] = {
 """Differences too small to matter, where an experiment declares no others."""
 
 
-class FrontEnd(Strict):
+class FrontEnd(Transform):
     """A front end: what turns a waveform into features (frames, mels)."""
 
-    kind: audio.Kind = Field(
-        description="logmel: HTS-AT, PANN; fbank: AST; preemphasis: EfficientAT, PaSST; htk: "
-        "ATST-Frame, Dasheng; cepstra: Piczak's baselines"
-    )
-    sample_rate: int = Field(gt=0, description="Hz; audio is resampled to it", examples=[32000])
-    window: int = Field(gt=0, description="analysis window in samples", examples=[1024])
-    hop: int = Field(gt=0, description="hop in samples", examples=[320])
-    mels: int = Field(
-        gt=0, description="number of mel bands; kind cepstra: 13, its values", examples=[64]
-    )
-    fmin: float = Field(ge=0, description="lowest edge of the mel bands in Hz", examples=[50])
-    fmax: float = Field(gt=0, description="highest edge of the mel bands in Hz", examples=[14000])
-    repeat_to_s: float | None = Field(
-        None,
-        gt=0,
-        description="shorter waveforms are repeated to this many seconds",
-        examples=[10],
-    )
-    fit_to_s: float | None = Field(
-        None,
-        gt=0,
-        description="waveforms are cut, or padded with zeros, to this many seconds",
-        examples=[5],
-    )
-    log_offset: float = Field(
-        0.0,
-        ge=0,
-        description="kind preemphasis only: added to powers before the logarithm",
-        examples=[1e-5],
-    )
-    log_floor: float = Field(
-        0.0,
-        ge=0,
-        description="kind preemphasis only: smaller powers are raised to it before the logarithm",
-        examples=[1e-7],
-    )
-    range_db: float | None = Field(
-        None,
-        gt=0,
-        description="kind htk only: a clip's values are cut off this many dB below its maximum",
-        examples=[80],
-    )
     clip_seconds: float | None = Field(
         None,
         gt=0,
@@ -116,22 +74,15 @@ class FrontEnd(Strict):
     )
 
     @model_validator(mode="after")
-    def _fits_together(self) -> FrontEnd:
+    def _scale_is_possible(self) -> FrontEnd:
         if self.fixed_scale is not None and self.fixed_scale[1] <= 0:
             raise ValueError(f"normalise: the standard deviation is {self.fixed_scale[1]}")
-        _ = self.transform  # checks what concerns several settings
         if (self.clip_seconds is None) == (not self.frames):
             raise ValueError("give clip_seconds, the length of a clip, or frames: one of them")
         if self.clip_seconds is not None:
             samples = round(self.clip_seconds * self.sample_rate)
-            object.__setattr__(self, "frames", self.transform.frames(samples))
+            object.__setattr__(self, "frames", self.frames_of(samples))
         return self
-
-    @property
-    def transform(self) -> audio.FrontEnd:
-        """What computes the features."""
-        same = (field.name for field in dataclasses.fields(audio.FrontEnd))
-        return audio.FrontEnd(**{name: getattr(self, name) for name in same})
 
     @property
     def fixed_scale(self) -> tuple[float, float] | None:
@@ -191,7 +142,7 @@ class Dataset(Strict):
         description="sources of clips that have no file yet, in this order",
         examples=[["parquet", "youtube"]],
     )
-    seeds: tuple[int, ...] | None = Field(
+    seeds: Seeds | None = Field(
         None,
         min_length=1,
         description="seeds on this data set; null: those of the experiment",
@@ -202,7 +153,7 @@ class Dataset(Strict):
         description="options of the loader (docs/data.md)",
         examples=[{"train": "balanced", "validation_share": 0.1}],
     )
-    models: tuple[str, ...] | None = Field(
+    models: Names | None = Field(
         None,
         min_length=1,
         description="models that are trained on it; null: all",
@@ -233,6 +184,26 @@ class Dataset(Strict):
     )
     localize: bool = Field(False, description="whether located events are scored as well")
     front_ends: dict[str, FrontEnd] = Field(description="features that models can name")
+
+    def check_labels(self, multilabel: bool, where: str) -> None:
+        """Refuse what takes exactly one label a clip where clips have several or none.
+
+        Args:
+            where: the data set's place in the config.
+
+        Raises:
+            UserError: naming the first such key, and the value that fits.
+        """
+        for key, value, fits in (
+            ("loss", "ce", "bce"),
+            ("selection", "accuracy", "mAP"),
+            ("metric", "accuracy", "mAP"),
+        ):
+            if multilabel and getattr(self, key) == value:
+                raise UserError(
+                    f"{where}.{key}: '{value}' takes exactly one label a clip, and clips of this "
+                    f"data set can have several or none; set it to {fits}"
+                )
 
 
 class Model(Strict):
@@ -539,10 +510,10 @@ class Target(Strict):
     """A named part of the experiment: `snakemake NAME` makes it alone."""
 
     about: str = Field(description="what it is, in words", examples=["ESC-50 alone"])
-    datasets: tuple[str, ...] = Field(
+    datasets: Names = Field(
         min_length=1, description="data sets whose runs belong to it", examples=[["esc50"]]
     )
-    variants: tuple[str, ...] | None = Field(
+    variants: Names | None = Field(
         None, description="variants that belong to it; null: all", examples=[["base"]]
     )
 
@@ -553,7 +524,7 @@ class Ensemble(Strict):
     dataset: str = Field(description="data set", examples=["desed"])
     model: str = Field(description="model", examples=["htsat"])
     variant: str = Field("base", description="variant whose runs are averaged")
-    released: tuple[str, ...] = Field(
+    released: Names = Field(
         default=(),
         description="released checkpoints that are averaged instead of runs",
         examples=[["htsat-audioset-1", "htsat-audioset-2"]],
@@ -595,9 +566,7 @@ class Config(Strict):
         examples=["mine"],
     )
     title: str = Field(description="title of the report", examples=["My recordings"])
-    seeds: tuple[int, ...] = Field(
-        min_length=1, description="one run per seed", examples=[[0, 1, 2]]
-    )
+    seeds: Seeds = Field(min_length=1, description="one run per seed", examples=[[0, 1, 2]])
     paths: Paths = Field(Paths(), description="folders")
     embedded: Embedded | None = Field(None, description="null: no synthetic corpora are built")
     datasets: dict[str, Dataset] = Field(description="data sets by name")
@@ -611,7 +580,7 @@ class Config(Strict):
     targets: dict[str, Target] = Field(
         default_factory=dict, description="parts that `snakemake NAME` makes alone"
     )
-    released: dict[str, tuple[str, ...]] = Field(
+    released: dict[str, Names] = Field(
         default_factory=dict,
         description="data set -> entries of config/registry/checkpoints.yaml that `snakemake "
         "released` evaluates on it",
@@ -671,6 +640,11 @@ class Config(Strict):
                 raise UserError(
                     f"{key}: {path[:20]}… has more than {LONGEST_PATH} bytes; shorten it"
                 )
+            for part in Path(path or "").parts:
+                if len(part.encode()) > LONGEST_PART:
+                    raise UserError(
+                        f"{key}: {part[:20]}… has more than {LONGEST_PART} bytes; shorten it"
+                    )
             if path is not None and (found := UNQUOTABLE.search(path)):
                 raise UserError(
                     f"{key}: {path!r} has {found.group()!r}, which cannot be part of a path and a "
@@ -681,6 +655,12 @@ class Config(Strict):
     def _references_exist(self) -> Config:
         for key, dataset in self.datasets.items():
             registry.check(dataset.loader, registry.LOADERS, f"datasets.{key}.loader")
+            dataset.check_labels(dataset.loader in registry.SEVERAL_LABELS, f"datasets.{key}")
+            if dataset.metric in ("intersection_f1", "psds1_macro") and not dataset.localize:
+                raise UserError(
+                    f"datasets.{key}.metric: '{dataset.metric}' is of located events; set "
+                    f"datasets.{key}.localize to true"
+                )
             for name in dataset.models or ():
                 known(name, self.models, f"datasets.{key}.models")
             if dataset.crossed and not dataset.folds:

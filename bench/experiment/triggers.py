@@ -32,6 +32,9 @@ READ_BY_REPORT = (
     "bench/results",
     "config/registry/fingerprints.yaml",
     "config/registry/classes",
+    "config/paper.yaml",
+    "config/modern.yaml",
+    "config/piczak.yaml",
 )
 
 

@@ -71,7 +71,7 @@ class _ShiftedTask(Task):
 
     def clips(self, rows: np.ndarray) -> Iterator[np.ndarray]:
         """As `Task.clips`, of the shifted clips, shorter ones padded before."""
-        front_end, table = self.front_end.transform, self.corpus.clips
+        front_end, table = self.front_end, self.corpus.clips
         for row in rows:
             clip = table.iloc[row]
             samples = decode(

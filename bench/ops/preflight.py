@@ -92,29 +92,29 @@ def check_space(settings: Config, jobs: Iterable[Job]) -> None:
 
 def check_parts(settings: Config) -> None:
     """Read the builder's sizes and build every network of the experiment once (imports torch); each
-    model takes one forward pass at every size of its features.
+    takes one forward pass.
 
     Raises:
         UserError: an argument or size is unknown, has the wrong type, or does not fit; or a network
-            does not take its front end's features, or returns something else than it should.
+            does not take its front end's features, returns something else than it should, or is
+            given no labels for what is scored of it.
     """
     from bench.models.networks import build
-    from bench.ops.trial_pass import CLASSES, try_network
+    from bench.ops.trial_pass import CLASSES, check_trained, try_network
 
     if settings.embedded is not None:
         embed.sizes_of(settings.embedded)
-    shapes: dict[str, Plan] = {}
+    shapes: dict[str, list[Plan]] = {}
     for cell in list_cells(settings):
         resolved = plan(settings, cell)
         key = digest_of([resolved.resolved[part] for part in ("model", "front_end")])
-        shapes.setdefault(key, resolved)
-    tried = set()
-    for resolved in shapes.values():
-        network, front_end = build(resolved, CLASSES), resolved.front_end
-        size = (resolved.cell.model, front_end.frames, front_end.mels)
-        if size not in tried:
-            try_network(network, resolved)
-            tried.add(size)
+        shapes.setdefault(key, []).append(resolved)
+    for plans in shapes.values():
+        network = build(plans[0], CLASSES)
+        output = try_network(network, plans[0])
+        notes = (check_trained(network, output, resolved) for resolved in plans)
+        for note in dict.fromkeys(filter(None, notes)):
+            print(f"note: {note}")
 
 
 def _missing_data(settings: Config) -> Iterator[str]:
@@ -137,6 +137,7 @@ def _own_data(settings: Config, say: Callable[[str], None] | None) -> Iterator[s
 
         try:
             corpus = load(dataset.loader, dataset.root, name=name, **dataset.options)
+            dataset.check_labels(corpus.multilabel, f"datasets.{name}")
         except UserError as error:
             yield str(error)
             continue

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -62,10 +62,14 @@ class Receipt(Strict):
 
 
 class Receipts:
-    """The receipts of an experiment, held against what is so now."""
+    """The receipts of an experiment, held against what is so now.
 
-    def __init__(self, settings: Config) -> None:
-        self.settings = settings
+    Args:
+        forced: tells stages and files that a person wants made again, whatever their receipts say.
+    """
+
+    def __init__(self, settings: Config, forced: Callable[[], Collection[str]] = frozenset) -> None:
+        self.settings, self._forced = settings, forced
         self.layout = Layout.of(settings)
         self._triggers = Triggers(settings)
         self._kept: dict[Job, Receipt | None] = {}
@@ -89,6 +93,9 @@ class Receipts:
         """
         job = self.jobs[stage, name]
         if job not in self._due:
+            if {job.stage, *map(str, job.writes)} & set(self._forced()):
+                self._due[job] = "asked for again"
+                return self._due[job]
             makers = (self._makers[path] for path in job.reads if path in self._makers)
             changed = next((one for one in makers if self.due(one.stage, one.name)), None)
             self._due[job] = (

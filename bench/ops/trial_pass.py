@@ -1,10 +1,12 @@
-"""One forward pass of a network on features of its front end's shape, before any work starts."""
+"""One forward pass of a network on features of its front end's shape, before any work starts: what
+it returns, and which of it the labels of a run train."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
+from torch.autograd.graph import saved_tensors_hooks
 
 from bench.experiment.cells import Plan
 from bench.files import UserError
@@ -13,8 +15,11 @@ from modelkit.output import ModelOutput
 CLIPS, CLASSES = 1, 10
 
 
-def try_network(network: torch.nn.Module, plan: Plan) -> None:
+def try_network(network: torch.nn.Module, plan: Plan) -> ModelOutput:
     """Hold what the network of a plan, built for CLASSES classes, returns against `ModelOutput`.
+
+    Returns:
+        What it returned, with the graph of its computation and without what a backward pass needs.
 
     Raises:
         UserError: it stops, or returns other shapes; the message names the model, the shape that it
@@ -26,7 +31,7 @@ def try_network(network: torch.nn.Module, plan: Plan) -> None:
         f"{tuple(features.shape)} (clips, frames, mels) and {CLASSES} classes"
     )
     try:
-        with torch.inference_mode():
+        with saved_tensors_hooks(lambda _: None, lambda kept: kept):
             output = network.eval()(features)
     except Exception as error:  # whatever a plug-in's code raises
         said = " ".join(str(error).split())
@@ -34,6 +39,62 @@ def try_network(network: torch.nn.Module, plan: Plan) -> None:
     wrong = list(_wrong(output))
     if wrong:
         raise UserError(f"{where}: forward returned {'; '.join(wrong)}")
+    returned: ModelOutput = output
+    return returned
+
+
+def check_trained(network: torch.nn.Module, output: ModelOutput, plan: Plan) -> str:
+    """Hold the labels of a plan against the outputs of its network, by what a gradient reaches.
+
+    Returns:
+        A note on clip scores that no label trains and nothing depends on; empty without one.
+
+    Raises:
+        UserError: events would be decided by frame logits that clip labels do not train, or an
+            epoch be chosen by clip logits that time ranges do not train.
+    """
+    if output.frame_logits is None:
+        return ""
+    clip, frame = (_reached(logits) for logits in (output.clip_logits, output.frame_logits))
+    names = {id(parameter): name for name, parameter in network.named_parameters()}
+    supervision, cell = plan.recipe.supervision, plan.cell
+    where = f"{cell.dataset}/{cell.model}/{cell.variant}: supervision '{supervision}'"
+    if supervision == "weak" and plan.dataset.localize and frame - clip:
+        layers = _layers(names, frame - clip)
+        raise UserError(
+            f"{where} leaves {layers}, which makes the frame logits, untrained, and events are "
+            f"decided by them; set it to both or strong, or datasets.{cell.dataset}.localize to "
+            "false"
+        )
+    if supervision == "strong" and clip - frame:
+        layers = _layers(names, clip - frame)
+        said = f"{where} leaves {layers}, which makes the clip logits, untrained"
+        if plan.recipe.select == "best" and not plan.recipe.average_epochs:
+            raise UserError(
+                f"{said}, and they choose the epoch; set it to both, or the recipe's select to last"
+            )
+        return f"{said}: its clip scores say nothing"
+    return ""
+
+
+def _reached(logits: torch.Tensor) -> set[int]:
+    """The ids of the parameters that a gradient of these logits reaches."""
+    found, seen, waiting = set(), set(), [logits.grad_fn]
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            found.add(id(node.variable))
+        waiting += [following for following, _ in node.next_functions]
+    return found
+
+
+def _layers(names: Mapping[int, str], parameters: set[int]) -> str:
+    """The layers of some parameters, by name."""
+    found = (names[one].rpartition(".")[0] or names[one] for one in parameters if one in names)
+    return ", ".join(sorted(set(found)))
 
 
 def _wrong(output: object) -> Iterator[str]:

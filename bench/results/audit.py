@@ -116,7 +116,7 @@ def _selection(results: Results, choices: Mapping[str, Choice | None]) -> Iterat
         for run in group.runs:
             choice = choices[run.key]
             if choice is None:
-                text = "scores.npz is missing or damaged"
+                text = "scores.npz is missing, damaged, or not that of its record"
                 yield Breach("selection", group.dataset, run.key, text, group.name)
                 continue
             if choice.on_test:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.files import UserError
 from bench.registry import CLASSIC
 from bench.results.groups import Run
 from bench.results.record import clips_digest
@@ -41,12 +42,13 @@ class Choice:
 
 
 def choice_of(run: Run) -> Choice | None:
-    """How a run chose, by the clips that it scored; None where its scores cannot be read."""
+    """How a run chose, by the clips that it scored; None where its scores cannot be read, or are
+    not those of its record."""
     located = run.record.localization
     try:
-        with np.load(run.folder / "scores.npz", allow_pickle=False) as arrays:
+        with np.load(run.file("scores.npz"), allow_pickle=False) as arrays:
             clips, split = arrays["clip_ids"], arrays["split"]
-    except (OSError, ValueError, KeyError, EOFError):
+    except (UserError, OSError, ValueError, KeyError, EOFError):
         return None
     validation, test = (set(clips[split == s].tolist()) for s in ("validation", "test"))
     return Choice(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.files import UserError
+from bench.files import damage_told
 from bench.results.groups import Group, Run
 from bench.results.load import Results
 
@@ -28,7 +28,7 @@ def curves(results: Results, dataset: str) -> dict[str, Curve]:
     """The selection metric on validation data of each model of a data set, by group.
 
     Raises:
-        UserError: a metrics.jsonl is missing or damaged.
+        UserError: a metrics.jsonl is missing, damaged, or not the one of its record.
     """
     name = f"validation_{results.config.datasets[dataset].selection}"
     groups = results.base_groups(dataset)
@@ -49,9 +49,9 @@ def mean_curve(group: Group, name: str) -> Curve:
 
 
 def _points(run: Run) -> Iterator[dict[str, Any]]:
-    path = run.folder / "metrics.jsonl"
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        yield from [json.loads(line) for line in lines if line]
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: {error}; train the run again") from error
+    path = run.file("metrics.jsonl")
+    with damage_told(path, "train the run again"):
+        points = [
+            json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line
+        ]
+    yield from points

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.files import digest_of
+from bench.files import UserError, damage_told, digest_file, digest_of
 from bench.results.names import DIGESTS
 from bench.results.record import Record
 from bench.results.summary import Summary, summarise
@@ -44,6 +44,19 @@ class Run:
     def fold(self) -> int:
         """-1 where the data set has no folds."""
         return self.record.cell.fold
+
+    def file(self, name: str) -> Path:
+        """A file beside the record, if it is the one that the record was made with.
+
+        Raises:
+            UserError: it is missing, or another.
+        """
+        path, remedy = self.folder / name, "put it back, or train the run again"
+        with damage_told(path, remedy):
+            digest = digest_file(path)
+        if digest != self.record.files.get(name):
+            raise UserError(f"{path}: not the file that its record was made with; {remedy}")
+        return path
 
     def figure(self, metric: str, class_name: str | None = None) -> float | None:
         """A test metric, of one class if named; None where the run has no such figure."""

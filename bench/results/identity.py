@@ -10,7 +10,9 @@ from typing import Any
 from pydantic import Field
 
 from bench.code_digest import ROOT
+from bench.experiment import config, extends
 from bench.experiment.released import class_list
+from bench.files import digest_of
 from bench.registry import OWN_DATA
 from bench.results.measured import System
 from bench.results.names import DATA
@@ -19,6 +21,9 @@ from bench.strict import Strict, Values, parse, read_yaml
 
 PATH = ROOT / "config" / "registry" / "fingerprints.yaml"
 Network = Mapping[str, Any]
+NOT_HELD = {"init", "supervision", "test_shifts", "precision"}
+"""Values of a recipe that are named in other words (`published.differences`), or that say how it is
+computed."""
 
 
 class PublishedData(Strict):
@@ -46,6 +51,7 @@ class Fingerprints(Strict):
 
     data: dict[str, PublishedData]
     networks: dict[str, PublishedNetwork]
+    recipes: dict[str, str]
 
 
 @cache
@@ -109,6 +115,27 @@ def other_network(architecture: str, values: Network | None, name: str) -> str:
         return "not the published network"
     other = unlike(values, wanted.values)
     return f"not the published network: {', '.join(other)}" if other else ""
+
+
+def other_recipe(record: Record, place: str) -> list[str]:
+    """What a record's recipe has otherwise than a published one.
+
+    Args:
+        place: EXPERIMENT/DATASET/MODEL of a recipe of config/, whose digest the registry has.
+    """
+    experiment, dataset, model = place.split("/")
+    file = extends.CONFIG / f"{experiment}.yaml"
+    if recipes_digest(file) != fingerprints().recipes[experiment]:
+        return [f"the recipes of config/{file.name} are no longer the published ones"]
+    resolved, settings = record.resolved, config.load(file)
+    recipe = settings.recipe(model, dataset).model_dump(mode="json", exclude=NOT_HELD)
+    own = {**resolved.recipe.values, "loss": resolved.dataset.values["loss"]}
+    return unlike(own, {**recipe, "loss": settings.datasets[dataset].loss})
+
+
+def recipes_digest(file: Path) -> str:
+    """sha256 of the recipes of an experiment file, those that it extends included."""
+    return digest_of(extends.read(file)["recipes"])
 
 
 def unlike(values: Network, published: Network) -> list[str]:

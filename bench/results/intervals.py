@@ -160,7 +160,7 @@ class Outcomes:
 
     @cached_property
     def scores(self) -> list[StoredScores]:
-        return [read_scores(run.folder / "scores.npz", "test") for run in self.group.runs]
+        return [read_scores(run.file("scores.npz"), "test") for run in self.group.runs]
 
     @cached_property
     def clips(self) -> tuple[str, ...]:
@@ -177,7 +177,7 @@ class Outcomes:
         for run, test in zip(self.group.runs, self.scores, strict=True):
             own = {clip: seconds[clip] for clip in test.clip_ids.tolist()}
             truth = events[events["filename"].isin(own)]
-            made = read_events(run.folder / "events.tsv", own)
+            made = read_events(run.file("events.tsv"), own)
             classes = self.corpus.classes
             found.append(
                 count_events(

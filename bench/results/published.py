@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +26,7 @@ from bench.results.identity import (
     other_data,
     other_layout,
     other_network,
+    other_recipe,
     unlike,
 )
 from bench.results.load import Results
@@ -60,6 +61,8 @@ class Published:
         start: what its weights began from, a key of `trained.STARTS`; empty where not stated.
         front_end: values of its features that are known.
         parameters: trainable ones of its network, with the outputs that it has.
+        recipe: EXPERIMENT/DATASET/MODEL of config/ with its recipe; empty where its network was
+            not trained on the data set, or has no epochs.
         differs: what its protocol does and the clean one does not.
         folds: its leading figure on each fold, as printed; empty where not stated.
     """
@@ -76,6 +79,7 @@ class Published:
     start: str = ""
     front_end: Mapping[str, Any] = field(default_factory=dict)
     parameters: int | None = None
+    recipe: str = ""
     differs: tuple[str, ...] = ()
     rescored: str = ""
     folds: tuple[float, ...] = ()
@@ -190,7 +194,8 @@ def untested_folds(group: Group, entry: Published) -> Iterator[str]:
 
 
 def differences_in_training(results: Results, group: Group, entry: Published) -> Iterator[str]:
-    """Labels, start and regularisation that differ; every published figure is of clip labels."""
+    """Labels, start, regularisation and recipe that differ; every published figure is of clip
+    labels."""
     supervision, start = supervision_of(group), start_of(results, group)
     if supervision != SUPERVISION["weak"]:
         yield f"trained on {supervision}, published on {SUPERVISION['weak']}"
@@ -199,13 +204,19 @@ def differences_in_training(results: Results, group: Group, entry: Published) ->
     yield from unlike(group.first.network or {}, fingerprints().networks[entry.beside].training)
     if entry.parameters not in (None, group.first.parameters):
         yield f"{group.first.parameters:,} parameters instead of {entry.parameters:,}"
+    if entry.recipe:
+        yield from other_recipe(group.first, entry.recipe)
 
 
 def _began_alike(results: Results, group: Group, entry: Published) -> bool:
     """Whether a published start on AudioSet is met by a run of the same network on AudioSet."""
     parent = parent_of(results, group) if entry.start == "audioset" else None
-    whole = replace(entry, dataset="AudioSet-2M")
-    return parent is not None and not another(parent, whole) and not list(incomplete(parent))
+    if parent is None:
+        return False
+    whole = next(e for e in load() if (e.beside, e.dataset) == (entry.beside, "AudioSet-2M"))
+    return not any(
+        (another(parent, whole), [*incomplete(parent)], other_recipe(parent.first, whole.recipe))
+    )
 
 
 def _protocol(audited: Audited, group: Group, entry: Published) -> Iterator[str]:
@@ -223,7 +234,6 @@ def _peculiarities(audited: Audited, group: Group) -> list[str]:
         "epoch selected on the test fold": all(
             c is not None and c.on_test == "epoch" for c in made
         ),
-        "weights averaged over epochs": recipe.average_epochs > 0,
         "10-shift test-time augmentation": len(recipe.test_shifts) == 10,
         "hand-set thresholds": group.runs[0].by_hand,
     }

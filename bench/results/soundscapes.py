@@ -131,7 +131,7 @@ def _playable(corpus: Corpus, row: Any) -> str:
 
 def _output(group: Group, clip: str) -> Output:
     run = group.runs[0]
-    stored = read_scores(run.folder / "scores.npz", "test")
+    stored = read_scores(run.file("scores.npz"), "test")
     row, frames = list(stored.clip_ids).index(clip), stored.scores.frame_scores
     return Output(
         group,
@@ -146,5 +146,5 @@ def _output(group: Group, clip: str) -> Output:
 
 def found_events(run: Run, clip: str) -> pd.DataFrame:
     """The located events of one clip; rows of event-free clips are left out."""
-    table = pd.read_csv(run.folder / "events.tsv", sep="\t", dtype={"filename": str})
+    table = pd.read_csv(run.file("events.tsv"), sep="\t", dtype={"filename": str})
     return table[(table["filename"] == clip) & table["event_label"].notna()]

@@ -72,6 +72,7 @@ class Digests(Strict):
         members: the runs of an ensemble.
         parent, start: the weights that training started from, of a run or of a file.
         protocol: the localization settings.
+        teacher: the file of scores that it was distilled from.
     """
 
     code_evaluate: str | None = None
@@ -83,6 +84,7 @@ class Digests(Strict):
     pins: str | None = None
     protocol: str | None = None
     start: str | None = None
+    teacher: str | None = None
 
     @property
     def known(self) -> dict[str, str]:

@@ -203,7 +203,7 @@ class Tagger:
 
         card, settings = self.card, self.card.front_end
         try:
-            sound = hear(audio, settings.transform)
+            sound = hear(audio, settings)
         except AudioError as error:
             raise UserError(str(error)) from error
         stored = sound.features

@@ -33,7 +33,8 @@ except UserError as error:
 
 layout = Layout.of(settings)
 triggers = Triggers(settings)
-receipts = Receipts(settings)
+# Lazily: the command line's wishes are known when the first job is looked at.
+receipts = Receipts(settings, lambda: workflow.dag_settings.forcerun)
 estimate = Estimate.of(settings)
 
 RESOLVED = resolved_path(settings)  # what the commands read: overrides included

@@ -232,7 +232,7 @@ def make_features(settings: Config, dataset: str, front_end: str) -> None:
     layout, asked = Layout.of(settings), settings.datasets[dataset].front_ends[front_end]
     featurize(
         layout.corpus(dataset),
-        asked.transform,
+        asked,
         layout.features(dataset, front_end),
         code=stage_digest("featurize"),
         sees=asked.frames,
