@@ -141,14 +141,16 @@ def rate(name: str, size: Size, compiled: bool) -> Row:
     torch.manual_seed(0)
     model, shape = size.build(name)
     model.to(size.device).train()
-    recipe = Recipe(
-        epochs=1,
-        batch_size=size.batch,
-        learning_rate=1e-6,
-        precision="bf16",
-        mixup=Mixup(alpha=0.5),
-        specaugment=SpecAugment(time_width=16, mel_width=4),
-        compile=compiled,
+    recipe = Recipe.model_validate(
+        {
+            "epochs": 1,
+            "batch_size": size.batch,
+            "learning_rate": 1e-6,
+            "precision": "bf16",
+            "mixup": Mixup(alpha=0.5),
+            "specaugment": SpecAugment(time_width=16, mel_width=4),
+            "compile": compiled,
+        }
     )
     task, batch = _batch(recipe, shape, size)
     _, loss = make_loss(model, task, recipe, "bce", Team())
@@ -187,10 +189,18 @@ def _batch(recipe: Recipe, shape: tuple[int, int], size: Size) -> tuple[Task, Ba
     from speed.made_up import random_task
 
     frames, mels = shape
-    front_end = FrontEnd(
-        kind="logmel", sample_rate=32000, window=1024, hop=320, mels=mels, fmin=50, fmax=14000,
-        frames=frames,
-    )  # fmt: skip
+    front_end = FrontEnd.model_validate(
+        {
+            "kind": "logmel",
+            "sample_rate": 32000,
+            "window": 1024,
+            "hop": 320,
+            "mels": mels,
+            "fmin": 50,
+            "fmax": 14000,
+            "frames": frames,
+        }
+    )
     task = random_task(front_end, recipe.batch_size, CLASSES)
     objective = Objective(task, "bce", "weak")
     (batch,) = read_batches(task, recipe, objective, 0, 0, [0], Team(), 0)

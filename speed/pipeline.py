@@ -138,7 +138,7 @@ def scoring(clips: int) -> list[Row]:
     """Tagging metrics of AudioSet's size; PSDS and the bootstrap of DESED's."""
     from bench.metrics.event_arrays import FrameScores, encode
     from bench.metrics.psds import psds
-    from bench.metrics.statistics import hierarchical_bootstrap
+    from bench.metrics.resampling import resample
     from bench.metrics.tagging import tagging_metrics
     from bench.metrics.weighted import weighted_map
 
@@ -166,8 +166,9 @@ def scoring(clips: int) -> list[Row]:
     rows.append(
         _seconds(
             "bootstrap of mAP, 1,000 resamples of 2,000 clips x 50 classes, 3 seeds",
-            lambda: hierarchical_bootstrap(
-                lambda _, weights: weighted(weights), 3, np.arange(min(clips, 2000))
+            lambda: resample(
+                lambda weights: np.stack([weighted(weights) for _ in range(3)], axis=1),
+                np.arange(min(clips, 2000)),
             ),
         )
     )

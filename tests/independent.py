@@ -135,7 +135,8 @@ def clip_label_events(folder: Path, validation: Truth, test: Truth, grid: int) -
         part: pd.DataFrame(scores[split == part], names[split == part], classes)
         for part in ("validation", "test")
     }
-    levels = (np.arange(1, grid + 1) / (grid + 1)).astype(np.float32)
+    logits = np.linspace(-6, 6, grid) if grid > 1 else np.zeros(1)
+    levels = (1 / (1 + np.exp(-logits))).astype(np.float32)
     pairs: list[tuple[str, str]] = []
     for label, column in by_clip["validation"].items():
         own = validation.events[validation.events["event_label"] == label]

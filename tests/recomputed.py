@@ -135,20 +135,15 @@ class Runs:
 
     def spread(
         self, column: str, keys: Sequence[str], values: ArrayLike, scale: float = 1.0,
-        folds: bool = True,
+        folds: bool = True, level: float = 0.95,
     ) -> dict[str, float]:  # fmt: skip
-        """Mean, sd and 95 % t-interval (Nadeau and Bengio's where runs differ in fold)."""
+        """Mean, sd and the t-interval at a level, 95 % where there is no correction."""
         every = scale * pd.Series(np.asarray(values, dtype=float))
-        known = units = every[np.isfinite(every)]
-        fold = pd.Series([self.record(key)["cell"]["fold"] for key in keys])[known.index]
-        shared = 0.0
-        if folds and (fold >= 0).any():
-            units = units.groupby(fold).mean()
-            splits = self.record(keys[0])["splits"]
-            shared = splits["test"] / splits["train"]
+        known = every[np.isfinite(every)]
+        units, shared = self.units([keys[place] for place in known.index], known, folds)
         n = len(units)
         error = units.std() * np.sqrt(1 / n + shared) if n > 1 else np.nan
-        half = stats.t.ppf(0.975, n - 1) * error
+        half = stats.t.ppf((1 + level) / 2, n - 1) * error
         return {
             column: known.mean(),
             f"{column}_sd": known.std(),
@@ -156,6 +151,33 @@ class Runs:
             f"{column}_ci95_high": units.mean() + half,
             f"{column}_n": len(known) or np.nan,
         }
+
+    def units(
+        self, keys: Sequence[str], values: pd.Series, folds: bool = True
+    ) -> tuple[pd.Series, float]:
+        """What a repetition draws anew, and test over training clips where that is folds: repeats
+        where each seed tests every fold, else folds, else runs."""
+        known = [self.record(key)["cell"] for key in keys]
+        cells = pd.DataFrame(known, values.index, ["fold", "seed"])
+        if not folds or (cells["fold"] < 0).all():
+            return values, 0.0
+        per_seed = cells.groupby("seed")["fold"].nunique()
+        if len(per_seed) > 1 and per_seed.min() == cells["fold"].nunique() > 1:
+            return values.groupby(cells["seed"]).mean(), 0.0
+        splits = self.record(keys[0])["splits"]
+        return values.groupby(cells["fold"]).mean(), splits["test"] / splits["train"]
+
+    def tested(self, keys: Sequence[str], gaps: Sequence[float]) -> dict[str, float]:
+        """The paired t-test of differences, the exact one, and what a family is judged by."""
+        gap = pd.Series(np.round(gaps, 12))  # subtraction's rounding is no difference
+        units, shared = self.units(keys, gap)
+        n = len(units)
+        exact = sign_flip(units.to_numpy())
+        p = exact if gap.any() else 1.0
+        if n > 1 and np.ptp(units):
+            t = units.mean() / (units.std() * np.sqrt(1 / n + shared))
+            p = float(2 * stats.t.sf(abs(t), n - 1))
+        return {"p": p, "p_sign_flip": exact, "pairs": n}
 
     def figures(
         self, column: str, keys: Sequence[str], metric: str, label: str = "",
@@ -183,9 +205,9 @@ def halves(keys: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def holm(p: pd.Series) -> pd.Series:
-    """Adjusted over one family, aligned to its index."""
-    ordered = p.sort_values()
-    return (ordered * np.arange(len(ordered), 0, -1)).cummax().clip(upper=1)
+    """Adjusted over one family, aligned to its index; not cut off at 1."""
+    ordered = p.sort_values(kind="stable")
+    return (ordered * np.arange(len(ordered), 0, -1)).cummax()
 
 
 def sign_flip(differences: Sequence[float]) -> float:
@@ -197,13 +219,18 @@ def sign_flip(differences: Sequence[float]) -> float:
     return float(exact.pvalue)
 
 
-def detectable(n: int) -> float:
-    """The effect that a paired t-test of n pairs finds with 80 % power."""
-    if n < 2:
+def detectable(units: Sequence[tuple[pd.Series, float]]) -> float:
+    """The mean difference that a paired t-test finds with 80 % power, at the pooled spread of a
+    family and the level of Holm's first step."""
+    spread = [(own, shared) for own, shared in units if len(own) > 1 and np.ptp(own)]
+    if not spread:
         return np.nan
-    critical = stats.t.ppf(0.975, n - 1)
-    power = lambda d: stats.nct.sf(critical, n - 1, d * np.sqrt(n)) - 0.8  # noqa: E731
-    return float(optimize.brentq(power, 1e-3, 30, xtol=1e-14))
+    fewest, shared = min(spread, key=lambda one: len(one[0]))
+    n, error = len(fewest), np.sqrt(1 / len(fewest) + shared)
+    critical = stats.t.ppf(1 - 0.025 / len(units), n - 1)
+    power = lambda d: stats.nct.sf(critical, n - 1, d / error) - 0.8  # noqa: E731
+    pooled = np.sqrt(np.mean([own.var() for own, _ in spread]))
+    return float(optimize.brentq(power, 0, 100) * pooled)
 
 
 def tagging(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
@@ -386,26 +413,71 @@ def ablation(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
     return {
         **runs.figures("value_percent", first, metric, scale=100),
         **runs.figures("reference_percent", second, metric, scale=100),
-        **runs.spread("difference_points", paired, gaps, 100),
-        "p": sign_flip(gaps),
-        "smallest_p": 2 / 2 ** len(gaps),
-        "pairs": len(gaps),
+        **runs.tested(paired, gaps),
     }
 
 
 def comparison(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
     paired, gaps = runs.differences(keys, metric_of(row))
-    gap, n = np.round(gaps, 12), len(gaps)  # subtraction's rounding is no difference
+    gap = runs.units(paired, pd.Series(np.round(gaps, 12)))[0]
     constant = np.nan if gap.any() else 0.0
     return {
-        **runs.spread("difference_points", paired, gaps, 100),
-        "effect_size_d": gap.mean() / gap.std(ddof=1) if np.ptp(gap) else constant,
-        "p": sign_flip(gaps),
-        "p_wilcoxon": stats.wilcoxon(gap).pvalue,
-        "smallest_p": 2 / 2**n,
-        "detectable_d": detectable(n),
-        "pairs": n,
+        "effect_size_d": gap.mean() / gap.std() if np.ptp(gap) else constant,
+        **runs.tested(paired, gaps),
     }
+
+
+def widened(runs: Runs, frame: pd.DataFrame, expected: pd.DataFrame) -> Iterator[pd.Series]:
+    """Each difference with the interval at the level to which Holm's correction takes its p; in the
+    table of comparisons, with what the test can detect there."""
+    for place, row in frame.iterrows():
+        keys, p = row["records"].split(), expected["p"][place]
+        paired, gaps = runs.differences(keys, metric_of(row))
+        level = 1 - 0.05 * p / expected["holm"][place] if p else 1 - 0.05
+        found = runs.spread("difference_points", paired, np.round(gaps, 12), 100, level=level)
+        units, shared = runs.units(paired, pd.Series(np.round(gaps, 12)))
+        if np.ptp(units) == 0 and units.iloc[0]:
+            found |= {f"difference_points_ci95_{end}": np.nan for end in ("low", "high")}
+        if "detectable_points" in frame:
+            size = expected["family"][place]
+            found["detectable_points"] = 100 * detectable([(units, shared)] * int(size))
+        yield pd.Series(found, name=place)
+
+
+def detects(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
+    """A study, of the runs of each change and of its reference."""
+    metric = METRICS[row["metric"]]
+    by_variant: dict[str, list[str]] = {}
+    for key in keys:
+        by_variant.setdefault(key.rsplit("/", 1)[0], []).append(key)
+    _, model, *_ = keys[0].split("/")
+    against = {
+        f"{dataset}/{model}/{variant}": f"{dataset}/{model}/{reference}"
+        for dataset in [keys[0].split("/")[0]]
+        for variant, reference in references(runs.config, dataset, model).items()
+    }
+    units = []
+    for name, own in by_variant.items():
+        if against.get(name) in by_variant:
+            paired, gaps = runs.differences([*own, *by_variant[against[name]]], metric)
+            units.append(runs.units(paired, pd.Series(np.round(gaps, 12))))
+    return {
+        "changes": len(units),
+        "pairs": min(len(own) for own, _ in units),
+        "detectable_points": 100 * detectable(units),
+    }
+
+
+def references(config: Mapping[str, Any], dataset: str, model: str) -> dict[str, str]:
+    """Variant -> what it is compared with, of studies that vary one factor at a time."""
+    found = {}
+    for study in config["ablations"].values():
+        if dataset in study["datasets"] and model in study["models"]:
+            reference = study["reference"]
+            for levels in study["factors"].values():
+                start = "base" if reference in levels else reference
+                found |= {level: start for level, own in levels.items() if not own["control"]}
+    return found
 
 
 ROWS = {
@@ -420,6 +492,7 @@ ROWS = {
     "recipes": recipe,
     "ablations": ablation,
     "comparisons": comparison,
+    "detectable": detects,
 }
 
 
@@ -447,7 +520,14 @@ def _cells(path: Path, runs: Runs) -> Iterator[tuple[str, str, str, float, float
             [made(runs, row, row["records"].split()) for _, row in frame.iterrows()], frame.index
         )
     if "p" in expected:
-        expected["p_holm"] = expected.groupby(frame["section"])["p"].transform(holm)
+        family = frame["section"]
+        if path.stem == "ablations":
+            family = family + frame["change"].str.contains("control: ").astype(str)
+        expected["holm"] = expected.groupby(family)["p"].transform(holm)
+        expected["family"] = expected.groupby(family)["p"].transform("size")
+        wide = pd.DataFrame(widened(runs, frame, expected)).reindex(frame.index)
+        expected["p_holm"] = expected.pop("holm").clip(upper=1)
+        expected = expected.drop(columns="family").join(wide)
     numbers = frame.select_dtypes("number").drop(columns="remark", errors="ignore")
     numbers = numbers.drop(columns=numbers.filter(regex=NOT_RECOMPUTED))
     for column in numbers.columns.union(expected.columns):
@@ -463,7 +543,7 @@ def check(tables: Path, runs: Runs) -> pd.Series:
     """Hold every number to its recomputation; how many there were in each table."""
     found = cells(tables, runs)
     # SciPy inverts the noncentral t to single precision.
-    tolerance = np.where(found["column"] == "detectable_d", 1e-6, 1e-9)
+    tolerance = np.where(found["column"] == "detectable_points", 1e-6, 1e-9)
     near = (found["shown"] - found["expected"]).abs() <= tolerance * (1 + found["expected"].abs())
     assert near.all(), found[~near].to_string()
     for dataset in runs.config["datasets"]:

@@ -15,6 +15,7 @@ from bench.experiment.ablations import AblationStudy
 from bench.experiment.extends import read
 from bench.files import UserError
 from bench.ops.plan import table
+from bench.training.streams import run_seed, stream_seed
 
 ROOT = Path(__file__).resolve().parent.parent
 FACTORS = {
@@ -106,7 +107,9 @@ def test_a_study_may_take_several_models_and_data_sets_and_fewer_seeds() -> None
 def test_two_studies_share_a_run_that_both_name() -> None:
     settings = experiment(a=study(), b=study(design="full_grid"))
     names = [str(cell) for cell in cells.list_cells(settings)]
-    assert len(names) == len(set(names)) == 3 * (4 * 4 + 7)
+    own = [name for name in names if name.startswith("desed/htsat/")]
+    assert len(names) == len(set(names))
+    assert len(own) == len(settings.seeds_on("desed")) * (1 + 7)
 
 
 def test_a_variant_may_start_from_its_own_pretraining() -> None:
@@ -128,6 +131,11 @@ def test_a_variant_may_start_from_its_own_pretraining() -> None:
         ({"models": ["htsta"]}, "unknown 'htsta'; did you mean 'htsat'"),
         ({"datasets": ["dsed"]}, "unknown 'dsed'; did you mean 'desed'"),
         ({"seeds": [7]}, r"seeds: unknown '7'.*valid: 0, 1, 2"),
+        ({"factors": {"f": {"x": {"control": "bb"}}}}, "control.*'positive' or 'aa'"),
+        (
+            {"factors": {"f": {"x": {"control": "aa", "recipe": {"epochs": 2}}}}},
+            "control aa changes random streams alone",
+        ),
         ({"reference": "scrach"}, "unknown 'scrach'; did you mean 'scratch'"),
         ({"design": "half_grid"}, "design.*'full_grid'"),
         ({"factors": {"f": {"x": {"recipe": {"epoch": 3}}}}}, "did you mean 'epochs'"),
@@ -160,8 +168,46 @@ def test_two_studies_cannot_mean_different_runs_by_one_name() -> None:
         experiment(a=study(), b=study(factors=other))
 
 
+def test_controls_are_levels_with_a_mark() -> None:
+    factors = {
+        "order": {"random": {"control": "positive", "model": {"token_order": "random"}}},
+        "streams": {"again": {"control": "aa"}},
+        "size": {"window_2": {"model": {"window_size": 2}}},
+    }
+    settings = experiment(a=study(factors=factors))
+    found = {v.name: v.control for v in settings.ablations["a"].variants()}
+    assert found == {"random": "positive", "again": "aa", "window_2": None}
+    base, again = (
+        cells.plan(settings, cells.find_cell(settings, f"desed/htsat/{name}/seed1"))
+        for name in ("base", "again")
+    )
+    assert (base.recipe.streams, again.recipe.streams) == (0, 1)
+    assert again.recipe.model_copy(update={"streams": 0}) == base.recipe
+    assert again.model == base.model
+    assert config.Config.model_validate(settings.model_dump(mode="json")) == settings
+
+
+def test_other_streams_share_no_random_number() -> None:
+    assert run_seed(3, 0) == 3
+    seeds = [stream_seed(run_seed(s, n), "init") for s in range(20) for n in range(3)]
+    assert len(set(seeds)) == 60
+
+
+def test_a_study_of_several_models_multiplies_their_own_epochs() -> None:
+    factors = {"steps": {"longer": {"recipe": {"epochs_times": 2.5}}}}
+    settings = experiment(a=study(models=["htsat", "pann"], factors=factors))
+    for model in ("htsat", "pann"):
+        plan = cells.plan(settings, cells.find_cell(settings, f"desed/{model}/longer/seed0"))
+        assert plan.recipe.epochs == round(2.5 * settings.recipe(model, "desed").epochs)
+        assert "epochs_times" not in plan.resolved["recipe"]
+    steps = {"epochs_times": 2, "schedule": "steps", "step_epochs": [3]}
+    with pytest.raises(UserError, match="step_epochs are counted in epochs"):
+        experiment(a=study(factors={"steps": {"longer": {"recipe": steps}}}))
+
+
 def test_the_plan_counts_the_runs_of_a_study() -> None:
-    assert "ablation 'a': 21 runs" in table(experiment(a=study(design="full_grid")))
+    settings = experiment(a=study(design="full_grid"))
+    assert f"ablation 'a': {7 * len(settings.seeds_on('desed'))} runs" in table(settings)
 
 
 @given(st.lists(st.integers(1, 3), min_size=2, max_size=4))

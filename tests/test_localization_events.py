@@ -180,13 +180,23 @@ def test_nothing_is_left_of_a_frame_that_begins_as_its_clip_ends():
     assert rows(events) == [("b", 5.0, 5.004, "cat"), ("b", 5.0, 5.004, "dog")]
 
 
+def test_thresholds_are_even_as_logits():
+    grid = threshold_grid(39)
+    steps = np.diff(np.log(grid / (1 - grid)))
+    assert steps == pytest.approx(12 / 38)
+    assert (grid[0], grid[19], grid[-1]) == pytest.approx((1 / (1 + np.exp(6)), 0.5, 0.99753), 1e-5)
+    assert threshold_grid(1) == [0.5]
+
+
 def test_among_equal_thresholds_the_middle_one_is_taken():
     scores = np.array([[[0.05, 0.0], [0.95, 0.0]]])
     reference = pd.DataFrame([("a", 1.0, 2.0, "cat")], columns=COLUMNS)
+    grid = threshold_grid(19)
+    equal = grid[grid < 0.95]  # a whole clip, half of it right, is found as well
     chosen = choose_operating_point(
-        scores, 1.0, ["a"], reference, {"a": 2.0}, CLASSES, thresholds=threshold_grid(19)
+        scores, 1.0, ["a"], reference, {"a": 2.0}, CLASSES, thresholds=grid
     )
-    assert chosen.thresholds == (0.5, 0.5)
+    assert chosen.thresholds == (equal[len(equal) // 2], pytest.approx(0.5))
     assert chosen.validation_f1 == (1.0, None)  # no dog to choose by
 
 

@@ -14,7 +14,7 @@ from scipy import stats
 from bench.corpora import open_corpus
 from bench.experiment.cells import list_cells
 from bench.experiment.config import Config
-from bench.metrics.statistics import holm, sign_flip_p
+from bench.metrics.statistics import holm
 from bench.reporting.check_tables import comparison_table, interval_table
 from bench.reporting.tables import to_csv, to_markdown
 from bench.results.analysis import Analysis, analyse
@@ -57,7 +57,7 @@ def test_every_figure_has_both_intervals_by_name(results: Analysis, tmp_path: Pa
     table = interval_table(results)
     notes = " ".join(table.notes)
     assert "t-interval" in notes
-    assert "hierarchical percentile bootstrap" in notes
+    assert "bootstrap over recordings" in notes
     assert "fewer than 10 seeds" in notes
     assert "bootstrap low" not in to_markdown(table)  # for programs: the CSV has it
     rows = frame(table, tmp_path)
@@ -78,23 +78,41 @@ def test_every_figure_has_both_intervals_by_name(results: Analysis, tmp_path: Pa
 def test_a_bootstrap_of_accuracy_is_that_of_its_definition(results: Analysis) -> None:
     group = results.group("esc50", "htsat")
     assert group is not None
-    found = bootstrap(
-        Outcomes(group, lambda: open_corpus(results.layout.corpus("esc50"))), "accuracy"
-    )
     correct = []
     for run in group.runs:
         with np.load(run.folder / "scores.npz") as arrays:
             test = arrays["split"] == "test"
             right = arrays["clip_scores"][test].argmax(1) == arrays["targets"][test].argmax(1)
             correct.append(right)
-    rng = np.random.default_rng(1)
-    drawn = [
-        np.mean([rng.choice(correct[s], len(correct[s])).mean() for s in rng.integers(0, 3, 3)])
-        for _ in range(4000)
+    figures = [part.mean() for part in correct]
+    (found,) = [
+        one.interval for one in results.intervals if (one.group, one.metric) == (group, "accuracy")
     ]
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    assert (found.low, found.high) == pytest.approx((low, high), abs=0.05)
-    assert found.mean == pytest.approx(np.mean([part.mean() for part in correct]))
+    assert found is not None
+    # Each run tests another fold: no clips are shared, and the runs' spread holds all there is.
+    expected = stats.t.interval(0.95, 2, np.mean(figures), stats.sem(figures))
+    assert (found.low, found.high) == pytest.approx(expected, abs=0.03)
+    rng = np.random.default_rng(1)
+    drawn = [rng.choice(correct[0], len(correct[0])).mean() for _ in range(4000)]
+    resampled = bootstrap(
+        Outcomes(group, lambda: open_corpus(results.layout.corpus("esc50"))), "accuracy"
+    )
+    assert resampled.once == pytest.approx(figures)
+    assert resampled.drawn[:, 0].std() == pytest.approx(np.std(drawn), rel=0.15)
+
+
+def test_differences_on_new_clips_are_paired_clip_by_clip(results: Analysis) -> None:
+    (one,) = [p for p in results.comparisons if p.metric == "intersection_f1"]
+    apart = [
+        i.interval
+        for i in results.intervals
+        if i.group in one.groups and i.metric == "intersection_f1"
+    ]
+    assert one.new_clips is not None
+    assert one.new_clips.mean == pytest.approx(one.difference.mean)
+    assert None not in apart
+    independent = np.hypot(*(i.high - i.low for i in apart if i))
+    assert one.new_clips.high - one.new_clips.low < 1.2 * independent
 
 
 def test_paired_comparisons_equal_scipy(results: Analysis, tmp_path: Path) -> None:
@@ -106,13 +124,19 @@ def test_paired_comparisons_equal_scipy(results: Analysis, tmp_path: Path) -> No
     difference = one - other
     assert localized["difference_points"] == pytest.approx(100 * difference.mean())
     assert localized["effect_size_d"] == pytest.approx(difference.mean() / difference.std(ddof=1))
+    p = stats.ttest_1samp(difference, 0).pvalue
+    assert localized["p"] == localized["p_holm"] == pytest.approx(p)
     exact = stats.permutation_test(
         (difference,), np.sum, permutation_type="samples", n_resamples=np.inf
     ).pvalue
-    assert localized["p"] == localized["p_holm"] == pytest.approx(exact)
-    assert localized["smallest_p"] == 0.25
-    assert localized["conclusion"].startswith("3 paired runs cannot reach p = 0.05")
-    assert "equivalent within ±2 points (two one-sided tests" in localized["conclusion"]
+    assert localized["p_sign_flip"] == pytest.approx(exact)
+    power = stats.nct.sf(
+        stats.t.ppf(0.975, 2),
+        2,
+        localized["detectable_points"] / 100 / difference.std(ddof=1) * np.sqrt(3),
+    )
+    assert power == pytest.approx(0.8, abs=1e-5)
+    assert "equivalent within ±2 points (p =" in localized["conclusion"]
 
 
 def test_holm_runs_over_the_family_of_models(results: Analysis, tmp_path: Path) -> None:
@@ -123,9 +147,14 @@ def test_holm_runs_over_the_family_of_models(results: Analysis, tmp_path: Path) 
         group = results.group("esc50", model)
         assert group is not None
         figures[model] = np.array(group.figures("accuracy"))
-    p = [sign_flip_p(figures[a] - figures[b]) for a, b in combinations(figures, 2)]
+    # Each seed tests one fold: the t-test's variance is corrected for shared training data.
+    p = []
+    for a, b in combinations(figures, 2):
+        gap = figures[a] - figures[b]
+        share = results.group("esc50", "htsat").test_share  # type: ignore[union-attr]
+        t = gap.mean() / (gap.std(ddof=1) * np.sqrt(1 / 3 + share))
+        p.append(2 * stats.t.sf(abs(t), 2))
     assert list(family["p_holm"]) == pytest.approx(list(holm(p)))
-    assert "over 3 comparisons" in family["conclusion"].iloc[0]
 
 
 def test_enough_seeds_can_show_a_difference(tmp_path: Path) -> None:
@@ -138,4 +167,5 @@ def test_enough_seeds_can_show_a_difference(tmp_path: Path) -> None:
         factories.change_record(config, cell, metrics={"test": value})
     rows = frame(comparison_table(analyse(config)), tmp_path)
     localized = rows[rows["section"].str.contains("DESED")].iloc[0]
-    assert localized["conclusion"].startswith("differs (p = 0.002 after Holm)")
+    assert localized["conclusion"].startswith("differs (p = ")
+    assert localized["p_holm"] < 0.001

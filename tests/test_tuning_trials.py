@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score
 from bench import __main__ as cli
 from bench.experiment.cells import Cell, Layout, list_cells, plan
 from bench.experiment.config import Config
-from bench.experiment.trials import path_of, points
+from bench.experiment.trials import path_of, points, trial_cells
 from bench.files import UserError, digest_file, read_json, write_json
 from bench.ops.status import overview
 from bench.reporting.check_tables import tuning_table
@@ -24,7 +24,7 @@ from bench.results.audit import audit
 from bench.results.load import load_results
 from bench.results.provenance import sources
 from bench.training import train
-from bench.training.tune import tune
+from bench.training.tune import best_of, tune
 
 RATES = [5e-4, 1e-3, 2e-3, 4e-3]
 
@@ -92,15 +92,16 @@ def test_where_folds_take_turns_the_clips_that_judged_trials_are_tested(
 ) -> None:
     config = factories.make_small_config(tmp_path, seeds=seeds)
     factories.make_results(config)
-    trial = {"point": {"learning_rate": 1.0}, "value": 0.5, "digests": {}, "config_digest": ""}
-    found = {"seed": 0, "selection": "accuracy", "recipe": {}, "trials": [trial], "chosen": 0}
+    run = {"run": "esc50/htsat/base/fold0-seed0", "digests": {}, "config_digest": ""}
+    trial = {"point": {"learning_rate": 1.0}, "value": 0.5, "runs": [run]}
+    found = {"seeds": [0], "selection": "accuracy", "recipe": {}, "trials": [trial], "chosen": 0}
     write_json(path_of(config, "esc50", "htsat"), {**found, "experiment": "default"})
     assert ("on seed 0, on clips that seed 1 tests" in how(config, "htsat", "esc50")) is told
 
 
-def trial_folder(config: Config, dataset: str, model: str, number: int) -> Path:
+def trial_folder(config: Config, dataset: str, model: str, number: int, seed: int = 0) -> Path:
     work = Layout.of(config).work / "tuning" / dataset / model / f"trial{number}"
-    return work / "runs" / dataset / model / "base" / "seed0"
+    return work / "runs" / dataset / model / "base" / f"seed{seed}"
 
 
 def files(folder: Path) -> set[Path]:
@@ -110,19 +111,24 @@ def files(folder: Path) -> set[Path]:
 def test_every_trial_is_recorded_with_its_validation_figure(experiment: Config) -> None:
     found = tune(experiment, "audioset", "htsat")
     assert [trial["point"]["learning_rate"] for trial in found["trials"]] == RATES
-    assert factories.trained == [f"audioset/htsat/base/seed0 {rate}" for rate in RATES]
+    assert factories.trained == [
+        f"audioset/htsat/base/seed{seed} {rate}" for rate in RATES for seed in (0, 1)
+    ]
     for number, trial in enumerate(found["trials"]):
-        folder = trial_folder(experiment, "audioset", "htsat", number)
-        with np.load(folder / "scores.npz") as arrays:
-            chosen = arrays["split"] == "validation"
-            scores, targets = arrays["clip_scores"][chosen], arrays["targets"][chosen]
-        present = targets.any(axis=0)
-        expected = average_precision_score(targets[:, present], scores[:, present])
-        assert trial["value"] == pytest.approx(expected)
+        expected = []
+        for seed in (0, 1):
+            folder = trial_folder(experiment, "audioset", "htsat", number, seed)
+            with np.load(folder / "scores.npz") as arrays:
+                chosen = arrays["split"] == "validation"
+                scores, targets = arrays["clip_scores"][chosen], arrays["targets"][chosen]
+            present = targets.any(axis=0)
+            expected.append(average_precision_score(targets[:, present], scores[:, present]))
+        assert [run["value"] for run in trial["runs"]] == pytest.approx(expected)
+        assert trial["value"] == pytest.approx(np.mean(expected))
     values = [trial["value"] for trial in found["trials"]]
     assert len(set(values)) == 4
     assert found["chosen"] == int(np.argmax(values))
-    assert (found["split"], found["seed"]) == ("validation", 0)
+    assert (found["split"], found["seeds"]) == ("validation", [0, 1])
     assert read_json(path_of(experiment, "audioset", "htsat")) == found
 
 
@@ -138,18 +144,18 @@ def test_recorded_trials_are_not_trained_again_unless_something_changed(experime
     first = tune(experiment, "audioset", "htsat")
     shutil.rmtree(Layout.of(experiment).work / "tuning")
     assert tune(experiment, "audioset", "htsat") == first
-    assert len(factories.trained) == 4
+    assert len(factories.trained) == 8
     path = path_of(experiment, "audioset", "htsat")
     record = read_json(path)
-    record["trials"][2]["digests"]["data"] = "0" * 64
+    record["trials"][2]["runs"][1]["digests"]["data"] = "0" * 64
     write_json(path, record)
     assert (
         tune(experiment, "audioset", "htsat")["trials"][2]["value"] == first["trials"][2]["value"]
     )
-    assert factories.trained[4:] == [f"audioset/htsat/base/seed0 {RATES[2]}"]
+    assert factories.trained[8:] == [f"audioset/htsat/base/seed1 {RATES[2]}"]
     write_json(path, record)  # the same again: what was trained still stands in the work folder
     tune(experiment, "audioset", "htsat")
-    assert len(factories.trained) == 5
+    assert len(factories.trained) == 9
 
 
 def test_trials_start_from_the_best_trial_where_runs_start_from_runs(
@@ -160,16 +166,20 @@ def test_trials_start_from_the_best_trial_where_runs_start_from_runs(
         tune(config, "desed", "htsat")
     assert not factories.trained
     best = tune(config, "audioset", "htsat")["chosen"]
-    parent = digest_file(trial_folder(config, "audioset", "htsat", best) / "model.pt")
+    parents = [
+        digest_file(trial_folder(config, "audioset", "htsat", best, seed) / "model.pt")
+        for seed in (0, 1)
+    ]
     found = tune(config, "desed", "htsat")
-    assert {t["digests"]["parent"] for t in found["trials"]} == {parent}
+    for trial in found["trials"]:
+        assert [run["digests"]["parent"] for run in trial["runs"]] == parents
     shutil.rmtree(Layout.of(config).work / "tuning")
     del factories.trained[:]
     assert tune(config, "desed", "htsat") == found
-    assert factories.trained == [f"audioset/htsat/base/seed0 {RATES[best]}"]
+    assert factories.trained == [f"audioset/htsat/base/seed{s} {RATES[best]}" for s in (0, 1)]
     path = path_of(config, "audioset", "htsat")
     record = read_json(path)
-    record["trials"][best]["digests"]["code_train"] = "0" * 64
+    record["trials"][best]["runs"][0]["digests"]["code_train"] = "0" * 64
     write_json(path, record)
     with pytest.raises(UserError, match="out of date; first run `python -m bench tune audioset"):
         tune(config, "desed", "htsat")
@@ -183,7 +193,7 @@ def test_the_report_says_how_each_recipe_was_chosen(experiment: Config, tmp_path
     assert how(experiment, "linear") == tuning.NEEDS_NONE
     found = tune(experiment, "audioset", "htsat")
     best = found["trials"][found["chosen"]]["point"]["learning_rate"]
-    tried = "best of 4 trials of this experiment by validation mAP on seed 0"
+    tried = "best of 4 trials of this experiment by validation mAP on seeds 0, 1"
     chosen = f"tuned: {tried}"
     if best in (RATES[0], RATES[-1]):
         chosen += f" (the {'lowest' if best == RATES[0] else 'highest'} learning_rate tried)"
@@ -214,7 +224,7 @@ def test_a_recipe_that_another_experiment_tuned_is_called_inherited(
     rate = found["trials"][found["chosen"]]["point"]["learning_rate"]
     inherited = (
         f"inherited from experiment {experiment.experiment}: learning_rate {rate}, "
-        "best of 4 trials there by validation mAP on seed 0"
+        "best of 4 trials there by validation mAP on seeds 0, 1"
     )
     for values, words in (
         ({"learning_rate": rate}, inherited),
@@ -243,6 +253,24 @@ def test_the_report_names_what_trials_and_runs_do_not_share(
     for cell in list_cells(follow):
         factories.make_run(follow, cell, **{digest: "0" * 64})
     assert how(follow, "htsat").endswith(f", tried with other {words}")
+
+
+def test_among_equal_trials_the_lowest_rate_is_chosen() -> None:
+    rates = [2e-3, 5e-4, 1e-3]
+    trials = [{"point": {"learning_rate": rate}, "value": 0.5} for rate in rates]
+    assert best_of(trials) == 1
+    assert best_of([*trials, {"point": {"learning_rate": 1.0}, "value": 0.6}]) == 3
+    assert best_of([{"point": {"weight_decay": 0.1}, "value": 0.5}] * 2) == 0
+
+
+def test_trials_take_the_first_seeds_each_on_another_fold(tmp_path: Path) -> None:
+    config = factories.make_small_config(tmp_path, seeds=(3, 5, 7))
+    tried = trial_cells(config, "esc50", "htsat")
+    assert [(cell.seed, cell.fold) for cell in tried] == [(3, 3), (5, 0)]
+    values = config.model_dump(mode="json")
+    values["datasets"]["esc50"]["crossed"] = True
+    crossed = trial_cells(Config.model_validate(values), "esc50", "htsat")
+    assert [(cell.seed, cell.fold) for cell in crossed] == [(3, 0), (5, 1)]
 
 
 def test_unequal_budgets_are_named(experiment: Config) -> None:
@@ -296,7 +324,8 @@ def test_the_verb_prints_the_trials_and_how_to_apply_the_best(
     said = capsys.readouterr().out
     found = read_json(path_of(experiment, "audioset", "pann"))
     best = found["trials"][found["chosen"]]["point"]["learning_rate"]
-    assert f"best of 4 by validation mAP: learning_rate {best}" in said
+    assert f"best of 4 by validation mAP, mean of seeds 0, 1: learning_rate {best}" in said
+    assert ("widen tuning.space" in said) == (best in (RATES[0], RATES[-1]))
     assert said.count("{'learning_rate'") == 4
     applied = f"to apply it, put under recipes:  pann/audioset: {{learning_rate: {best}}}"
     used = experiment.recipe("pann", "audioset").learning_rate

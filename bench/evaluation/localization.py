@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 
 from bench.metrics.event_arrays import (
     EventArrays,
@@ -27,8 +28,11 @@ Criterion = Literal["intersection", "event_based"]
 
 
 def threshold_grid(count: int) -> Floats:
-    """`count` thresholds evenly inside (0, 1): i / (count + 1)."""
-    return np.arange(1, count + 1) / (count + 1)
+    """`count` thresholds, evenly spaced as logits from -6 to 6: 0.0025 to 0.9975.
+
+    Scores of rare events crowd near 0, where even steps of probability have few thresholds.
+    """
+    return expit(np.linspace(-6, 6, count) if count > 1 else np.zeros(1))
 
 
 def detect(frames: FrameScores, point: OperatingPoint) -> EventArrays:

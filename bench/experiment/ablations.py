@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bench.files import UserError
 from bench.strict import Names, Seeds, Strict, Values, known
 
 BASE = "base"
 JOIN = "+"
+OTHER_STREAMS: Values = {"streams": 1}
+
+Control = Literal["positive", "aa"]
 
 
 class Level(Strict):
-    """A level of a factor: changed model arguments, recipe values, or both."""
+    """A level of a factor: changed model arguments, recipe values, or both; or a control."""
 
     why: str = Field(
         "",
@@ -30,11 +33,26 @@ class Level(Strict):
     recipe: Values = Field(
         default_factory=dict, description="changed recipe values", examples=[{"init": "random"}]
     )
+    control: Control | None = Field(
+        None,
+        description="what the level tests the experiment with: positive: a change that must be "
+        "found; aa: no change but other random streams, which must not be found",
+    )
+
+    @model_validator(mode="after")
+    def _changes_nothing_as_aa(self) -> Level:
+        if self.control == "aa":
+            if self.model or self.recipe not in ({}, OTHER_STREAMS):
+                raise ValueError("control aa changes random streams alone; leave out its values")
+            object.__setattr__(self, "recipe", OTHER_STREAMS)
+        return self
 
     @property
     def words(self) -> str:
         """What is changed, in words."""
         values = {**self.model, **self.recipe}
+        if self.control == "aa" and not self.why:
+            return "nothing but other random streams"
         return self.why or ", ".join(f"{key} {value}" for key, value in values.items())
 
 
@@ -119,7 +137,7 @@ class AblationStudy(Strict):
         return next(levels[name] for levels in self.factors.values() if name in levels)
 
     def _alone(self, name: str, level: Level) -> Variant:
-        return Variant(name, BASE, (name,), level.words, level.model, level.recipe)
+        return Variant(name, BASE, (name,), level.words, level.model, level.recipe, level.control)
 
     def _variant(
         self, levels: tuple[str, ...], against: tuple[str, ...], undone: list[str]
@@ -140,6 +158,7 @@ class AblationStudy(Strict):
             "; ".join(words),
             model,
             recipe,
+            self._level(levels[0]).control if len(levels) == 1 else None,
         )
 
 
@@ -148,6 +167,7 @@ class Variant:
     """A model and recipe with some values changed, and the variant that it is compared with.
 
     `levels` are the changed levels (without the study's reference), `why` says them in words.
+    `control` is that of the one changed level, if it is one.
     """
 
     name: str
@@ -156,6 +176,7 @@ class Variant:
     why: str
     model: Mapping[str, Any]
     recipe: Mapping[str, Any]
+    control: Control | None = None
 
 
 Factors = Mapping[str, Mapping[str, Level]]

@@ -40,6 +40,14 @@ def _odd(value: int) -> int:
 
 FoldProtocol = Literal["clean", "published", "piczak_cnn", "piczak_baselines"]
 DataKind = Literal["synthetic", "recordings", "real"]
+Metric = Literal["mAP", "accuracy", "intersection_f1", "psds1_macro"]
+MARGINS: dict[str, float] = {
+    "mAP": 0.005,
+    "accuracy": 0.005,
+    "intersection_f1": 0.02,
+    "psds1_macro": 0.01,
+}
+"""Differences too small to matter, where an experiment declares no others."""
 
 
 class FrontEnd(Transform):
@@ -170,9 +178,7 @@ class Dataset(Strict):
         description="bce: several labels a clip (binary cross-entropy); ce: exactly one "
         "(cross-entropy)"
     )
-    metric: Literal["mAP", "accuracy", "intersection_f1", "psds1_macro"] = Field(
-        description="main metric in the report"
-    )
+    metric: Metric = Field(description="main metric in the report")
     selection: Literal["mAP", "accuracy"] = Field(
         description="validation metric that selects the epoch"
     )
@@ -247,6 +253,13 @@ class Recipe(Strict):
     """How a run is trained. Each value can differ by model and data set."""
 
     epochs: int = Field(gt=0, description="epochs of training", examples=[30])
+    epochs_times: float = Field(
+        1.0,
+        gt=0,
+        exclude=True,
+        description="multiplies `epochs`, for a level of a study over several models",
+        examples=[3],
+    )
     batch_size: int = Field(gt=0, description="clips per step, over all processes", examples=[64])
     optimizer: Literal["adamw", "adam", "sgd"] = Field(
         "adamw", description="optimizer; sgd has Nesterov's momentum of 0.9"
@@ -328,6 +341,21 @@ class Recipe(Strict):
         description="compute each step as one compiled graph, after a minute or so of compiling; "
         "auto: on a single GPU",
     )
+    streams: int = Field(
+        default=0,
+        ge=0,
+        description="set of random streams: another one gives each seed other initial weights, "
+        "order, augmentation and dropout",
+    )
+
+    @model_validator(mode="after")
+    def _multiplies_epochs(self) -> Recipe:
+        if self.epochs_times != 1:
+            if self.step_epochs:
+                raise ValueError("epochs_times: step_epochs are counted in epochs; set both")
+            object.__setattr__(self, "epochs", max(1, round(self.epochs * self.epochs_times)))
+            object.__setattr__(self, "epochs_times", 1.0)
+        return self
 
     @model_validator(mode="after")
     def _has_a_factor_per_step(self) -> Recipe:
@@ -362,7 +390,7 @@ class Localization(Strict):
         default="intersection", description="the F1 that the operating point maximizes"
     )
     median_filters: tuple[OddLength, ...] = Field(
-        default=(1, 3, 5),
+        default=(1, 3, 5, 9, 15, 25),
         min_length=1,
         description="candidate lengths of the median filter in frames, odd numbers",
     )
@@ -370,7 +398,7 @@ class Localization(Strict):
         default=39,
         ge=1,
         le=999,
-        description="number of candidate thresholds, evenly spaced in (0, 1)",
+        description="number of candidate thresholds, evenly spaced as logits (0.0025 to 0.9975)",
     )
     hand_set: dict[str, Literal["htsat", "pann"]] = Field(
         default_factory=dict,
@@ -394,6 +422,33 @@ class Tuning(Strict):
         "of base",
         examples=[{"base": {"learning_rate": [5e-4, 1e-3, 2e-3, 4e-3]}}],
     )
+    seeds: int = Field(
+        default=2,
+        ge=1,
+        description="a trial is judged by the mean over so many of the data set's first seeds",
+    )
+
+
+class Statistics(Strict):
+    """What is fixed before the runs: which models are compared, and which differences count."""
+
+    contrasts: tuple[tuple[str, str], ...] = Field(
+        default=(),
+        description="pairs of models that are compared on each data set, one family for Holm's "
+        "correction; none: every pair that was trained alike",
+        examples=[[["htsat", "ast"], ["htsat", "pann"]]],
+    )
+    margins: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
+        default=MARGINS,
+        description="metric -> the difference, as a fraction of 1, within which variants and "
+        "models count as equivalent; metrics left out keep theirs",
+        examples=[{"intersection_f1": 0.05}],
+    )
+
+    @model_validator(mode="after")
+    def _keeps_other_margins(self) -> Statistics:
+        object.__setattr__(self, "margins", {**MARGINS, **self.margins})
+        return self
 
 
 class Tracking(Strict):
@@ -548,6 +603,9 @@ class Config(Strict):
         Localization(), description="from frame scores to events: the operating point"
     )
     cost: Cost = Field(Cost(), description="measurement of full-size models")
+    statistics: Statistics = Field(
+        Statistics(), description="contrasts and margins, fixed before the runs"
+    )
     tuning: Tuning = Field(Tuning(), description="trials of recipes")
     tracking: Tracking = Field(Tracking(), description="live tracking on a server")
     rescore: Rescore | None = Field(
@@ -645,6 +703,10 @@ class Config(Strict):
         for name, ensemble in self.ensembles.items():
             known(ensemble.dataset, self.datasets, f"ensembles.{name}.dataset")
             known(ensemble.model, self.models, f"ensembles.{name}.model")
+        for name in (name for pair in self.statistics.contrasts for name in pair):
+            known(name, self.models, "statistics.contrasts")
+        for name in self.statistics.margins:
+            known(name, MARGINS, "statistics.margins")
         for name, space in self.tuning.space.items():
             if name != "base":
                 known(name, self.models, "tuning.space")

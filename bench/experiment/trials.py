@@ -29,11 +29,20 @@ def path_of(settings: Config, dataset: str, model: str) -> Path:
     return Path(settings.paths.tuning) / settings.experiment / dataset / f"{model}.json"
 
 
-def first_cell(settings: Config, dataset: str, model: str) -> Cell:
-    """The run that trials repeat with other values: the first seed's."""
+def trial_cells(settings: Config, dataset: str, model: str) -> list[Cell]:
+    """The runs that trials repeat with other values: of the first seeds, each on another fold."""
     wanted = (dataset, model, BASE)
-    cells = list_cells(settings)
-    return next(cell for cell in cells if (cell.dataset, cell.model, cell.variant) == wanted)
+    by_seed: dict[int, list[Cell]] = {}
+    for cell in list_cells(settings):
+        if (cell.dataset, cell.model, cell.variant) == wanted:
+            by_seed.setdefault(cell.seed, []).append(cell)
+    chosen = list(by_seed.values())[: settings.tuning.seeds]
+    return [cells[place % len(cells)] for place, cells in enumerate(chosen)]
+
+
+def first_cell(settings: Config, dataset: str, model: str) -> Cell:
+    """The first of the runs that trials repeat: what their jobs read and wait for."""
+    return trial_cells(settings, dataset, model)[0]
 
 
 def points(settings: Config, dataset: str, model: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Metrics of resampled clips, for `bench.metrics.statistics.hierarchical_bootstrap`.
+"""Metrics of resampled clips, for `bench.metrics.resampling`.
 
 Each function prepares one seed's results and returns a function of weights (R, N): how often each
 resample drew each clip. Equal to the plain metric where all weights are 1.

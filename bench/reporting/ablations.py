@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from bench.experiment.ablations import BASE
-from bench.metrics.statistics import smallest_p
 from bench.reporting import context
 from bench.reporting.tables import DIFFERENCE, Column, Entry, Row, Table
 from bench.results.analysis import Analysis
+from bench.results.decisions import POWER
+from bench.results.detectable import Detectable
 from bench.results.effects import Effect
 from bench.results.names import METRICS, model_name, short_dataset_name
 from bench.results.words import sentence
@@ -26,14 +27,14 @@ def ablation_table(analysis: Analysis) -> Table:
         Column("interval", "95 % interval", words=True),
         Column("p", "p", 3, spread=False, in_latex=False),
         Column("p_holm", "p (Holm)", 3, spread=False),
-        Column("smallest_p", "smallest p", 3, spread=False, in_latex=False),
+        Column("p_sign_flip", "sign-flip p", 3, spread=False, in_latex=False),
         Column("pairs", "pairs", 0, spread=False, in_latex=False),
     ]
     return Table(
         name="ablations",
         title=f"Ablations ({context.data_words(analysis)})",
         caption=(
-            "Each change against its reference, paired by seed and fold "
+            "Each variant against its reference, paired by seed and fold "
             f"({context.data_words(analysis)})."
         ),
         columns=columns,
@@ -41,8 +42,9 @@ def ablation_table(analysis: Analysis) -> Table:
         head="Change",
         notes=[
             "Reference: the unchanged model unless “against” names another variant. "
-            "p: two-sided exact sign-flip test, corrected by Holm within a section; smallest p: "
-            "the least that this number of pairs can reach.",
+            "p: two-sided paired t-test, corrected by Holm over the changes of a section, and over "
+            "its controls; the interval excludes 0 exactly where the corrected p is below 0.05. "
+            "Sign-flip p: the exact test without normal differences, a check that decides nothing.",
             *(note for d in _datasets(analysis) for note in context.notes(analysis, d)),
         ],
         reading=context.reading(),
@@ -71,6 +73,7 @@ def _row(analysis: Analysis, effect: Effect) -> Row:
     )
     if len(config.ablations) > 1:
         section = f"{effect.study.replace('_', ' ')}: {section}"
+    control = {"positive": "positive control: ", "aa": "A/A control: ", None: ""}[effect.control]
     entries = {
         "variant": Entry(words=effect.variant),
         "against": Entry(words=reference_words(analysis, effect)),
@@ -87,13 +90,60 @@ def _row(analysis: Analysis, effect: Effect) -> Row:
             "interval": Entry(words=DIFFERENCE.interval(effect.difference)),
             "p": Entry(effect.decision.p),
             "p_holm": Entry(effect.decision.p_holm),
-            "smallest_p": Entry(smallest_p(effect.difference.n)),
-            "pairs": Entry(float(effect.difference.n)),
+            "p_sign_flip": Entry(effect.decision.sign_flip_p),
+            "pairs": Entry(float(effect.decision.pairs)),
         }
     return Row(
-        sentence(effect.why),
+        sentence(control + effect.why),
         entries,
         effect.records,
         effect.group.name if effect.group else "",
         section,
+    )
+
+
+def detectable_table(analysis: Analysis) -> Table:
+    """What each study can detect at all; a row per model, data set and metric."""
+    return Table(
+        name="detectable",
+        title=f"What the ablations can detect ({context.data_words(analysis)})",
+        caption=(
+            f"The smallest mean difference that each study finds with {100 * POWER:g} % power "
+            f"({context.data_words(analysis)})."
+        ),
+        columns=[
+            Column("metric", "metric", words=True),
+            Column("changes", "changes", 0),
+            Column("pairs", "pairs", 0),
+            Column("detectable_points", "detectable (points)", 1, 100.0, short="det. (points)"),
+            Column("positive", "positive control", words=True),
+            Column("aa", "A/A control", words=True),
+        ],
+        rows=[_detectable_row(analysis, one) for one in analysis.detectable],
+        head="Study",
+        notes=[
+            "Paired t-test at this number of pairs, the root mean square spread of the study's "
+            "differences, and the strictest level of Holm's correction. A positive control is a "
+            "change that must be found, an A/A control the same variant under other random "
+            "streams, which must not be."
+        ],
+    )
+
+
+def _detectable_row(analysis: Analysis, one: Detectable) -> Row:
+    model = model_name(analysis.config, one.model)
+    place = short_dataset_name(analysis.config, one.dataset)
+    detectable = Entry(words="none") if one.effect is None else Entry(one.effect)
+    return Row(
+        f"{one.study.replace('_', ' ')}: {model} on {place}",
+        {
+            "metric": Entry(words=METRICS[one.metric]),
+            "changes": Entry(float(len(one.changes))),
+            "pairs": Entry(float(one.pairs)),
+            "detectable_points": detectable,
+            "positive": Entry(words=one.control("positive")),
+            "aa": Entry(words=one.control("aa")),
+        },
+        tuple(dict.fromkeys(key for effect in one.family for key in effect.records)),
+        one.family[0].group.name if one.family[0].group else "",
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.experiment import config, folders
 from bench.experiment.cells import Layout
 from bench.files import write_json, write_text
-from bench.reporting.ablations import ablation_table
+from bench.reporting.ablations import ablation_table, detectable_table
 from bench.reporting.changes import NAME, metrics
 from bench.reporting.check_tables import (
     audit_table,
@@ -94,7 +94,7 @@ def make_tables(analysis: Analysis) -> list[Table]:
     tables = [overview_table(analysis)]
     tables += [task_table(analysis, dataset) for dataset in settings.datasets]
     tables += [localization_summary(analysis, dataset) for dataset in located]
-    tables += [ablation_table(analysis), cost_table(analysis)]
+    tables += [ablation_table(analysis), detectable_table(analysis), cost_table(analysis)]
     tables += [speed_table(analysis.speed)] if analysis.speed else []
     tables += [chance_table(analysis), trivial_table(analysis)]
     tables += [audit_table(analysis), tuning_table(analysis), interval_table(analysis)]

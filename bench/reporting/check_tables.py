@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bench.experiment.ablations import BASE
-from bench.metrics.statistics import ENOUGH_SEEDS
 from bench.reporting import context
 from bench.reporting.tables import DIFFERENCE, Column, Entry, Row, Table
 from bench.results.analysis import Analysis
@@ -177,14 +176,6 @@ def _trivial_row(analysis: Analysis, check: TrivialCheck) -> Row:
 
 def interval_table(analysis: Analysis) -> Table:
     """A row per figure; a section per data set and metric."""
-    few = context.fewest_seeds(analysis) < ENOUGH_SEEDS
-    warning = (
-        f" Warning: with fewer than {ENOUGH_SEEDS} seeds the bootstrap covers less than it says "
-        "(simulated for a nominal 95 %: 85 to 95 % with 3 seeds, 91 to 95 % with 5, 93 to 94 % "
-        "with 10, lowest where seeds differ most); the t-interval keeps its level and is wide."
-        if few
-        else ""
-    )
     return Table(
         name="intervals",
         title=f"Intervals of every figure ({context.data_words(analysis)})",
@@ -192,10 +183,8 @@ def interval_table(analysis: Analysis) -> Table:
         notes=[
             "New seeds: Student's t-interval of the mean, what other seeds on this test set would "
             "give (with folds, corrected for shared training data). New seeds and new clips: "
-            "hierarchical percentile bootstrap, seeds and then recordings drawn with replacement. "
-            "Where a class has few test clips, those drawn twice raise its average precision: "
-            "that interval leans upward. "
-            f"{context.seeds_sentence(analysis)}{warning}"
+            "likewise, and wider by what a bootstrap over recordings says that the clips which the "
+            f"runs share contribute to the variance. {context.seeds_sentence(analysis)}"
         ],
         reading=context.reading(),
         columns=[
@@ -243,20 +232,23 @@ def comparison_table(analysis: Analysis) -> Table:
             Column("effect_size_d", "d", 2, signed=True),
             Column("p", "p", 3),
             Column("p_holm", "p (Holm)", 3),
-            Column("p_wilcoxon", "Wilcoxon", 3, in_latex=False),
-            Column("smallest_p", "smallest p", 3, short="least p"),
-            Column("detectable_d", "detectable d", 2, short="det. d"),
+            Column("p_sign_flip", "sign-flip p", 3, in_latex=False),
+            Column("detectable_points", "detectable (points)", 1, 100.0, short="det. (points)"),
+            Column("new_clips", "new seeds and clips", words=True, in_latex=False),
+            Column("bootstrap_low", "bootstrap low", 3, csv_only=True),
+            Column("bootstrap_high", "bootstrap high", 3, csv_only=True),
             Column("pairs", "pairs", 0, in_latex=False),
             Column("conclusion", "conclusion", words=True),
         ],
         rows=[_comparison_row(one) for one in analysis.comparisons],
         head="Comparison",
         notes=[
-            "p: two-sided exact sign-flip test; p (Holm): "
-            "corrected over the section; Wilcoxon: signed-rank test; smallest p: the least that so "
-            "many pairs can give; d: mean difference over its standard deviation; detectable d: "
-            "what a paired t-test finds with 80 % power. Equivalence is tested pair by pair, "
-            f"uncorrected. {context.seeds_sentence(analysis)}",
+            "p: two-sided paired t-test; p (Holm): corrected over the section, as equivalence is; "
+            "the interval for new seeds excludes 0 exactly where it is below 0.05. Sign-flip p: "
+            "the exact test without normal differences, a check that decides nothing. d: mean "
+            "difference over its standard deviation; detectable: the difference that the test "
+            "finds with 80 % power. New seeds and clips: recordings are drawn anew as well. "
+            f"{context.seeds_sentence(analysis)}",
             *(note for d in analysis.config.datasets for note in training_notes(analysis, d)),
         ],
         reading=context.reading(),
@@ -264,25 +256,32 @@ def comparison_table(analysis: Analysis) -> Table:
 
 
 def _comparison_row(one: Paired) -> Row:
-    tests = one.tests
+    decision, new = one.decision, one.new_clips
 
-    def finite(value: float) -> Entry:
-        return Entry(value) if abs(value) < float("inf") else Entry(words="not defined")
+    def finite(value: float | None) -> Entry:
+        known = value is not None and abs(value) < float("inf")
+        return Entry(value) if known else Entry(words="not defined")
 
+    entries = {
+        DIFFERENCE.key: Entry.of(one.difference),
+        "interval": Entry(words=DIFFERENCE.interval(one.difference)),
+        "effect_size_d": finite(one.effect_size),
+        "p": Entry(decision.p),
+        "p_holm": Entry(decision.p_holm),
+        "p_sign_flip": Entry(decision.sign_flip_p),
+        "detectable_points": finite(decision.detectable),
+        "new_clips": Entry(words="none"),
+        "pairs": Entry(float(decision.pairs)),
+        "conclusion": Entry(words=one.conclusion),
+    }
+    if new:
+        low, high = (DIFFERENCE.text(bound).removeprefix("+") for bound in (new.low, new.high))
+        entries["new_clips"] = Entry(words=f"[{low}, {high}]")
+        entries["bootstrap_low"] = Entry(new.low, unit=DIFFERENCE)
+        entries["bootstrap_high"] = Entry(new.high, unit=DIFFERENCE)
     return Row(
         one.label,
-        {
-            DIFFERENCE.key: Entry.of(one.difference),
-            "interval": Entry(words=DIFFERENCE.interval(one.difference)),
-            "effect_size_d": finite(tests.cohens_d),
-            "p": Entry(tests.sign_flip_p),
-            "p_holm": Entry(one.decision.p_holm),
-            "p_wilcoxon": Entry(tests.wilcoxon_p),
-            "smallest_p": Entry(tests.smallest_p),
-            "detectable_d": finite(tests.detectable_effect),
-            "pairs": Entry(float(tests.n)),
-            "conclusion": Entry(words=one.conclusion),
-        },
+        entries,
         tuple(key for group in one.groups for key in group.record_keys),
         one.groups[0].name,
         one.family,

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from bench.metrics.statistics import smallest_p
+from bench.metrics.statistics import ENOUGH_SEEDS
 from bench.reporting import context
 from bench.reporting.context import incomplete
 from bench.reporting.leads import Finding, aside, bracket, cannot, certainty
 from bench.results.analysis import Analysis
 from bench.results.checks import TIMES_CHANCE, TRIVIAL, ChanceCheck, TrivialCheck
 from bench.results.columns import significant
-from bench.results.decisions import ALPHA
+from bench.results.detectable import Detectable
 from bench.results.effects import Effect
 from bench.results.full_size import cost_name, is_full_size
 from bench.results.leaders import Standing
 from bench.results.names import model_name, short_dataset_name
+from bench.results.published import few_seeds
 from bench.results.summary import Summary
 from bench.results.words import (
     counted,
@@ -132,7 +133,11 @@ def _ablations(analysis: Analysis) -> Finding | None:
     """How many changes differ, and what the largest of them did."""
     config = analysis.config
     leading = [e for e in analysis.effects if e.metric == config.datasets[e.dataset].metric]
-    known = [(e, e.difference, e.decision) for e in leading if e.difference and e.decision]
+    known = [
+        (e, e.difference, e.decision)
+        for e in leading
+        if e.difference and e.decision and not e.control
+    ]
     if not known:
         return None
     told = sum(decision.differs for *_, decision in known)
@@ -144,7 +149,13 @@ def _ablations(analysis: Analysis) -> Finding | None:
     several = len({e.model for e, *_ in known}) > 1
     return Finding(
         title + (f" ({len(lacking)} not compared)" if lacking else ""),
-        " ".join([f"The largest; {DETECTABLE[0].lower()}{DETECTABLE[1:]}.", *lacking]),
+        " ".join(
+            [
+                f"The largest; {DETECTABLE[0].lower()}{DETECTABLE[1:]}.",
+                *(said for one in analysis.detectable if (said := _controls(analysis, one))),
+                *lacking,
+            ]
+        ),
         groups=tuple(dict.fromkeys(e.group.name for e in leading if e.group)),
         warning=bool(lacking),
         lines=tuple(
@@ -153,6 +164,15 @@ def _ablations(analysis: Analysis) -> Finding | None:
             for effect, gap, decision in known[:SHOWN]
         ),
     )
+
+
+def _controls(analysis: Analysis, one: Detectable) -> str:
+    """How the controls of a study came out, in its data set's metric; empty where it has none."""
+    if one.metric != analysis.config.datasets[one.dataset].metric:
+        return ""
+    controls = {"positive control": one.control("positive"), "A/A control": one.control("aa")}
+    found = "; ".join(f"{name} {said}" for name, said in controls.items() if said != "none")
+    return f"{sentence(one.study.replace('_', ' '))}: {found}." if found else ""
 
 
 def _pairs(effect: Effect, gap: Summary) -> str:
@@ -221,15 +241,6 @@ def _chance_sentence(analysis: Analysis, models: Sequence[ChanceCheck]) -> str:
 
 
 def _few(analysis: Analysis) -> str:
-    """What so few seeds cannot decide; empty where they can."""
-    found, fewest = context.seeds_by_dataset(analysis), context.fewest_seeds(analysis)
-    unable = [d for d, seeds in found.items() if smallest_p(len(seeds)) > ALPHA]
-    if not unable:
-        return ""
-    places = listed([short_dataset_name(analysis.config, dataset) for dataset in unable])
-    where = f" on {places}" if len(unable) < len(found) else ""
-    return (
-        f"with {fewest} seeds an exact paired test gives at least p = "
-        f"{significant(smallest_p(fewest), 2)}, so{where} no model is said to lead and no figure "
-        f"is bold (p ≤ {ALPHA:g})"
-    )
+    """A warning where seeds are few."""
+    fewest = context.fewest_seeds(analysis)
+    return few_seeds(fewest) if 0 < fewest < ENOUGH_SEEDS else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.metrics.statistics import detectable_effect
 from bench.reporting.context import incomplete
 from bench.results.analysis import Analysis
 from bench.results.columns import metric_column
@@ -31,11 +30,11 @@ class Finding:
 def certainty(gap: Summary | None, decision: Decision | None, metric: str) -> str:
     """p where the test decides; else how large a difference so few runs could have shown."""
     if gap is None or decision is None:
-        return "no common seeds"
+        return "not compared"
     if decision.differs:
-        return f"p = {decision.p_holm:.2g} after Holm, n = {gap.n}"
-    least = detectable(gap, metric)
-    return f"not decided at n = {gap.n}" + (
+        return f"p = {decision.p_holm:.2g} after Holm, n = {decision.pairs}"
+    least = detectable(decision, metric)
+    return f"not decided at n = {decision.pairs}" + (
         f": smallest detectable difference {least} points" if least else ""
     )
 
@@ -43,15 +42,16 @@ def certainty(gap: Summary | None, decision: Decision | None, metric: str) -> st
 def bracket(gap: Summary | None, decision: Decision | None, metric: str) -> str:
     """(p = 0.02) where the test decides, else the smallest detectable difference as [2.1]."""
     if gap is None or decision is None:
-        return "(no common seeds)"
+        return "(not compared)"
     if decision.differs:
         return f"(p = {decision.p_holm:.2g})"
-    return f"[{detectable(gap, metric) or '–'}]"
+    return f"[{detectable(decision, metric) or '–'}]"
 
 
-def detectable(gap: Summary, metric: str) -> str:
-    """Points that a paired t-test of so many runs finds with 80 % power; empty without a spread."""
-    return metric_column(metric).text(detectable_effect(gap.n) * gap.sd) if gap.sd else ""
+def detectable(decision: Decision, metric: str) -> str:
+    """Points that the test finds with 80 % power; empty without a spread."""
+    least = decision.detectable
+    return "" if least is None else metric_column(metric).text(least)
 
 
 def task_findings(analysis: Analysis, dataset: str) -> Iterator[Finding]:
@@ -107,12 +107,16 @@ def _rank(analysis: Analysis, found: Standing) -> str:
 
 
 def _gap(analysis: Analysis, found: Standing, metric: str) -> str:
-    """The best model less the next one, with its interval."""
-    best, rival = model_name(analysis.config, found.best.model), found.rivals[0]
-    second = model_name(analysis.config, rival.group.model)
-    if rival.difference is None:
-        return f" {best} and {second} have no common seeds."
-    return f" {best} minus {second}, paired by seed: {gap_words(rival.difference, metric)}."
+    """The best model less each one that it is compared with, with what the test says."""
+    best = model_name(analysis.config, found.best.model)
+    said = [
+        f" {best} minus {model_name(analysis.config, rival.group.model)}, paired by seed: "
+        f"{gap_words(rival.difference, metric)} "
+        f"({rival.decision.limit or f'p = {rival.decision.p_holm:.2g} after Holm'})."
+        for rival in found.rivals
+        if rival.difference and rival.decision
+    ]
+    return "".join(said) or f" No contrast of {best} with common seeds is declared."
 
 
 def _beside(analysis: Analysis, dataset: str, metric: str) -> str:

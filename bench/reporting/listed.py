@@ -24,7 +24,8 @@ def table_names(settings: Config) -> list[str]:
         UserError: a data set has the name of another table.
     """
     located = [name for name, chosen in settings.datasets.items() if chosen.localize]
-    names = [OVERVIEW, *settings.datasets, *map(summary_name, located), "ablations", "cost"]
+    names = [OVERVIEW, *settings.datasets, *map(summary_name, located)]
+    names += ["ablations", "detectable", "cost"]
     names += ["speed"] if load_speed() else []
     names += ["chance", "without_times", "protocol", "recipes", "intervals", "comparisons"]
     names += ["rescore"] if settings.rescore is not None else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.experiment.config import Config
+from bench.experiment.config import MARGINS, Config
 from bench.files import UserError
 from bench.results import published, rescored
 from bench.results.audit import Audited, audit
@@ -14,8 +14,9 @@ from bench.results.claim import Claim
 from bench.results.claims import claims
 from bench.results.comparisons import Paired, comparisons
 from bench.results.curves import Curve, curves
+from bench.results.detectable import Detectable, studies
 from bench.results.effects import Effect, effects
-from bench.results.intervals import FigureInterval, intervals, metrics_of
+from bench.results.intervals import FigureInterval, draw, intervals
 from bench.results.leaders import Standing, standings
 from bench.results.load import load_results
 from bench.results.measured import Rescored
@@ -33,7 +34,8 @@ class Analysis(Audited):
         effects: every variant of every ablation against its reference, in each metric.
         comparisons: models trained alike against one another, then the ablations.
         chance, trivial: the checks of every model on every task.
-        standings: (data set, metric) -> the ranking of models, one for each way of training.
+        detectable: what each study can detect, and whether its controls came out as they must.
+        standings: (data set, its metric) -> the ranking of models, one for each way of training.
         intervals: every figure with its bootstrap interval.
         compared: (base group, metric) -> the published figure beside it, where there is one.
         not_compared: data set -> why its runs are compared with no published figure.
@@ -44,6 +46,7 @@ class Analysis(Audited):
 
     effects: tuple[Effect, ...]
     comparisons: tuple[Paired, ...]
+    detectable: tuple[Detectable, ...]
     chance: tuple[ChanceCheck, ...]
     trivial: tuple[TrivialCheck, ...]
     standings: Mapping[tuple[str, str], list[Standing]]
@@ -62,7 +65,7 @@ class Analysis(Audited):
         """The names of the groups whose figures are bold."""
         if dataset in self.mixed:
             return frozenset()
-        found = self.standings[dataset, metric]
+        found = self.standings.get((dataset, metric), [])
         return frozenset(one.best.name for one in found if one.leads and not one.above)
 
 
@@ -78,20 +81,20 @@ def analyse(config: Config) -> Analysis:
             f"{results.layout.results}: no record of experiment '{config.experiment}'; run "
             "`snakemake --cores all` with its config first"
         )
-    audited, found = audit(results), effects(results)
+    audited, found, drawn = audit(results), effects(results), draw(results)
     scored_again = rescored.load(config)
     return Analysis(
         **vars(audited),
         effects=tuple(found),
-        comparisons=tuple(comparisons(results, found)),
+        comparisons=tuple(comparisons(results, found, drawn)),
+        detectable=tuple(studies(found)),
         chance=tuple(chance_checks(results)),
         trivial=tuple(trivial_checks(results)),
         standings={
-            (dataset, metric): standings(results, dataset, metric)
+            (dataset, settings.metric): standings(results, dataset, settings.metric)
             for dataset, settings in config.datasets.items()
-            for metric in dict.fromkeys([settings.metric, *metrics_of(results, dataset)])
         },
-        intervals=tuple(intervals(results)),
+        intervals=tuple(intervals(results, drawn)),
         compared=_compared(audited),
         not_compared={dataset: published.why_none(results, dataset) for dataset in config.datasets},
         claims=tuple(claims(audited, scored_again)),
@@ -114,6 +117,6 @@ def _compared(audited: Audited) -> dict[tuple[str, str], Compared]:
         ((group.name, metric), published.against(audited, group, metric))
         for dataset in audited.config.datasets
         for group in audited.base_groups(dataset)
-        for metric in published.MARGINS
+        for metric in MARGINS
     )
     return {key: compared for key, compared in found if compared}

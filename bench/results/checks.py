@@ -100,9 +100,9 @@ def trivial_checks(results: Results) -> list[TrivialCheck]:
             known = [one for one in (_beside(*pair, metric) for pair in pairs) if one]
             decisions = decide([difference for *_, difference in known])
             for one, decision in zip(known, decisions, strict=True):
-                group, baseline, figure, trivial, difference = one
-                check = TrivialCheck(group, metric, baseline, figure, trivial, difference, decision)
-                found.append(check)
+                group, baseline, figure, trivial, _ = one
+                gap = decision.difference
+                found.append(TrivialCheck(group, metric, baseline, figure, trivial, gap, decision))
     return found
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from bench.experiment.config import Config
 from bench.results import published, rescored
@@ -38,6 +39,7 @@ from bench.results.names import (
 )
 from bench.results.published import Kind, Verdict
 from bench.results.rescored import off_by
+from bench.results.summary import Summary
 from bench.results.training import Resolved
 from bench.results.words import counted, figure_words, gap_words, points, value_words
 
@@ -60,6 +62,8 @@ GAP_MARGIN = 0.01
 """mAP by which a difference may miss the published one."""
 Change = Callable[[Resolved, Resolved], bool]
 """Whether two runs' resolved values differ in one thing and no other."""
+Judge = Callable[[Summary, Sequence[str]], Verdict]
+"""The verdict on a paired difference, and on what keeps it from being compared."""
 
 
 def claims(audited: Audited, scored: Rescored | None) -> list[Claim]:
@@ -118,10 +122,9 @@ def _ranks(audited: Audited) -> Iterator[Claim]:
             verdict = NOT_MEASURED
             if first and second and gap:
                 measured += f"; HTS-AT minus {name}, paired by seed: {gap_words(gap, metric)}"
-                verdict = published.compare(
-                    gap.values,
-                    ours - theirs,
-                    published.MARGINS[metric],
+                verdict = published.compare_rank(
+                    gap,
+                    audited.config.statistics.margins[metric],
                     _reasons(
                         {
                             "HTS-AT": published.differences(audited, first, own),
@@ -177,12 +180,10 @@ def _variants(audited: Audited, changed: Change) -> Iterator[tuple[Group, Group]
 
 
 def _gap(
-    audited: Audited, pairs: Sequence[tuple[Group, Group]], expected: float
+    audited: Audited, pairs: Sequence[tuple[Group, Group]], judge: Judge
 ) -> tuple[str, Verdict]:
-    """What the first pair measured, preferring the published network on AudioSet, and a verdict.
-
-    `expected` is the published variant less its reference; only theirs can be compared.
-    """
+    """What the pairs measured in mAP, which the claims are about, and a verdict on the first,
+    preferring the published network on AudioSet; only theirs can be compared."""
     if not pairs:
         return "no such variant in this experiment", NOT_MEASURED
     config = audited.config
@@ -190,18 +191,16 @@ def _gap(
     ranked = sorted(pairs, key=lambda pair: bool(published.another(pair[1], entry)))
     said, verdict = [], NOT_MEASURED
     for group, base in ranked:
-        metric = config.datasets[group.dataset].metric
-        gap = paired(group, base, metric)
+        gap = paired(group, base, "mAP")
         if gap is None:
             continue
         place = short_dataset_name(config, group.dataset)
         said.append(
-            f"{place}, {METRICS[metric]}: {_named(config, group)} minus {_named(config, base)}, "
-            f"paired by seed: {gap_words(gap, metric)}"
+            f"{place}, mAP: {_named(config, group)} minus {_named(config, base)}, "
+            f"paired by seed: {gap_words(gap, 'mAP')}"
         )
         if verdict is NOT_MEASURED:
-            reasons = published.differences(audited, base, entry)
-            verdict = published.compare(gap.values, expected, GAP_MARGIN, reasons)
+            verdict = judge(gap, published.differences(audited, base, entry))
     return "; ".join(said) or "no common seeds", verdict
 
 
@@ -211,19 +210,24 @@ def _named(config: Config, group: Group) -> str:
 
 
 def _from_variants(
-    audited: Audited, changed: Change, expected: float, name: str, text: str, published_text: str
+    audited: Audited, changed: Change, judge: Judge, name: str, text: str, published_text: str
 ) -> Claim:
-    """The claim that a published change of HTS-AT moves a figure by `expected`."""
+    """A claim about a published change of HTS-AT."""
     pairs = list(_variants(audited, changed))
-    measured, verdict = _gap(audited, pairs, expected)
+    measured, verdict = _gap(audited, pairs, judge)
     groups = [group for pair in pairs for group in pair]
     return make_claim(name, text, published_text, measured, verdict, groups)
+
+
+def _moves_by(expected: float, gap: Summary, reasons: Sequence[str]) -> Verdict:
+    """Equivalence to the published change, within `GAP_MARGIN`."""
+    return published.compare(gap.values, expected, GAP_MARGIN, reasons)
 
 
 def _no_pretraining(audited: Audited) -> Claim:
     def changed(variant: Resolved, base: Resolved) -> bool:
         own = variant.recipe
-        start = {"init": own.init, "learning_rate": own.learning_rate}
+        start = {key: getattr(own, key) for key in ("init", "learning_rate", "epochs")}
         return (
             own.init == "random" != base.recipe.init
             and own == base.recipe.model_copy(update=start)
@@ -235,7 +239,7 @@ def _no_pretraining(audited: Audited) -> Claim:
     return _from_variants(
         audited,
         changed,
-        without - with_it,
+        partial(_moves_by, without - with_it),
         "no-pretraining",
         "Without pretraining HTS-AT is only 1 to 2 % lower",
         f"AudioSet mAP {value_words(without, 'mAP')} without and {value_words(with_it, 'mAP')} "
@@ -259,7 +263,7 @@ def _token_semantic(audited: Audited) -> Claim:
     return _from_variants(
         audited,
         changed,
-        without - with_it,
+        lambda gap, reasons: published.compare_sign(gap, -1, reasons),
         "token-semantic",
         "The token-semantic module raises mAP",
         f"AudioSet mAP {value_words(without, 'mAP')} without and {value_words(with_it, 'mAP')} "

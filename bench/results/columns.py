@@ -53,7 +53,7 @@ class Column:
     def interval(self, summary: Summary) -> str:
         """The interval of a mean as the column shows numbers, or why there is none."""
         if summary.low is None or summary.high is None:
-            return "one run: none"
+            return "one run: none" if summary.n == 1 else "none"
         low, high = (self.text(bound).removeprefix("+") for bound in (summary.low, summary.high))
         return f"[{low}, {high}]"
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
-from bench.experiment.ablations import Variant
+from bench.experiment.ablations import Control, Variant
 from bench.results.decisions import Decision, decide, paired
 from bench.results.groups import STAGE_DIGESTS, Group, why_not_comparable
 from bench.results.load import Results
@@ -16,8 +17,9 @@ from bench.results.summary import Summary
 class Effect:
     """One variant against its reference in one metric, paired by seed and fold.
 
-    The variants of a study on one model and data set are the family of `decision`. `problem` says
-    why there is no comparison; `difference` and `decision` are then None.
+    The changes of a study on one model and data set are the family of `decision`, its controls
+    another: they test the experiment, not the model. `problem` says why there is no comparison;
+    `difference` and `decision` are then None.
     """
 
     study: str
@@ -32,6 +34,7 @@ class Effect:
     difference: Summary | None = None
     decision: Decision | None = None
     problem: str = ""
+    control: Control | None = None
 
     @property
     def records(self) -> tuple[str, ...]:
@@ -45,16 +48,33 @@ def effects(results: Results) -> list[Effect]:
     for name, study in results.config.ablations.items():
         for dataset, model in product(study.datasets, study.models):
             for metric in study_metrics(results, dataset):
-                family = [
+                every = [
                     _effect(results, name, dataset, model, variant, metric)
                     for variant in study.variants()
                 ]
-                decided = iter(decide([one.difference for one in family if one.difference]))
-                found += [
-                    replace(one, decision=next(decided)) if one.difference else one
-                    for one in family
-                ]
+                margin = results.config.statistics.margins.get(metric)
+                decided = {
+                    id(one): decision
+                    for family in _families(every)
+                    for one, decision in zip(
+                        family, decide([e.difference for e in family if e.difference], margin),
+                        strict=True,
+                    )
+                }  # fmt: skip
+                found += [_decided(one, decided.get(id(one))) for one in every]
     return found
+
+
+def _families(effects: Sequence[Effect]) -> Iterator[list[Effect]]:
+    """The changes that have a difference, then the controls."""
+    for controls in (False, True):
+        yield [one for one in effects if one.difference and bool(one.control) is controls]
+
+
+def _decided(effect: Effect, decision: Decision | None) -> Effect:
+    if decision is None:
+        return effect
+    return replace(effect, decision=decision, difference=decision.difference)
 
 
 def study_metrics(results: Results, dataset: str) -> list[str]:
@@ -73,7 +93,7 @@ def _effect(
     def effect(**figures: object) -> Effect:
         return Effect(
             study, model, dataset, name, against, variant.why, metric, group, reference,
-            **figures,  # type: ignore[arg-type]
+            control=variant.control, **figures,  # type: ignore[arg-type]
         )  # fmt: skip
 
     if group is None or reference is None:

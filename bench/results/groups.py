@@ -110,9 +110,14 @@ class Group:
 
     def summary(self, metric: str, class_name: str | None = None) -> Summary | None:
         """A test metric over the runs; its interval knows that folds share training data."""
-        pairs = [(run.figure(metric, class_name), run.fold) for run in self.runs]
-        known = [(value, fold) for value, fold in pairs if value is not None]
-        return summarise([v for v, _ in known], [f for _, f in known], self.test_share)
+        pairs = [(run.figure(metric, class_name), run) for run in self.runs]
+        known = [(value, run) for value, run in pairs if value is not None]
+        return summarise(
+            [value for value, _ in known],
+            [run.fold for _, run in known],
+            self.test_share,
+            [run.seed for _, run in known],
+        )
 
     @property
     def test_share(self) -> float | None:

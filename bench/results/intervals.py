@@ -1,10 +1,11 @@
-"""The interval of every figure under new seeds and new clips: a bootstrap over both."""
+"""The interval of every figure and difference under new seeds and new clips."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
+from itertools import product
 
 import numpy as np
 
@@ -14,7 +15,8 @@ from bench.metrics.event_arrays import encode
 from bench.metrics.event_counts import Counts
 from bench.metrics.event_scores import count_events
 from bench.metrics.events import read_events
-from bench.metrics.statistics import Interval, hierarchical_bootstrap
+from bench.metrics.resampling import Resampled, interval_of, resample
+from bench.metrics.statistics import Interval
 from bench.metrics.weighted import (
     Weighted,
     weighted_accuracy,
@@ -27,10 +29,11 @@ from bench.models.scores import StoredScores, read_scores
 from bench.results.groups import Group
 from bench.results.load import Results
 from bench.results.record import FAMILIES
-from bench.results.summary import Summary
+from bench.results.summary import Summary, repeats
 
-WORK = 4e8
-"""Products of resamples, seeds, clips and classes that one interval may cost (about a minute)."""
+WORK = 1e8
+"""Products of resamples, clips and classes that a run's figure may cost (about 15 seconds); the
+number of runs does not count, so that groups can be compared resample by resample."""
 RESAMPLES = 1000, 200
 """The usual number, and the least that large test sets are cut down to."""
 EVENT_FAMILIES = {metric: family for family, metric in FAMILIES.items()}
@@ -63,33 +66,86 @@ class FigureInterval:
     problem: str = ""
 
 
-def intervals(results: Results) -> Iterator[FigureInterval]:
-    """Every figure by data set and metric; the files of a group's runs are read once for all."""
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Every metric of a group's runs on resamples of their test clips.
+
+    Attributes:
+        runs: (fold, seed) of each run.
+        clips: all test clips of the group; resamples of equal ones are equal.
+        figures: metric -> its figures, a column per run.
+        problems: metric -> why it has none.
+    """
+
+    runs: tuple[tuple[int, int], ...]
+    clips: tuple[str, ...]
+    figures: Mapping[str, Resampled]
+    problems: Mapping[str, str]
+
+
+def draw(results: Results) -> dict[str, Drawn]:
+    """Every group's figures on resampled clips, by name; each run's files are read once."""
+    found = {}
     for dataset in results.config.datasets:
         metrics = metrics_of(results, dataset)
         corpus = cache(partial(open_corpus, results.layout.corpus(dataset)))
-        groups = (group for group in results.groups.values() if group.dataset == dataset)
-        found = [_of_group(Outcomes(group, corpus), metrics) for group in groups]
-        yield from (one for by_metric in zip(*found, strict=True) for one in by_metric if one)
+        for group in results.groups.values():
+            if group.dataset == dataset:
+                found[group.name] = _drawn(Outcomes(group, corpus), metrics)
+    return found
 
 
-def _of_group(tests: Outcomes, metrics: Sequence[str]) -> list[FigureInterval | None]:
-    return [_interval(tests, metric) for metric in metrics]
-
-
-def _interval(tests: Outcomes, metric: str) -> FigureInterval | None:
-    summary = tests.group.summary(metric)
-    if summary is None:
-        return None
-    interval, problem = None, NOT_RESAMPLED
-    if metric in FROM_SCORES or metric in EVENT_FAMILIES:
+def _drawn(tests: Outcomes, metrics: Sequence[str]) -> Drawn:
+    figures, problems = {}, {}
+    for metric in metrics:
+        if tests.group.summary(metric) is None:
+            continue
+        if metric not in FROM_SCORES and metric not in EVENT_FAMILIES:
+            problems[metric] = NOT_RESAMPLED
+            continue
         try:
-            interval, problem = bootstrap(tests, metric), ""
+            figures[metric] = bootstrap(tests, metric)
         except UserError as error:
-            problem = str(error)
-    if interval and not np.isfinite([interval.mean, interval.low, interval.high]).all():
-        interval, problem = None, "infinite in some resamples"
-    return FigureInterval(tests.group, metric, summary, interval, problem)
+            problems[metric] = str(error)
+    runs = tuple((run.fold, run.seed) for run in tests.group.runs)
+    return Drawn(runs, tests.clips if figures else (), figures, problems)
+
+
+def intervals(results: Results, drawn: Mapping[str, Drawn]) -> Iterator[FigureInterval]:
+    """Every figure by data set and metric."""
+    for dataset in results.config.datasets:
+        groups = [group for group in results.groups.values() if group.dataset == dataset]
+        for metric, group in product(metrics_of(results, dataset), groups):
+            summary, own = group.summary(metric), drawn[group.name]
+            if summary is None:
+                continue
+            figures = own.figures.get(metric)
+            found = interval_of(by_unit(figures, own.runs)) if figures else None
+            problem = own.problems.get(metric, "")
+            if found and not np.isfinite([found.mean, found.low, found.high]).all():
+                found, problem = None, "infinite in some resamples"
+            yield FigureInterval(group, metric, summary, found, problem)
+
+
+def gains(first: Drawn | None, second: Drawn | None, metric: str) -> Resampled | None:
+    """Resampled figures of the first group less those of the second, of the runs with the same
+    fold and seed; None where they have none or were tested on other clips."""
+    if first is None or second is None or first.clips != second.clips:
+        return None
+    one, other = first.figures.get(metric), second.figures.get(metric)
+    common = [run for run in first.runs if run in second.runs]
+    if one is None or other is None or not common:
+        return None
+    gap = one.of([first.runs.index(run) for run in common]) - other.of(
+        [second.runs.index(run) for run in common]
+    )
+    return by_unit(gap, common)
+
+
+def by_unit(figures: Resampled, runs: Sequence[tuple[int, int]]) -> Resampled:
+    """The figures of runs (fold, seed) as those of what a new seed draws anew: a repeat where each
+    seed tests every fold, else a run."""
+    return figures.means(repeats([fold for fold, _ in runs], [seed for _, seed in runs]))
 
 
 class Outcomes:
@@ -105,6 +161,11 @@ class Outcomes:
     @cached_property
     def scores(self) -> list[StoredScores]:
         return [read_scores(run.file("scores.npz"), "test") for run in self.group.runs]
+
+    @cached_property
+    def clips(self) -> tuple[str, ...]:
+        """The test clips of all runs."""
+        return tuple(sorted({clip for test in self.scores for clip in test.clip_ids.tolist()}))
 
     @cached_property
     def counts(self) -> list[dict[str, Counts]]:
@@ -135,8 +196,8 @@ class Outcomes:
         return [weighted_macro_f1(counts[EVENT_FAMILIES[metric]]) for counts in self.counts]
 
 
-def bootstrap(tests: Outcomes, metric: str) -> Interval:
-    """The hierarchical bootstrap of a group's test metric.
+def bootstrap(tests: Outcomes, metric: str) -> Resampled:
+    """A test metric of a group's runs, a column each, on resamples of their recordings.
 
     Runs of other folds test other clips: all test clips of the group are drawn together, and each
     run sees those of its own.
@@ -144,18 +205,16 @@ def bootstrap(tests: Outcomes, metric: str) -> Interval:
     Raises:
         UserError: the corpus table, scores or events of a run are missing or damaged.
     """
-    corpus, weighted = tests.corpus, tests.weighted(metric)
-    named = [test.clip_ids.tolist() for test in tests.scores]
-    clips = sorted({clip for names in named for clip in names})
+    corpus, weighted, clips = tests.corpus, tests.weighted(metric), tests.clips
     place = {clip: number for number, clip in enumerate(clips)}
-    places = [np.array([place[clip] for clip in names]) for names in named]
+    places = [np.array([place[clip] for clip in test.clip_ids.tolist()]) for test in tests.scores]
     recording = dict(zip(corpus.clips["clip"], corpus.clips["group"], strict=True))
-    work = len(named) * len(clips) * len(corpus.classes)
     most, least = RESAMPLES
     with np.errstate(invalid="ignore"):  # d' of an AUC of 1 is infinite; the caller says so
-        return hierarchical_bootstrap(
-            lambda seed, weights: weighted[seed](weights[:, places[seed]]),
-            len(named),
+        return resample(
+            lambda weights: np.stack(
+                [run(weights[:, own]) for run, own in zip(weighted, places, strict=True)], axis=1
+            ),
             np.array([recording[clip] for clip in clips]),
-            resamples=int(np.clip(WORK / work, least, most)),
+            resamples=int(np.clip(WORK / (len(clips) * len(corpus.classes)), least, most)),
         )

@@ -1,13 +1,14 @@
 """Which figure may be called better: one rule for bold figures, headlines and counts.
 
-Better is what the exact paired test says after Holm's correction over the family. Where no test
-decides, a figure is the highest mean and no more. Models that were trained on other labels, or
-began from other weights, are ranked apart.
+Better is what the decision rule says (`decisions.py`) over the family of contrasts that the
+experiment declares, in the data set's metric. Where no test decides, a figure is the highest mean
+and no more. Models that were trained on other labels, or began from other weights, are ranked
+apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -27,8 +28,9 @@ RULE = (
 class Rival:
     """A group beside the one with the highest mean.
 
-    `difference` is the best less this one, paired by seed and fold, None without common ones; all
-    pairs of groups are the family of `decision`.
+    `difference` is the best less this one, paired by seed and fold; None where the two have no
+    common ones, or the experiment declares no contrast of them. All its contrasts are the family
+    of `decision`.
     """
 
     group: Group
@@ -69,19 +71,29 @@ def ranked(groups: Sequence[Group], metric: str) -> tuple[tuple[Group, Summary],
     return tuple(sorted(known, key=lambda pair: -pair[1].mean))
 
 
-def rivals(groups: Sequence[Group], metric: str) -> tuple[Rival, ...]:
-    """Every group beside the best of them, in the order of means.
+def contrasts(
+    groups: Sequence[Group], declared: Sequence[tuple[str, str]]
+) -> Iterator[tuple[Group, Group]]:
+    """The declared pairs of models among these groups, the better-placed first; every pair where
+    none is declared."""
+    meant = {frozenset(pair) for pair in declared}
+    for one, other in combinations(groups, 2):
+        if not meant or {one.model, other.model} in meant:
+            yield one, other
 
-    Two-sided exact sign-flip tests on differences paired by seed and fold, corrected by Holm over
-    all pairs of groups, as in the table of paired comparisons.
-    """
+
+def rivals(
+    groups: Sequence[Group], metric: str, declared: Sequence[tuple[str, str]] = ()
+) -> tuple[Rival, ...]:
+    """Every group beside the best of them, in the order of means, as in the table of paired
+    comparisons."""
     order = [group for group, _ in ranked(groups, metric)]
-    pairs = [(*pair, paired(*pair, metric)) for pair in combinations(order, 2)]
+    pairs = [(*pair, paired(*pair, metric)) for pair in contrasts(order, declared)]
     tested = [(one, other, gap) for one, other, gap in pairs if gap is not None]
     decisions = decide([gap for *_, gap in tested])
     against_best = {
-        other.name: (gap, decision)
-        for (one, other, gap), decision in zip(tested, decisions, strict=True)
+        other.name: (decision.difference, decision)
+        for (one, other, _), decision in zip(tested, decisions, strict=True)
         if one is order[0]
     }
     return tuple(Rival(group, *against_best.get(group.name, ())) for group in order[1:])
@@ -89,12 +101,12 @@ def rivals(groups: Sequence[Group], metric: str) -> tuple[Rival, ...]:
 
 def standings(results: Results, dataset: str, metric: str) -> list[Standing]:
     """The ranking of the models of a data set, one for each way of training."""
-    groups = results.base_groups(dataset)
+    groups, declared = results.base_groups(dataset), results.config.statistics.contrasts
     baselines = ranked([group for group in groups if results.is_baseline(group.model)], metric)
     found = []
     for training, models in models_by_training(results, dataset).items():
         order = ranked(models, metric)
         if order:
             above = tuple(g.model for g, s in baselines if s.mean >= order[0][1].mean)
-            found.append(Standing(training, order, rivals(models, metric), above))
+            found.append(Standing(training, order, rivals(models, metric, declared), above))
     return found

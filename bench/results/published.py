@@ -10,10 +10,12 @@ from typing import Any, Literal
 
 import yaml
 
+from bench.experiment.config import MARGINS
 from bench.metrics.statistics import (
     ENOUGH_SEEDS,
     Interval,
     fold_interval,
+    inferiority_p,
     t_interval,
     welch_interval,
 )
@@ -28,8 +30,9 @@ from bench.results.identity import (
     unlike,
 )
 from bench.results.load import Results
-from bench.results.summary import fold_means
+from bench.results.summary import Summary, fold_means
 from bench.results.trained import STARTS, SUPERVISION, parent_of, start_of, supervision_of
+from bench.results.words import counted
 
 PATH = Path(__file__).with_name("published.yaml")
 NAMES = {
@@ -42,9 +45,8 @@ NAMES = {
 }
 """Metric of a record -> figure of published.yaml."""
 PERCENT = ("accuracy", "F1_")
-MARGINS = {"mAP": 0.005, "accuracy": 0.005, "intersection_f1": 0.02, "psds1_macro": 0.01}
-"""Differences too small to matter, fixed beforehand: "reproduced" is a claim of equivalence."""
 FULL_COVERAGE = 0.98
+LEVEL = 0.95
 
 Kind = Literal["reproduced", "better", "below", "inconclusive", "not comparable"]
 
@@ -292,9 +294,41 @@ def compare(
     )
 
 
+def compare_rank(difference: Summary, margin: float, reasons: Sequence[str] = ()) -> Verdict:
+    """The verdict on "as good or better": non-inferiority of a paired difference.
+
+    Reproduced = the one-sided t-test at 5 % shows the first less than `margin` below the second,
+    at worst. Below = the 95 % interval lies below -margin.
+    """
+    if reasons:
+        return Verdict("not comparable", "; ".join(dict.fromkeys(reasons)))
+    pairs, share = difference.units, difference.test_share
+    p = inferiority_p(pairs, margin, share)
+    said = f"n = {len(pairs)} pairs, p = {p:.2g}"
+    if p <= 1 - LEVEL:
+        return Verdict("reproduced", f"at most {margin:g} lower (non-inferiority, {said})")
+    if difference.high is not None and difference.high < -margin:
+        return Verdict("below", f"95 % interval more than {margin:g} lower, {said}")
+    return Verdict("inconclusive", f"neither at most nor more than {margin:g} lower ({said})")
+
+
+def compare_sign(difference: Summary, sign: int, reasons: Sequence[str] = ()) -> Verdict:
+    """The verdict on "raises" (sign 1) or "lowers" (-1): the two-sided paired t-test at 5 %."""
+    if reasons:
+        return Verdict("not comparable", "; ".join(dict.fromkeys(reasons)))
+    low, high = (sign * v if v is not None else None for v in (difference.low, difference.high))
+    low, high = (low, high) if sign > 0 else (high, low)
+    said = f"n = {len(difference.units)} pairs"
+    if low is not None and low > 0:
+        return Verdict("reproduced", f"95 % interval on the claimed side of 0, {said}")
+    if high is not None and high < 0:
+        return Verdict("below", f"95 % interval on the other side of 0, {said}")
+    return Verdict("inconclusive", f"95 % interval includes 0, {said}")
+
+
 def few_seeds(count: int) -> str:
     """The words beside an answer that a handful of seeds could not give."""
-    return f"{count} seeds are few"
+    return f"{counted(count, 'seed')} {'is' if count == 1 else 'are'} few"
 
 
 def against(audited: Audited, group: Group, metric: str) -> Compared | None:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.metrics.statistics import Interval, fold_interval, t_interval
+from bench.metrics.statistics import fold_interval, t_interval
 
 
 @dataclass(frozen=True)
 class Summary:
     """One figure over the runs of a group.
 
-    `sd` is the standard deviation between runs (n - 1); `low` and `high` are the 95 % interval of
-    the mean. All three are None where a single run (or a single fold) gives none.
+    Attributes:
+        values: one per run.
+        sd: standard deviation between runs (n - 1).
+        low, high: the interval of the mean, 95 % unless said otherwise; None, as `sd`, where a
+            single run, fold or repeat gives none.
+        units: what a repetition would draw anew, and the interval and every test are over: runs;
+            fold means where each seed tests one fold; repeats where each seed tests every fold.
+        test_share: test clips over training clips, where the units are folds.
     """
 
     values: tuple[float, ...]
@@ -25,41 +31,78 @@ class Summary:
     sd: float | None
     low: float | None
     high: float | None
+    units: tuple[float, ...] = ()
+    test_share: float | None = None
 
     @property
     def n(self) -> int:
         return len(self.values)
 
+    def at(self, level: float) -> Summary:
+        """The same with the interval of another level."""
+        low, high = _limits(self.units, self.test_share, level)
+        return replace(self, low=low, high=high)
+
 
 def summarise(
-    values: Sequence[float], folds: Sequence[int] = (), test_share: float | None = None
+    values: Sequence[float],
+    folds: Sequence[int] = (),
+    test_share: float | None = None,
+    seeds: Sequence[int] = (),
 ) -> Summary | None:
     """The summary of these values, one per run; None where there are none.
 
+    Where several seeds test several folds each, a repeat (a seed's runs on all folds) is the unit,
+    and one that lacks folds is left out: its mean would be that of easier or harder folds. Else
+    the fold means are, with the corrected variance, because folds share training data.
+
     Args:
-        folds: the test fold of each run; folds share training data, so the interval is then the
-            corrected one over fold means.
+        folds, seeds: of each run; needed where there are folds.
         test_share: test clips over training clips of one fold; None without folds.
     """
     if not values:
         return None
-    if test_share is None:
-        interval = t_interval(values)
-    else:
-        interval = fold_interval(fold_means(values, folds), test_share)
-    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return Summary(tuple(values), math.fsum(values) / len(values), sd, *_limits(interval))
+    chosen, units = list(values), list(values)
+    if test_share is not None:
+        if complete := repeats(folds, seeds):
+            chosen = [values[place] for own in complete for place in own]
+            units = [math.fsum(values[place] for place in own) / len(own) for own in complete]
+            test_share = None
+        else:
+            units = fold_means(values, folds)
+    sd = float(np.std(chosen, ddof=1)) if len(chosen) > 1 else None
+    mean = math.fsum(chosen) / len(chosen)
+    limits = _limits(units, test_share, 0.95)
+    return Summary(tuple(chosen), mean, sd, *limits, tuple(units), test_share)
 
 
 def fold_means(values: Sequence[float], folds: Sequence[int]) -> list[float]:
     """The mean of each fold's values, in the order of first appearance."""
-    by_fold: dict[int, list[float]] = defaultdict(list)
-    for value, fold in zip(values, folds, strict=True):
-        by_fold[fold].append(value)
-    return [math.fsum(own) / len(own) for own in by_fold.values()]
+    by_fold = _places(folds).values()
+    return [math.fsum(values[place] for place in own) / len(own) for own in by_fold]
 
 
-def _limits(interval: Interval) -> tuple[float | None, float | None]:
-    if math.isnan(interval.low):
+def repeats(folds: Sequence[int], seeds: Sequence[int]) -> list[list[int]]:
+    """The places of each seed's runs, of seeds that tested every fold; empty where fewer than two
+    seeds test several folds, so that repeats are not the unit."""
+    complete = [own for own in _places(seeds).values() if len(own) == len(set(folds)) > 1]
+    return complete if len(complete) > 1 else []
+
+
+def _places(keys: Sequence[int]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = defaultdict(list)
+    for place, key in enumerate(keys):
+        found[key].append(place)
+    return found
+
+
+def _limits(
+    units: Sequence[float], test_share: float | None, level: float
+) -> tuple[float | None, float | None]:
+    if len(units) < 2:
         return None, None
-    return interval.low, interval.high
+    if test_share is None:
+        found = t_interval(units, level)
+    else:
+        found = fold_interval(units, test_share, level)
+    return found.low, found.high

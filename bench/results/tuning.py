@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from bench.experiment.ablations import BASE
 from bench.experiment.trials import path_of
 from bench.registry import CLASSIC
-from bench.results.groups import Group, Run
+from bench.results.groups import Group
 from bench.results.load import Results
 from bench.results.names import DIGESTS, METRICS, model_name
 from bench.results.sealed import Open
@@ -24,20 +24,27 @@ NEEDS_NONE = "chooses its regularisation on validation data itself"
 PUBLISHED = "as published; nothing is chosen"
 
 
+class TrialRun(Open):
+    """One run of a trial, and what it was made of."""
+
+    run: str
+    digests: dict[str, str]
+    config_digest: str
+
+
 class TrialValues(Open):
-    """One trial: its point of the space, its validation figure, and what it was made of."""
+    """One trial: its point of the space, its mean validation figure, and its runs."""
 
     point: dict[str, Any]
     value: float
-    digests: dict[str, str]
-    config_digest: str
+    runs: tuple[TrialRun, ...]
 
 
 class Trials(Open):
     """What `python -m bench tune` has recorded for a model on a data set."""
 
     experiment: str
-    seed: int
+    seeds: tuple[int, ...]
     selection: str
     recipe: dict[str, Any]
     trials: tuple[TrialValues, ...]
@@ -100,14 +107,14 @@ def _tuned(results: Results, group: Group, found: Trials) -> str:
     declared, count, best = results.config.tuning.trials, len(found.trials), found.best
     counted = f"{count} trials" if count == declared else f"{count} trials ({declared} declared)"
     text = f"best of {counted} of this experiment {_by(results, group, found)}"
-    run, differing = _held_against(group, found)
+    differing = _held_against(group, found)
     if not differing <= best.point.keys():
         return f"set by hand: the recorded trials had other {', '.join(sorted(differing))}"
     if differing:
         text = f"set by hand: the {text} has {_values(best, differing)}"
     else:
         text = f"tuned: {text}{_edge(found)}"
-    stale = _unlike(run, best, same_recipe=not differing)
+    stale = _unlike(group, best, same_recipe=not differing)
     return f"{text}, tried with other {stale}" if stale else text
 
 
@@ -116,7 +123,7 @@ def _inherited(results: Results, group: Group) -> Iterator[str]:
     path = path_of(results.config, group.dataset, group.model)
     for other in sorted(path.parents[2].glob(f"*/{group.dataset}/{group.model}.json")):
         found = _read(other)
-        best, (run, differing) = found.best, _held_against(group, found)
+        best, differing = found.best, _held_against(group, found)
         if differing.isdisjoint(best.point):
             text = (
                 f"inherited from experiment {found.experiment}: "
@@ -124,52 +131,73 @@ def _inherited(results: Results, group: Group) -> Iterator[str]:
                 f"of {len(found.trials)} trials there {_by(results, group, found)}"
             )
             by_hand = f"; {', '.join(sorted(differing))} set by hand" if differing else ""
-            stale = _unlike(run, best, same_recipe=False)
+            stale = _unlike(group, best, same_recipe=False)
             yield text + (f", tried with other {stale}" if stale else "") + by_hand
 
 
 def _by(results: Results, group: Group, found: Trials) -> str:
     """What judged the trials; where folds take turns, another run may test the very clips."""
-    text = f"by validation {METRICS[found.selection]} on seed {found.seed}"
+    seeds = counted_names("seed", found.seeds)
+    text = f"by validation {METRICS[found.selection]} on {seeds}"
     if folds := results.config.datasets[group.dataset].folds:
-        judged = (found.seed % folds + 1) % folds
-        testing = [f"seed {run.seed}" for run in group.runs if run.fold == judged]
-        text += f", on clips that {', '.join(testing)} tests" if testing else ""
+        judged = {(_fold(run.run) + 1) % folds for run in found.best.runs}
+        testing = sorted({run.seed for run in group.runs if run.fold in judged})
+        text += f", on clips that {counted_names('seed', testing)} tests" if testing else ""
     return text
+
+
+def _fold(run: str) -> int:
+    """The tested fold of a run DATASET/MODEL/VARIANT/foldF-seedS."""
+    return int(run.rsplit("/fold", 1)[1].partition("-")[0])
+
+
+def counted_names(name: str, numbers: Sequence[int]) -> str:
+    """seed 0, or seeds 0, 1."""
+    return f"{name}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def _values(trial: TrialValues, names: Iterable[str]) -> str:
     return ", ".join(f"{name} {trial.point[name]}" for name in sorted(names))
 
 
-def _held_against(group: Group, found: Trials) -> tuple[Run, set[str]]:
-    """The run that trials represent, and which of its recipe values the best trial did not have."""
-    run = next((run for run in group.runs if run.seed == found.seed), group.runs[0])
-    used, tried = run.record.resolved.recipe.values, {**found.recipe, **found.best.point}
-    return run, {name for name, value in tried.items() if used.get(name) != value}
+def _held_against(group: Group, found: Trials) -> set[str]:
+    """Which of a group's recipe values the best trial did not have."""
+    used, tried = group.first.resolved.recipe.values, {**found.recipe, **found.best.point}
+    return {name for name, value in tried.items() if used.get(name) != value}
 
 
 def _edge(found: Trials) -> str:
     """Which values of the best trial end the range that was tried: a wider one may hold better."""
-    best, said = found.best.point, []
+    points = [{"point": trial.point} for trial in found.trials]
+    edges = edges_of(points, found.best.point)
+    return f" ({', '.join(edges)})" if edges else ""
+
+
+def edges_of(trials: Sequence[Mapping[str, Any]], best: Mapping[str, Any]) -> list[str]:
+    """Which values of the best point end the range that was tried, in words."""
+    said = []
     for name, value in best.items():
-        tried = [trial.point[name] for trial in found.trials]
+        tried = [trial["point"][name] for trial in trials]
         if isinstance(value, int | float) and min(tried) < max(tried):
             ends = {min(tried): "lowest", max(tried): "highest"}
             said += [f"the {ends[value]} {name} tried"] if value in ends else []
-    return f" ({', '.join(said)})" if said else ""
+    return said
 
 
-def _unlike(run: Run, trial: TrialValues, *, same_recipe: bool) -> str:
-    """What made a trial otherwise than a run, besides the recipe, in words."""
-    made = run.record.digests
-    other = [
-        words
-        for name, words in TRIED_WITH.items()
-        if trial.digests.get(name) != getattr(made, name)
-    ]
-    if not other and same_recipe and trial.config_digest != run.record.config_digest:
-        other = ["settings"]
+def _unlike(group: Group, trial: TrialValues, *, same_recipe: bool) -> str:
+    """What made a trial's runs otherwise than those of a group, besides the recipe, in words."""
+    by_key, other = {run.key: run for run in group.runs}, []
+    for tried in trial.runs:
+        run = by_key.get(tried.run, group.runs[0])
+        made = run.record.digests
+        unlike = [
+            words
+            for name, words in TRIED_WITH.items()
+            if tried.digests.get(name) != getattr(made, name)
+        ]
+        if not unlike and same_recipe and tried.config_digest != run.record.config_digest:
+            unlike = ["settings"]
+        other += unlike
     return ", ".join(dict.fromkeys(other))
 
 

@@ -43,17 +43,17 @@ class Batch(NamedTuple):
 
     def each(self, do: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
         """The same with `do` of every tensor, such as its copy on another device."""
+        targets = self.targets.of_clips(do)
         return self._replace(
             features=do(self.features),
-            targets=Targets(*(None if part is None else do(part) for part in self.targets)),
+            targets=targets._replace(weights=do(targets.weights)),
             augment=None if self.augment is None else self.augment.each(do),
             share=None if self.share is None else (self.share[0], do(self.share[1])),
         )
 
     def beginning(self, clips: int) -> Batch:
         """Its first clips as a batch of their own, neither mixed nor masked."""
-        *each, weights = self.targets
-        targets = Targets(*(None if part is None else part[:clips] for part in each), weights)
+        targets = self.targets.of_clips(lambda part: part[:clips])
         rows, starts = self.rows[:clips], self.starts[:clips]
         return Batch(self.features[:clips], targets, None, None, rows, starts)
 

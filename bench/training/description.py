@@ -21,7 +21,7 @@ from bench.models.scores import Scores, write_scores
 from bench.process.launch import world_size
 from bench.provenance import environment, source
 from bench.results.training import Training
-from bench.training.streams import PURPOSES, stream_seed
+from bench.training.streams import PURPOSES, run_seed, stream_seed
 
 SCORED = ("validation", "test")
 
@@ -93,6 +93,7 @@ def _description(origin: Origin, task: Task, made: Outcome) -> dict[str, Any]:
     parent = None
     if plan.parent is not None:
         parent = {"key": str(plan.parent), "identity": origin.digests["parent"]}
+    seed = run_seed(plan.cell.seed, plan.recipe.streams)
     return {
         "key": str(plan.cell),
         "identity": origin.identity,
@@ -103,7 +104,7 @@ def _description(origin: Origin, task: Task, made: Outcome) -> dict[str, Any]:
         "splits": {name: len(rows) for name, rows in task.rows.items()},
         "excluded": int((task.position < 0).sum()),
         "windowed": _windowed(task),
-        "seeds": {name: stream_seed(plan.cell.seed, name) for name in PURPOSES},
+        "seeds": {name: stream_seed(seed, name) for name in PURPOSES},
         "provenance": {
             **source(),
             **environment(),

@@ -5,6 +5,7 @@ A teacher (`bench/training/teacher.py`) changes what the labels say, not the los
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +39,11 @@ class Targets(NamedTuple):
     active: Tensor | None
     labelled: Tensor | None
     weights: Tensor
+
+    def of_clips(self, do: Callable[[Tensor], Tensor]) -> Targets:
+        """The same with `do` of everything that has a row per clip."""
+        clips, active, labelled = (None if part is None else do(part) for part in self[:3])
+        return self._replace(clips=clips, active=active, labelled=labelled)
 
 
 class Objective:

@@ -13,13 +13,18 @@ import numpy as np
 PURPOSES = ("init", "order", "partners", "window", "augment", "dropout")
 
 
+def run_seed(seed: int, streams: int) -> int:
+    """The seed of all streams of a run: its own, or another for another set of streams."""
+    return stream_seed(seed, "streams", streams) if streams else seed
+
+
 def stream_seed(seed: int, purpose: str, *counters: int) -> int:
     """A 63-bit seed for one named stream.
 
     Raises:
         ValueError: `purpose` is not one of PURPOSES.
     """
-    if purpose not in PURPOSES:
+    if purpose not in (*PURPOSES, "streams"):
         raise ValueError(f"unknown random stream '{purpose}'; one of {PURPOSES}")
     text = ":".join([str(seed), purpose, *map(str, counters)])
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

@@ -28,7 +28,7 @@ from bench.process.slots import gpu_slot
 from bench.provenance import environment
 from bench.training.description import SCORED, Origin, Outcome, write_run
 from bench.training.excerpt import WHOLE, Excerpt
-from bench.training.streams import stream_seed
+from bench.training.streams import run_seed, stream_seed
 from bench.training.teacher import digest_of_scores
 
 if TYPE_CHECKING:
@@ -157,10 +157,11 @@ def train(origin: Origin, layout: Layout, task: Task, resources: Resources) -> O
 
     plan = origin.plan
     cell, goal = plan.cell, (plan.dataset.loss, plan.dataset.selection)
+    seed = run_seed(cell.seed, plan.recipe.streams)
     slot = nullcontext() if in_team() or resources.gpus == 0 else gpu_slot(str(cell))
     with slot, join_team() as team:
         set_up(resources.threads)
-        torch.manual_seed(stream_seed(cell.seed, "init"))
+        torch.manual_seed(stream_seed(seed, "init"))
         model = networks.build(plan, len(task.corpus.classes))
         if plan.parent is not None:
             networks.start_from_run(model, layout.run(plan.parent) / "model.pt")
@@ -177,7 +178,7 @@ def train(origin: Origin, layout: Layout, task: Task, resources: Resources) -> O
             task,
             plan.recipe,
             *goal,
-            cell.seed,
+            seed,
             StateFolder(layout.state(origin.identity), origin.identity, resources.save_every),
             log=lambda line: print(f"{cell}: {line}", flush=True),
             team=team,

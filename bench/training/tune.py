@@ -1,11 +1,12 @@
 """`python -m bench tune [DATASET MODEL]`: the declared trials of a recipe, on validation data.
 
 Every model gets the same number of trials (`tuning.trials`) on every data set, at points of a
-declared space. A trial is the training that the experiment would do on its first seed with the
-point's values in its recipe; only its validation clips are looked at. Where that training starts
-from another data set's run, the trial starts from the best trial there. What was tried and what it
-gave is kept in `paths.tuning`, a small file per data set and model to be committed beside the
-config, so that every checkout can say how a recipe was chosen. All else lies in the work folder.
+declared space. A trial is the training that the experiment would do on its first seeds
+(`tuning.seeds`) with the point's values in its recipe; it is judged by the mean over them, and only
+their validation clips are looked at. Where such a training starts from another data set's run, the
+trial starts from the best trial there. What was tried and what it gave is kept in `paths.tuning`, a
+small file per data set and model to be committed beside the config, so that every checkout can say
+how a recipe was chosen. All else lies in the work folder.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,11 @@ from typing_extensions import TypedDict
 from bench import registry
 from bench.experiment import config, folders
 from bench.experiment.cells import Cell, Layout, Plan, plan
-from bench.experiment.trials import first_cell, pairs, path_of, points
+from bench.experiment.trials import pairs, path_of, points, trial_cells
 from bench.files import UserError, write_json
 from bench.process.locks import hold
 from bench.results.training import Training
+from bench.results.tuning import edges_of
 from bench.strict import known, read_as
 
 MADE_BY = ("git_sha", "dirty", "cpu", "device", "threads", "started")
@@ -79,7 +81,7 @@ class TrialLayout(Layout):
 
 @dataclass(frozen=True)
 class Trial:
-    """One point of the space as a run of the experiment with other recipe values."""
+    """One point of the space as one run of the experiment with other recipe values."""
 
     point: Mapping[str, Any]
     settings: config.Config
@@ -91,7 +93,7 @@ class Trial:
         from bench.training.train import input_digests
 
         return {
-            "point": dict(self.point),
+            "run": str(self.plan.cell),
             "config_digest": self.plan.digest,
             "digests": input_digests(self.plan, self.layout),
             "threads": threads,
@@ -113,25 +115,24 @@ class Trial:
                 }
                 if facts == facts | found:
                     return folder
-            print(f"trial of {cell}: {facts['point']}", file=sys.stderr, flush=True)
+            print(f"trial of {cell}: {dict(self.point)}", file=sys.stderr, flush=True)
             train_cell(self.settings, cell, Resources(threads=threads), self.layout)
         return folder
 
 
-def trial_of(
-    settings: config.Config, dataset: str, model: str, number: int, threads: int = 1
-) -> Trial:
-    """A trial of a pair by its number among `points`.
+def trial_of(settings: config.Config, cell: Cell, number: int, threads: int = 1) -> Trial:
+    """A run of `trial_cells` at a point, by its number among `points`.
 
     Raises:
         UserError: it starts from a run of a pair that has not been tuned before.
     """
+    dataset, model = cell.dataset, cell.model
     point, key = points(settings, dataset, model)[number], f"{model}/{dataset}"
     recipes = {**settings.recipes, key: {**settings.recipes.get(key, {}), **point}}
     results = Layout.of(settings).work / "tuning" / dataset / model / f"trial{number}"
     paths = settings.paths.model_copy(update={"results": str(results)})
     changed = settings.model_copy(update={"recipes": recipes, "paths": paths})
-    chosen = plan(changed, first_cell(settings, dataset, model))
+    chosen = plan(changed, cell)
     starts = {chosen.parent: _start(settings, chosen.parent, threads)} if chosen.parent else {}
     return Trial(point, changed, chosen, TrialLayout(**vars(Layout.of(changed)), starts=starts))
 
@@ -161,13 +162,13 @@ def _recorded(path: Path) -> Recorded | None:
 
 def _start(settings: config.Config, parent: Cell, threads: int) -> Path:
     """Folder of the run that trials start from: the best trial, or a variant's own run."""
-    if parent != first_cell(settings, parent.dataset, parent.model):
+    if parent not in trial_cells(settings, parent.dataset, parent.model):
         return Layout.of(settings).run(parent)
     path = path_of(settings, parent.dataset, parent.model)
     found = _recorded(path)
     if found is not None:
-        best = trial_of(settings, parent.dataset, parent.model, found["chosen"], threads)
-        if _same([found["trials"][found["chosen"]]], best.facts(threads)):
+        best = trial_of(settings, parent, found["chosen"], threads)
+        if _same(found["trials"][found["chosen"]]["runs"], best.facts(threads)):
             return best.train(threads)
     raise UserError(
         f"{path}: trials start from the best trial on {parent.dataset}, and it is "
@@ -195,31 +196,41 @@ def tune(settings: config.Config, dataset: str, model: str, threads: int = 1) ->
         )
     path, tried = path_of(settings, dataset, model), points(settings, dataset, model)
     earlier = _recorded(path)
-    before = earlier["trials"] if earlier else []
-    recorded, cell = [], first_cell(settings, dataset, model)
-    for number in range(len(tried)):
-        trial = trial_of(settings, dataset, model, number, threads)
-        facts = trial.facts(threads)
-        recorded.append(_same(before, facts) or {**facts, **_outcome(trial, trial.train(threads))})
-    values = [trial["value"] for trial in recorded]
-    recipe = plan(settings, cell).recipe.model_dump(mode="json")
+    before = [run for trial in earlier["trials"] for run in trial["runs"]] if earlier else []
+    recorded, cells = [], trial_cells(settings, dataset, model)
+    for number, point in enumerate(tried):
+        runs = []
+        for cell in cells:
+            trial = trial_of(settings, cell, number, threads)
+            facts = trial.facts(threads)
+            runs.append(_same(before, facts) or {**facts, **_outcome(trial, trial.train(threads))})
+        value = math.fsum(run["value"] for run in runs) / len(runs)
+        recorded.append({"point": point, "value": value, "runs": runs})
+    recipe = plan(settings, cells[0]).recipe.model_dump(mode="json")
     found = {
         "experiment": settings.experiment,
-        "run": str(cell),
-        "seed": cell.seed,
+        "seeds": [cell.seed for cell in cells],
         "selection": settings.datasets[dataset].selection,
         "split": "validation",
         "recipe": {key: value for key, value in recipe.items() if key not in tried[0]},
         "trials": recorded,
-        "chosen": values.index(max(values)),
+        "chosen": best_of(recorded),
     }
     write_json(path, found)
     return found
 
 
+def best_of(trials: Sequence[Mapping[str, Any]]) -> int:
+    """The trial with the highest value; among equals that with the lowest rate, then the first."""
+    return max(
+        range(len(trials)),
+        key=lambda n: (trials[n]["value"], -trials[n]["point"].get("learning_rate", 0.0), -n),
+    )
+
+
 def _same(recorded: list[dict[str, Any]], facts: dict[str, Any]) -> dict[str, Any] | None:
-    """The recorded trial of these facts, if any."""
-    return next((trial for trial in recorded if trial | facts == trial), None)
+    """The recorded run of these facts, if any; its config digest stands for its point."""
+    return next((run for run in recorded if run | facts == run), None)
 
 
 def _outcome(trial: Trial, folder: Path) -> dict[str, Any]:
@@ -260,7 +271,10 @@ def _choice(
     """The best trial in words, and the line of the experiment that applies it."""
     point, key = found["trials"][found["chosen"]]["point"], f"{model}/{dataset}"
     values = ", ".join(f"{name} {value}" for name, value in point.items())
-    yield f"  best of {len(found['trials'])} by validation {found['selection']}: {values}"
+    judged = f"validation {found['selection']}, mean of seeds {', '.join(map(str, found['seeds']))}"
+    yield f"  best of {len(found['trials'])} by {judged}: {values}"
+    if edges := edges_of(found["trials"], point):
+        yield f"  {', '.join(edges)}: candidates beyond may be better; widen tuning.space"
     used = settings.recipe(model, dataset).model_dump(mode="json")
     if used | point == used:
         yield "  the experiment has it"
