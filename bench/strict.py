@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import yaml
+from annotated_types import MinLen
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -60,14 +61,17 @@ Values = Annotated[dict[str, Any], BeforeValidator(_plain)]
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    twice = next((value for value in values if values.count(value) > 1), None)
-    if twice is not None:
-        raise ValueError(f"{twice} stands twice; name it once")
+    repeated = next((value for value in values if values.count(value) > 1), None)
+    if repeated is not None:
+        raise ValueError(f"{repeated} is listed twice; list it once")
     return values
 
 
-Names = Annotated[tuple[str, ...], AfterValidator(_distinct)]
-Seeds = Annotated[tuple[int, ...], AfterValidator(_distinct)]
+DistinctNames = Annotated[tuple[str, ...], MinLen(1), AfterValidator(_distinct)]
+"""One or more names, each once. Only bounds inside `AfterValidator` are list bounds in the JSON
+schema."""
+DistinctSeeds = Annotated[tuple[int, ...], MinLen(1), AfterValidator(_distinct)]
+"""One or more seeds, each once."""
 
 
 class Strict(BaseModel):
@@ -87,13 +91,13 @@ def known(value: str, allowed: Iterable[str], where: str) -> None:
 
 
 def nearest(value: str, allowed: Iterable[str]) -> str:
-    """The end of a message: the nearest valid name, and all of them; of many, the nearest alone."""
+    """The end of a message: the nearest valid name, and all of them; of many, the three nearest."""
     names = sorted(allowed)
+    valid = f"valid: {', '.join(names) or 'none'}"
     if len(names) > LISTED:
-        return "; nearest: " + ", ".join(difflib.get_close_matches(value, names, n=3, cutoff=0.0))
+        valid = "nearest: " + ", ".join(difflib.get_close_matches(value, names, n=3, cutoff=0.0))
     close = difflib.get_close_matches(value, names, n=1, cutoff=0.4)
-    listed = ", ".join(names) or "none"
-    return f"; did you mean '{close[0]}'? (valid: {listed})" if close else f"; valid: {listed}"
+    return f"; did you mean '{close[0]}'? ({valid})" if close else f"; {valid}"
 
 
 def parse(section: type[Strict], values: Mapping[str, Any], where: str) -> Any:
@@ -189,7 +193,7 @@ def merge(base: Any, change: Any) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, which also refuses a key that stands twice and aliases that multiply."""
+    """The safe loader, which also refuses repeated keys and aliases that multiply."""
 
     def get_single_node(self) -> Any:
         node = super().get_single_node()
@@ -218,7 +222,7 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 if key.value in seen:
-                    problem = f"the key '{key.value}' stands twice"
+                    problem = f"the key '{key.value}' is repeated"
                     raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
                 seen.add(key.value)
 

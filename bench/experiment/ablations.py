@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from bench.files import UserError
-from bench.strict import Names, Seeds, Strict, Values, known
+from bench.strict import DistinctNames, DistinctSeeds, Strict, Values, known
 
 BASE = "base"
 JOIN = "+"
@@ -65,11 +65,11 @@ class AblationStudy(Strict):
     here. A variant is named by its changed levels, joined by "+".
     """
 
-    models: Names = Field(min_length=1, description="models that are varied", examples=[["htsat"]])
-    datasets: Names = Field(
-        min_length=1, description="data sets that they are varied on", examples=[["desed"]]
+    models: DistinctNames = Field(description="models that are varied", examples=[["htsat"]])
+    datasets: DistinctNames = Field(
+        description="data sets that they are varied on", examples=[["desed"]]
     )
-    seeds: Seeds | None = Field(
+    seeds: DistinctSeeds | None = Field(
         None, description="some of the data set's seeds; null: all", examples=[[0, 1, 2]]
     )
     design: Literal["one_at_a_time", "full_grid", "leave_one_out"] = Field(

@@ -19,7 +19,7 @@ from bench.audio.frontend import Transform
 from bench.experiment.ablations import BASE, AblationStudy, Variant
 from bench.experiment.extends import read
 from bench.files import UserError, digest_of
-from bench.strict import Names, Seeds, Strict, Values, known, merge, parse
+from bench.strict import DistinctNames, DistinctSeeds, Strict, Values, known, merge, parse
 from modelkit.settings import Mixup, SpecAugment
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
@@ -142,9 +142,8 @@ class Dataset(Strict):
         description="sources of clips that have no file yet, in this order",
         examples=[["parquet", "youtube"]],
     )
-    seeds: Seeds | None = Field(
+    seeds: DistinctSeeds | None = Field(
         None,
-        min_length=1,
         description="seeds on this data set; null: those of the experiment",
         examples=[[0, 1, 2, 3, 4, 5]],
     )
@@ -153,9 +152,8 @@ class Dataset(Strict):
         description="options of the loader (docs/data.md)",
         examples=[{"train": "balanced", "validation_share": 0.1}],
     )
-    models: Names | None = Field(
+    models: DistinctNames | None = Field(
         None,
-        min_length=1,
         description="models that are trained on it; null: all",
         examples=[["htsat", "pann"]],
     )
@@ -520,10 +518,10 @@ class Target(Strict):
     """A named part of the experiment: `snakemake NAME` makes it alone."""
 
     about: str = Field(description="what it is, in words", examples=["ESC-50 alone"])
-    datasets: Names = Field(
-        min_length=1, description="data sets whose runs belong to it", examples=[["esc50"]]
+    datasets: DistinctNames = Field(
+        description="data sets whose runs belong to it", examples=[["esc50"]]
     )
-    variants: Names | None = Field(
+    variants: DistinctNames | None = Field(
         None, description="variants that belong to it; null: all", examples=[["base"]]
     )
 
@@ -534,9 +532,9 @@ class Ensemble(Strict):
     dataset: str = Field(description="data set", examples=["desed"])
     model: str = Field(description="model", examples=["htsat"])
     variant: str = Field("base", description="variant whose runs are averaged")
-    released: Names = Field(
-        default=(),
-        description="released checkpoints that are averaged instead of runs",
+    released: DistinctNames | None = Field(
+        None,
+        description="released checkpoints that are averaged instead; null: the variant's runs",
         examples=[["htsat-audioset-1", "htsat-audioset-2"]],
     )
 
@@ -576,7 +574,7 @@ class Config(Strict):
         examples=["mine"],
     )
     title: str = Field(description="title of the report", examples=["My recordings"])
-    seeds: Seeds = Field(min_length=1, description="one run per seed", examples=[[0, 1, 2]])
+    seeds: DistinctSeeds = Field(description="one run per seed", examples=[[0, 1, 2]])
     paths: Paths = Field(Paths(), description="folders")
     embedded: Embedded | None = Field(None, description="null: no synthetic corpora are built")
     datasets: dict[str, Dataset] = Field(description="data sets by name")
@@ -590,7 +588,7 @@ class Config(Strict):
     targets: dict[str, Target] = Field(
         default_factory=dict, description="parts that `snakemake NAME` makes alone"
     )
-    released: dict[str, Names] = Field(
+    released: dict[str, DistinctNames] = Field(
         default_factory=dict,
         description="data set -> entries of config/registry/checkpoints.yaml that `snakemake "
         "released` evaluates on it",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from typing import (
     Annotated,
@@ -122,22 +122,26 @@ def _type(field: FieldInfo) -> str:
         for name, sign in BOUNDS.items()
         if hasattr(limit, name)
     ]
-    filled = any(hasattr(limit, "min_length") for limit in field.metadata)
-    return f"{_words(field.annotation)} {', '.join(bounds)}".strip() + ", not empty" * filled
+    return f"{_filled(field.metadata)}{_words(field.annotation)} {', '.join(bounds)}".strip()
+
+
+def _filled(limits: Iterable[Any]) -> str:
+    return "non-empty " * any(hasattr(limit, "min_length") for limit in limits)
 
 
 def _words(annotation: Any) -> str:
-    """An annotation as a reader of YAML says it."""
+    """An annotation in the words of YAML."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _words(inner[0])
+        return _filled(inner[1:]) + _words(inner[0])
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in inner)
     if origin in (Union, types.UnionType):
         return " or ".join(map(_words, inner))
     if origin is tuple:
         if inner[-1] is Ellipsis:
-            return f"list of {_words(inner[0])}{'s' * (inner[0] in PLAIN)}"
+            words = _words(inner[0])
+            return f"list of {words}{'s' * (words in PLAIN.values())}"
         return f"[{', '.join(map(_words, inner))}]"
     if _section(annotation):
         return "section" if origin is None else "mapping of sections"
