@@ -314,6 +314,10 @@ class Layout:
         """Folder of a corpus table (clips.parquet, events.tsv, corpus.json)."""
         return self.work / "corpora" / dataset
 
+    def corpus_file(self, dataset: str) -> Path:
+        """File that describes a corpus table and holds its digests; written last."""
+        return self.corpus(dataset) / "corpus.json"
+
     def features(self, dataset: str, front_end: str) -> Path:
         """Folder of a feature store."""
         return self.work / "features" / dataset / front_end
@@ -322,13 +326,17 @@ class Layout:
         """Folder of a run's results."""
         return self.results / "runs" / str(cell)
 
+    def record(self, cell: Cell) -> Path:
+        """The record of a run."""
+        return self.run(cell) / "record.json"
+
     def state(self, identity: str) -> Path:
         """Folder of a run's training state, keyed by the run's identity."""
         return self.work / "state" / identity[:16]
 
     def records(self, config: Config) -> Iterator[Path]:
         """The record of every cell of the experiment."""
-        return (self.run(cell) / "record.json" for cell in list_cells(config))
+        return (self.record(cell) for cell in list_cells(config))
 
 
 def feature_sets(config: Config) -> list[tuple[str, str]]:

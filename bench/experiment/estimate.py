@@ -267,7 +267,7 @@ def workers() -> int:
 
 def _clips(settings: Config, layout: Layout, dataset: str) -> int | None:
     try:
-        return int(read_json(layout.corpus(dataset) / "corpus.json")["coverage"]["found"])
+        return int(read_json(layout.corpus_file(dataset))["coverage"]["found"])
     except (UserError, KeyError, TypeError):
         if settings.embedded is not None:
             return EMBEDDED_CLIPS

@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if path.suffix != ".json":
         settings = config.load(args.config)
-        path = Layout.of(settings).run(find_cell(settings, args.what)) / "record.json"
+        path = Layout.of(settings).record(find_cell(settings, args.what))
     print(explain(Record.read(path), path))
     return 0
 

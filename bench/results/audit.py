@@ -167,7 +167,7 @@ def _corpora(results: Results, without_table: tuple[str, ...]) -> Iterator[Breac
 
 def _without_table(results: Results) -> tuple[str, ...]:
     layout = results.layout
-    tables = {name: layout.corpus(name) / "corpus.json" for name in results.config.datasets}
+    tables = {name: layout.corpus_file(name) for name in results.config.datasets}
     return tuple(name for name, path in tables.items() if not path.is_file())
 
 
@@ -214,7 +214,7 @@ def _stale(results: Results) -> Iterator[Breach]:
         }
         features = results.layout.features(group.dataset, model.front_end)
         for name, path in (
-            ("data", results.layout.corpus(group.dataset) / "corpus.json"),
+            ("data", results.layout.corpus_file(group.dataset)),
             ("features", features / "digest.json"),
         ):
             if path.is_file():

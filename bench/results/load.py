@@ -121,7 +121,7 @@ def usable_record(config: Config, layout: Layout, cell: Cell) -> tuple[Record | 
     Raises:
         UserError: the record is not what was written.
     """
-    path = layout.run(cell) / "record.json"
+    path = layout.record(cell)
     if not path.is_file():
         return None, NO_RECORD
     try:

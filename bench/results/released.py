@@ -100,5 +100,5 @@ def _figure(config: Config, cell: Cell, record: Record | None) -> float | None:
 
 
 def _record(config: Config, cell: Cell) -> Record | None:
-    path = Layout.of(config).run(cell) / "record.json"
+    path = Layout.of(config).record(cell)
     return Record.read(path) if path.is_file() else None

@@ -110,7 +110,7 @@ wildcard_constraints:
 
 def corpus_read_by(plan):
     """The corpus that a plan's run reads."""
-    return layout.corpus(plan.cell.dataset) / "corpus.json"
+    return layout.corpus_file(plan.cell.dataset)
 
 
 def features_read_by(plan):

@@ -39,9 +39,7 @@ rule report:
     The page is self-contained; the tables are Markdown, LaTeX and CSV."""
     input:
         records=made(RECORDS),
-        corpora=made(
-            [layout.corpus(name) / "corpus.json" for name in settings.datasets]
-        ),
+        corpora=made([layout.corpus_file(name) for name in settings.datasets]),
         cost=made(
             [
                 layout.results / "cost" / f"{model}.json"

@@ -6,14 +6,8 @@ for target in settings.targets:
         name:
             target
         input:
-            [
-                layout.run(cell) / "record.json"
-                for cell in target_cells(settings, target)
-            ],
-            [
-                layout.corpus(name) / "corpus.json"
-                for name in settings.targets[target].datasets
-            ],
+            [layout.record(cell) for cell in target_cells(settings, target)],
+            [layout.corpus_file(name) for name in settings.targets[target].datasets],
         log:
             LOGS / "targets" / f"{target}.log",
         conda:
