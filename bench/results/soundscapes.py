@@ -17,6 +17,7 @@ from bench.data.store import FeatureStore
 from bench.files import UserError
 from bench.metrics.event_arrays import encode
 from bench.metrics.event_scores import count_events
+from bench.metrics.events import read_events
 from bench.models.scores import read_scores
 from bench.results.groups import Group, Run
 from bench.results.load import Results
@@ -137,7 +138,12 @@ def _output(group: Group, clip: str, truth: pd.DataFrame, seconds: float) -> Out
     run = group.runs[0]
     stored = read_scores(run.file("scores.npz"), "test")
     row, frames = list(stored.clip_ids).index(clip), stored.scores.frame_scores
-    events = pd.DataFrame() if frames is None else found_events(run, clip)
+    events = pd.DataFrame()
+    if frames is not None:
+        found = read_events(
+            run.file("events.tsv"), dict.fromkeys(stored.clip_ids.tolist(), seconds)
+        )
+        events = found[found["filename"] == clip]
     return Output(
         group,
         run,
@@ -163,9 +169,3 @@ def matched_words(
         for part in (counts.true_positives, counts.false_positives, counts.false_negatives)
     )
     return f"{correct} correct, {false} false, {missed} missed"
-
-
-def found_events(run: Run, clip: str) -> pd.DataFrame:
-    """The located events of one clip; rows of event-free clips are left out."""
-    table = pd.read_csv(run.file("events.tsv"), sep="\t", dtype={"filename": str})
-    return table[(table["filename"] == clip) & table["event_label"].notna()]
