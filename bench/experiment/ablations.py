@@ -52,7 +52,7 @@ class Level(Strict):
         """What is changed, in words."""
         values = {**self.model, **self.recipe}
         if self.control == "aa" and not self.why:
-            return "nothing but other random streams"
+            return "only other random streams"
         return self.why or ", ".join(f"{key} {value}" for key, value in values.items())
 
 
@@ -98,7 +98,7 @@ class AblationStudy(Strict):
             yield self._variant(levels, against, undone)
 
     def check(self, where: str) -> None:
-        """Hold a study to what its design needs.
+        """Check a study against what its design needs.
 
         Raises:
             UserError: a level that two factors share, an unknown reference, factors that do not
@@ -117,7 +117,7 @@ class AblationStudy(Strict):
         if self.design == "leave_one_out" and not (single and len(varied) > 1):
             raise UserError(
                 f"{where}: leave_one_out takes two or more factors of one level each; "
-                "use full_grid, or leave levels away"
+                "use full_grid, or leave levels out"
             )
         for variant in self.variants():
             self._check_conflict(variant, where)
@@ -166,8 +166,8 @@ class AblationStudy(Strict):
 class Variant:
     """A model and recipe with some values changed, and the variant that it is compared with.
 
-    `levels` are the changed levels (without the study's reference), `why` says them in words.
-    `control` is that of the one changed level, if it is one.
+    `levels` are the changed levels (without the study's reference), `why` describes them. `control`
+    is that of the changed level, if it is a control.
     """
 
     name: str

@@ -27,12 +27,12 @@ from bench.strict import Strict
 
 PATH = ROOT / "docs" / "config.md"
 CHECKED_WHEN_MERGED: dict[str, type[Strict]] = {"recipes": Recipe}
-"""Sections whose type is no annotation: layers of them are merged before they are checked."""
+"""Sections without an annotated type: their layers are merged before they are checked."""
 NAMED = {
     "recipes": "KEY",
     "factors": "FACTOR.LEVEL",
 }
-"""What stands for the free names below a key; NAME elsewhere."""
+"""Placeholders for the free names below a key; NAME elsewhere."""
 PLAIN = {
     bool: "true or false",
     int: "whole number",
@@ -48,10 +48,10 @@ INTRODUCTION = """\
 Look up a key of `config/NAME.yaml` here: its type, default, meaning and an example.
 
 An experiment file holds the keys of the first table. `extends: FILE` takes over every key of
-another experiment (beside the file, else in `config/`) but `experiment` and `paths`; a mapping is
-merged with the parent's, and null removes a key. A data set whose `root` is replaced takes over
-neither `source` nor `data_kind`. Unknown keys are errors that name the nearest valid key;
-`python -m bench check --config FILE` finds what the types cannot.
+another experiment (beside the file, else in `config/`) except `experiment` and `paths`; a mapping
+is merged with the parent's, and null removes a key. A data set whose `root` is replaced inherits
+neither `source` nor `data_kind`. Unknown keys are errors that name the nearest valid key; `python
+-m bench check --config FILE` finds what the types cannot.
 
 `python -m bench schema` generates this page, and a JSON schema for editors
 (`workflow/schemas/config.schema.json`), from the types in `bench/experiment/config.py`.
@@ -81,7 +81,7 @@ def sections(
 
 
 def example(key: Key) -> Any:
-    """A valid value of a key: the one that its type gives, else another than the default."""
+    """A valid value of a key: its type's example, else a value other than the default."""
     if key.field.examples:
         return key.field.examples[0]
     default = key.field.get_default(call_default_factory=True)
@@ -110,7 +110,7 @@ def _table(place: str, section: type[Any], keys: list[Key]) -> str:
 
 
 def _below(place: str, key: Key) -> str:
-    """The place of the section that a key holds, with what stands for free names."""
+    """The place of the section that a key holds, with placeholders for free names."""
     free = [NAMED.get(key.name, "NAME")] if "mapping" in _words(key.field.annotation) else []
     return ".".join([*filter(None, [place]), key.name, *free])
 

@@ -41,8 +41,8 @@ SHOWN = ("scores.npz", "metrics.jsonl", "record.json")
 class Job:
     """One job of the DAG. `name` completes the command `python -m bench STAGE NAME`.
 
-    `writes` begins with the file that is written last; the report's tables are left out, which the
-    room of the report lists.
+    `writes` begins with the file that is written last; it leaves out the report's tables, which
+    `bench.reporting.listed` names.
     """
 
     stage: str
@@ -93,7 +93,7 @@ def list_jobs(settings: Config) -> list[Job]:
 
 
 def jobs_on_request(settings: Config) -> Iterator[Job]:
-    """The jobs that run only where they are asked for: ensembles, released checkpoints, trials."""
+    """The jobs that run only on request: ensembles, released checkpoints, trials."""
     layout = Layout.of(settings)
     for cell in released_cells(settings):
         yield Job("released", str(cell), (layout.record(cell),), _inputs(settings, cell))
@@ -138,7 +138,7 @@ def _manifest(settings: Config) -> Path:
 
 
 def _source_of(settings: Config, layout: Layout, dataset: str) -> Iterator[Path]:
-    """What stands for the audio of a data set that is built or fetched here."""
+    """The file that represents the audio of a data set that is built or fetched here."""
     if settings.built_here(dataset):
         yield _manifest(settings)
     elif dataset in fetched_here(settings):
