@@ -267,7 +267,7 @@ def test_an_unanswered_registry_leaves_a_file_unverified_and_unrecorded(
     for _ in range(2):
         bring(entry)
         assert lock.read() == {}
-    assert "list.csv: unverified, for zenodo.org could not be asked" in capsys.readouterr().out
+    assert "list.csv: unverified, for zenodo.org did not say" in capsys.readouterr().out
 
 
 def test_the_remedy_for_a_file_that_was_replaced_works(server, bring, lock, tmp_path):

@@ -44,7 +44,7 @@ DESED_FROM_AUDIOSET = {
     "Vacuum_cleaner": (377,),
 }
 DESED_CORRECTED = DESED_FROM_AUDIOSET | {
-    # The slips mended: what rings in DESED (bells, doorbells, telephones, alarms), and what its
+    # The slips corrected: what rings in DESED (bells, doorbells, telephones, alarms), and what its
     # other classes are named after.
     "Alarm_bell_ringing": (*range(200, 204), 355, 356, *range(388, 392), 395, *range(398, 401)),
     "Dishes": (364, 365),
