@@ -1,4 +1,4 @@
-"""`python -m bench explain WHAT`: where a number came from, and the command that makes it again."""
+"""`python -m bench explain WHAT`: where a number came from, and the command that repeats it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def explain(record: Record, path: Path) -> str:
-    """What a record says of its own origin, as text."""
+    """A record's origin, as text."""
     made, digests = record.provenance, record.digests.known
     evaluation = made.command.replace(" train ", " evaluate ").split(" --threads ")[0]
     splits = ", ".join(f"{count} {name}" for name, count in record.splits.items())
@@ -76,7 +76,7 @@ def explain(record: Record, path: Path) -> str:
         ),
         *_section("files", dict(_files(record, path.parent))),
         *_section("recipe", record.resolved.recipe.values),
-        "to make it again, from the same features",
+        "to repeat it, from the same features",
         f"  {made.command}",
         *([f"  {evaluation}"] if " train " in made.command else []),
         *(["", "uncommitted changes, for `git apply`", made.diff] if made.diff else []),

@@ -26,7 +26,7 @@ def of_table(settings: Config, what: str) -> str:
     A column is named by its key in the CSV or as the table shows it.
 
     Raises:
-        UserError: no such table, row or column; the message lists what there is.
+        UserError: no such table, row or column; the message lists those that exist.
     """
     name, label, column, *_ = [*(part.strip() for part in what.split(":", 2)), "", ""]
     rows = _rows(settings, name.removesuffix(".csv"))
@@ -81,7 +81,7 @@ def of_group(settings: Config, name: str) -> str:
 
 
 def of_measurement(settings: Config, name: str) -> str:
-    """What was measured beside the runs, cost/MODEL or rescore.json, and how.
+    """A measurement besides the runs, cost/MODEL or rescore.json, and how it was made.
 
     Raises:
         UserError: no such measurement.
@@ -112,7 +112,7 @@ def _rows(settings: Config, name: str) -> list[dict[str, str]]:
 
 
 def _plain(text: str) -> str:
-    """Letters and digits alone: "mAP (%)" and mAP_percent differ in nothing else."""
+    """Only letters and digits: so "mAP (%)" equals mAP_percent."""
     return "".join(c for c in text.casefold().replace("%", "percent") if c.isalnum())
 
 
@@ -132,7 +132,7 @@ def _with_spread(row: Mapping[str, str], key: str) -> str:
 def _origins(settings: Config, keys: list[str]) -> Iterator[str]:
     """Per record: its path, the commit and the machine, and the command that repeats it."""
     layout = Layout.of(settings)
-    yield f"from {len(keys)} records (`python -m bench explain KEY` tells all of one)"
+    yield f"from {len(keys)} records (`python -m bench explain KEY` shows one in full)"
     for key in keys:
         path = _path(layout, key)
         try:

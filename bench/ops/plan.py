@@ -1,4 +1,4 @@
-"""`python -m bench plan`: the jobs of an experiment, and the hours and disk that lie ahead."""
+"""`python -m bench plan`: the jobs of an experiment, and the hours and disk that it still needs."""
 
 from __future__ import annotations
 
@@ -56,8 +56,8 @@ def _obstacles(check: Callable[[], None]) -> list[str]:
 
 
 def jobs_of(settings: Config, target: str | None) -> list[Job]:
-    """The jobs of the experiment, or of one target: its runs, those that they start from, and what
-    these read.
+    """The jobs of the experiment, or of one target: its runs, the runs that they start from, and
+    what these read.
 
     Raises:
         UserError: the experiment has no such target.
@@ -84,7 +84,7 @@ def jobs_of(settings: Config, target: str | None) -> list[Job]:
 
 
 def table(settings: Config, target: str | None = None) -> str:
-    """Jobs and hours by stage, the time on this machine, and the disk ahead."""
+    """Jobs and hours by stage, the time on this machine, and the disk space still needed."""
     estimate = Estimate.of(settings)
     lines = [f"{settings.title}", "", f"{'stage':<12}{'jobs':>6}{'done':>6}{'hours ahead':>14}"]
     ahead, unknown = [], 0
@@ -126,7 +126,7 @@ def table(settings: Config, target: str | None = None) -> str:
 
 
 def _where_from(estimate: Estimate) -> str:
-    """What the hours of trainings are from, before one has finished."""
+    """The source of the hours of trainings, before one has finished."""
     runs = cells.list_cells(estimate.settings)
     measured = sum(estimate.rate(cell) is not None for cell in runs)
     if not measured:
@@ -138,7 +138,7 @@ def _where_from(estimate: Estimate) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time span as a person says it: 40 s, 12 min, 3 h 05 min, 4 d 2 h."""
+    """A readable time span: 40 s, 12 min, 3 h 05 min, 4 d 2 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -153,4 +153,4 @@ def duration(seconds: float) -> str:
 
 def _side_by_side() -> str:
     count = workers()
-    return f"{count} runs side by side" if count > 1 else "one run at a time"
+    return f"{count} runs in parallel" if count > 1 else "one run at a time"

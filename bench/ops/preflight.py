@@ -1,4 +1,4 @@
-"""`python -m bench check`: reports whatever is known to fail before any work starts."""
+"""`python -m bench check`: reports everything that can be known to fail before any work starts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bench.experiment.wanted import fetched_here, starts
 from bench.files import UserError, digest_of
 from bench.registry import OWN_DATA
 
-SPARE = 200e6  # bytes kept free beside what is estimated
+SPARE = 200e6  # bytes kept free besides the estimate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,11 +43,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def check(settings: Config, say: Callable[[str], None] | None = None) -> None:
-    """Hold an experiment against this machine: cells, data folders, a person's own data in them,
-    output folders.
+    """Check an experiment on this machine: cells, data folders, users' own data in them, output
+    folders.
 
     Args:
-        say: called with what was understood of a person's own data, line by line.
+        say: called with what was understood of users' own data, line by line.
 
     Raises:
         UserError: one line per obstacle, each with its remedy.
@@ -66,11 +66,12 @@ def check(settings: Config, say: Callable[[str], None] | None = None) -> None:
 
 
 def check_starts(settings: Config, names: Iterable[str]) -> None:
-    """Hold checkpoints that runs start from against the registry, as far as they are here; each is
-    hashed once.
+    """Compare checkpoints that runs start from with the registry, if they are here; each is hashed
+    once.
 
     Raises:
-        UserError: one line per file that is another, or that a person has to get first.
+        UserError: one line per file that is a different one, or that a person has to download
+            first.
     """
     folder = Path(settings.paths.checkpoints)
     entries = (find_file(name, "recipes: init") for name in names)
@@ -80,7 +81,7 @@ def check_starts(settings: Config, names: Iterable[str]) -> None:
 
 
 def check_space(settings: Config, jobs: Iterable[Job]) -> None:
-    """Whether there is room for what these jobs will write.
+    """Check that there is disk space for what these jobs will write.
 
     Raises:
         UserError: one line per file system that is too full.
@@ -96,8 +97,8 @@ def check_parts(settings: Config) -> None:
 
     Raises:
         UserError: an argument or size is unknown, has the wrong type, or does not fit; or a network
-            does not take its front end's features, returns something else than it should, or is
-            given no labels for what is scored of it.
+            does not take its front end's features, returns something wrong, or gets no labels for
+            an output that is scored.
     """
     from bench.models.networks import build
     from bench.ops.trial_pass import CLASSES, check_trained, try_network
@@ -128,7 +129,7 @@ def _missing_data(settings: Config) -> Iterator[str]:
 
 
 def _own_data(settings: Config, say: Callable[[str], None] | None) -> Iterator[str]:
-    """What is wrong with data sets that are described in the config, as far as they are here."""
+    """What is wrong with data sets that the config describes, if they are here."""
     for name, dataset in settings.datasets.items():
         if dataset.loader not in OWN_DATA or not Path(dataset.root).is_dir():
             continue
@@ -163,7 +164,7 @@ def _unwritable(settings: Config) -> Iterator[str]:
 
 
 def _too_little_space(settings: Config, jobs: Iterable[Job]) -> Iterator[str]:
-    """Per file system: what the folders on it will still grow by against what is free."""
+    """Per file system: how much the folders on it will still grow, against what is free."""
     ahead = Estimate.of(settings).disk_ahead(jobs)
     needed: dict[int, float] = {}
     places: dict[int, Path] = {}

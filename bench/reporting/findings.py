@@ -30,7 +30,7 @@ from bench.results.words import (
 VERDICTS = {
     "better": "better than",
     "worse": "worse than",
-    "not told apart": "not told apart from",
+    "not significantly different": "not significantly different from",
     "higher": "above",
     "lower": "not above",
 }

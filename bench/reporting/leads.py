@@ -103,7 +103,7 @@ def _rank(analysis: Analysis, found: Standing) -> str:
     if any(rival.decision is None or rival.decision.limit for rival in open_ones):
         return f"{best} has the highest mean"
     named = listed([model_name(analysis.config, rival.group.model) for rival in open_ones])
-    return f"{best} has the highest mean, not told apart from {named}"
+    return f"{best} has the highest mean, not significantly different from {named}"
 
 
 def _gap(analysis: Analysis, found: Standing, metric: str) -> str:

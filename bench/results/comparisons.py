@@ -1,5 +1,5 @@
-"""Every paired comparison with all that is needed to judge it: the decision, the interval for new
-clips, effect size, and what this number of pairs can show at all."""
+"""Every paired comparison with what is needed to judge it: the decision, the interval for new
+clips, the effect size, and what this number of pairs can show at all."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Test soundscapes: audio, spectrogram, true events, and what each model makes of them."""
+"""Test soundscapes: audio, spectrogram, true events, and each model's predictions."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ RATE = 16_000
 
 @dataclass(frozen=True)
 class Output:
-    """What the first run of a group gives for one clip.
+    """The predictions of a group's first run for one clip.
 
     Attributes:
         clip_scores: (C,) in the order of `classes`.
         frame_scores: (T, C) float32; None where the model cannot localize.
         events: located events, with the columns of events.tsv.
-        matched: how they meet the true events by the intersection rule, in words.
+        matched: how they match the true events by the intersection rule, in words.
     """
 
     group: Group
@@ -64,7 +64,7 @@ class Soundscape:
 
 
 def soundscapes(results: Results, dataset: str) -> tuple[list[Soundscape], str]:
-    """The busiest test soundscapes, or a word on why there are none."""
+    """The busiest test soundscapes, or the reason why there are none."""
     groups = [g for g in results.base_groups(dataset) if not results.is_baseline(g.model)]
     if not groups:
         return [], "no usable records"
@@ -79,7 +79,8 @@ def soundscapes(results: Results, dataset: str) -> tuple[list[Soundscape], str]:
 def choose_clips(corpus: Corpus, count: int = SHOWN) -> list[str]:
     """The test clips with the most events, those with at least two classes first.
 
-    Ties go to more classes, then to the first name. The choice knows no model's scores.
+    Ties go to more classes, then to the first name. The choice does not depend on any model's
+    scores.
 
     Raises:
         UserError: the test split has no events.

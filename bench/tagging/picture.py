@@ -12,7 +12,7 @@ from bench.results.names import class_name
 from bench.tagging.tag import Tagged, best
 
 ROWS = 12  # classes that stay legible
-COLUMNS = 2400  # more than the picture has pixels: longer recordings are reduced to so many
+COLUMNS = 2400  # more than the picture has pixels: longer recordings are reduced to this many
 
 
 def draw(tagged: Tagged, path: Path, kind: str) -> None:

@@ -1,4 +1,4 @@
-"""`python -m bench tag AUDIO --checkpoint FILE`: what sounds in a recording, and when."""
+"""`python -m bench tag AUDIO --checkpoint FILE`: labels and located events of a recording."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "audio",
         type=Path,
         nargs="+",
-        help="WAV, FLAC, OGG, MP3; any rate, channels, length; of several, JSON is a line each",
+        help="WAV, FLAC, OGG, MP3; any rate, channels, length; JSON is one line per file",
     )
     parser.add_argument(
         "--checkpoint",
@@ -41,17 +41,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--as",
         dest="entry",
         metavar="NAME",
-        help="which entry of config/registry/checkpoints.yaml FILE is, where its name does not say",
+        help="the entry of config/registry/checkpoints.yaml for FILE, if its name does not say",
     )
     parser.add_argument(
         "--plugin",
         metavar="MODULE:CLASS",
-        help="code outside of this project that FILE may name as its model, and which is run",
+        help="a class outside this project that FILE may name as its model; its code is run",
     )
     parser.add_argument(
         "--threads",
         type=int,
-        help="CPU threads; the last digits may depend on it (default: as the run's record has)",
+        help="CPU threads; the last digits may depend on it (default: those of the run's record)",
     )
     parser.add_argument("--top", type=int, default=5, help="labels to print (default: 5)")
     parser.add_argument(
@@ -115,11 +115,11 @@ class Tagged:
 
     Attributes:
         duration_s: of the recording; windows: pieces that it was cut into.
-        clip_scores: (C,) probabilities: the mean over the windows where classes exclude each other,
-            else the largest.
-        frame_scores: (T, C) float16 on the recording's time axis and maybe past its end, where a
-            model fills; None where the model cannot localize.
-        thresholds: (C,), and in words where they come from.
+        clip_scores: (C,) probabilities: the mean over the windows if classes are exclusive, else
+            the maximum.
+        frame_scores: (T, C) float16 on the recording's time axis, possibly past its end if a model
+            pads; None if the model cannot localize.
+        thresholds: (C,), and their source in words.
         events: in order of time.
         features: (frames, F) float16 of the whole recording, without repetition, for pictures.
         notes: what was unusual about the file.
@@ -154,7 +154,7 @@ class Tagger:
     digit on the same CPU type and number of threads.
 
     Attributes:
-        point: how its frame scores are decided.
+        point: its operating point for frame scores.
         threads: CPU threads that the run's record, beside its weights, was made with; 0 without.
     """
 
@@ -190,10 +190,10 @@ class Tagger:
         return cls(checkpoint, model, card, point, threads)
 
     def tag(self, audio: Path) -> Tagged:
-        """Tag one recording, a longer one than the model takes in windows that overlap by half.
+        """Tag one recording; one longer than the model's input in windows that overlap by half.
 
         Raises:
-            UserError: no usable audio, or scores that are no numbers.
+            UserError: no usable audio, or scores that are NaN.
         """
         from bench.audio.decode import AudioError
         from bench.data.recording import hear
@@ -235,7 +235,7 @@ class Tagger:
 
 
 def _record_of(card: Card, path: Path) -> Record | None:
-    """The record of a checkpoint's run; None where the file is absent or no such record."""
+    """The record of a checkpoint's run; None if the file is absent or belongs to another run."""
     try:
         record = Record.read(path)
     except UserError:
@@ -244,7 +244,7 @@ def _record_of(card: Card, path: Path) -> Record | None:
 
 
 def _operating_point(card: Card, record: Record | None, threshold: float | None) -> OperatingPoint:
-    """The asked threshold, else those in the run's record, else one for all."""
+    """The given threshold, else those in the run's record, else one for all."""
     from bench.models.scores import excludes
 
     exclusive = excludes(card.loss)

@@ -1,5 +1,5 @@
 """Stand-ins for released checkpoints: random weights under the names and in the wrapping of the
-released files, so that what reads them meets what it will meet."""
+released files, so that their readers get the real format."""
 
 from __future__ import annotations
 
