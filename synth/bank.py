@@ -55,7 +55,7 @@ class Bank:
         return tuple(beds.SOUNDS)
 
     def groups(self, name: str) -> tuple[str, ...]:
-        """`sources` numbered sources; for speech, speakers that say no command words."""
+        """`sources` numbered sources; for speech, speakers who say no command words."""
         return tuple(f"{name}-{index:02d}" for index in range(self.sources))
 
     def render(
@@ -65,7 +65,7 @@ class Bank:
 
         Args:
             take: any non-negative integer; how this take of the source differs from the others.
-            rng: for what differs from rendering to rendering.
+            rng: for what differs between renderings.
         """
         if name == SPEECH:
             speaker = _reversed_speakers()[int(group.rpartition("-")[2])]

@@ -69,7 +69,7 @@ def share_out(bank: Bank, esc_classes: int) -> Pools:
 def _audioset(
     scenes: Mapping[str, Sequence[Source]], desed: Mapping[str, BySplit]
 ) -> dict[str, BySplit]:
-    """Sources of AudioSet's classes; those heard in DESED have the same split there."""
+    """Sources of AudioSet's classes; those used in DESED have the same split there."""
     label_of = {name: label for label, names in DESED.items() for name in names}
     pools: dict[str, BySplit] = {}
     for name, sources in scenes.items():

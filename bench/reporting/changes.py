@@ -1,8 +1,8 @@
 """The report's figures as plain JSON, and what changed between two of them.
 
-`metrics.json` lies beside the report. Committed, it gives `dvc metrics diff` (dvc.yaml names it)
-and `python -m bench compare`, which also says which digests moved, and whether a figure left the
-interval that it had.
+`metrics.json` is beside the report. If committed, it serves `dvc metrics diff` (dvc.yaml names it)
+and `python -m bench compare`, which also says which digests changed, and whether a figure left its
+interval.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def metrics(analysis: Analysis) -> dict[str, Any]:
-    """What metrics.json holds: every figure with its interval, and the digests behind it."""
+    """The content of metrics.json: every figure with its interval, and the digests behind it."""
     figures: dict[str, Any] = {}
     for group in analysis.groups.values():
         own: dict[str, Any] = {}
@@ -75,7 +75,7 @@ def metrics(analysis: Analysis) -> dict[str, Any]:
 
 
 def hardware(group: Group) -> str:
-    """What decides the last digits of a group's figures: processor or device, and threads."""
+    """What determines the last digits of a group's figures: processor or device, and threads."""
     made = (run.record.provenance for run in group.runs)
     found = {f"{p.cpu}, {p.device}, {counted(p.threads, 'thread')}" for p in made}
     return "; ".join(sorted(found))
@@ -105,7 +105,7 @@ def read_version(name: str, path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Change:
-    """One figure in two reports; None where a report lacks it."""
+    """One figure in two reports; None if a report lacks it."""
 
     group: str
     metric: str
@@ -115,7 +115,7 @@ class Change:
 
     @property
     def same(self) -> bool:
-        """Whether both reports have the figure, and show it alike."""
+        """Whether both reports have the figure and show it the same."""
         if self.old is None or self.new is None:
             return False
         column = metric_column(self.metric)
@@ -123,7 +123,7 @@ class Change:
 
     @property
     def answer(self) -> str:
-        """What happened to the figure, and what may have done it."""
+        """What happened to the figure, and the possible cause."""
         if self.old is None:
             return "new"
         if self.new is None:
@@ -152,7 +152,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
 
 
 def change_table(old: Mapping[str, Any], new: Mapping[str, Any], names: tuple[str, str]) -> Table:
-    """A row per figure that is another, a section per metric; the others are counted."""
+    """A row per changed figure, a section per metric; the others are counted."""
     rows, same = [], Counter[str]()
     for change in changes(old, new):
         if change.same:

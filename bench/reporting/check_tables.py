@@ -19,7 +19,7 @@ MEAN = Column("mean", "mean", 1)
 
 
 def audit_table(analysis: Analysis) -> Table:
-    """A row per rule: kept, not known, or what broke it."""
+    """A row per rule: kept, unknown, or what broke it."""
     found, rows = analysis.breaches, []
     for rule, meaning in RULES.items():
         places: dict[str, list[str]] = {}
@@ -133,7 +133,7 @@ def trivial_table(analysis: Analysis) -> Table:
         name="without_times",
         title=f"Better than baselines without times ({context.data_words(analysis)})",
         caption=(
-            "Does a model locate events better than what needs no times "
+            "Does a model locate events better than baselines without times "
             f"({context.data_words(analysis)})?"
         ),
         columns=[
@@ -149,7 +149,7 @@ def trivial_table(analysis: Analysis) -> Table:
             for c in sorted(analysis.trivial, key=lambda c: c.metric, reverse=True)
         ],
         notes=[
-            "Differences are paired by run; exact sign-flip tests, corrected by Holm over a "
+            "Differences are paired by run; paired t-tests, corrected by Holm over a "
             f"section. {context.seeds_sentence(analysis)}"
         ],
         reading=context.reading(),
@@ -183,8 +183,8 @@ def interval_table(analysis: Analysis) -> Table:
         notes=[
             "New seeds: Student's t-interval of the mean, what other seeds on this test set would "
             "give (with folds, corrected for shared training data). New seeds and new clips: "
-            "likewise, and wider by what a bootstrap over recordings says that the clips which the "
-            f"runs share contribute to the variance. {context.seeds_sentence(analysis)}"
+            "the same, widened by the share of the variance that a bootstrap over recordings "
+            f"attributes to the clips that runs share. {context.seeds_sentence(analysis)}"
         ],
         reading=context.reading(),
         columns=[

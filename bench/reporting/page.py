@@ -34,7 +34,7 @@ CHECKS = ("protocol", "recipes", "chance", "without_times", "comparisons", "inte
 
 
 def environment() -> Environment:
-    """Where the templates lie and how they escape."""
+    """Where the templates are and how they escape."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     made = Environment(
@@ -62,7 +62,7 @@ def _code(text: str) -> Markup:
 
 
 def style() -> Markup:
-    """The style sheet, as it is."""
+    """The style sheet, unescaped."""
     from markupsafe import Markup
 
     return Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
@@ -127,7 +127,7 @@ def _drawn(pictures: Any) -> list[Picture]:
 
 
 def _task(analysis: Analysis, named: dict[str, Table], dataset: str) -> dict[str, Any]:
-    """A data set's section: what it says, figures, tables, soundscapes."""
+    """A data set's section: findings, figures, tables, soundscapes."""
     config, settings = analysis.config, analysis.config.datasets[dataset]
     by_class = _drawn([dots.by_class(analysis, dataset, settings.metric)])
     learning = _drawn([learning_curves(config, dataset, analysis.curves[dataset])])

@@ -1,8 +1,8 @@
 """`python -m bench track`: MLflow as a view of the records, rebuilt by one writer.
 
 One experiment per data set; one parent run per (model, variant) with its mean figures, pictures and
-the best seed's model, one nested run per fold and seed. A run is found again by its key and left
-alone while it shows its record and its files are there, so that calling this twice changes nothing.
+the best seed's model, one nested run per fold and seed. A run is found by its key and left
+unchanged while it shows its record and its files exist, so that calling this twice changes nothing.
 Training processes never write to the store: concurrent first writers corrupt a fresh SQLite file.
 
 `--live` shows running trainings on a server (`bench.tracking.live`).
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _written(settings: config.Config) -> bool:
-    """Write the store and say so; False where its server is lost and the work continues without it.
+    """Write the store; False if its server is lost and the run continues without it.
 
     Raises:
         UserError: the server refuses something, or is lost and `tracking.unreachable` says stop.

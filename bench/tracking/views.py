@@ -1,4 +1,4 @@
-"""Records as MLflow sees them: names, tags, parameters, figures, curves and files of its runs."""
+"""Records as MLflow runs: their names, tags, parameters, figures, curves and files."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def factors_of(settings: Config, cell: Cell) -> str:
 
 
 class TrackedRecord:
-    """One record as a run of MLflow; `digest` changes whenever the run has to be written anew."""
+    """One record as a run of MLflow; `digest` changes whenever the run has to be rewritten."""
 
     def __init__(self, settings: Config, cell: Cell, folder: Path, code: str) -> None:
         self.folder = folder
@@ -52,7 +52,7 @@ class TrackedRecord:
         self.finished = _milliseconds(self.record.provenance.finished)
 
     def tags(self) -> dict[str, str]:
-        """What runs are filtered by."""
+        """Tags to filter runs by."""
         record = self.record
         return {
             **{name: str(value) for name, value in vars(record.cell).items()},
@@ -134,7 +134,7 @@ class TrackedGroup:
         return {name: own[name] for name in shared} | more
 
     def parameters(self) -> dict[str, str]:
-        """Those of the first record: seeds and folds are no parameters."""
+        """Those of the first record: seeds and folds are not parameters."""
         return self.records[0].parameters()
 
     def figures(self) -> dict[str, float]:
