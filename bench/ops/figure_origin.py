@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.experiment.cells import Layout
@@ -28,11 +28,13 @@ def of_table(settings: Config, what: str) -> str:
     Raises:
         UserError: no such table, row or column; the message lists those that exist.
     """
-    name, label, column, *_ = [*(part.strip() for part in what.split(":", 2)), "", ""]
+    name, _, label = (part.strip() for part in what.partition(":"))
     rows = _rows(settings, name.removesuffix(".csv"))
-    head = list(rows[0])[1]
-    chosen = [row for row in rows if row[head].casefold() == label.casefold()]
-    chosen = chosen or [row for row in rows if label and _plain(row[head]) == _plain(label) != ""]
+    head, column = list(rows[0])[1], ""
+    chosen = _labelled(rows, label)
+    if not chosen and ":" in label:
+        label, _, column = (part.strip() for part in label.rpartition(":"))
+        chosen = _labelled(rows, label)
     if not chosen:
         labels = "; ".join(dict.fromkeys(row[head] for row in rows))
         raise UserError(f"table {name} has no row '{label}'; there are: {labels}")
@@ -51,6 +53,13 @@ def of_table(settings: Config, what: str) -> str:
         lines += [f"  {row['remark']}"] if row["remark"] else []
     keys = dict.fromkeys(key for row in chosen for key in row["records"].split())
     return "\n".join([*lines, "", *_origins(settings, list(keys))])
+
+
+def _labelled(rows: Sequence[Mapping[str, str]], label: str) -> list[Mapping[str, str]]:
+    """The rows of a label, which is found in other spellings too."""
+    head = list(rows[0])[1]
+    exact = [row for row in rows if row[head].casefold() == label.casefold()]
+    return exact or [row for row in rows if label and _plain(row[head]) == _plain(label) != ""]
 
 
 def of_group(settings: Config, name: str) -> str:
