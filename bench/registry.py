@@ -1,4 +1,4 @@
-"""Which code stands behind the names of the config: architectures and data set loaders.
+"""The code behind the names of the config: architectures and data set loaders.
 
 An entry is "module:attribute". An experiment may name one directly (`architecture: my_model:Net`,
 `loader: my_data:load`): a plug-in is such a module in the working folder, or installed. Stages

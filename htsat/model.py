@@ -193,7 +193,7 @@ class HTSAT(nn.Module):
 
         What the file holds besides (text encoder, projections, front end, a classifier) is left out
         and reported as ignored. CLAP hears 48 kHz in steps of 10 ms, over the same mel bands; a
-        training goes on with its own features.
+        training continues with its own features.
 
         Raises:
             FileNotFoundError: there is no such file.

@@ -39,8 +39,8 @@ class Bank:
 
     Attributes:
         sources: groups per class.
-        variation: how far takes of one source differ; 1 is the default spread, 0 makes them alike
-            but for their noise.
+        variation: how far takes of one source differ; 1 is the default spread, 0 makes them equal
+            except for their noise.
     """
 
     sources: int = 40

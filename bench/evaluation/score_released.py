@@ -151,7 +151,7 @@ def outputs_of(entry: Released, classes: tuple[str, ...]) -> list[tuple[int, ...
     classes of DESED, those that the authors map to it (or the corrected map).
 
     Raises:
-        UserError: a class that no output stands for.
+        UserError: a class without an output.
     """
     places = {name: (place,) for place, name in enumerate(entry.class_names())}
     if entry.classes == "audioset" and set(classes) <= set(DESED_FROM_AUDIOSET):

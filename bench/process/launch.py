@@ -53,7 +53,7 @@ def find_device(gpus: int | None) -> torch.device:
         gpus: the requested number; None takes a GPU if there is one.
 
     Raises:
-        UserError: it asked for GPUs and PyTorch sees none.
+        UserError: GPUs were requested and PyTorch sees none.
     """
     import torch
 

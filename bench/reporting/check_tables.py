@@ -247,7 +247,7 @@ def comparison_table(analysis: Analysis) -> Table:
             "the interval for new seeds excludes 0 exactly where it is below 0.05. Sign-flip p: "
             "the exact test without normal differences, a check that decides nothing. d: mean "
             "difference over its standard deviation; detectable: the difference that the test "
-            "finds with 80 % power. New seeds and clips: recordings are drawn anew as well. "
+            "finds with 80 % power. New seeds and clips: recordings are resampled as well. "
             f"{context.seeds_sentence(analysis)}",
             *(note for d in analysis.config.datasets for note in training_notes(analysis, d)),
         ],

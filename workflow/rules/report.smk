@@ -1,4 +1,4 @@
-# What a person reads: the MLflow store and the report, both made from the records alone.
+# What people read: the MLflow store and the report, both made only from the records.
 
 
 from bench.tracking.store import break_false_seal

@@ -1,4 +1,5 @@
-# Parts of an experiment that can be asked for by name: their runs, then the report on what is there.
+# Parts of an experiment that can be requested by name: their runs, then the report on existing
+# records.
 
 for target in settings.targets:
 

@@ -98,7 +98,7 @@ def _htsat(model: nn.Module, state: State) -> State:
 
 
 def _clap(model: nn.Module, state: State) -> State:
-    """HTS-AT among CLAP's other networks, of which one stands for all."""
+    """HTS-AT among CLAP's other networks, of which one represents all."""
     encoder = {f"module.audio_branch.{k}": v for k, v in _htsat(model, state).items()}
     return encoder | _linear("module.audio_projection.0", 512, len(state["trunk.norm.weight"]))
 
