@@ -45,6 +45,7 @@ NOT_COUNTED = {
 """Single modules that are not counted either."""
 
 
+@cache
 def stage_digest(stage: str, *extra: str) -> str:
     """sha256 over the modules that `stage` (and the modules `extra`) reach by imports."""
     modules: set[str] = set()
