@@ -318,7 +318,7 @@ def scaled(channels: float, width: float) -> int:
 
 
 def _width_of(last: int) -> str:
-    """The released width whose last convolution has so many channels."""
+    """The released width whose last convolution has this many channels."""
     known = {WIDENING * scaled(TABLE[-1].out, width): width for width in RELEASED_WIDTHS}
     return f"{known[last]:g}" if last in known else f"unknown ({last} channels)"
 

@@ -28,7 +28,7 @@ Variant = Literal["cnn14", "decision_max", "decision_avg", "decision_att"]
 
 @dataclass(frozen=True)
 class Size:
-    """What a preset fixes, and the variant that is made of it.
+    """What a preset fixes, and the variant built from it.
 
     Attributes:
         channels: outputs of each block; every block but the last halves both axes, and the last

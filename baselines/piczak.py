@@ -2,7 +2,7 @@
 MLSP 2015, as in the author's code (karolpiczak/paper-2015-esc-convnet).
 
 Its input is segments of 41 ("short") or 101 ("long") frames at 22,050 Hz, hop 512, in 60 mel bands.
-With a front end of so many frames, training takes a random segment of a longer clip, and scoring
+With a front end of this many frames, training takes a random segment of a longer clip, and scoring
 takes all segments that overlap by half and averages their probabilities ("probability voting").
 """
 
@@ -104,7 +104,8 @@ class PiczakCNN(nn.Module):
         return self.output(x)
 
     def _standardised(self, x: Tensor, heard: Tensor | None) -> Tensor:
-        """Batch norm of (B, 2, F, T), whose statistics are those of the clips `heard` (B,)."""
+        """Batch norm of (B, 2, F, T) with statistics of only the clips `heard` (B,), which are not
+        silent."""
         norm = self.standardise
         if heard is None or not self.training:
             return norm(x)

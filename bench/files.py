@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and digests of what they hold."""
+"""Files that are either complete or absent, and digests of their content."""
 
 from __future__ import annotations
 

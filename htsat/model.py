@@ -192,8 +192,8 @@ class HTSAT(nn.Module):
         `ClapAudioModel`, and others that keep it under one prefix. The classifier stays fresh.
 
         What the file holds besides (text encoder, projections, front end, a classifier) is left out
-        and reported as ignored. CLAP hears 48 kHz in steps of 10 ms, over the same mel bands; a
-        training continues with its own features.
+        and reported as ignored. CLAP's input is 48 kHz audio in steps of 10 ms, over the same mel
+        bands; a training continues with its own features.
 
         Raises:
             FileNotFoundError: there is no such file.

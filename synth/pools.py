@@ -26,7 +26,7 @@ class Pools:
         audioset: class -> split -> sources of the AudioSet-like soundscapes.
         desed: DESED label -> split -> sources. Sources of one split here have the same one there.
         others: split -> sources of unlabelled sounds in DESED-like clips.
-        esc50: class -> fold -> sources. None of them is heard in a soundscape.
+        esc50: class -> fold -> sources. None of them is used in a soundscape.
         beds: split -> backgrounds of soundscapes; esc_beds: fold -> backgrounds.
     """
 

@@ -204,7 +204,7 @@ def test_an_unsafe_archive_is_refused_and_not_kept_as_done(server, bring, tmp_pa
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"name": "../x", "urls": ["u"]}, "no plain file name"),
+        ({"name": "../x", "urls": ["u"]}, "not a plain file name"),
         ({"name": "x"}, "neither urls nor manual"),
         ({"name": "x", "urls": ["u"], "sha256": "0" * 64}, "without stated_by"),
         ({"name": "x", "urls": ["u"], "sha265": "0" * 64}, "did you mean 'sha256'"),

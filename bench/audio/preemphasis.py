@@ -16,7 +16,7 @@ COEFFICIENT = 0.97
 
 
 def fft_size(window: int) -> int:
-    """The smallest power of two that a window of so many samples fits into."""
+    """The smallest power of two that a window of this many samples fits into."""
     return 1 << (window - 1).bit_length()
 
 

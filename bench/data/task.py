@@ -64,7 +64,7 @@ def assembled(
 
 
 def scaled(batch: np.ndarray, scale: tuple[float, float] | None) -> np.ndarray:
-    """(x - mean) / (2 deviation) in place, as AST does; without a scale the batch as it is."""
+    """(x - mean) / (2 deviation) in place, as AST does; without a scale, the batch unchanged."""
     if scale is not None:
         mean, deviation = scale
         batch -= np.float32(mean)

@@ -159,7 +159,7 @@ def at_hand_set(name: str, corpus: Corpus, tested: Split, exclusive: bool) -> di
 
 
 def as_one_frame(scores: Scores, seconds: float) -> Scores:
-    """Clip scores as one frame of so many seconds, no less than the longest clip.
+    """Clip scores as one frame of this many seconds, at least as long as the longest clip.
 
     Thresholded like frames, this is the baseline that knows which classes are active, but not when:
     each class above its threshold is active from start to end.

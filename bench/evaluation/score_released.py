@@ -147,7 +147,7 @@ def in_classes(scores: Scores, outputs: list[tuple[int, ...]]) -> Scores:
 
 
 def outputs_of(entry: Released, classes: tuple[str, ...]) -> list[tuple[int, ...]]:
-    """The outputs that stand for each of a corpus's classes: that of its name, or, for the
+    """The outputs for each of a corpus's classes: that of its name, or, for the
     classes of DESED, those that the authors map to it (or the corrected map).
 
     Raises:

@@ -606,7 +606,7 @@ class Config(Strict):
     tuning: Tuning = Field(Tuning(), description="trials of recipes")
     tracking: Tracking = Field(Tracking(), description="live tracking on a server")
     rescore: Rescore | None = Field(
-        None, description="null: the authors' predictions are no part of the DAG; {}: all defaults"
+        None, description="null: the authors' predictions are not part of the DAG; {}: all defaults"
     )
 
     def _check_names(self) -> None:

@@ -32,7 +32,8 @@ class Rate:
     device: str
 
     def seconds(self, seen: int, epochs: int, others: int) -> float:
-        """Of a training that sees so many clips in so many epochs. About half of the other clips
+        """Of a training that sees this many clips in this many epochs. About half of the other
+        clips
         validate: they are scored after each epoch, and all others at the end."""
         return seen * self.step_seconds + (epochs / 2 + 1) * others * self.score_seconds
 

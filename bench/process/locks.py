@@ -114,7 +114,7 @@ def holder(path: str | Path) -> dict[str, Any] | None:
 def run_lock(state: Path, purpose: str) -> Iterator[None]:
     """Hold a run's training state, by a file beside its folder that outlives the folder's removal.
 
-    A job left over from a killed Snakemake ends by itself; its successor waits that long.
+    A job left over from a killed Snakemake ends on its own; its successor waits until then.
 
     Raises:
         UserError: another live process trains this run.

@@ -122,7 +122,7 @@ def _selection(results: Results, choices: Mapping[str, Choice | None]) -> Iterat
             if choice.on_test:
                 text = f"the {choice.what} was chosen on {choice.tested} test clips"
                 bars = not _asks_for_test(run)
-                text += "" if bars else ", as fold_protocol published asks"
+                text += "" if bars else ", as fold_protocol published requires"
                 yield Breach("selection", group.dataset, run.key, text, group.name, bars)
             if text := _thresholds_elsewhere(run, choice):
                 yield Breach("selection", group.dataset, run.key, text, group.name)

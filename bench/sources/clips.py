@@ -29,7 +29,7 @@ def suffix_of(audio: bytes) -> str | None:
 
 
 def put(path: Path, audio: bytes) -> None:
-    """Write a clip so that it is whole or absent under its name.
+    """Write a clip so that it is complete or absent under its name.
 
     Millions are written, so none is flushed separately: a file damaged by a power cut is reported
     when it is decoded.

@@ -24,7 +24,7 @@ def refuse_other(path: Path) -> None:
         beginning = file.read(512)
     wrong = ""
     if beginning.lstrip().lower().startswith(PAGES) and suffix not in (".html", ".xml"):
-        wrong = "a page of the web, maybe of a network that asks for a login"
+        wrong = "a web page, perhaps of a network that requires a login"
     elif suffix in TEXTS:
         try:
             path.read_text(encoding="utf-8")

@@ -102,7 +102,7 @@ class Download(Obtained):
     @model_validator(mode="after")
     def _is_plain(self) -> Download:
         if self.name != PurePosixPath(self.name).name:
-            raise UserError(f"registry: '{self.name}' is no plain file name")
+            raise UserError(f"registry: '{self.name}' is not a plain file name")
         return self
 
     @property

@@ -15,7 +15,7 @@ from bench.sources.part_file import PartFile, check_space, part_path
 from bench.sources.source import Source, is_local
 
 STALLED_BELOW = 1 << 16  # a try that gained fewer bytes than this counts as a failed one,
-PATIENCE_S = 60.0  # and one that gains fewer in so many seconds is given up
+PATIENCE_S = 60.0  # and one that gains fewer in this many seconds is given up
 TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 LONGEST_PAUSE_S = 60.0
 

@@ -101,7 +101,7 @@ class Objective:
         return Targets(clips, active, labelled, torch.tensor(weights))
 
     def labelled_time(self, rows: np.ndarray, starts: np.ndarray | None, augment: Augment) -> float:
-        """Frames' worth of labelled time in these clips, augmented; 0 where it does not count."""
+        """Labelled time of these clips in frames, augmented; 0 if it does not count."""
         if self.frame_labels is None:
             return 0.0
         assert self.grid is not None

@@ -24,7 +24,7 @@ MOMENTUM = 0.9  # of SGD
 
 
 class DivergedError(UserError):
-    """The loss or its gradient is no longer a number."""
+    """The loss or its gradient is not finite."""
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:

@@ -170,7 +170,7 @@ def _desed(root: Path, options: Mapping[str, Any]) -> None:
 
 
 def _cuts(part: str, clips: int) -> Iterator[str]:
-    """Names of clips of 10 s that say of which video they are, and from when to when."""
+    """Names of clips of 10 s that contain the video's id and their start and end."""
     for number in range(clips):
         start = 10 * number
         yield f"Y{_video(part, number)}_{start:.3f}_{start + 10:.3f}.wav"
