@@ -263,7 +263,7 @@ def test_a_training_that_begins_anew_is_named(
 ) -> None:
     monkeypatch.setattr(StateFolder, "load", lambda self: None)
     failure = rehearsed(values, "words/htsat").failures["words/htsat/base"]
-    assert failure == "resume: training began anew where it was interrupted"
+    assert failure == "resume: training started over after its interruption"
 
 
 def test_what_starts_from_a_failed_run_is_not_tried(values: dict[str, Any], no_views: None) -> None:
