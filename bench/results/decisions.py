@@ -82,8 +82,17 @@ class Decision:
         return detectable([self])
 
     @property
+    def verdict(self) -> str:
+        """What is decided, without its p-values."""
+        if self.limit:
+            return self.limit
+        said = "differs" if self.differs else "no difference shown"
+        within = self.margin is not None and self.equivalent
+        return f"{said}; equivalent within ±{100 * self.margin:g} points" if within else said
+
+    @property
     def words(self) -> str:
-        """The verdict in words."""
+        """The verdict in words, with its p-values."""
         if self.limit:
             return self.limit
         said = "differs" if self.differs else "no difference shown"
