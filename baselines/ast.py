@@ -17,9 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.attention import SelfAttention
+from baselines.transformer import check_size
 from modelkit.augment import Augment
 from modelkit.checkpoint import CheckpointError, KeyReport, load_checked, read_state_dict
 from modelkit.output import ModelOutput
+from modelkit.renaming import Renaming, authors_names
 from modelkit.vision import VisionTransformerDistilled
 
 SPECIAL_TOKENS = 2  # class and distillation token, in this order
@@ -27,6 +29,19 @@ IMAGENET_CLASSES = 1000
 POSITIONS = "v.pos_embed"
 DEAD_HEADS = ("v.head.*", "v.head_dist.*")  # DeiT's ImageNet classifiers, unused in the release
 CLASSIFIER = ("mlp_head.*",)
+TRANSFORMERS: Renaming = (  # names of its AST and DeiT, bare or within a classifier
+    (r"^(?:audio_spectrogram_transformer|deit)\.", ""),
+    (r"^embeddings\.cls_token$", "v.cls_token"),
+    (r"^embeddings\.distillation_token$", "v.dist_token"),
+    (r"^embeddings\.position_embeddings$", POSITIONS),
+    (r"^embeddings\.patch_embeddings\.projection\.", "v.patch_embed.proj."),
+    (r"^(?:encoder\.layer|layers)\.", "v.blocks."),
+    (r"^layernorm\.", "v.norm."),
+    (r"^classifier\.layernorm\.", "mlp_head.0."),
+    (r"^classifier\.dense\.", "mlp_head.1."),
+    (r"^cls_classifier\.", "v.head."),
+    (r"^distillation_classifier\.", "v.head_dist."),
+)
 
 
 @dataclass(frozen=True)
@@ -156,7 +171,8 @@ class AST(nn.Module):
         return sum(parameter.numel() for parameter in self.parameters()) + unused
 
     def load_official(self, path: str | Path, *, new_classes: bool = False) -> KeyReport:
-        """Load a file released by AST's authors (`audioset_10_10_0.4593.pth` and the like).
+        """Load a file released by AST's authors (`audioset_10_10_0.4593.pth` and the like), or the
+        same weights as transformers keeps them (`MIT/ast-finetuned-audioset-10-10-0.4593`).
 
         Its position table is cut or stretched in time if this model takes other lengths (the
         authors' AudioSet start for ESC-50 and Speech Commands).
@@ -166,9 +182,12 @@ class AST(nn.Module):
 
         Raises:
             FileNotFoundError: there is no such file.
-            CheckpointError: an entry is missing, surplus or misshaped; the message names each.
+            CheckpointError: the file is of another size, or an entry is missing, surplus or
+                misshaped; the message names each.
         """
-        state = read_state_dict(path)
+        state = authors_names(read_state_dict(path), TRANSFORMERS)
+        trunk = {name.removeprefix("v."): v for name, v in state.items() if name.startswith("v.")}
+        check_size(path, trunk, self.architecture.dim, self.architecture.depth)
         if POSITIONS in state:
             released = RELEASED_GRIDS.get(state[POSITIONS].shape[1] - SPECIAL_TOKENS, self.grid)
             if released[0] != self.grid[0]:
@@ -180,8 +199,18 @@ class AST(nn.Module):
         state = self.adapt_state(state)
         return load_checked(self, state, ignore=DEAD_HEADS, fresh=fresh, source=path)
 
+    def load_pretrained(self, path: str | Path) -> KeyReport:
+        """Start from a file of `load_official` whose classifier is another or missing, such as
+        transformers' bare `ASTModel`.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            CheckpointError: see `load_official`.
+        """
+        return self.load_official(path, new_classes=True)
+
     def load_imagenet(self, path: str | Path) -> KeyReport:
-        """Start from DeiT (`deit_base_distilled_patch16_384`, authors' or timm's file).
+        """Start from DeiT (`deit_base_distilled_patch16_384`, authors', timm's or transformers').
 
         The patch kernels of the three colours are summed, as in the authors' code; each axis of the
         square position table is cut or stretched; the classifier stays fresh.
@@ -190,7 +219,8 @@ class AST(nn.Module):
             FileNotFoundError: there is no such file.
             CheckpointError: an entry is missing, surplus or misshaped; the message names each.
         """
-        state = {f"v.{name}": value for name, value in read_state_dict(path).items()}
+        named = authors_names(read_state_dict(path), TRANSFORMERS)
+        state = {f"v.{name.removeprefix('v.')}": value for name, value in named.items()}
         kernels = "v.patch_embed.proj.weight"
         if kernels in state:
             state[kernels] = state[kernels].sum(dim=1, keepdim=True)

@@ -1,9 +1,12 @@
-"""Weights from elsewhere: the authors' files, Swin's ImageNet weights, other attention windows."""
+"""Weights from elsewhere: the authors' files, CLAP's encoder, Swin's ImageNet weights, other
+attention windows."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +16,7 @@ from torch import Tensor
 
 from modelkit.checkpoint import CheckpointError, KeyReport, load_checked, read_state_dict
 from modelkit.frontend import FRONT_END_KEYS, check_front_end
+from modelkit.renaming import Renaming, authors_names
 
 if TYPE_CHECKING:
     from htsat.model import HTSAT
@@ -22,6 +26,7 @@ _DERIVED = ("*.attn_mask", "*.relative_position_index")
 _RELEASED_MASK = -100.0  # where this trunk has -inf
 _TABLE = "relative_position_bias_table"
 _FIRST = "patch_embed.proj.weight"
+_TRANSFORMERS: Renaming = ((r"^batch_norm\.", "bn0."),)  # of its CLAP; the rest is Swin's
 
 
 def load_official(
@@ -37,6 +42,7 @@ def load_official(
     state = _rename({k.removeprefix(prefix): v for k, v in whole.items() if k.startswith(prefix)})
     try:
         _check_prefix(state, whole)
+        _check_variant(model, state)
         check_front_end(state, sample_rate=sample_rate, mels=model.mels)
         _check_derived(model, state)
     except CheckpointError as error:
@@ -51,6 +57,28 @@ def load_official(
         fresh=_CLASSIFIER if new_classes else (),
         source=path,
     )
+
+
+def load_pretrained(model: HTSAT, path: str | Path) -> KeyReport:
+    """See `HTSAT.load_pretrained`."""
+    whole = read_state_dict(path, prefixes=())
+    prefix = next((name.removesuffix(_FIRST) for name in whole if name.endswith(_FIRST)), "")
+    inner = {k.removeprefix(prefix): v for k, v in whole.items() if k.startswith(prefix)}
+    state = _rename(authors_names(inner, _TRANSFORMERS))
+    try:
+        _check_variant(model, state)
+        _check_derived(model, state)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    report = load_checked(
+        model,
+        fit_position_tables(model, state),
+        ignore=(*FRONT_END_KEYS, *_DERIVED, *_CLASSIFIER),
+        fresh=_CLASSIFIER,
+        source=path,
+    )
+    others = (name for name in whole if not name.startswith(prefix))
+    return replace(report, ignored=(*report.ignored, *others))
 
 
 def load_imagenet(model: HTSAT, path: str | Path) -> KeyReport:
@@ -107,9 +135,33 @@ def _check_prefix(state: Mapping[str, Tensor], whole: Mapping[str, Tensor]) -> N
     found = sorted(name.removesuffix(_FIRST) for name in whole if name.endswith(f".{_FIRST}"))
     if found and f"trunk.{_FIRST}" not in state:
         raise CheckpointError(
-            f"its HTS-AT stands under '{found[0]}' among other networks; "
-            f"load_official(..., prefix='{found[0]}') reads it where it fits"
+            f"its HTS-AT stands under '{found[0]}' among other networks: start a training from it "
+            f"(recipe: init: pretrained:NAME); load_official(..., prefix='{found[0]}') reads it "
+            "with its classes, where it has any"
         )
+
+
+def _check_variant(model: HTSAT, state: Mapping[str, Tensor]) -> None:
+    """Refuse an HTS-AT of another form or size by one line instead of every entry."""
+    if fused := [name for name in state if re.search(r"\bfusion_model\.|\bmel_conv[12]d\.", name)]:
+        raise CheckpointError(
+            f"its HTS-AT fuses several spectrograms ({fused[0]}), as CLAP's `fused` variants do: "
+            "use an unfused one"
+        )
+    first, arch = f"trunk.{_FIRST}", model.architecture
+    if first not in state:
+        raise CheckpointError(f"holds no HTS-AT: none of its entries ends in {_FIRST}")
+    named = map(re.compile(r"trunk\.layers\.(\d+)\.blocks\.(\d+)\.").match, state)
+    depths = Counter(stage for stage, _ in {match.groups() for match in named if match})
+    sizes = {
+        "embed_dim": (arch.embed_dim, len(state[first])),
+        "depths": (arch.depths, tuple(depths[stage] for stage in sorted(depths))),
+    }
+    for argument, (own, other) in sizes.items():
+        if own != other:
+            raise CheckpointError(
+                f"holds an HTS-AT of {argument} {other}, not {own}: set `{argument}`"
+            )
 
 
 def _check_derived(model: HTSAT, state: Mapping[str, Tensor]) -> None:

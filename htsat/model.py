@@ -187,6 +187,21 @@ class HTSAT(nn.Module):
             self, path, new_classes=new_classes, sample_rate=sample_rate, prefix=prefix
         )
 
+    def load_pretrained(self, path: str | Path) -> KeyReport:
+        """Start from the HTS-AT within CLAP: LAION's files, transformers' `ClapModel` and
+        `ClapAudioModel`, and others that keep it under one prefix. The classifier stays fresh.
+
+        What the file holds besides (text encoder, projections, front end, a classifier) is left out
+        and reported as ignored. CLAP hears 48 kHz in steps of 10 ms, over the same mel bands; a
+        training goes on with its own features.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            CheckpointError: a fused variant, another size, or an entry is missing, surplus or
+                misshaped (the message names each).
+        """
+        return checkpoints.load_pretrained(self, path)
+
     def load_imagenet(self, path: str | Path) -> KeyReport:
         """Start the trunk from Swin's ImageNet weights; batch norm and classifier stay fresh.
 

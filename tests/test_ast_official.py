@@ -183,7 +183,7 @@ def test_logits_and_gradients_equal_transformers(tmp_path, stride, device, round
 
 def test_every_entry_that_does_not_fit_is_named(tmp_path):
     official = random_state(official_shapes(**SMALL))
-    official["v.blocks.2.norm1.weight"] = torch.zeros(48)
+    official["v.blocks.1.norm3.weight"] = torch.zeros(48)
     official["v.norm.bias"] = torch.zeros(47)
     del official["v.blocks.1.mlp.fc1.bias"]
     file = write(tmp_path / "odd.pth", official)
@@ -194,7 +194,7 @@ def test_every_entry_that_does_not_fit_is_named(tmp_path):
     message = str(caught.value)
     assert str(file) in message
     assert re.search(r"missing: v\.blocks\.1\.mlp\.fc1\.bias\b", message)
-    assert re.search(r"unexpected: v\.blocks\.2\.norm1\.weight\b", message)
+    assert re.search(r"unexpected: v\.blocks\.1\.norm3\.weight\b", message)
     assert re.search(r"v\.norm\.bias is \(47,\) in the file, \(48,\) in the model", message)
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]), name

@@ -151,7 +151,7 @@ def test_every_form_is_loaded_whole(tmp_path: Path, form: str) -> None:
 def test_missing_surplus_and_misshaped_entries_are_all_named(tmp_path: Path) -> None:
     state = authors_state()
     del state["layers.1.blocks.1.mlp.fc1.bias"]
-    state["layers.1.blocks.2.norm1.weight"] = torch.zeros(48)
+    state["layers.1.blocks.1.norm3.weight"] = torch.zeros(48)
     state["norm.weight"] = torch.zeros(95)
     model = build()
     before = copy.deepcopy(model.state_dict())
@@ -161,7 +161,7 @@ def test_missing_surplus_and_misshaped_entries_are_all_named(tmp_path: Path) -> 
     message = str(caught.value)
     assert str(path) in message
     assert "1 missing: trunk.layers.1.blocks.1.mlp.fc1.bias" in message
-    assert "1 unexpected: trunk.layers.1.blocks.2.norm1.weight" in message
+    assert "1 unexpected: trunk.layers.1.blocks.1.norm3.weight" in message
     assert "trunk.norm.weight is (95,) in the file, (96,) in the model" in message
     after = model.state_dict()
     assert all(torch.equal(value, after[name]) for name, value in before.items())

@@ -60,7 +60,14 @@ def test_every_number_of_every_table_equals_a_recomputation(experiment: Config) 
     layout = Layout.of(experiment)
     runs = Runs(layout.results, layout.work / "corpora", experiment.model_dump(mode="json"))
     numbers = check(layout.report / "tables", runs)
-    assert set(numbers.index) == {*TABLES, *CHECKS, "comparisons", "intervals", "recipes"}
+    assert set(numbers.index) == {
+        *TABLES,
+        *CHECKS,
+        "comparisons",
+        "detectable",
+        "intervals",
+        "recipes",
+    }
     assert numbers.sum() > 3000
 
 

@@ -149,8 +149,8 @@ def trivial_table(analysis: Analysis) -> Table:
             for c in sorted(analysis.trivial, key=lambda c: c.metric, reverse=True)
         ],
         notes=[
-            "Differences are paired by run; exact sign-flip tests, corrected by Holm over a "
-            f"section. {context.seeds_sentence(analysis)}"
+            "Differences are paired by run; paired t-tests, corrected by Holm over a section; "
+            f"intervals exclude 0 exactly where p is below 0.05. {context.seeds_sentence(analysis)}"
         ],
         reading=context.reading(),
     )

@@ -87,8 +87,9 @@ class Decision:
         if self.limit:
             return self.limit
         said = "differs" if self.differs else "no difference shown"
-        within = self.margin is not None and self.equivalent
-        return f"{said}; equivalent within ±{100 * self.margin:g} points" if within else said
+        if self.margin is None or not self.equivalent:
+            return said
+        return f"{said}; equivalent within ±{100 * self.margin:g} points"
 
     @property
     def words(self) -> str:

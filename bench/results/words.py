@@ -60,4 +60,4 @@ def duration_words(hours: float) -> str:
 
 def listed(names: Sequence[str]) -> str:
     """A, B and C."""
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+    return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)

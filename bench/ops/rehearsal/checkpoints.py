@@ -52,7 +52,8 @@ def _model_of(entry: Checkpoint) -> nn.Module:
     if isinstance(entry, Released):
         classes = len(entry.class_names())
         return construct(entry.architecture, entry.arguments, entry.front_end, classes)
-    arguments = {"frames": 384, "mels": 384, "stride": 16} if entry.architecture == "ast" else {}
+    deit = (entry.architecture, entry.kind) == ("ast", "imagenet")
+    arguments = {"frames": 384, "mels": 384, "stride": 16} if deit else {}
     model: nn.Module = registry.find(entry.architecture, registry.ARCHITECTURES)(**arguments)
     return model
 
@@ -96,6 +97,12 @@ def _htsat(model: nn.Module, state: State) -> State:
     return _swin_names(state | derived) | _linear("head", classes, classes)
 
 
+def _clap(model: nn.Module, state: State) -> State:
+    """HTS-AT among CLAP's other networks, of which one stands for all."""
+    encoder = {f"module.audio_branch.{k}": v for k, v in _htsat(model, state).items()}
+    return encoder | _linear("module.audio_projection.0", 512, len(state["trunk.norm.weight"]))
+
+
 def _swin(model: nn.Module, state: State) -> State:
     trunk = {name: value for name, value in state.items() if name.startswith("trunk.")}
     first = "trunk.patch_embed.proj.weight"
@@ -130,6 +137,7 @@ FORMS = {
     ("htsat", "official"): Form(
         _htsat, lambda state: {"state_dict": {f"sed_model.{k}": v for k, v in state.items()}}
     ),
+    ("htsat", "pretrained"): Form(_clap, lambda state: {"epoch": 9, "state_dict": state}),
     ("htsat", "imagenet"): Form(_swin, lambda state: {"model": state}),
     ("ast", "official"): Form(_ast, lambda state: {f"module.{k}": v for k, v in state.items()}),
     ("ast", "imagenet"): Form(_deit, lambda state: {"model": state}),
