@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     path = Path(args.what)
-    group = path.suffix != ".json" and args.what.count("/") == 2
+    group = path.suffix != ".json" and ":" not in args.what and args.what.count("/") == 2
     measured = args.what.startswith("cost/") or args.what == "rescore.json"
     if group or measured or ":" in args.what:
         from bench.ops.figure_origin import of_group, of_measurement, of_table

@@ -19,6 +19,7 @@ from bench.experiment.jobs import Job
 from bench.experiment.released import find_file
 from bench.experiment.wanted import fetched_here, starts
 from bench.files import UserError, digest_of
+from bench.process.meter import Meter
 from bench.registry import OWN_DATA
 
 SPARE = 200e6  # bytes kept free besides the estimate
@@ -34,12 +35,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     settings = config.load(args.config)
-    if not args.parts:
-        check(settings, say=print)
-        check_starts(settings, starts(settings))
-    check_parts(settings)
+    here = (
+        lambda: check(settings, say=print),
+        lambda: check_starts(settings, starts(settings)),
+    )
+    found = obstacles(*(() if args.parts else here), lambda: check_parts(settings))
+    if found:
+        raise UserError("\n".join(found))
     print(f"{settings.experiment}: no blocking problems for its {len(list_cells(settings))} runs")
     return 0
+
+
+def obstacles(*checks: Callable[[], None]) -> list[str]:
+    """The lines of every check that stops."""
+    found: list[str] = []
+    for one in checks:
+        try:
+            one()
+        except UserError as error:
+            found += str(error).splitlines()
+    return found
 
 
 def check(settings: Config, say: Callable[[str], None] | None = None) -> None:
@@ -54,15 +69,15 @@ def check(settings: Config, say: Callable[[str], None] | None = None) -> None:
     """
     for cell in list_cells(settings):
         plan(settings, cell)
-    obstacles = [
+    found = [
         *foreign(settings),
         *_missing_data(settings),
         *embed.taken_for_real(settings),
         *_own_data(settings, say),
         *_unwritable(settings),
     ]
-    if obstacles:
-        raise UserError("\n".join(obstacles))
+    if found:
+        raise UserError("\n".join(found))
 
 
 def check_starts(settings: Config, names: Iterable[str]) -> None:
@@ -75,9 +90,9 @@ def check_starts(settings: Config, names: Iterable[str]) -> None:
     """
     folder = Path(settings.paths.checkpoints)
     entries = (find_file(name, "recipes: init") for name in names)
-    obstacles = [said for entry in entries if (said := start_obstacle(entry, folder))]
-    if obstacles:
-        raise UserError("\n".join(obstacles))
+    found = [said for entry in entries if (said := start_obstacle(entry, folder))]
+    if found:
+        raise UserError("\n".join(found))
 
 
 def check_space(settings: Config, jobs: Iterable[Job]) -> None:
@@ -86,14 +101,14 @@ def check_space(settings: Config, jobs: Iterable[Job]) -> None:
     Raises:
         UserError: one line per file system that is too full.
     """
-    obstacles = list(_too_little_space(settings, jobs))
-    if obstacles:
-        raise UserError("\n".join(obstacles))
+    found = list(_too_little_space(settings, jobs))
+    if found:
+        raise UserError("\n".join(found))
 
 
 def check_parts(settings: Config) -> None:
     """Read the builder's sizes and build every network of the experiment once (imports torch); each
-    takes one forward pass.
+    takes one forward pass, and progress is shown.
 
     Raises:
         UserError: an argument or size is unknown, has the wrong type, or does not fit; or a network
@@ -110,12 +125,14 @@ def check_parts(settings: Config) -> None:
         resolved = plan(settings, cell)
         key = digest_of([resolved.resolved[part] for part in ("model", "front_end")])
         shapes.setdefault(key, []).append(resolved)
-    for plans in shapes.values():
-        network = build(plans[0], CLASSES)
-        output = try_network(network, plans[0])
-        notes = (check_trained(network, output, resolved) for resolved in plans)
-        for note in dict.fromkeys(filter(None, notes)):
-            print(f"note: {note}")
+    with Meter("check", len(shapes), "networks") as meter:
+        for plans in shapes.values():
+            network = build(plans[0], CLASSES)
+            output = try_network(network, plans[0])
+            notes = (check_trained(network, output, resolved) for resolved in plans)
+            for note in dict.fromkeys(filter(None, notes)):
+                print(f"note: {note}")
+            meter.add(1)
 
 
 def _missing_data(settings: Config) -> Iterator[str]:

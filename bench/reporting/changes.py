@@ -1,8 +1,8 @@
 """The report's figures as plain JSON, and what changed between two of them.
 
-`metrics.json` is beside the report. If committed, it serves `dvc metrics diff` (dvc.yaml names it)
-and `python -m bench compare`, which also says which digests changed, and whether a figure left its
-interval.
+`metrics.json` is beside the report; docs/default.json is that of the default on one machine.
+`python -m bench compare` says which figures differ, which digests changed, and whether a figure
+left its interval.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from bench.results.words import counted
 NAME = "metrics.json"
 MADE_FROM = ("config", *STAGE_DIGESTS)
 HARDWARE = "hardware"
+RECORDED = (*MADE_FROM, HARDWARE)
 SHOWN = 12  # characters of a digest
 
 
@@ -98,28 +99,34 @@ def read_version(name: str, path: Path) -> dict[str, Any]:
     if done.returncode:
         raise UserError(
             f"{name}: neither a file nor a commit that holds {relative} "
-            f"({done.stderr.strip().splitlines()[-1]}); commit {relative} with each report"
+            f"({done.stderr.strip().splitlines()[-1]}); `git add -f {relative}` with each report"
         )
     return json.loads(done.stdout)
 
 
 @dataclass(frozen=True)
 class Change:
-    """One figure in two reports; None if a report lacks it."""
+    """One figure in two reports; None if a report lacks it.
+
+    `moved` is what was recorded differently; `unknown` is what a report does not record.
+    """
 
     group: str
     metric: str
     old: Mapping[str, Any] | None
     new: Mapping[str, Any] | None
     moved: tuple[str, ...]
+    unknown: tuple[str, ...]
 
     @property
     def same(self) -> bool:
-        """Whether both reports have the figure and show it the same."""
+        """Whether both reports have the figure, and no difference that they would show."""
         if self.old is None or self.new is None:
             return False
         column = metric_column(self.metric)
-        return column.text(self.old["mean"]) == column.text(self.new["mean"])
+        before, after = self.old["mean"], self.new["mean"]
+        alike = column.text(before) == column.text(after)
+        return alike or column.text(after - before) == column.text(0.0)
 
     @property
     def answer(self) -> str:
@@ -131,7 +138,9 @@ class Change:
         moved = ", ".join(DIGESTS.get(name, name) for name in self.moved)
         if self.same:
             return "same" if not moved else f"same, though {moved} changed"
+        unknown = ", ".join(DIGESTS.get(name, name) for name in self.unknown)
         by = f": {moved} changed" if moved else ": nothing recorded changed"
+        by += f"; one report does not record its {unknown}" if unknown else ""
         low, high = self.old["low"], self.old["high"]
         if low is None:
             return f"changed{by}"
@@ -144,11 +153,12 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     for group in dict.fromkeys([*new, *old]):
         before, after = old.get(group, {}), new.get(group, {})
         made, making = before.get("made_by", {}), after.get("made_by", {})
-        known = [name for name in MADE_FROM if name in made and name in making]
-        moved = tuple(name for name in (*known, HARDWARE) if made.get(name) != making.get(name))
+        known = [name for name in RECORDED if name in made and name in making]
+        moved = tuple(name for name in known if made[name] != making[name])
+        unknown = tuple(name for name in RECORDED if name not in known)
         for metric in dict.fromkeys([*after, *before]):
             if metric != "made_by":
-                yield Change(group, metric, before.get(metric), after.get(metric), moved)
+                yield Change(group, metric, before.get(metric), after.get(metric), moved, unknown)
 
 
 def change_table(old: Mapping[str, Any], new: Mapping[str, Any], names: tuple[str, str]) -> Table:

@@ -238,6 +238,7 @@ def comparison_table(analysis: Analysis) -> Table:
             Column("bootstrap_low", "bootstrap low", 3, csv_only=True),
             Column("bootstrap_high", "bootstrap high", 3, csv_only=True),
             Column("pairs", "pairs", 0, in_latex=False),
+            Column("p_equivalence", "p (equal)", 3),
             Column("conclusion", "conclusion", words=True),
         ],
         rows=[_comparison_row(one) for one in analysis.comparisons],
@@ -248,11 +249,19 @@ def comparison_table(analysis: Analysis) -> Table:
             "the exact test without normal differences, a check that decides nothing. d: mean "
             "difference over its standard deviation; detectable: the difference that the test "
             "finds with 80 % power. New seeds and clips: recordings are resampled as well. "
+            f"p (equal): that the difference is outside ±{_margins(analysis)}. "
             f"{context.seeds_sentence(analysis)}",
             *(note for d in analysis.config.datasets for note in training_notes(analysis, d)),
         ],
         reading=context.reading(),
     )
+
+
+def _margins(analysis: Analysis) -> str:
+    """The margins of equivalence: 0.5 points (mAP), ±2 points (intersection F1)."""
+    margins = analysis.config.statistics.margins.items()
+    said = [f"{100 * margin:g} points ({METRICS[metric]})" for metric, margin in margins]
+    return ", ±".join(said) or "0 (no margin is declared)"
 
 
 def _comparison_row(one: Paired) -> Row:
@@ -272,6 +281,7 @@ def _comparison_row(one: Paired) -> Row:
         "detectable_points": finite(decision.detectable),
         "new_clips": Entry(words="none"),
         "pairs": Entry(float(decision.pairs)),
+        "p_equivalence": finite(decision.equivalence_p),
         "conclusion": Entry(words=one.conclusion),
     }
     if new:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).with_name("templates")
 PROBLEMS = {"Not in this report": True, "In this report, to be read with care": False}
 CHECKS = ("protocol", "recipes", "chance", "without_times", "comparisons", "intervals", "rescore")
+RELEASED = ("released", "ensembles")
 
 
 def environment() -> Environment:
@@ -94,8 +95,10 @@ def render(analysis: Analysis, tables: list[Table]) -> str:
                 for title, left_out in PROBLEMS.items()
             ],
             tasks=[_task(analysis, named, dataset) for dataset in config.datasets],
+            released=[named[name] for name in RELEASED if name in named and named[name].rows],
             checks=[named[name] for name in CHECKS if name in named and named[name].rows],
             ablations=named["ablations"],
+            detectable=named["detectable"],
             forests=charts.forests(analysis),
             orders=token_orders.pictures(config),
             cost=named["cost"],

@@ -118,10 +118,12 @@ def to_csv(table: Table) -> str:
     """One line per row: section, label, numbers in the shown unit at full precision, records.
 
     Number columns hold numbers only; words in place of one ("cannot localize") are the `remark`.
+    Columns for programs alone come last, so that the others are in the order of the Markdown.
     """
+    columns = sorted(table.columns, key=lambda column: column.csv_only)
     header = ["section", table.head.lower()]
-    spread = [column.key for column in table.columns if _has_spread(table, column)]
-    for column in table.columns:
+    spread = [column.key for column in columns if _has_spread(table, column)]
+    for column in columns:
         header.append(column.key)
         if column.key in spread:
             header += [f"{column.key}_{part}" for part in ("sd", "ci95_low", "ci95_high", "n")]
@@ -130,7 +132,7 @@ def to_csv(table: Table) -> str:
     writer.writerow([*header, "remark", "records"])
     for row in table.rows:
         line, remarks = [row.section, row.label], []
-        for column in table.columns:
+        for column in columns:
             entry = row.entries.get(column.key, Entry())
             words = "" if entry.value is not None or entry.words == DASH else entry.words
             scale = (entry.unit or column).scale

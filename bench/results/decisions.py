@@ -82,8 +82,18 @@ class Decision:
         return detectable([self])
 
     @property
+    def verdict(self) -> str:
+        """What is decided, without its p-values."""
+        if self.limit:
+            return self.limit
+        said = "differs" if self.differs else "no difference shown"
+        if self.margin is None or not self.equivalent:
+            return said
+        return f"{said}; equivalent within ±{100 * self.margin:g} points"
+
+    @property
     def words(self) -> str:
-        """The verdict in words."""
+        """The verdict in words, with its p-values."""
         if self.limit:
             return self.limit
         said = "differs" if self.differs else "no difference shown"

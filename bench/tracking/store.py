@@ -20,12 +20,21 @@ from uuid import uuid4
 
 from bench.experiment.cells import Layout
 from bench.experiment.config import Config
-from bench.files import UserError, atomic_write, damage_told, read_json, write_json, write_text
+from bench.files import (
+    UserError,
+    atomic_write,
+    damage_told,
+    digest_of,
+    read_json,
+    write_json,
+    write_text,
+)
 from bench.process.locks import hold
 from bench.strict import Strict, parse
 from bench.tracking import rows
+from bench.tracking.questions import OURS
 from bench.tracking.server import SERVER, server
-from bench.tracking.views import Tracked
+from bench.tracking.views import NOTE, Tracked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -34,6 +43,8 @@ if TYPE_CHECKING:
 OWNER = "tracked_from"
 """The tag of runs and models made here: the results folder whose records they show."""
 KEY, DIGEST, FILES, PARENT = "key", "record_sha256", "files", "mlflow.parentRunId"
+NOTE_DIGEST = "note_sha256"
+"""The tag that tells a description that was made here from one that a person wrote."""
 TRAINING = {"mlflow.experimentKind": "custom_model_development"}
 """Opens an experiment in MLflow's UI for model training, not in that for language models."""
 
@@ -82,6 +93,22 @@ class Store:
                 )
             self.client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
+
+    def describe(self, experiment: str, note: str, views: Mapping[str, str]) -> None:
+        """Give an experiment that was made here its description, unless a person wrote another,
+        and its saved views."""
+        tags = self.client.get_experiment(experiment).tags
+        if tags.get(OWNER) != self.owner:
+            return
+        wanted = dict(views)
+        if NOTE not in tags or digest_of(tags[NOTE]) == tags.get(NOTE_DIGEST):
+            wanted |= {NOTE: note, NOTE_DIGEST: digest_of(note)}
+        for name in tags:
+            if name.startswith(OURS) and name not in wanted:
+                self.client.delete_experiment_tag(experiment, name)
+        for name, value in wanted.items():
+            if tags.get(name) != value:
+                self.client.set_experiment_tag(experiment, name, value)
 
     def runs(self, experiment: str) -> list[tuple[str, Any]]:
         """The runs of an experiment that were made here, each after its key."""
@@ -225,7 +252,9 @@ def send(client: MlflowClient, run_id: str, item: Tracked, tags: Mapping[str, st
     log_metrics(client, run_id, [Metric(name, v, at, step) for name, v, step, at in item.points()])
     client.set_terminated(run_id, "FINISHED", end_time=item.finished)
     parameters = [Param(*pair) for pair in item.parameters().items()]
-    client.log_batch(run_id, params=parameters[:100], tags=[RunTag(*pair) for pair in tags.items()])
+    for start in range(0, len(parameters), 100):  # as many as a server takes at once
+        client.log_batch(run_id, params=parameters[start : start + 100])
+    client.log_batch(run_id, tags=[RunTag(*pair) for pair in tags.items()])
 
 
 def log_metrics(client: MlflowClient, run_id: str, metrics: Sequence[Metric]) -> None:
