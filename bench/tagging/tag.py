@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "audio",
         type=Path,
         nargs="+",
-        help="WAV, FLAC, OGG, MP3 of any rate, channels and length, or folders of them; JSON is one "
-        "line per file",
+        help="WAV, FLAC, OGG, MP3 of any rate, channels and length, or folders of them; JSON is "
+        "one line per file",
     )
     parser.add_argument(
         "--checkpoint",
