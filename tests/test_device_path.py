@@ -232,9 +232,14 @@ def gradients(loss: nn.Module, call: Any, batch: Batch) -> tuple[float, list[Ten
     return value.item(), found, buffers
 
 
-def assert_equal_when_compiled(name: str, backend: str, within: float) -> None:
+def assert_equal_when_compiled(name: str, backend: str, dtype: torch.dtype) -> None:
     """Forward and backward pass are one graph, which serves the next batch too."""
-    loss, batch = make(name)
+    loss, made = make(name)
+    loss, within = loss.to(dtype), 1e-6
+
+    def batch(seed: int) -> Batch:
+        return made(seed).each(lambda x: x.to(dtype) if x.is_floating_point() else x)
+
     compiled = torch.compile(loss, backend=backend, fullgraph=True, dynamic=False)
     for number in range(2):
         with torch._dynamo.config.patch(error_on_recompile=number > 0):
@@ -248,13 +253,14 @@ def assert_equal_when_compiled(name: str, backend: str, within: float) -> None:
     "name", [pytest.param(name, marks=[] if name in FAST else pytest.mark.long) for name in CASES]
 )
 def test_a_step_is_one_graph(name: str, compiler: None) -> None:
-    assert_equal_when_compiled(name, "aot_eager", 1e-6)
+    assert_equal_when_compiled(name, "aot_eager", torch.float32)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_compiled_code_equals_eager_code(name: str, compiler: None) -> None:
-    assert_equal_when_compiled(name, "inductor", 1e-5)
+    """In float64: in float32, a sum in another order may turn a ReLU on or off."""
+    assert_equal_when_compiled(name, "inductor", torch.float64)
 
 
 def test_a_compiled_training_equals_an_eager_one(tmp_path: Path, compiler: None) -> None:

@@ -126,7 +126,7 @@ def test_they_appear_in_dag_tables_report_and_mlflow(folder: Path) -> None:
         r"<h3>Whistles: .*(PANN-CNN tiny|Toy net) (has|share) the highest mean</h3>", found
     )
     assert "and Toy net on Whistles" in page.split("<h1>")[1].split("</h1>")[0]
-    assert "<td>twice as wide</td>" in found
+    assert "Twice as wide" in page
     assert re.search(r'alt="Learning curves on Whistles[^"]*Toy net ends at', page)
     check_store(folder)
 
@@ -203,9 +203,9 @@ def test_an_edit_of_a_plug_in_concerns_its_own_runs(
     from bench import code_digest
 
     def digests() -> list[str]:
-        for cached in (code_digest._reachable, code_digest._tree, code_digest._imports):
-            cached.cache_clear()
-        code_digest._module_digest.cache_clear()
+        for cached in vars(code_digest).values():
+            if hasattr(cached, "cache_clear"):
+                cached.cache_clear()
         return [model_stage_digest("train", name) for name in ("toy_model:ToyNet", "pann")]
 
     own, other = digests()

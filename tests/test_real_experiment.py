@@ -1,0 +1,71 @@
+"""config/real.yaml: equal terms for all networks, and what its comparisons rest on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.experiment import cells, config, trials
+from synth.sizes import EmbeddedSizes
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def real() -> config.Config:
+    return config.load(ROOT / "config" / "real.yaml")
+
+
+@pytest.fixture(scope="module")
+def plans(real: config.Config) -> list[cells.Plan]:
+    return [cells.plan(real, cell) for cell in cells.list_cells(real)]
+
+
+def test_six_networks_are_tested_on_every_fold_of_esc10(plans: list[cells.Plan]) -> None:
+    runs: dict[str, set[tuple[int, int]]] = {}
+    for plan in plans:
+        cell = plan.cell
+        if (cell.dataset, cell.variant) == ("esc10", "base") and cell.model != "linear":
+            runs.setdefault(cell.model, set()).add((cell.seed, cell.fold))
+    assert list(runs) == ["htsat", "ast", "pann", "mobilenet", "passt", "atst_frame"]
+    (first, *others) = runs.values()
+    assert all(other == first for other in others)
+    assert {fold for _, fold in first} == set(range(5))
+
+
+def test_every_pair_chooses_among_the_same_rates(real: config.Config) -> None:
+    points = [trials.points(real, *pair) for pair in trials.pairs(real)]
+    assert len(points[0]) == real.tuning.trials
+    assert all(point == points[0] for point in points)
+
+
+def test_a_start_changes_nothing_but_the_start(plans: list[cells.Plan]) -> None:
+    base = {
+        plan.cell: plan.recipe.model_dump(exclude={"init"})
+        for plan in plans
+        if plan.cell.variant == "base"
+    }
+    started = [plan for plan in plans if plan.cell.variant == "from_audioset"]
+    assert {plan.cell.model for plan in started} == {"htsat", "ast", "pann"}
+    for plan in started:
+        cell = cells.Cell("esc10", plan.cell.model, "base", plan.cell.fold, plan.cell.seed)
+        assert plan.recipe.model_dump(exclude={"init"}) == base[cell]
+        assert plan.parent == cells.Cell("audioset", plan.cell.model, "base", -1, 0)
+
+
+def test_the_starts_learn_from_the_corpus_of_the_default(real: config.Config) -> None:
+    assert real.embedded is not None
+    kept = {*EmbeddedSizes.model_fields} - {*real.embedded.sizes}
+    assert kept >= {"seed", "sources", "clip_seconds", "balanced", "unbalanced", "evaluation"}
+    default = config.load(ROOT / "config" / "default.yaml").datasets["audioset"]
+    assert real.datasets["audioset"].options == default.options
+
+
+def test_networks_on_soundscapes_see_the_same_labels(plans: list[cells.Plan]) -> None:
+    seen: dict[str, set[str]] = {}
+    for plan in plans:
+        if plan.cell.variant == "base" and plan.cell.model != "linear":
+            seen.setdefault(plan.cell.dataset, set()).add(plan.recipe.supervision)
+    assert seen["soundscapes"] == {"weak"}
+    assert seen["soundscapes_timed"] == {"both"}
