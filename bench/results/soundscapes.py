@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -167,5 +168,12 @@ def matched_words(
 
 def found_events(run: Run, clip: str) -> pd.DataFrame:
     """The located events of one clip; rows of event-free clips are left out."""
-    table = pd.read_csv(run.file("events.tsv"), sep="\t", dtype={"filename": str})
-    return table[(table["filename"] == clip) & table["event_label"].notna()]
+    table = pd.read_csv(
+        run.file("events.tsv"),
+        sep="\t",
+        quoting=csv.QUOTE_NONE,
+        keep_default_na=False,  # a class may be called NA
+        na_values={"onset": "", "offset": ""},
+        dtype={"filename": str, "event_label": str},
+    )
+    return table[(table["filename"] == clip) & table["onset"].notna()]
