@@ -16,7 +16,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DO_NOT_TRACK := true
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help reproduce rehearse test test-long test-system test-gpu gpu-check torture lint speed ui environment test-environment clean
+.PHONY: help reproduce rehearse test test-long test-system test-gpu gpu-check torture lint speed ui pictures environment test-environment clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 20
@@ -62,8 +62,12 @@ lint: test-environment  ## ruff, mypy, snakefmt, snakemake --lint
 speed: test-environment  ## our models beside installed peers, and what became slower than the committed ratios
 	python -m bench speed --only models --pairs htsat/official pann/official --batches 4 --rounds 3 --against docs/speed.json
 
-ui: environment  ## the MLflow UI on 127.0.0.1:5000
+ui: environment  ## the MLflow UI on 127.0.0.1:5000, with links to what people ask of the runs
+	@python -m bench track --links http://127.0.0.1:5000 --config config/$(EXPERIMENT).yaml
 	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///results/$(EXPERIMENT)/mlflow.db
+
+pictures: test-environment  ## renew the pictures of README and docs from EXPERIMENT's report and runs
+	PYTHONPATH=. python tests/system/pictures.py config/$(EXPERIMENT).yaml
 
 # Pinned data through a DVC remote: make data-push REMOTE=/mnt/store (or s3://…, ssh://…); the remote
 # is remembered on this machine. DVC itself writes nothing that the DAG reads.
@@ -88,6 +92,4 @@ test-environment:
 
 clean:  ## delete what runs have made (not the environment, not downloads)
 	rm -rf .snakemake
-	find work results data -mindepth 2 -maxdepth 2 -name .owner -printf "%h\\0" 2> /dev/null | xargs -0 rm -rf
-	find reports -mindepth 2 -maxdepth 2 -name .owner -printf "%h\\0" 2> /dev/null \
-	    | xargs -0 -I @ find @ -mindepth 1 ! -name metrics.json ! -name .owner -delete
+	find work results data reports -mindepth 2 -maxdepth 2 -name .owner -printf "%h\\0" 2> /dev/null | xargs -0 rm -rf

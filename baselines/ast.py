@@ -67,7 +67,7 @@ def patch_grid(frames: int, mels: int, patch: int, stride: int) -> tuple[int, in
 
 
 # Grids of the released files by their number of patches: AudioSet at strides 10, 12, 14 and 16, and
-# Speech Commands (128 frames) at stride 10. A state dict does not say how its patches lie.
+# Speech Commands (128 frames) at stride 10. A state dict does not state its grid.
 _RELEASED = ((1024, 10), (1024, 12), (1024, 14), (1024, 16), (128, 10))
 RELEASED_GRIDS = {
     rows * columns: (rows, columns)

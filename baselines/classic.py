@@ -1,9 +1,9 @@
 """The baselines of Piczak, "ESC: Dataset for environmental sound classification", ACM MM 2015:
 nearest neighbours, a linear support vector machine and a random forest.
 
-All three hear the mean and deviation over time of each feature, unscaled. scikit-learn fits them;
-what they are made of is kept as tensors, so that they are stored, scored and used for tagging like
-every network. Settings are those of public copies of the author's code.
+The input of all three is the mean and standard deviation over time of each feature, unscaled.
+scikit-learn fits them; the fitted values are kept as tensors, so that they are stored, scored and
+used for tagging like every network. Settings are those of public copies of the author's code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from modelkit.augment import Augment
 from modelkit.output import ModelOutput
 
-LEAST = 1e-9  # probability that stands for none
+LEAST = 1e-9  # stands for a probability of 0
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,14 @@ class Classic(nn.Module):
         raise NotImplementedError
 
     def solved(self, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
-        """What statistics (N, 2F) and class numbers (N,) of training clips make of its tensors."""
+        """Its fitted tensors from statistics (N, 2F) and class numbers (N,) of training clips."""
         raise NotImplementedError
 
     def solve(self, x: np.ndarray, y: np.ndarray, *, exclusive: bool) -> None:
         """Fit it to summaries (N, 2F) and targets (N, C) 0/1 of training clips.
 
         Raises:
-            ValueError: classes do not exclude each other, or have too few training clips.
+            ValueError: classes are not exclusive, or have too few training clips.
         """
         if not exclusive:
             raise ValueError("the classic baselines tell classes that exclude each other: loss ce")
@@ -85,7 +85,7 @@ class Classic(nn.Module):
         self.load_state_dict(found)
 
     def forward(self, features: Tensor, augment: Augment | None = None) -> ModelOutput:
-        """Features (B, T, F) to float64 clip logits; it knows no augmentation."""
+        """Features (B, T, F) to float64 clip logits; augmentation is ignored."""
         found = self.probabilities(self.summary(features))
         return ModelOutput(found.clamp_min(LEAST).log(), None, 0.0)
 
@@ -124,7 +124,7 @@ class NearestNeighbours(Classic):
 
 
 class SupportVectors(Classic):
-    """The shares of votes of a linear machine for every pair of classes."""
+    """The shares of votes of one linear classifier for every pair of classes."""
 
     def __init__(
         self, classes: int, *, frames: int, mels: int, seconds: float, strength: float = 0.1
@@ -144,7 +144,7 @@ class SupportVectors(Classic):
             raise ValueError(
                 f"{len(machine.classes_)} of {self.classes} classes have training clips"
             )
-        sign = -1 if self.classes == 2 else 1  # of two classes, scikit-learn counts the second up
+        sign = -1 if self.classes == 2 else 1  # of two, scikit-learn counts the second up
         return {"weights": sign * machine.coef_, "bias": sign * machine.intercept_}
 
     def probabilities(self, x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ Dinkel et al., "Scaling up masked audio encoder learning for general audio class
 Interspeech 2024 (arXiv 2406.06992; XiaoMi/dasheng).
 
 Both are one trunk: a patch spans all bands and four frames, and no class token is needed. Dasheng
-normalises its input, has biases where ATST-Frame has none, and hears long clips in pieces.
+normalises its input, has biases where ATST-Frame has none, and encodes long clips in pieces.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class FrameTransformer(nn.Module):
 
     Raises:
         ValueError: preset or heads are unknown, the heads do not divide the width, or the clips are
-            too short, or longer than this model hears.
+            too short, or longer than the position table allows.
     """
 
     positions: ClassVar[int]
@@ -119,8 +119,8 @@ class FrameTransformer(nn.Module):
     def forward(self, features: Tensor, augment: Augment | None = None) -> ModelOutput:
         """(B, T, F) to clip logits (B, C), and frame logits (B, T // 4, C) or None.
 
-        All frames are heard: a clip that is shorter than its features ends in silence. `augment`
-        masks, then mixes the features.
+        No frame is masked as padding: a clip that is shorter than its features ends in silence.
+        `augment` masks, then mixes the features.
 
         Raises:
             ValueError: the features have another number of mels, or of frames that do not fit.
@@ -169,7 +169,7 @@ class FrameTransformer(nn.Module):
 
     @abstractmethod
     def _head_norm(self) -> nn.Module:
-        """What stands before the linear layer of the clip head."""
+        """What precedes the linear layer of the clip head."""
 
     @abstractmethod
     def _own_names(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -254,16 +254,16 @@ class ATSTFrame(FrameTransformer):
 
     @property
     def published_parameters(self) -> int:
-        """Parameters as the authors' class counts them: with a mask token for pretraining and an
-        unused first position."""
+        """Parameters as the authors' class counts them, including a mask token for pretraining and
+        an unused first position."""
         return super().published_parameters + 2 * self.architecture.dim
 
     def _head_norm(self) -> nn.Module:
         return nn.BatchNorm1d(self.architecture.dim, affine=False)
 
     def _own_names(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Of audiossl's self-supervised files the teacher, else the whole without what serves
-        pretraining: the mask token, an unused first position, projectors, mel matrices."""
+        """The teacher in audiossl's self-supervised files, else all entries; without those used
+        only in pretraining: the mask token, an unused first position, projectors, mel matrices."""
         encoder = re.compile(r"(model\.teacher\.encoder|encoder\.encoder|model\.atst)\.")
         heads = {"head.norm.": "clip_head.0.", "head.linear.": "clip_head.1."}
         own = {}
@@ -287,7 +287,7 @@ class ATSTFrame(FrameTransformer):
 
 
 class Dasheng(FrameTransformer):
-    """Dasheng: normalises each band, and encodes pieces of 252 tokens (10.08 s) by themselves.
+    """Dasheng: normalises each band, and encodes pieces of 252 tokens (10.08 s) separately.
 
     Args:
         momentum: of the batch norm over the bands; None is 0.01 in the "paper" preset, which takes

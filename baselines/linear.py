@@ -1,4 +1,4 @@
-"""The linear baseline: how much of a task plain spectra already give away."""
+"""The linear baseline: how much of a task mean spectra alone solve."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Linear(nn.Module):
         return torch.cat([x.mean(dim=1), x.std(dim=1, correction=0)], dim=1)
 
     def forward(self, features: Tensor, augment: Augment | None = None) -> ModelOutput:
-        """Features (B, T, F) to float64 clip logits; it knows no augmentation."""
+        """Features (B, T, F) to float64 clip logits; augmentation is ignored."""
         x = (self.summary(features) - self.mean) / self.std
         return ModelOutput(x @ self.weights + self.bias, None, 0.0)
 
@@ -57,7 +57,7 @@ def _numbers(*size: int) -> nn.Parameter:
 def _solve(
     x: np.ndarray, y: np.ndarray, inverse_regularisation: float, exclusive: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weights (2F, C) and bias (C,); a class without training positives gets a certain no."""
+    """Weights (2F, C) and bias (C,); a class without training positives is never predicted."""
     from sklearn.linear_model import LogisticRegression
 
     def solver() -> LogisticRegression:
@@ -68,7 +68,7 @@ def _solve(
     if exclusive:
         fitted = solver().fit(x, y.argmax(axis=1))
         solved = fitted.classes_
-        if len(solved) == 2:  # one row, of the second against the first, whose logit is then 0
+        if len(solved) == 2:  # one row, for the second class; the first has logit 0
             bias[solved[0]], solved = 0.0, solved[1:]
         weights[:, solved], bias[solved] = fitted.coef_.T, fitted.intercept_
         return weights, bias

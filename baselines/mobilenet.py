@@ -37,7 +37,7 @@ class Row(NamedTuple):
     squeeze: bool
     smooth: bool  # Hardswish instead of ReLU
     step: int  # of the clip-wise network in both axes
-    frequency_step: int  # of the frame-wise one, whose time step is 2 in the second block alone
+    frequency_step: int  # of the frame-wise one, whose time step is 2 only in the second block
 
 
 TABLE = (
@@ -88,7 +88,7 @@ class MobileNet(nn.Module):
     Args:
         classes: C.
         variant: "mn" pools over both axes before a two-layer classifier and locates nothing. "fmn"
-            steps through time twice alone, and classifies the mean over time ("weak head") and
+            halves time only twice, and classifies the mean over time ("weak head") and
             every frame ("strong head").
         preset: "paper" (mn10: 4.9M parameters, fmn10 at 447 classes: 3.8M) or "tiny" (0.3M).
         frames, mels: T and F; other T are accepted when called.
@@ -187,7 +187,7 @@ class MobileNet(nn.Module):
 
         Clip-wise: EfficientAT's `mn10_as_mAP_471.pt` and the like. Frame-wise: EfficientSED's
         `fmn10_strong.pt`, PretrainedSED's `frame_mn10_strong_1.pt`, and, with new classes, a
-        clip-wise file: all but the steps of the convolutions is the same.
+        clip-wise file: only the strides of the convolutions differ.
 
         Args:
             new_classes: keep the fresh last layer, for other classes than the file's.
@@ -248,7 +248,8 @@ class MobileNet(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Widen, filter each channel by itself, squeeze and excite, narrow; a residual where it can."""
+    """Inverted residual block: expansion, depthwise convolution, squeeze-and-excitation,
+    projection."""
 
     def __init__(self, inputs: int, row: Row, width: float, step: tuple[int, int]) -> None:
         super().__init__()
@@ -274,7 +275,7 @@ class InvertedResidual(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """Scales channels by what their means say of each other."""
+    """Squeeze-and-excitation: scales channels by a function of all channel means."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -297,7 +298,7 @@ def convolution(
     groups: int = 1,
     activation: type[nn.Module] | None = None,
 ) -> nn.Sequential:
-    """Convolution that keeps sizes but for its steps, batch norm, and an activation or none."""
+    """Convolution with same padding, batch norm, and an activation or none."""
     layers: list[nn.Module] = [
         nn.Conv2d(
             inputs, outputs, kernel, step, padding=(kernel - 1) // 2, groups=groups, bias=False
@@ -317,7 +318,7 @@ def scaled(channels: float, width: float) -> int:
 
 
 def _width_of(last: int) -> str:
-    """The released width whose last convolution has so many channels."""
+    """The released width whose last convolution has this many channels."""
     known = {WIDENING * scaled(TABLE[-1].out, width): width for width in RELEASED_WIDTHS}
     return f"{known[last]:g}" if last in known else f"unknown ({last} channels)"
 

@@ -28,7 +28,7 @@ Variant = Literal["cnn14", "decision_max", "decision_avg", "decision_att"]
 
 @dataclass(frozen=True)
 class Size:
-    """What a preset fixes, and the variant that is made of it.
+    """What a preset fixes, and the variant built from it.
 
     Attributes:
         channels: outputs of each block; every block but the last halves both axes, and the last
@@ -44,7 +44,7 @@ class Size:
 
 PRESETS = {
     "paper": Size((64, 128, 256, 512, 1024, 2048), conv_dropout=0.2, dropout=0.5),
-    # The paper's rates keep so narrow a network from learning within a CPU's budget.
+    # At the paper's rates, so narrow a network does not learn within a CPU's budget.
     "tiny": Size((16, 32, 64, 128), conv_dropout=0.0, dropout=0.2),
 }
 UNUSED_NORM = "att_block.bn_att.*"  # in the authors' attention block, never called
@@ -181,8 +181,8 @@ class PANN(nn.Module):
     def published_parameters(self) -> int:
         """Parameters as the authors' class counts them.
 
-        With the frozen STFT and mel matrices of the front end (window 1024), and the unused batch
-        norm in the attention block.
+        Includes the frozen STFT and mel matrices of the front end (window 1024), and the unused
+        batch norm in the attention block.
         """
         unused = 2 * self.classes if self.variant == "decision_att" else 0
         live = sum(parameter.numel() for parameter in self.parameters())
@@ -228,7 +228,7 @@ class ConvBlock(nn.Module):
 
 
 class Attention(nn.Module):
-    """Classifies each segment, and says how much each counts for the clip, per class."""
+    """Classifies each segment and weights it for the clip, per class."""
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()

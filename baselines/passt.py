@@ -1,10 +1,10 @@
-"""PaSST, the patchout spectrogram transformer: AST trained on a part of its patches at a time.
+"""PaSST, the patchout spectrogram transformer: AST trained on random subsets of its patches.
 
 Koutini, Schlüter, Eghbal-zadeh, Widmer, "Efficient Training of Audio Transformers with Patchout",
 Interspeech 2022 (arXiv 2110.05069), as in the authors' code (kkoutini/PaSST, models/passt.py). Time
 and frequency have position tables of their own, so that patches may be left out in training
-("patchout") and clips may be shorter. It reads its class and distillation token, so it labels clips
-but locates nothing in time.
+("patchout") and clips may be shorter. It classifies from its class and distillation tokens, so it
+labels clips but locates nothing in time.
 """
 
 from __future__ import annotations
@@ -177,14 +177,14 @@ class PaSST(nn.Module):
 
     @property
     def published_parameters(self) -> int:
-        """Parameters as the authors' class counts them: with a second classifier, unused."""
+        """Parameters as the authors' class counts them, including an unused second classifier."""
         classes, dim = self.get_parameter("head.1.weight").shape
         return sum(parameter.numel() for parameter in self.parameters()) + classes * (dim + 1)
 
     def load_official(self, path: str | Path, *, new_classes: bool = False) -> KeyReport:
         """Load a file released by the authors (`passt-s-f128-p16-s10-ap.476-swa.pt` and the like).
 
-        Of its time table, a model for shorter clips takes the beginning.
+        A model for shorter clips takes the beginning of its time table.
 
         Args:
             new_classes: keep the fresh classifier, for other classes than the file's.
@@ -253,6 +253,6 @@ def _table(*shape: int) -> nn.Parameter:
 
 
 def _kept(x: Tensor, axis: int, dropped: int) -> Tensor:
-    """Sorted places along an axis of `x`, drawn without `dropped` of them."""
+    """Sorted random positions along an axis of `x`, all but `dropped` of them."""
     count = x.shape[axis]
     return torch.randperm(count, device=x.device)[: count - dropped].sort().values

@@ -1,9 +1,9 @@
 """The CNN of Piczak, "Environmental sound classification with convolutional neural networks",
 MLSP 2015, as in the author's code (karolpiczak/paper-2015-esc-convnet).
 
-It hears segments of 41 ("short") or 101 ("long") frames at 22,050 Hz, hop 512, in 60 mel bands. A
-front end of so many frames hands them over: of a longer clip a random one in training, and all
-that overlap by half when it is scored, whose probabilities are averaged ("probability voting").
+Its input is segments of 41 ("short") or 101 ("long") frames at 22,050 Hz, hop 512, in 60 mel bands.
+With a front end of this many frames, training takes a random segment of a longer clip, and scoring
+takes all segments that overlap by half and averages their probabilities ("probability voting").
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Size:
 class PiczakCNN(nn.Module):
     """Log-mel features in dB to clip logits: two convolutions and two hidden layers.
 
-    Segments whose mean is at most -70 dB teach nothing and vote for nothing: their logits are 0, so
-    that all classes are alike. The author drops them. He standardises by the training set; here a
-    normalisation without parameters learns these statistics from what is not silent.
+    Segments whose mean is at most -70 dB neither train nor vote: their logits are 0, equal for all
+    classes. The author drops them. He standardises by the training set; here a batch norm without
+    parameters learns these statistics from the segments that are not silent.
 
     Args:
         classes: C.
@@ -104,7 +104,8 @@ class PiczakCNN(nn.Module):
         return self.output(x)
 
     def _standardised(self, x: Tensor, heard: Tensor | None) -> Tensor:
-        """Batch norm of (B, 2, F, T), whose statistics are those of the clips `heard` (B,)."""
+        """Batch norm of (B, 2, F, T) with statistics of only the clips `heard` (B,), which are not
+        silent."""
         norm = self.standardise
         if heard is None or not self.training:
             return norm(x)

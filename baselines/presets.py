@@ -1,4 +1,4 @@
-"""A preset with what an experiment sets otherwise."""
+"""A preset with the values that an experiment overrides."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Architecture = TypeVar("Architecture")
 def resolve(
     presets: Mapping[str, Architecture], preset: str, network: str, **given: Any
 ) -> Architecture:
-    """The named one of `presets` (frozen dataclasses), with those values of `given` that are not
+    """The preset `name` of `presets` (frozen dataclasses), with the values of `given` that are not
     None.
 
     Raises:

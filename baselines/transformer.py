@@ -1,4 +1,4 @@
-"""What the plain vision transformers here are built of, and how their files are told apart."""
+"""Parts of the plain vision transformers, and how the sizes of their files are recognised."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def blocks(dim: int, depth: int, heads: int, *, qkv_bias: bool = True) -> nn.Seq
 
 
 def check_size(path: str | Path, state: Mapping[str, Tensor], dim: int, depth: int) -> None:
-    """Refuse the weights of a transformer of another size, by one line instead of every entry.
+    """Refuse the weights of a transformer of another size in one line instead of naming every
+    entry.
 
     Raises:
         CheckpointError: another width or number of blocks, naming the argument to set.

@@ -1,4 +1,4 @@
-"""`python -m bench VERB`: every stage of the pipeline, and what a person asks of it."""
+"""`python -m bench VERB`: every stage of the pipeline, and tools around it."""
 
 from __future__ import annotations
 
@@ -30,29 +30,27 @@ class Verb(NamedTuple):
 
 
 VERBS = {
-    "fetch": Verb("bench.data.obtain", "bring a data set to its folder, from its public sources"),
+    "fetch": Verb("bench.data.obtain", "fetch a data set from its public sources"),
     "embed": Verb("bench.data.embed", "build the embedded corpora"),
     "corpus": Verb("bench.data.corpus", "read one data set into a checked table"),
     "featurize": Verb("bench.data.featurize", "compute the features of one data set"),
     "train": Verb("bench.training.train", "train one run and score its clips"),
-    "teach": Verb("bench.training.teacher", "write a run's scores of its training clips"),
+    "teach": Verb("bench.training.teacher", "write a run's scores on its training clips"),
     "evaluate": Verb("bench.evaluation.evaluate", "turn a run's scores into its record"),
-    "released": Verb(
-        "bench.evaluation.score_released", "evaluate a checkpoint that its authors released"
-    ),
+    "released": Verb("bench.evaluation.score_released", "evaluate a released checkpoint"),
     "ensemble": Verb("bench.evaluation.ensemble", "average the scores of several runs"),
     "cost": Verb("bench.cost.measure", "measure one full-size model for a few steps"),
     "speed": Verb("speed.measure", "time our models beside installed peers", experiment=False),
     "gpu-check": Verb(
-        "speed.gpu_check", "what the first minutes on a GPU must show", experiment=False
+        "speed.gpu_check", "parity, reproducibility and speed on a GPU", experiment=False
     ),
     "track": Verb("bench.tracking.sync", "bring the MLflow store up to date with the records"),
     "report": Verb("bench.reporting.build", "write the report and the tables"),
     "compare": Verb("bench.reporting.changes", "what changed between the reports of two commits"),
     "check": Verb("bench.ops.preflight", "report every problem that blocks an experiment"),
-    "rehearse": Verb("bench.ops.rehearse", "take every distinct run through a few real steps"),
+    "rehearse": Verb("bench.ops.rehearse", "try a few real steps of every distinct run"),
     "plan": Verb("bench.ops.plan", "jobs, hours and disk ahead"),
-    "status": Verb("bench.ops.status", "what ran, what runs, what is left"),
+    "status": Verb("bench.ops.status", "what has run, is running and is left"),
     "explain": Verb("bench.ops.explain", "where a number came from"),
     "pin": Verb("bench.data.pin", "pin the embedded corpora in data.dvc"),
     "tag": Verb(
@@ -107,7 +105,7 @@ GROUPS = {  # verb -> what follows it in an example
         "schema": "",
     },
 }
-# What a disk or a network drive says that is full, closed or gone.
+# Errors of a disk or a network drive that is full, closed or gone.
 STORAGE = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM),
     *(errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENODEV),
@@ -134,13 +132,13 @@ class Legible:
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns the exit code.
 
-    2 = a mistake that the user can mend (one line on stderr), 130 = interrupted, 143 = told to end.
+    2 = a mistake that the user can fix (one line on stderr), 130 = interrupted, 143 = terminated.
     """
     arguments = sys.argv[1:] if argv is None else argv
     if isinstance(sys.stdout, TextIOWrapper):  # a file's name may hold what a terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     if argv is None:
-        faulthandler.enable()  # a mapped file that is gone ends the process without a word
+        faulthandler.enable()  # a mapped file that is gone ends the process without a message
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         args = _parser(arguments[:1]).parse_args(arguments)
@@ -160,7 +158,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}".translate(CONTROL), file=sys.stderr)
         return 2
     except RecursionError:
-        print("error: an input is nested too deep to be read", file=sys.stderr)
+        print("error: an input is too deeply nested to be read", file=sys.stderr)
         return 2
     except MemoryError:
         print("error: out of memory; give a smaller input, or a larger machine", file=sys.stderr)
@@ -185,7 +183,7 @@ def _parser(chosen: list[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description=f"{__doc__}\n\n{_overview()}",
-        epilog="python -m bench VERB --help says more of each.",
+        epilog="python -m bench VERB --help shows the options of each.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="%(prog)s [-h] [--version] VERB ...",
     )

@@ -32,9 +32,9 @@ STAGES: dict[str, tuple[str, ...]] = {
     "report": ("bench.reporting.build",),
 }
 MARK = "CHANGES_RESULTS"
-"""Where a package sets it to False, the modules of its folder are not counted: they decide what is
-asked, when and where it runs, and what is noted about it. What they hand to a stage is a value, and
-values have a digest of their own (`Plan.resolved`)."""
+"""Where a package sets it to False, the modules of its folder are not counted: they decide what
+runs, when and where, and what is recorded about it. The values that they pass to a stage have a
+digest of their own (`Plan.resolved`)."""
 NOT_COUNTED = {
     "bench.code_digest",
     "bench.provenance",
@@ -42,9 +42,10 @@ NOT_COUNTED = {
     "bench.strict",
     "bench.tracking.live",
 }
-"""The same of single modules."""
+"""Single modules that are not counted either."""
 
 
+@cache
 def stage_digest(stage: str, *extra: str) -> str:
     """sha256 over the modules that `stage` (and the modules `extra`) reach by imports."""
     modules: set[str] = set()
@@ -84,7 +85,7 @@ def _changes_nothing(package: str) -> bool:
 
 @cache
 def _reachable(entry: str) -> frozenset[str]:
-    """The repository's modules that `entry` reaches; a package stands for its __init__.
+    """The repository's modules that `entry` reaches; a package counts as its __init__.
 
     A plug-in counts with the modules of its own package.
     """
@@ -109,7 +110,7 @@ def _file(module: str) -> Path | None:
 
 
 def _installed(module: str) -> Path | None:
-    """The source of a plug-in that lies elsewhere."""
+    """The source of a plug-in outside of this repository."""
     try:
         found = find_spec(module)
     except ImportError:  # an attribute of a module, not a module of a package

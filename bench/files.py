@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and digests of what they hold."""
+"""Files that are either complete or absent, and digests of their content."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from pathlib import Path
 from typing import Any
 
 SEAL = "sealed_sha256"
-UMASK = os.umask(0o022)  # asked for once, at import: it cannot be read without being set
+UMASK = os.umask(0o022)  # read once, at import: it cannot be read without being set
 os.umask(UMASK)
 OWNER = ".owner"
 """In a folder that this project made: whose it is, so that nobody else writes there."""
 
 
 class UserError(Exception):
-    """A mistake that the user can mend: the message names the file, the value and the remedy."""
+    """A mistake that the user can fix: the message names the file, the value and the remedy."""
 
 
 @contextmanager
 def damage_told(place: str | Path, remedy: str) -> Iterator[None]:
-    """Make one clear error of whatever a reader says about a damaged or missing file.
+    """Turn whatever a reader raises about a damaged or missing file into one clear error.
 
     Raises:
-        UserError: the block raised anything but the disk's own errors, which come through: a
-            reader meets arbitrary bytes and fails in arbitrary ways.
+        UserError: the block raised anything but the disk's own errors, which pass through: a reader
+            of arbitrary bytes fails in arbitrary ways.
     """
     try:
         yield
@@ -77,7 +77,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def owner_of(folder: Path) -> str | None:
-    """Whom `claim` made a folder for; None where it has no mark."""
+    """The owner that `claim` marked a folder with; None without a mark."""
     mark = folder / OWNER
     return mark.read_text(encoding="utf-8").strip() if mark.is_file() else None
 
@@ -96,7 +96,7 @@ def refuse_foreign(folder: Path, owner: str, remedy: str) -> None:
 
 
 def claim(folder: Path, owner: str, remedy: str) -> None:
-    """Make a folder that is absent or empty `owner`'s, and mark it; no other may write there.
+    """Claim a missing or empty folder for `owner` by a mark that keeps others from writing there.
 
     Raises:
         UserError: as `refuse_foreign`, or it cannot be used as a folder.
@@ -111,11 +111,11 @@ def claim(folder: Path, owner: str, remedy: str) -> None:
 
 
 def open_own(path: Path) -> int:
-    """A descriptor of a small file of this project's, made where it is missing, to read and write.
+    """A descriptor of a small file of this project, created if missing, for reading and writing.
 
     Raises:
-        OSError: it cannot be opened, or is a link or no plain file: somebody else may have put it
-            there, to have another file written.
+        OSError: it cannot be opened, or is a link or not a plain file: someone may have put it
+            there to have another file overwritten.
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags, 0o666 & ~UMASK)
@@ -128,7 +128,7 @@ def open_own(path: Path) -> int:
 def regular_files(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """(path relative to `root`, entry) of every file below it; hidden names are left out.
 
-    Links are followed, a folder is entered once, and pipes, sockets and devices are no files.
+    Links are followed, a folder is entered once, and pipes, sockets and devices do not count.
     """
     seen: set[tuple[int, int]] = set()
     waiting = [""]
@@ -179,7 +179,7 @@ def write_json(path: str | Path, value: Any) -> None:
 
 
 def write_json_lines(path: str | Path, rows: list[dict[str, Any]]) -> None:
-    """Write one JSON object a line, atomically; NaN is refused."""
+    """Write one JSON object per line, atomically; NaN is refused."""
     write_text(path, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
 
 

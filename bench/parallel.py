@@ -27,9 +27,9 @@ def ordered_map(
 ) -> Iterator[Result]:
     """Results of `function` in the order of `tasks`, computed by `workers` processes (1: here).
 
-    `tasks` is consumed as results are taken, so neither waits in memory. When a worker dies (a
-    crash inside a native library), the tasks in flight are handed to `rescue`, here, one by one,
-    and the rest goes on with new workers.
+    `tasks` is consumed as results are taken, so neither accumulates in memory. When a worker dies
+    (a crash inside a native library), the tasks in flight are passed to `rescue` in this process,
+    one by one, and new workers continue with the rest.
     """
     if workers <= 1:
         yield from map(function, tasks)
@@ -73,7 +73,7 @@ def _pool(workers: int) -> ProcessPoolExecutor:
 
 
 def _end_with_parent() -> None:
-    """Let a worker end when its parent was killed; it would wait for work forever."""
+    """End a worker when its parent is killed; it would wait for work forever."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -45,8 +45,8 @@ def source() -> dict[str, Any]:
     """Git commit, whether the tree differs from it, and the difference with its digest.
 
     All are None outside a git checkout (a release archive), which the report then says. A
-    difference of more than LONGEST_DIFF characters is left out, its digest is not.
-    Committed reports do not count: each run would change them, and nothing reads them.
+    difference of more than LONGEST_DIFF characters is left out, but its digest is kept. Committed
+    reports do not count: each run would change them, and nothing reads them.
     """
     difference = _git("diff", "HEAD", "--", ".", ":(exclude)reports")
     kept = difference if difference and len(difference) <= LONGEST_DIFF else None

@@ -1,8 +1,8 @@
-"""Which code stands behind the names of the config: architectures and data set loaders.
+"""The code behind the names of the config: architectures and data set loaders.
 
 An entry is "module:attribute". An experiment may name one directly (`architecture: my_model:Net`,
 `loader: my_data:load`): a plug-in is such a module in the working folder, or installed. Stages
-import what they are told by name, so that the code of one concerns the results of no other.
+    import them by name, so that the code of one affects the results of no other.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ ARCHITECTURES = {
     "forest": "baselines.classic:Forest",
 }
 CLASSIC = {"knn", "svm", "forest"}
-"""Those of SOLVED that have no setting to choose."""
+"""Those of SOLVED that have no setting to tune."""
 SOLVED = {"linear", *CLASSIC}
-"""Architectures that are solved for instead of trained step by step (`bench.training.solve`): on
-CPUs, and with no recipe to tune."""
+"""Architectures that a solver fits instead of training steps (`bench.training.solve`): on CPUs, and
+with no recipe to tune."""
 LOADERS = {
     "audioset": "bench.corpora.audioset:load",
     "audioset_strong": "bench.corpora.audioset_strong:load",
@@ -44,10 +44,10 @@ LOADERS = {
     "table": "bench.corpora.table:load",
 }
 SEVERAL_LABELS = ("audioset", "audioset_strong", "desed", "soundscapes")
-"""Loaders whose clips have several labels or none, whatever their options; of the others the corpus
-says so."""
+"""Loaders whose clips have several labels or none, whatever their options; for the others, the
+corpus decides."""
 OWN_DATA = ("folder", "table")
-"""Loaders of anybody's data, described in the config: their layout is that of no data set."""
+"""Loaders of users' own data, whose layout the config describes."""
 
 
 def check(name: str, entries: dict[str, str], where: str) -> None:
@@ -75,7 +75,7 @@ def module_of(name: str, entries: dict[str, str]) -> str:
 
 
 def find(name: str, entries: dict[str, str]) -> Any:
-    """What a name stands for, imported now.
+    """The object behind a name, imported now.
 
     Raises:
         UserError: its module lacks the attribute.

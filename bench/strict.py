@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, get_args
 
 import yaml
+from annotated_types import MinLen
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -28,14 +29,14 @@ MOST_VALUES = 100_000  # in a YAML file, its aliases written out
 WIDE = {"bool", "int", "timestamp"}  # kinds of values that YAML 1.1 sees in names
 LISTED = 25  # valid names that a message still lists
 FORMER = {"profile": "experiment"}
-"""Keys of older files whose present names no spelling suggests."""
+"""Former keys whose present names are not similar to them."""
 
 
 def _plain(value: Any) -> Any:
-    """Make numbers and truth values of the texts that stand for them, however deep.
+    """Convert strings that represent numbers and truth values, at any depth.
 
-    YAML 1.1 leaves 1e-4 a text, and `snakemake --config` hands over every nested value as one. What
-    begins with a 0 that counts nothing (007) is a name.
+    YAML 1.1 reads 1e-4 as a string, and `snakemake --config` passes every nested value as one.
+    Strings with a leading zero (007) stay names.
     """
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
@@ -61,14 +62,17 @@ Values = Annotated[dict[str, Any], BeforeValidator(_plain)]
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    twice = next((value for value in values if values.count(value) > 1), None)
-    if twice is not None:
-        raise ValueError(f"{twice} stands twice; name it once")
+    repeated = next((value for value in values if values.count(value) > 1), None)
+    if repeated is not None:
+        raise ValueError(f"{repeated} is listed twice; list it once")
     return values
 
 
-Names = Annotated[tuple[str, ...], AfterValidator(_distinct)]
-Seeds = Annotated[tuple[int, ...], AfterValidator(_distinct)]
+DistinctNames = Annotated[tuple[str, ...], MinLen(1), AfterValidator(_distinct)]
+"""One or more names, each once. Only bounds inside `AfterValidator` are list bounds in the JSON
+schema."""
+DistinctSeeds = Annotated[tuple[int, ...], MinLen(1), AfterValidator(_distinct)]
+"""One or more seeds, each once."""
 
 
 class Strict(BaseModel):
@@ -88,13 +92,13 @@ def known(value: str, allowed: Iterable[str], where: str) -> None:
 
 
 def nearest(value: str, allowed: Iterable[str]) -> str:
-    """The end of a message: the nearest valid name, and all of them; of many, the nearest alone."""
+    """The end of a message: the nearest valid name, and all of them; of many, the three nearest."""
     names = sorted(allowed)
+    valid = f"valid: {', '.join(names) or 'none'}"
     if len(names) > LISTED:
-        return "; nearest: " + ", ".join(difflib.get_close_matches(value, names, n=3, cutoff=0.0))
+        valid = "nearest: " + ", ".join(difflib.get_close_matches(value, names, n=3, cutoff=0.0))
     close = difflib.get_close_matches(value, names, n=1, cutoff=0.4)
-    listed = ", ".join(names) or "none"
-    return f"; did you mean '{close[0]}'? (valid: {listed})" if close else f"; valid: {listed}"
+    return f"; did you mean '{close[0]}'? ({valid})" if close else f"; {valid}"
 
 
 def parse(section: type[Strict], values: Mapping[str, Any], where: str) -> Any:
@@ -111,8 +115,7 @@ def parse(section: type[Strict], values: Mapping[str, Any], where: str) -> Any:
 
 
 def read_as(kind: Any, path: str | Path, remedy: str) -> Any:
-    """A JSON file of this project as a value of the type `kind`: the one way in for what lies on
-    the disk.
+    """Read a JSON file of this project as a value of the type `kind`; its only reader.
 
     Raises:
         UserError: the file is missing, is not JSON, or has another shape; naming file, key and
@@ -122,7 +125,7 @@ def read_as(kind: Any, path: str | Path, remedy: str) -> Any:
 
 
 def as_kind(kind: Any, value: Any, path: str | Path, remedy: str) -> Any:
-    """What was read of `path` as a value of the type `kind`.
+    """Check what was read from `path` as a value of the type `kind`.
 
     Raises:
         UserError: it has another shape, see `read_as`.
@@ -146,7 +149,7 @@ def _explain(section: type[Strict], item: Any, where: str) -> str:
         return f"{where}: unknown key '{place}'{nearest(key, allowed)}"
     if item["type"] == "missing":
         return f"{where}: key '{place}' is missing"
-    if item["type"] == "value_error":  # several values that do not go together
+    if item["type"] == "value_error":  # several values that do not fit together
         return f"{where}: {place}: {item['ctx']['error']}".replace(": : ", ": ")
     return f"{where}: {place}: {item['msg']} (got {item['input']!r})"
 
@@ -182,7 +185,7 @@ def _section_inside(annotation: Any) -> Any:
 
 
 def merge(base: Any, change: Any) -> Any:
-    """`change` over `base`, section by section; a null takes the key away."""
+    """`change` over `base`, section by section; a null removes the key."""
     if not (isinstance(base, dict) and isinstance(change, dict)):
         return change
     merged = {key: merge(base.get(key), value) for key, value in change.items()}
@@ -207,9 +210,9 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def _count(self, node: yaml.Node, known: dict[int, int]) -> int:
-        """Values that a node stands for, its aliases written out."""
+        """Number of values in a node with its aliases expanded."""
         if id(node) not in known:
-            known[id(node)] = MOST_VALUES  # what contains itself is without end
+            known[id(node)] = MOST_VALUES  # what contains itself has no end
             children: list[yaml.Node] = []
             if isinstance(node, yaml.MappingNode):
                 children = [part for pair in node.value for part in pair]
@@ -227,7 +230,7 @@ class _Loader(yaml.SafeLoader):
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
                 if key.value in seen:
-                    problem = f"the key '{key.value}' stands twice"
+                    problem = f"the key '{key.value}' is repeated"
                     raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
                 seen.add(key.value)
 

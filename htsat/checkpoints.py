@@ -49,7 +49,7 @@ def load_official(
         raise CheckpointError(f"{path}: {error}") from error
     unused: tuple[str, ...] = ("head.*",) if model.architecture.token_semantic else ()
     if new_classes:
-        unused = _CLASSIFIER  # of either kind: the model may classify in the other way
+        unused = _CLASSIFIER  # of either kind: the model may have the other classifier
     return load_checked(
         model,
         fit_position_tables(model, state),

@@ -7,19 +7,19 @@ axis, which makes a long strip a square image (paper, section 2.1):
 
 Read row by row, the patches of that image come in the order time -> frequency -> window, time
 fastest. The other token orders write the same patches row by row into the trunk's grid in another
-order. Their purpose is to show what the paper's order is worth:
+order. They measure what the paper's order contributes:
 
 * frequency_time_window: frequency fastest, then time. A row of the grid holds several moments.
 * interleaved: as the paper's, but the windows alternate band by band (a band is as high as one
   token of the last stage), so that shifted windows and later stages see the same band of
-  neighbouring windows where they saw the whole height of one window.
-* random: a fixed permutation; no two neighbours have to do with each other.
+  neighbouring windows instead of the whole height of one window.
+* random: a fixed permutation; neighbours are unrelated.
 * no_windows: the whole spectrogram resized to one square window.
 
 Frame outputs go the other way. Each final token stands for the patches merged into it, and a
 frame takes the mean, over its own patches, of the tokens that hold them. In the paper's order,
 interleaved or not, a final token lies within one frame, and this only sorts the tokens. With
-frequency_time_window and random it holds patches of several frames, which share it: the order
+frequency_time_window and random, it holds patches of several frames, which share it: the order
 itself then limits how well a model can localize.
 """
 

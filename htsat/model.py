@@ -41,8 +41,8 @@ class HTSAT(nn.Module):
         frames: T of the features of one clip.
         mels: F.
         seconds: duration that the T frames span.
-        checkpointing: "mlp" or "blocks" train in less memory, by computing parts of the trunk
-            again in the backward pass; nothing else changes.
+        checkpointing: "mlp" or "blocks" save memory in training by recomputing parts of the trunk
+            in the backward pass; nothing else changes.
         overrides: single entries of `htsat.presets.Architecture` in place of the preset's:
             token_order, window_size, token_semantic, padding and so on.
 
@@ -149,8 +149,8 @@ class HTSAT(nn.Module):
     def published_parameters(self) -> int:
         """Parameters as the authors' class counts them: 31,325,143 for AudioSet.
 
-        With the frozen STFT and mel matrices of the front end (window 1024), and the Linear(C, C)
-        that stands unused beside the token-semantic module.
+        Includes the frozen STFT and mel matrices of the front end (window 1024), and the
+        Linear(C, C) that is unused beside the token-semantic module.
         """
         unused = self.classes * (self.classes + 1) if self.architecture.token_semantic else 0
         live = sum(parameter.numel() for parameter in self.parameters())
@@ -175,8 +175,8 @@ class HTSAT(nn.Module):
             new_classes: keep the fresh classifier, for other classes than the file's.
             sample_rate: of the file's front end, in Hz; 16000 for the Speech Commands files.
             prefix: of the names of HTS-AT's entries in the file of a larger model, whose other
-                entries are left out: "audio_branch." in LAION's CLAP (48 kHz), which keeps the
-                form of HTS-AT but for its fused variants.
+                entries are left out: "audio_branch." in LAION's CLAP (48 kHz), which keeps the form
+                of HTS-AT except in its fused variants.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -192,8 +192,8 @@ class HTSAT(nn.Module):
         `ClapAudioModel`, and others that keep it under one prefix. The classifier stays fresh.
 
         What the file holds besides (text encoder, projections, front end, a classifier) is left out
-        and reported as ignored. CLAP hears 48 kHz in steps of 10 ms, over the same mel bands; a
-        training goes on with its own features.
+        and reported as ignored. CLAP's input is 48 kHz audio in steps of 10 ms, over the same mel
+        bands; a training continues with its own features.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -206,8 +206,8 @@ class HTSAT(nn.Module):
         """Start the trunk from Swin's ImageNet weights; batch norm and classifier stay fresh.
 
         The paper's file is Microsoft's `swin_tiny_c24_patch4_window8_256.pth`, which fits in full.
-        timm's Swin-T is read too: its position tables belong to 3, 6, 12 and 24 heads, so the
-        report names them as misshaped unless the model has those heads. The patch kernels take
+        timm's Swin-T can be read as well: its position tables belong to 3, 6, 12 and 24 heads, so
+        the report names them as misshaped unless the model has those heads. The patch kernels take
         the mean over the three colours, as in the authors' code.
 
         Raises:

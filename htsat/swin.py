@@ -36,9 +36,9 @@ class SwinTransformer(nn.Module):
         window_size: side of the attention windows, which must divide every grid.
         mlp_ratio: hidden width of the MLPs over their input's.
         drop_path: stochastic depth of the last block; it grows linearly from 0.
-        checkpointing: where memory is short, compute again in the backward pass what is inside
-            the MLPs ("mlp": about half the memory) or inside whole blocks ("blocks": a tenth of
-            the memory for a third more time).
+        checkpointing: to save memory, recompute in the backward pass what is inside the MLPs
+            ("mlp": about half the memory) or inside whole blocks ("blocks": a tenth of the memory
+            for a third more time).
 
     Raises:
         ValueError: windows do not divide a grid.
@@ -177,7 +177,7 @@ class Block(nn.Module):
         )
 
     def _compute(self, x: Tensor, part: Map, name: Checkpointing) -> Tensor:
-        """`part(x)`, of which only `x` is kept where this part is checkpointed."""
+        """`part(x)`; only `x` is stored if this part is checkpointed."""
         if self.checkpointing != name or not torch.is_grad_enabled():
             return part(x)
         kept: Tensor = checkpoint(part, x, use_reentrant=False)
@@ -270,7 +270,7 @@ def _regroup(last: Block | None, block: Block | None) -> Tensor:
 
 
 def _check_windows(grid: Pair, window_size: int, stage: int) -> None:
-    """Refuse attention windows that leave a remainder: they would attend to padding."""
+    """Refuse attention windows that do not divide the grid: they would attend to padding."""
     window = tuple(min(window_size, side) for side in grid)
     if any(tokens % side for tokens, side in zip(grid, window, strict=True)):
         raise ValueError(

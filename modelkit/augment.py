@@ -78,7 +78,7 @@ class Augment:
         return len(self.time_draws) if self.mixup is None else len(self.share)
 
     def each(self, do: Callable[[Tensor], Tensor]) -> Augment:
-        """The same with `do` of all its numbers, such as their copies on another device."""
+        """The same with `do` applied to all its numbers, such as copying them to another device."""
         numbers: dict[str, Any] = {
             key: do(value) for key, value in vars(self).items() if isinstance(value, Tensor)
         }
@@ -88,9 +88,9 @@ class Augment:
         """Share `number` of `parts` of what comes out of `mix`, for processes that split a batch.
 
         Returns which of the mixed clips it holds, the clips that they are made of (both as indices
-        into the batch), and the augmentation of these.
-        Mixed clips stay with their partners: where whole pairs come out even, each clip of a
-        "reversed" or "pairs" batch is in one share only; a "permutation" may ask for some in two.
+        into the batch), and the augmentation of these. Mixed clips stay with their partners: if
+        whole pairs divide evenly, each clip of a "reversed" or "pairs" batch is in one share only;
+        a "permutation" may need some in two.
         """
         order = np.arange(self.size)
         if self.mixup is not None:
@@ -176,7 +176,7 @@ def _partners(batch: int, pairing: Pairing, rng: np.random.Generator) -> tuple[n
 
 
 def _stripes(draws: Tensor, size: int, max_width: int) -> Tensor:
-    """(B, size) bool, True inside the stripes that the uniform numbers (B, n, 2) stand for."""
+    """(B, size) bool, True inside the stripes that the uniform numbers (B, n, 2) define."""
     if draws.shape[1] and max_width > size:
         raise ValueError(
             f"SpecAugment stripes below {max_width} wide do not fit into {size} values; "

@@ -26,7 +26,7 @@ class CheckpointError(ValueError):
 
 
 def read_checkpoint(path: str | Path) -> Any:
-    """Read a PyTorch file on the CPU without executing anything that it brings along.
+    """Read a PyTorch file on the CPU without executing anything in it.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -44,7 +44,7 @@ def read_checkpoint(path: str | Path) -> Any:
         _check_archive(path)
         with torch.serialization.safe_globals(_numpy_globals()):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the reader meets arbitrary bytes and fails in arbitrary ways
+    except Exception as error:  # a reader of arbitrary bytes fails in arbitrary ways
         refused = re.search(r"GLOBAL \S+|<class '[\w.]+'>", str(error))
         if refused:
             raise CheckpointError(
@@ -59,8 +59,8 @@ def read_checkpoint(path: str | Path) -> Any:
 
 
 def _check_archive(path: Path) -> None:
-    """Hold a zip archive to its checksums, which torch writes but does not read, and to its size:
-    torch never compresses, so whatever unpacks to more than the file holds was not written by it.
+    """Check a zip archive's checksums, which torch writes but does not verify, and its size: torch
+    never compresses, so an archive that unpacks to more than its file was not written by it.
 
     Raises:
         BadZipFile: a byte of it has changed, or it would grow in memory.
@@ -76,7 +76,7 @@ def _check_archive(path: Path) -> None:
 
 
 def _numpy_globals() -> list[Any]:
-    """What pickled NumPy arrays and scalars name, under NumPy 1's module path and NumPy 2's."""
+    """What pickled NumPy arrays and scalars refer to, by the module paths of NumPy 1 and 2."""
     reconstruct = np._core.multiarray._reconstruct  # type: ignore[attr-defined]
     scalar = np._core.multiarray.scalar  # type: ignore[attr-defined]
     dtypes = {type(np.dtype(code)) for code in "?bBhHiIlLqQefdgSU"}
@@ -95,7 +95,7 @@ def _numpy_globals() -> list[Any]:
 def read_state_dict(
     path: str | Path, *, prefixes: Iterable[str] = ("module.",)
 ) -> dict[str, Tensor]:
-    """The state dict inside a checkpoint file, with wrapper keys and name prefixes taken off.
+    """The state dict inside a checkpoint file, with wrapper keys and name prefixes removed.
 
     Unwraps {"state_dict": ...} (Lightning) and {"model": ...} (PANNs, Swin), turns NumPy arrays
     into tensors, and strips each of `prefixes`, in order, where every key carries it.
@@ -110,7 +110,7 @@ def read_state_dict(
 def state_dict_of(
     content: Any, path: str | Path, *, prefixes: Iterable[str] = ("module.",)
 ) -> dict[str, Tensor]:
-    """`read_state_dict` of what was read of a file already."""
+    """`read_state_dict` for content that has been read already."""
     for wrapper in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -189,7 +189,7 @@ def load_checked(
 
     Raises:
         CheckpointError: strict, and not every entry fits (the message names each), or an entry
-            holds values that are no numbers.
+            holds values that are not numbers.
     """
     ignore, fresh = tuple(ignore), tuple(fresh)
     own = module.state_dict()

@@ -20,9 +20,9 @@ _share: Share | None = None
 
 @contextmanager
 def share_of_batch(share: Share | None) -> Iterator[None]:
-    """Draw for the whole batch during the block; None: what is computed is the whole.
+    """Draw for the whole batch during the block; None: this process computes the whole batch.
 
-    It holds for all threads: on GPUs the backward pass, which may compute parts anew, has its own.
+    It applies to all threads: on GPUs the backward pass, which may recompute parts, has its own.
     """
     global _share
     _share = share
@@ -46,6 +46,6 @@ def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
         return F.dropout(x, rate, training)
     clips, mine = _share
     shape = (clips, *x.shape[1:])
-    order = sorted(range(x.ndim), key=x.stride, reverse=True)  # masks are drawn as memory lies
+    order = sorted(range(x.ndim), key=x.stride, reverse=True)  # masks are drawn in memory order
     ones = x.new_ones([shape[axis] for axis in order])
     return x * F.dropout(ones.permute([order.index(axis) for axis in range(x.ndim)]), rate)[mine]

@@ -1,8 +1,8 @@
 """The frozen front end inside the checkpoints of PANNs and HTS-AT, recomputed and compared.
 
 Both release files that carry their STFT and mel matrices as weights (torchlibrosa). The models here
-take features, so those entries have no place to go; but features made otherwise would spoil every
-result silently. So they are compared with what the stated front end should hold.
+take features and have no place for these entries, but features computed in another way would
+silently spoil every result. So the entries are compared with those of the stated front end.
 """
 
 from __future__ import annotations

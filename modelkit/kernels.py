@@ -1,10 +1,10 @@
-"""Operations that PyTorch does slowly on a CPU at the shapes of these models, and how else.
+"""Faster forms of operations that are slow in PyTorch on a CPU at the shapes of these models.
 
 Every function names its plain form, which a test compares it with, and what it gains over that:
-CPU seconds of one thread on the processors of docs/performance.md. Where a kernel gains on CPUs
-alone, other devices and compiled graphs take the plain form (`on_cpu`): its shapes are fixed, and
-nothing in it waits for the device. What gained less than 5 % has been dropped, but for
-`embed_patches` and `convolve_time`, whose plain forms round otherwise: recorded figures are theirs.
+CPU seconds of one thread on the processors of docs/performance.md. Where a kernel gains only on
+CPUs, other devices and compiled graphs take the plain form (`on_cpu`): its shapes are fixed, and
+nothing in it waits for the device. Kernels that gained less than 5 % have been dropped, except
+`embed_patches` and `convolve_time`, whose plain forms round differently from recorded figures.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NARROW = 2  # mels; see `convolve`
 
 
 def on_cpu(x: Tensor) -> bool:
-    """Whether `x` is computed with by a CPU, operation by operation."""
+    """Whether `x` is on a CPU and computed with eagerly."""
     return x.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
@@ -57,7 +57,7 @@ def fused_window_attention(qkv: Tensor, bias: Tensor) -> Tensor:
 
 
 class WindowProducts(torch.autograd.Function):
-    """`window_attention` in batched products, in place where it can: few copies, little memory."""
+    """`window_attention` in batched products, in place where possible to save memory."""
 
     @staticmethod
     def forward(ctx: Any, qkv: Tensor, bias: Tensor) -> Tensor:
@@ -112,8 +112,8 @@ def fused_attention(qkv: Tensor) -> Tensor:
 class HeadwiseProducts(torch.autograd.Function):
     """`attention` by matrix products, one head after the other.
 
-    The N x N weights of one head at a time exist, so that they stay in the cache; the backward pass
-    computes them again rather than keep them all.
+    Only the N x N weights of one head exist at a time, so that they stay in the cache; the backward
+    pass recomputes them instead of storing them all.
     """
 
     @staticmethod
@@ -153,8 +153,8 @@ def _weights(q: Tensor, k: Tensor) -> Tensor:
 def _through_softmax(gradient: Tensor, weights: Tensor) -> Tensor:
     """The gradient of the softmax's input, in the memory of its output's `gradient`.
 
-    By an interface that PyTorch does not promise: its public backward pass of softmax needs
-    autograd to have seen the forward pass, and a formula of our own passes over memory three times.
+    Uses a private interface of PyTorch: its public backward pass of softmax needs autograd to have
+    seen the forward pass, and writing out the formula passes over memory three times.
     """
     return torch._softmax_backward_data(gradient, weights, -1, gradient.dtype, grad_input=gradient)
 

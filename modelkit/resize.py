@@ -1,8 +1,8 @@
 """Resizing one axis as a product with a fixed matrix.
 
 CUDA's backward pass of bicubic interpolation adds atomically, so it is not deterministic and raises
-under `torch.use_deterministic_algorithms(True)`. Interpolation is linear: its matrix is what it
-makes of the identity, and a matrix product is deterministic in both directions.
+under `torch.use_deterministic_algorithms(True)`. Interpolation is linear: applied to the identity,
+it gives its matrix, and a matrix product is deterministic in both directions.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def resize_time(
 ) -> Tensor:
     """Resize the second-to-last axis of `x` (..., T, F) to (..., target, F).
 
-    An `x` that has the size already is returned as it is.
+    An `x` that already has the size is returned unchanged.
     """
     source = x.shape[-2]
     if source == target:
@@ -61,7 +61,7 @@ def resize_time(
 
 
 def _on_device(device: torch.device, *resizing: Any) -> Tensor:
-    """The matrix where it is used, copied there once: each copy would wait for the device."""
+    """The matrix on the device that uses it, copied once: each copy would wait for the device."""
     return _copied(device, *resizing)
 
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 Pairing = Literal["reversed", "pairs", "permutation", "anywhere"]
 
-# pydantic reads this where a config holds such a section; nothing of it is imported here.
+# pydantic reads this if a config has such a section; it is not imported here.
 SECTION = {"extra": "forbid", "use_attribute_docstrings": True}
 
 

@@ -3,7 +3,7 @@
 `import timm` loads every model of timm, its image pipeline, torchvision and, through it, torch's
 compiler: 5 s of CPU time before a model exists, where the trunk needs 0.4 s. So its module is
 loaded from timm's files with stand-ins for the packages around it, which no model calls. The
-stand-ins are gone afterwards: other code imports the real packages as ever.
+stand-ins are removed afterwards: other code imports the real packages as usual.
 
 Import it from here: `from modelkit.vision import VisionTransformerDistilled`.
 """
@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-# Named by the module and what it imports; used for images and downloads alone.
+# Named by the module and what it imports; used only for images and downloads.
 UNUSED = (
     "torchvision",
     "torchvision.ops",
@@ -49,7 +49,7 @@ class _StandIn(ModuleType):
 
 @contextmanager
 def _stand_ins() -> Iterator[None]:
-    """Put the stand-ins in place, and what was there back."""
+    """Put the stand-ins in place during the block, then restore what was there."""
     spec = importlib.util.find_spec("timm")
     if spec is None or spec.origin is None:
         raise ImportError("timm is not installed; install requirements.txt")
@@ -77,8 +77,8 @@ def make_companions_importable() -> None:
     Their wheels on PyPI are built against CUDA torch. Beside a CPU torch torchvision's compiled
     operators do not load, and the import stops with "operator torchvision::nms does not exist",
     because it registers shape functions for two of them. Declaring their schemas is all that it
-    needs. Where the real operators load, nothing is declared. Of torchaudio only what is written
-    in Python is used, so that its extension is left out.
+    needs. Where the real operators load, nothing is declared. Only the Python part of torchaudio is
+    used, so its extension is left out.
     """
     global _library
     extension = ModuleType("torchaudio._extension")
@@ -91,7 +91,7 @@ def make_companions_importable() -> None:
     except RuntimeError as error:
         if "torchvision::nms" not in str(error):
             raise
-        # Kept alive for the life of the process: a Library takes its schemas along when it goes.
+        # Kept for the life of the process: a Library removes its schemas when it is deleted.
         _library = torch.library.Library("torchvision", "DEF")
         for name in ("nms", "qnms"):
             _library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

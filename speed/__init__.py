@@ -1,1 +1,1 @@
-"""Our models timed beside installed peers, and what else must be fast; no run needs it."""
+"""Our models timed beside installed peers, and other speed-critical code; no run needs it."""

@@ -1,4 +1,5 @@
-"""Where a training step of our models goes: shares by kind of operator, from torch's profiler."""
+"""Where a training step of our models spends its time: shares by kind of operator, from torch's
+profiler."""
 
 from __future__ import annotations
 
@@ -19,11 +20,11 @@ from speed.models import DTYPES, training_step
 from speed.pairs import Side
 
 SHAPES = {"htsat": (1001, 64), "ast": (1024, 128), "pann": (1001, 64)}  # of 10 s
-WARM_UP = 4  # steps until the process holds all memory that a step takes
+WARM_UP = 4  # steps until the process holds all memory that a step needs
 BATCHES, GPU_BATCH = {"htsat": 4, "ast": 1, "pann": 4}, 128
 PRODUCTS = "matrix products"  # of linear layers, and where attention is not batched
 CONVOLUTIONS = "convolutions"
-# The first pattern that an operator's name holds decides; what none holds is the rest.
+# The first matching pattern decides an operator's kind; without a match it is in the rest.
 KINDS = {
     PRODUCTS: r"aten::(mm|addmm)$",
     CONVOLUTIONS: r"conv",
@@ -45,7 +46,7 @@ def measure(*, quick: bool) -> list[dict[str, Any]]:
     large matrix product; it is None where a model has none.
     """
     keep_freed_memory()
-    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler would tell each start and stop
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler would log each start and stop
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     peaks = {name: timing.matmul_peak(device, kind) for name, kind in DTYPES.items()}
     steps = 1 if quick else 3

@@ -30,7 +30,7 @@ CLASSES = 527
 
 @dataclass(frozen=True)
 class Size:
-    """How much is measured: full size on a GPU; on a CPU what shows that every step runs."""
+    """How much is measured: full size on a GPU; on a CPU just enough to run every step."""
 
     device: torch.device
 
@@ -82,7 +82,8 @@ def parity(name: str, size: Size) -> Row:
 
 
 def train_twice(size: Size) -> Row:
-    """HTS-AT by the smoke experiment's recipe, straight and interrupted once: are both equal?"""
+    """HTS-AT by the smoke experiment's recipe, uninterrupted and interrupted once: are both
+    equal?"""
     import torch
 
     from bench.experiment import config
@@ -208,7 +209,7 @@ def _batch(recipe: Recipe, shape: tuple[int, int], size: Size) -> tuple[Task, Ba
 
 
 def _fitting(step: Callable[[Batch], object], batch: Batch) -> Batch:
-    """The batch, or the largest of its halves, quarters and so on that memory holds."""
+    """The batch, or the largest of its halves, quarters and so on that fits into memory."""
     import torch
 
     while True:

@@ -43,7 +43,7 @@ def feeding(rounds: int, steps: int = 4, *, small: bool = False) -> list[dict[st
     ahead by WORKERS threads; batches of 128 on a GPU, of 4 on a CPU, whose cores both share.
 
     Args:
-        small: the small preset in place of full size.
+        small: the small preset instead of full size.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     batch = 128 if device.type == "cuda" else 4

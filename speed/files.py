@@ -1,4 +1,5 @@
-"""How fast audio files become features, against a loop over librosa and one over torchlibrosa."""
+"""How fast audio files are turned into features, compared with loops over librosa and
+torchlibrosa."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ FRONT_END = Transform(
 
 
 def from_files(rounds: int, clips: int) -> list[dict[str, Any]]:
-    """The featurize stage on every core, and in one process, against the loops people write.
+    """The featurize stage on every core, and in one process, compared with the usual loops.
 
     Files are 10 s of 16-bit noise at 44.1 kHz (WAV), features HTS-AT's log-mel at 32 kHz. The loops
     decode and resample with librosa.load (soxr_hq, as here) and keep the result in memory; ours
@@ -84,7 +85,7 @@ def from_files(rounds: int, clips: int) -> list[dict[str, Any]]:
             "librosa": by_librosa,
             "torchlibrosa": by_torchlibrosa,
         }
-        # By the clock on the wall: workers' CPU time is their own.
+        # Wall-clock time, because workers' CPU time is not counted here.
         seconds = interleaved(steps, rounds, BUDGET_S, time.perf_counter)
     speed = clips / spread(seconds["all"])["median"]
     what = f"files of 10 s to log-mel, {cores} cores"

@@ -1,7 +1,7 @@
-"""`python -m bench gpu-check`: what the first minutes on a GPU are to show, in order of worth.
+"""`python -m bench gpu-check`: parity, reproducibility and speed on a GPU, most important first.
 
 It builds and fetches nothing: features are random, and a peer that is not installed is left out.
-The JSON is written after each step, so that what ends early loses nothing; `python -m bench speed
+The JSON is written after each step, so that an early end loses nothing; `python -m bench speed
 --show FILE` makes its tables. `--device cpu` rehearses it with the small presets.
 """
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--device", choices=("cuda", "cpu"), default="cuda", help="cpu: a rehearsal"
     )
     parser.add_argument(
-        "--minutes", type=float, default=12.0, help="no step begins after so many (default: 12)"
+        "--minutes", type=float, default=12.0, help="no step begins after this many (default: 12)"
     )
     parser.add_argument(
         "--output", type=Path, default=Path("work/gpu-check.json"), metavar="FILE", help="its JSON"
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _taken(step: Callable[[], None]) -> str:
-    """How a step ended: one that fails does not keep the others from being taken."""
+    """How a step ended; a failed step does not stop the others."""
     try:
         step()
     except Exception as error:

@@ -10,7 +10,7 @@ from speed.timing import interleaved, slope
 
 
 def measure(*, quick: bool) -> list[dict[str, Any]]:
-    """Rows of {what, value: slope, unit: how it was got, sizes, seconds}.
+    """Rows of {what, value: slope, unit: how it was measured, sizes, seconds}.
 
     A slope of 1 is linear growth, 0 is none. Models are the small presets, on a training step.
     """
@@ -96,7 +96,7 @@ def _metrics(clips: int, classes: int) -> Any:
 
 
 def _plan_seeds(seeds: int) -> Any:
-    """Everything that `plan` and the DAG need of each run: its cell and its resolved values."""
+    """Everything that `plan` and the DAG need about each run: its cell and its resolved values."""
     from bench.experiment import cells, config
 
     settings = config.load(str(ROOT / "config" / "default.yaml"))

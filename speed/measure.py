@@ -1,8 +1,8 @@
-"""`python -m bench speed`: our models beside installed peers, and what else must be fast.
+"""`python -m bench speed`: our models beside installed peers, and other speed-critical code.
 
 Both sides of a pair are built in one process with equal weights. That they compute the same
-function is checked before anything is timed. Then their steps take turns, so that whatever else
-runs on the machine slows both, and what counts are the medians of the rounds' ratios.
+function is checked before anything is timed. Then their steps alternate, so that other work on the
+machine slows both, and the figures are the medians of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--threads",
         type=int,
-        help="CPU threads (default: all); 1 counts CPU time, which a busy machine hardly changes",
+        help="CPU threads (default: all); 1 counts CPU time, which a busy machine hardly affects",
     )
     parser.add_argument("--compile", action="store_true", help="torch.compile both sides")
-    parser.add_argument("--show", type=Path, metavar="FILE", help="measure nothing: take this JSON")
+    parser.add_argument("--show", type=Path, metavar="FILE", help="measure nothing: use this JSON")
     parser.add_argument(
-        "--into", type=Path, metavar="FILE", help="renew the tables of this Markdown file"
+        "--into", type=Path, metavar="FILE", help="update the tables of this Markdown file"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON in place of tables")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--output", type=Path, metavar="FILE", help="also write the JSON here")
     parser.add_argument(
         "--against", type=Path, metavar="FILE", help="name ratios worse than in this earlier JSON"
@@ -82,7 +82,7 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
         torch.set_num_threads(args.threads)
     found: dict[str, Any] = {
         "provenance": {**source(), **environment()},
-        "load": os.getloadavg()[0],  # of the last minute: what else ran
+        "load": os.getloadavg()[0],  # of the last minute: other work
     }
     parts = (args.only,) if args.only else PARTS
     names = _chosen(args.pairs) if "models" in parts else []
@@ -111,7 +111,7 @@ def _options(args: argparse.Namespace) -> Options:
 
 
 def _chosen(names: list[str] | None) -> list[str]:
-    """The pairs asked for, all of them by default; that their peers are there is checked first."""
+    """The requested pairs, all by default, after checking that their peers are installed."""
     from speed.pairs import PAIRS
 
     for name in names or ():
@@ -122,7 +122,7 @@ def _chosen(names: list[str] | None) -> list[str]:
 
 
 def _require(packages: Iterable[str]) -> None:
-    """Refuse to begin where a peer is missing.
+    """Refuse to begin if a peer is missing.
 
     Raises:
         UserError: naming the package.

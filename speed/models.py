@@ -1,4 +1,4 @@
-"""Our models beside their peers: memory kept, and the time of each step in both precisions."""
+"""Our models beside their peers: saved memory, and the time of each step in both precisions."""
 
 from __future__ import annotations
 
@@ -101,10 +101,10 @@ def _measure_pair(name: str, device: torch.device, options: Options) -> dict[str
 
 
 def _saved_per_clip(side: Side, device: torch.device, precision: str) -> int:
-    """Bytes that one clip more keeps for the backward pass: what a batch of two adds to one.
+    """Bytes saved for the backward pass per clip: the difference between batches of two and one.
 
-    Copies of the weights in another precision, which do not grow, thus do not count. Stochastic
-    depth is off, for it would drop other branches in each batch.
+    Copies of the weights in another precision, which do not grow, are thus excluded. Stochastic
+    depth is off, because it would drop different branches in each batch.
     """
     rates = {part: vars(part)["drop_path"] for part in side.modules() if "drop_path" in vars(part)}
     kept = []

@@ -28,7 +28,7 @@ SAMPLES = 320_000  # 10 s at 32 kHz
 
 
 class Side(nn.Module):
-    """One implementation: a network, the shape of its input for one clip, and what it gives."""
+    """One implementation: a network, the shape of its input for one clip, and its output."""
 
     def __init__(
         self, network: nn.Module, shape: tuple[int, ...], output: Callable[[Tensor], Tensor]
@@ -57,7 +57,7 @@ class Pair:
 
 
 def _fill(peer: nn.Module, state: Mapping[str, Tensor], own: str) -> nn.Module:
-    """Load `state`; what the peer has besides must match the pattern `own`."""
+    """Load `state`; further entries of the peer must match the pattern `own`."""
     found = peer.load_state_dict(dict(state), strict=False)
     foreign = [name for name in found.missing_keys if not re.search(own, name)]
     if foreign or found.unexpected_keys:
@@ -73,7 +73,8 @@ def _logmel(peer: Any) -> Callable[[Tensor], Tensor]:
 
 
 def _ours(name: str, **changes: Any) -> Any:
-    """Our model at full size, its biases, norms and position tables off their trivial start."""
+    """Our model at full size, with biases, norms and position tables moved off their trivial
+    start."""
     model = registry.find(name, registry.ARCHITECTURES)(527, **changes)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -180,7 +181,7 @@ def _transformers() -> Any:
 
 
 class Entry(NamedTuple):
-    """Our model, what stands beside it and the package it comes from, and how both are built."""
+    """Our model, its peer and the peer's package, and how both are built."""
 
     model: str
     title: str

@@ -1,7 +1,7 @@
-"""Installed implementations of the same models, beside which ours are timed and checked.
+"""Installed implementations of the same models, with which ours are compared.
 
 They are test extras (requirements-test.txt, requirements-oracles.txt). Single modules are loaded by
-path where a package's own import would pull in what is not installed, or download something.
+path if a package's own import would need packages that are not installed, or download something.
 """
 
 from __future__ import annotations

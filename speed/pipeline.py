@@ -1,4 +1,4 @@
-"""How fast the rest is: reading features, making them, scoring, and listing the DAG's jobs."""
+"""Speed of the rest: reading and computing features, scoring, and listing the DAG's jobs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _row(what: str, value: float, unit: str, **more: Any) -> Row:
 
 
 def reading(rounds: int, clips: int) -> list[Row]:
-    """Random batches out of the feature store against per-clip HDF5 readers, all in the cache.
+    """Random batches from the feature store against per-clip HDF5 readers, all in the cache.
 
     The authors of PANNs and HTS-AT open the file for each clip and read its int16 waveform; that,
     and the same on our float16 features, is the comparison.

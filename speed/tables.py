@@ -11,7 +11,8 @@ from bench.files import UserError
 MEGA = 1e6
 # (times the peer's speed in float32, share of the peak) that a step should reach. The multiples
 # were set where bfloat16 multiplies four times as fast as float32 (180 and 700 GFLOP/s); the share
-# says the same of any machine: multiple x the peer's share of the fp32 peak there x ratio of peaks.
+# says the same for any machine: multiple x the peer's share of the fp32 peak there x ratio of
+# peaks.
 AIMS = {
     ("htsat/official", "training"): {"fp32": (1.3, 0.75), "bf16": (3.5, 0.52)},
     ("htsat/official", "inference"): {"fp32": (1.25, 0.80), "bf16": (3.5, 0.58)},
@@ -28,7 +29,7 @@ def render(found: dict[str, Any]) -> str:
 def put_into(text: str, found: dict[str, Any]) -> str:
     """`text` with each measured part between its marks `<!-- speed: NAME -->` and `<!-- end -->`.
 
-    Parts that were not measured stay as they are.
+    Parts that were not measured stay unchanged.
 
     Raises:
         UserError: the text has a mark for none of the parts.
@@ -80,7 +81,7 @@ def _machine(found: dict[str, Any]) -> str:
 
 
 def _aims(pairs: list[dict[str, Any]]) -> str:
-    """What was aimed at beside what was measured at the largest batch; empty without such pairs."""
+    """Aims beside measurements at the largest batch; empty without such pairs."""
     rows = []
     for row in pairs:
         largest = max(point["batch"] for point in row["points"])

@@ -1,4 +1,4 @@
-"""Measuring on machines that are never quiet: interleaved rounds, ratios of pairs, own peaks."""
+"""Measuring on busy machines: interleaved rounds, ratios of pairs, measured peaks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 Step = Callable[[], Any]
-FEWEST_ROUNDS = 3  # of which a median says something
+FEWEST_ROUNDS = 3  # for a meaningful median
 
 
 def interleaved(
@@ -24,14 +24,14 @@ def interleaved(
     budget_s: float = math.inf,
     clock: Callable[[], float] | None = None,
 ) -> dict[str, list[float]]:
-    """Seconds of each step in each round; every round runs all of them, in turning order.
+    """Seconds of each step in each round; every round runs all of them, in rotating order.
 
-    One round before warms up: it allocates what stays (optimizer state, caches).
+    A warm-up round before allocates what stays (optimizer state, caches).
 
     Args:
-        budget_s: once so many seconds are spent, rounds beyond FEWEST_ROUNDS are left out.
-        clock: by default CPU time for a single thread without a GPU, of which other processes take
-            none, else the clock on the wall.
+        budget_s: once this many seconds are spent, rounds beyond FEWEST_ROUNDS are left out.
+        clock: by default CPU time for a single thread without a GPU, which other processes do not
+            affect, else wall-clock time.
     """
     alone = torch.get_num_threads() == 1 and not torch.cuda.is_available()
     clock = clock or (time.process_time if alone else time.perf_counter)
@@ -77,7 +77,7 @@ def matmul_peak(device: torch.device, dtype: torch.dtype, repeats: int = 8) -> f
 
 
 def peak_memory(step: Step, device: torch.device) -> int | None:
-    """Bytes that `step` takes at its highest, over what is held before it; None where unknown."""
+    """Peak bytes of `step` beyond what is held before it; None if unknown."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -87,7 +87,7 @@ def peak_memory(step: Step, device: torch.device) -> int | None:
     with suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # VmHWM starts anew
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets VmHWM
         before = _resident("VmHWM")
         step()
         return _resident("VmHWM") - before

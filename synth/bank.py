@@ -39,8 +39,8 @@ class Bank:
 
     Attributes:
         sources: groups per class.
-        variation: how far takes of one source differ; 1 is the default spread, 0 makes them alike
-            but for their noise.
+        variation: how far takes of one source differ; 1 is the default spread, 0 makes them equal
+            except for their noise.
     """
 
     sources: int = 40
@@ -55,7 +55,7 @@ class Bank:
         return tuple(beds.SOUNDS)
 
     def groups(self, name: str) -> tuple[str, ...]:
-        """`sources` numbered sources; for speech, speakers that say no command words."""
+        """`sources` numbered sources; for speech, speakers who say no command words."""
         return tuple(f"{name}-{index:02d}" for index in range(self.sources))
 
     def render(
@@ -65,7 +65,7 @@ class Bank:
 
         Args:
             take: any non-negative integer; how this take of the source differs from the others.
-            rng: for what differs from rendering to rendering.
+            rng: for what differs between renderings.
         """
         if name == SPEECH:
             speaker = _reversed_speakers()[int(group.rpartition("-")[2])]

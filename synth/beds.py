@@ -1,4 +1,4 @@
-"""Background beds: what a microphone hears when nothing happens."""
+"""Background beds: ambient sound without events."""
 
 from __future__ import annotations
 

@@ -68,14 +68,14 @@ def build(
 ) -> dict[str, Any]:
     """Write `root`/{audioset,esc50,speechcommands,desed}, a licence text and manifest.json.
 
-    Nothing happens where intact corpora of the same sizes and code lie. Else everything
-    is made in a hidden folder, moved into place, and the manifest is written last, so whoever
-    finds a manifest finds everything that it names. Any number of workers gives the same bytes.
+    Nothing happens if intact corpora of the same sizes and code are there. Otherwise everything is
+    made in a hidden folder and moved into place, and the manifest is written last, so if a manifest
+    exists, so does everything that it names. Any number of workers gives the same bytes.
 
     Args:
         root: an empty or absent folder, or one that an earlier call wrote.
         sizes: numbers of clips and difficulty.
-        code: digest of the builder's code: another one makes them anew.
+        code: digest of the builder's code: with another one they are rebuilt.
         workers: processes.
         progress: see `Progress`.
 
@@ -84,7 +84,8 @@ def build(
         `parameters`, and `groups` (corpus -> class -> split -> sources).
 
     Raises:
-        UserError: `root` holds files of others, cannot be written, or is being built already.
+        UserError: `root` holds files that the builder did not make, cannot be written, or is
+            already being built.
     """
     root = Path(root)
     parameters = _parameters(sizes, code)
@@ -131,7 +132,7 @@ def _build(
 
 
 def adopt(root: str | Path, sizes: EmbeddedSizes, code: str) -> dict[str, Any]:
-    """Take over corpora that came from elsewhere; the manifest.
+    """Adopt corpora that came from elsewhere; returns the manifest.
 
     The caller has compared them with their pin: nothing is rendered again.
     """
@@ -153,7 +154,7 @@ def adopt(root: str | Path, sizes: EmbeddedSizes, code: str) -> dict[str, Any]:
 
 
 def is_ours(root: str | Path) -> bool:
-    """Whether the builder wrote, or took over, what lies in `root`."""
+    """Whether the builder wrote or adopted what is in `root`."""
     return owner_of(Path(root)) == _BUILDER
 
 
@@ -188,7 +189,7 @@ def data_digest(files: dict[str, dict[str, Any]]) -> str:
 
 
 def _parameters(sizes: EmbeddedSizes, code: str) -> dict[str, Any]:
-    """All that the bytes depend on."""
+    """Everything that the bytes depend on."""
     return {
         "sizes": sizes.model_dump(mode="json"),
         "code": code,
@@ -197,7 +198,7 @@ def _parameters(sizes: EmbeddedSizes, code: str) -> dict[str, Any]:
 
 
 def _intact(root: Path, parameters: dict[str, Any]) -> dict[str, Any] | None:
-    """The manifest, if it is of these parameters and every file is as it says."""
+    """The manifest, if it has these parameters and every file matches it."""
     if not (root / MANIFEST).exists():
         return None
     try:

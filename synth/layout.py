@@ -1,4 +1,4 @@
-"""What a corpus' writer hands to the builder, and what the writers share."""
+"""What a corpus writer passes to the builder, and what the writers share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Events = Mapping[str, tuple[Event, ...]]
 
 @dataclass(frozen=True)
 class Planned:
-    """A file (or several) to be rendered, and the split that it serves."""
+    """A file (or several) to be rendered, and its split."""
 
     split: str
     spec: Spec
@@ -43,7 +43,7 @@ def youtube_id(*key: object) -> str:
 
 
 def pick(rng: Generator, items: tuple[Item, ...] | list[Item]) -> Item:
-    """One of `items`, all alike."""
+    """One of `items`, all equally likely."""
     return items[int(rng.integers(len(items)))]
 
 

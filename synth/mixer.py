@@ -1,4 +1,4 @@
-"""Parts of a clip: trimming, looping, resampling, the toy room, levels."""
+"""Parts of a clip: trimming, looping, resampling, a simple room, levels."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def audible(x: Array) -> tuple[int, int]:
 
 
 def trim(x: Array) -> Array:
-    """Without offset, rumble below 30 Hz, and the quiet at both ends.
+    """The sound without offset, rumble below 30 Hz, and silence at both ends.
 
     Raises:
         ValueError: nothing is left.
@@ -85,7 +85,7 @@ def levelled(x: Array) -> Array:
 def loop(x: Array, samples: int) -> Array:
     """Exactly `samples` long: cut, or repeated with cross-fades.
 
-    The fade is a quarter of the sound, at most 0.25 s, and keeps the power of unlike pieces.
+    The fade is a quarter of the sound, at most 0.25 s, and keeps the power of different pieces.
     """
     if len(x) >= samples:
         return x[:samples]
@@ -104,7 +104,7 @@ def loop(x: Array, samples: int) -> Array:
 
 
 def room(rng: Generator, strength: float, rate: int = RATE) -> Array:
-    """A toy room's impulse response: the direct sound, then noise that dies away.
+    """A simple synthetic room's impulse response: the direct sound, then noise that dies away.
 
     The reverberation time is 0.08 to 0.8 s, cut at LONGEST_ROOM; `strength` scales the level of
     the reverberation (1: from 3 to 18 dB below the direct sound).

@@ -26,7 +26,7 @@ class Pools:
         audioset: class -> split -> sources of the AudioSet-like soundscapes.
         desed: DESED label -> split -> sources. Sources of one split here have the same one there.
         others: split -> sources of unlabelled sounds in DESED-like clips.
-        esc50: class -> fold -> sources. None of them is heard in a soundscape.
+        esc50: class -> fold -> sources. None of them is used in a soundscape.
         beds: split -> backgrounds of soundscapes; esc_beds: fold -> backgrounds.
     """
 
@@ -69,7 +69,7 @@ def share_out(bank: Bank, esc_classes: int) -> Pools:
 def _audioset(
     scenes: Mapping[str, Sequence[Source]], desed: Mapping[str, BySplit]
 ) -> dict[str, BySplit]:
-    """Sources of AudioSet's classes; those heard in DESED have the same split there."""
+    """Sources of AudioSet's classes; those used in DESED have the same split there."""
     label_of = {name: label for label, names in DESED.items() for name in names}
     pools: dict[str, BySplit] = {}
     for name, sources in scenes.items():

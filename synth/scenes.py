@@ -1,6 +1,6 @@
-"""Clips to be made: what each holds, decided beforehand, and how it is rendered.
+"""Clips to be made: the content of each, decided beforehand, and its rendering.
 
-A clip's samples depend on its specification alone. Its random numbers come from a hash of its
+A clip's samples depend only on its specification. Its random numbers come from a hash of its
 `key`, so any number of workers, in any order, writes the same bytes.
 """
 
@@ -40,7 +40,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Sound:
-    """A source to be heard in a clip. Distractors have no label."""
+    """A source used in a clip. Distractors have no label."""
 
     source: Source
     label: str | None
@@ -73,7 +73,7 @@ class Spec(Protocol):
         ...
 
     def sources(self) -> list[tuple[str, str]]:
-        """(class, group) of everything heard in it."""
+        """(class, group) of everything in it."""
         ...
 
 
@@ -84,8 +84,8 @@ class Acoustics:
     Attributes:
         snr_db: range of a sound's level above the background.
         room: strength of the reverberation; 0 for none.
-        hiss_db: range of the white noise's level against the background: it fills the band, so
-            that the bandwidth of a source tells nothing.
+        hiss_db: range of the white noise's level against the background: it fills the band, so that
+            the bandwidth of a source is no cue.
     """
 
     snr_db: tuple[float, float]
@@ -110,7 +110,7 @@ class Soundscape:
         return [(s.name, s.group) for s in (*(sound.source for sound in self.sounds), self.bed)]
 
     def make(self, bank: Bank) -> list[Clip]:
-        """See `Spec.make`; the events' times are those heard, without the room's tail."""
+        """See `Spec.make`; the events' times are the audible ones, without the room's tail."""
         rng = stream(self.key)
         samples = round(self.seconds * RATE)
         background = _background(bank, self.bed, samples, rng)
@@ -213,12 +213,12 @@ def _sound(bank: Bank, source: Source, rng: Generator) -> Array:
     """A source's sound at RATE, trimmed."""
     x, rate = bank.render(source.name, source.group, int(rng.integers(1 << 16)), rng)
     x = mixer.resample(x, rate, RATE)
-    longest = 0.01 if len(x) < RATE else 0.4  # what lasts seldom begins at once
+    longest = 0.01 if len(x) < RATE else 0.4  # lasting sounds seldom begin abruptly
     return mixer.trim(mixer.faded(x, longest * rng.random() ** 2, longest * rng.random() ** 2))
 
 
 def _background(bank: Bank, bed: Source, samples: int, rng: Generator) -> Array:
-    """A bed of exactly `samples`, begun anywhere, with a root mean square of 1."""
+    """A bed of exactly `samples` from a random start, with a root mean square of 1."""
     x, rate = bank.render(bed.name, bed.group, int(rng.integers(1 << 16)), rng)
     x = mixer.resample(x, rate, RATE)
     surplus = max(0, len(x) - samples)
@@ -227,7 +227,7 @@ def _background(bank: Bank, bed: Source, samples: int, rng: Generator) -> Array:
 
 
 def _into(x: Array, samples: int, rng: Generator) -> tuple[Array, int]:
-    """Where a sound lies in the clip: the part of it that is heard, and its first sample.
+    """Where a sound is in the clip: the part of it that is used, and its first sample.
 
     One long sound in four began before the clip; a sound may outlast the clip.
     """

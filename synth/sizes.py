@@ -1,4 +1,4 @@
-"""How large the embedded corpora are, and how hard."""
+"""Size and difficulty of the embedded corpora."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bench.strict import Strict
 
 
 class EmbeddedSizes(Strict):
-    """Numbers of clips, and the knobs of their difficulty.
+    """Numbers of clips, and the parameters of their difficulty.
 
     The defaults make the corpora of config/default.yaml. Their difficulty was set by validation
     figures of a linear model and a plain CNN (config/sizing.yaml, docs/embedded.md) and frozen.

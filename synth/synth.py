@@ -48,7 +48,7 @@ _SINE = _taylor(1, 2, -1, _TAU, 7)
 
 
 def stream(*key: object) -> Generator:
-    """A generator that depends on `key` alone."""
+    """A generator that depends only on `key`."""
     digest = hashlib.sha256("\0".join(map(str, key)).encode()).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
 
@@ -105,7 +105,9 @@ def gain(decibels: float | Array) -> Array:
 
 def log_between(low: float, high: float, share: float | Array) -> Array:
     """The point at `share` (0 to 1) of the way from low to high on a logarithmic scale."""
-    octaves = round(float(np.log2(high / low)), 9)  # the rounding hides the machine's last bit
+    octaves = round(
+        float(np.log2(high / low)), 9
+    )  # rounding removes differences between machines in the last bit
     return low * exp2(octaves * np.asarray(share))
 
 
@@ -144,7 +146,7 @@ def harmonics(cycles: Array, amplitudes: Sequence[float]) -> Array:
 
 
 def moving_harmonics(cycles: Array, amplitudes: Array) -> Array:
-    """The same with amplitudes (K, samples) that move, by the recurrence of the sines."""
+    """The same with varying amplitudes (K, samples), by the recurrence of the sines."""
     previous, current = np.zeros_like(cycles), sin2pi(cycles)
     twice_cosine = 2.0 * sin2pi(cycles + 0.25)
     total = amplitudes[0] * current
@@ -255,7 +257,7 @@ def impulses(
 
 
 def place(target: Array, grain: Array, at: int, level: float = 1.0) -> None:
-    """Add `grain` into `target` from sample `at` on; what would lie outside is dropped."""
+    """Add `grain` into `target` from sample `at` on; samples outside are dropped."""
     stop = min(len(target), at + len(grain))
     if 0 <= at < stop:
         target[at:stop] += level * grain[: stop - at]
@@ -264,7 +266,7 @@ def place(target: Array, grain: Array, at: int, level: float = 1.0) -> None:
 def strikes(
     rng: Generator, samples: int, times: Iterable[float], levels: Iterable[float], seconds: float
 ) -> Array:
-    """Short noise bursts at `times` (s): what a hammer, a heel or a fingertip puts in."""
+    """Short noise bursts at `times` (s): the excitation by a hammer, a heel or a fingertip."""
     total = np.zeros(samples)
     length = count(seconds)
     fade = np.linspace(1.0, 0.0, length)

@@ -1,4 +1,4 @@
-"""How the bank's classes are called in ESC-50, AudioSet and DESED.
+"""Names of the bank's classes in ESC-50, AudioSet and DESED.
 
 Machine ids and display names: AudioSet's class_labels_indices.csv and ontology. Targets: the class
 table of ESC-50's README, read column by column.
@@ -120,7 +120,8 @@ DESED: dict[str, tuple[str, ...]] = {
 
 
 def shared_parents(classes: Iterable[str]) -> tuple[str, ...]:
-    """Ancestors of at least two of `classes`: a label of one class alone would be its double."""
+    """Ancestors of at least two of `classes`: an ancestor of only one class would duplicate its
+    label."""
     uses = Counter(parent for name in classes for parent in AUDIOSET[name][2])
     return tuple(mid for mid in PARENTS if uses[mid] > 1)
 

@@ -124,9 +124,9 @@ def speak(speaker: Speaker, texts: Sequence[str]) -> list[np.ndarray]:
 
 @lru_cache(maxsize=1)
 def _server(_owner: int) -> Connection:
-    """The process that forks a child per request: small, so that its forks are cheap.
+    """The process that forks a child per request; it is small, so that forking is cheap.
 
-    It ends when its owner does. A process that was forked from the owner starts its own.
+    It ends when its owner does. A process forked from the owner starts its own.
     """
     ours, theirs = Pipe()
     if os.fork() == 0:

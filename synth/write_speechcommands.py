@@ -1,4 +1,4 @@
-"""The corpus like Speech Commands V2: one spoken word a file, split by speaker."""
+"""The corpus like Speech Commands V2: one spoken word per file, split by speaker."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def side(speaker: str) -> str:
 
 @dataclass(frozen=True)
 class NoiseFile:
-    """A long background noise: a source over and over, or white or pink noise."""
+    """A long background noise: a repeated source, or white or pink noise."""
 
     path: str
     seconds: float

@@ -232,7 +232,7 @@ def make_run(config: Config, cell: Cell, salt: str = "", **digests: str) -> None
             "config_digest": settings.digest,
             "digests": {
                 "code_train": model_stage_digest("train", settings.model.architecture),
-                "data": read_json(layout.corpus(cell.dataset) / "corpus.json")["digest"],
+                "data": read_json(layout.corpus_file(cell.dataset))["digest"],
                 "features": digest_of([cell.dataset, settings.model.front_end]),
                 "pins": environment()["pins_sha256"],
                 **digests,
@@ -504,7 +504,7 @@ def as_published(entry: Published) -> dict[str, Any]:
 
 def change_record(config: Config, cell: Cell, **values: Any) -> None:
     """Overwrite parts of a record: nested mappings are merged, anything else replaced."""
-    path = Layout.of(config).run(cell) / "record.json"
+    path = Layout.of(config).record(cell)
     write_sealed(path, merged(read_sealed(path), values))
 
 

@@ -309,7 +309,7 @@ def test_captions_count_the_seeds_that_are_there(experiment: Config) -> None:
 
 
 def test_what_published_folds_share_is_named_and_bars_nothing(experiment: Config) -> None:
-    path = Layout.of(experiment).corpus("esc50") / "corpus.json"
+    path = Layout.of(experiment).corpus_file("esc50")
     write_json(path, read_json(path) | {"straddling": ["esc50_003.wav"]})
     words = "the published folds share recordings esc50_003.wav"
     assert rules_broken(experiment) == {"groups": [f"esc50: {words}"]}

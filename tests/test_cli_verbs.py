@@ -174,7 +174,7 @@ def made_record(folder: Path) -> tuple[Record, Path]:
     make_inputs(settings)
     cell = find_cell(settings, "desed/htsat/base/seed1")
     make_run(settings, cell)
-    path = Layout.of(settings).run(cell) / "record.json"
+    path = Layout.of(settings).record(cell)
     return Record.read(path), path
 
 
@@ -226,7 +226,7 @@ def test_an_edited_record_speaks_for_nothing(
     make_run(settings, cell)
     experiment = tmp_path / "experiment.json"
     write_json(experiment, settings.model_dump(mode="json"))
-    path = Layout.of(settings).run(cell) / "record.json"
+    path = Layout.of(settings).record(cell)
     (shown,) = [line for line in status.results(settings).splitlines() if "1 of 3 runs" in line]
     assert shown.split()[0] == "pann"
     assert "3 paired runs cannot reach p = 0.05" in status.results(settings)
@@ -262,7 +262,7 @@ def test_events_decided_by_other_settings_are_no_result(tmp_path: Path) -> None:
     make_inputs(settings)
     cell = find_cell(settings, "desed/pann/base/seed1")
     make_run(settings, cell)
-    digests = read_json(Layout.of(settings).run(cell) / "record.json")["digests"]
+    digests = read_json(Layout.of(settings).record(cell))["digests"]
     change_record(settings, cell, digests=digests | {"protocol": "0" * 64})
     said = status.results(settings)
     assert "left out, events decided by other localization settings" in said

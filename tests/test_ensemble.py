@@ -53,7 +53,7 @@ def test_an_ensemble_is_the_mean_of_its_members(experiment: Config, tmp_path: Pa
     for kind in ("clip_scores", "frame_scores"):
         mean = sum(getattr(part.scores, kind).astype(float) for part in parts) / 3
         assert getattr(found.scores, kind) == pytest.approx(mean, abs=1e-3)
-    record = read_json(layout.run(cell) / "record.json")
+    record = read_json(layout.record(cell))
     corpus = split_corpus(plan(experiment, cell), layout.corpus("desed"))
     assert record["metrics"]["test"]["mAP"] == tagging(found, corpus)["mAP"]
     assert record["resolved"]["members"] == [str(member) for member in members]
@@ -63,7 +63,7 @@ def test_an_ensemble_is_the_mean_of_its_members(experiment: Config, tmp_path: Pa
         for row in ensemble_table(experiment, list(ensembles(experiment))).rows
     }["three"]
     assert row["figure_percent"].value == record["metrics"]["test"]["intersection_f1"]["value"]
-    singles = [read_json(layout.run(m) / "record.json")["metrics"]["test"] for m in members]
+    singles = [read_json(layout.record(m))["metrics"]["test"] for m in members]
     values = [one["intersection_f1"]["value"] for one in singles]
     assert row["members_percent"].value == pytest.approx(np.mean(values))
 
@@ -71,7 +71,7 @@ def test_an_ensemble_is_the_mean_of_its_members(experiment: Config, tmp_path: Pa
 def test_an_ensemble_of_models_without_frames_has_none(experiment: Config, tmp_path: Path) -> None:
     assert main(["ensemble", "ast", "--config", str(tmp_path / "experiment.yaml")]) == 0
     cell, _ = ensemble_cells(experiment, "ast")
-    record = read_json(Layout.of(experiment).run(cell) / "record.json")
+    record = read_json(Layout.of(experiment).record(cell))
     assert not record["localization"]["can_localize"]
 
 

@@ -101,9 +101,9 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     [
         (
             "title: one\ntitle: two\n",
-            "mine.yaml, line 2: not valid YAML: the key 'title' stands twice",
+            "mine.yaml, line 2: not valid YAML: the key 'title' is repeated",
         ),
-        ("paths: {work: a, work: b}\n", "the key 'work' stands twice"),
+        ("paths: {work: a, work: b}\n", "the key 'work' is repeated"),
         (BOMB, "aliases that stand for more than"),
         ("a: &a [*a]\n", "aliases that stand for more than"),
         ("a: &a {b: *a}\n", "aliases that stand for more than"),

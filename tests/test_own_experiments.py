@@ -99,7 +99,7 @@ def test_a_short_file_leads_to_a_report_and_to_tags(
     layout = Layout.of(settings)
     assert (layout.report / "index.html").is_file()
     for cell in list_cells(settings):
-        record = json.loads((layout.run(cell) / "record.json").read_text())
+        record = json.loads(layout.record(cell).read_text())
         assert record["data_kind"] == "real"
     capsys.readouterr()
     audio = next((tmp_path / "data" / "mine").rglob("*.[wf][al]*"))

@@ -203,9 +203,9 @@ def test_an_edit_of_a_plug_in_concerns_its_own_runs(
     from bench import code_digest
 
     def digests() -> list[str]:
-        for cached in (code_digest._reachable, code_digest._tree, code_digest._imports):
-            cached.cache_clear()
-        code_digest._module_digest.cache_clear()
+        for cached in vars(code_digest).values():
+            if hasattr(cached, "cache_clear"):
+                cached.cache_clear()
         return [model_stage_digest("train", name) for name in ("toy_model:ToyNet", "pann")]
 
     own, other = digests()

@@ -149,7 +149,7 @@ def test_a_start_that_is_in_no_registry_is_named(
     values: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     values["recipes"]["htsat"] = {"init": "official:htsat-audioset-9"}
-    with pytest.raises(UserError, match=r"words/htsat.*unknown 'htsat-audioset-9'; nearest: htsat"):
+    with pytest.raises(UserError, match=r"words/htsat.*unknown 'htsat-audioset-9'.*nearest: htsat"):
         rehearsed(values)
 
 
@@ -263,7 +263,7 @@ def test_a_training_that_begins_anew_is_named(
 ) -> None:
     monkeypatch.setattr(StateFolder, "load", lambda self: None)
     failure = rehearsed(values, "words/htsat").failures["words/htsat/base"]
-    assert failure == "resume: training began anew where it was interrupted"
+    assert failure == "resume: training started over after its interruption"
 
 
 def test_what_starts_from_a_failed_run_is_not_tried(values: dict[str, Any], no_views: None) -> None:

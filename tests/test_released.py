@@ -165,7 +165,7 @@ def test_each_form_is_evaluated_without_training(
             continue
         command = ["released", str(cell), "--config", str(tmp_path / "experiment.yaml")]
         assert main(command) == 0, capsys.readouterr().err
-        record = read_json(layout.run(cell) / "record.json")
+        record = read_json(layout.record(cell))
         chosen = plan(experiment, cell)
         entry = chosen.released
         assert record["metrics"]["test"]["accuracy" if entry.loss == "ce" else "mAP"]["n"] > 0

@@ -50,7 +50,7 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     factories.make_inputs(config)
     for cell in list_cells(config):
         factories.make_run(config, cell)
-    shutil.copy(factories.ROOT / "dvc.yaml", "dvc.yaml")
+    Path("dvc.yaml").write_text(f"metrics:\n  - {METRICS}\n")
     run("git", "init", "-q")
     run(sys.executable, "-m", "dvc", "init", "-q")
     commit(config, "first")
@@ -113,6 +113,19 @@ def test_figures_that_come_and_go_are_named(repository: Config) -> None:
     assert ("linear", "accuracy", "gone") in answers
 
 
+def test_a_run_leaves_nothing_that_git_would_list(repository: Config) -> None:
+    shutil.copy(factories.ROOT / ".gitignore", ".gitignore")
+    made = [
+        "work/d/a",
+        "results/d/mlflow.db",
+        "data/x",
+        "reports/d/.owner",
+        "reports/d/metrics.json",
+    ]
+    ignored = run("git", "check-ignore", "--no-index", *made)
+    assert ignored.split() == made
+
+
 def test_a_commit_without_a_report_is_named(repository: Config) -> None:
     with pytest.raises(UserError, match=r"nowhere: neither a file nor a commit that holds"):
         read_version("nowhere", METRICS)
@@ -133,4 +146,7 @@ def test_other_hardware_is_a_cause_and_rounding_is_no_change(repository: Config)
     assert shifted(1e-6) == "same, though hardware changed"
     without = {name: {**old[name], "made_by": {}}}
     (one, *_) = changes(without, {name: {**old[name], "made_by": made}})
-    assert one.moved == ("hardware",)
+    assert "hardware" in one.unknown
+    old[name]["accuracy"]["mean"] = 0.50049  # shown as 50.0; 0.0002 more is shown as 50.1
+    assert shifted(0.0002) == "same, though hardware changed"
+    assert not shifted(0.0006).startswith("same")

@@ -210,6 +210,13 @@ def test_the_page_names_what_is_absent_stale_and_refused(experiment: Config, pag
     assert commands["accuracy_percent_n"] == 1
 
 
+def shown_titles(path: Path) -> list[str]:
+    """The heads of a Markdown table's columns; none where it has no rows."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    head = next((line for line in lines if line.startswith("| ")), "|  |")
+    return [title.replace("\\", "") for title in head.strip("| ").split(" | ")[1:]]
+
+
 def test_every_figure_of_a_table_leads_to_its_records(
     experiment: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -228,10 +235,14 @@ def test_every_figure_of_a_table_leads_to_its_records(
             for key in row["records"].split():
                 assert f"  {key}  " in text
                 assert f"again: python -m bench {'cost' if key.startswith('cost') else ''}" in text
+        for title in shown_titles(csv.with_suffix(".md")):
+            assert explained(f"{csv.stem}:{frame.iloc[0, 1]}:{title}")
     shown = table(experiment, "desed").query("model == 'HTS-AT tiny'")["macro_percent"].iloc[0]
     assert f"macro_percent = {shown}" in explained("desed:HTS-AT tiny:macro_percent")
     assert "mAP_percent = " in explained("audioset:HTS-AT tiny:mAP (%)")
     assert explained("audioset:hts-at tiny:mAP") == explained("audioset:HTS-AT tiny:mAP_percent")
+    cost = explained("cost:HTS-AT tiny:params (M)")
+    assert "parameters" in cost.splitlines()[1]
     assert "2 of 2 runs" in explained("desed/htsat/base")
     assert "python -m bench cost htsat" in explained("cost/htsat")
     for what, message in {

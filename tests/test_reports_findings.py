@@ -124,7 +124,7 @@ def test_a_lead_names_who_is_absent_or_incomplete(config: Config) -> None:
     for cell in list_cells(config):
         absent = cell.model == "pann" or (cell.model == "htsat" and cell.seed == 3)
         if absent or (cell.variant == "wide" and cell.seed == 5):
-            (Layout.of(config).run(cell) / "record.json").unlink()
+            Layout.of(config).record(cell).unlink()
     found = said(config)
     lacking = "(HTS-AT tiny: 7 of 8 runs; PANN-CNN tiny: no records)"
     one = titled(found, "DESED-like")

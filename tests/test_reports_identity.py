@@ -298,7 +298,7 @@ def test_every_difference_from_a_published_run_is_named(
     compared: Config, change: dict[str, Any], named: str
 ) -> None:
     cell = find_cell(compared, "audioset/pann/base/seed0")
-    path = Layout.of(compared).run(cell) / "record.json"
+    path = Layout.of(compared).record(cell)
     before = path.read_bytes()
     factories.change_record(compared, cell, **change)
     try:
@@ -370,7 +370,7 @@ def test_no_figure_stands_beside_another_network_or_data_set(
     compared: Config, change: dict[str, Any]
 ) -> None:
     cell = find_cell(compared, "audioset/pann/base/seed0")
-    path = Layout.of(compared).run(cell) / "record.json"
+    path = Layout.of(compared).record(cell)
     record = read_sealed(path)
     before = path.read_bytes()
     factories.change_record(compared, cell, **change)

@@ -108,7 +108,7 @@ def test_a_file_of_another_version_says_so(path: Path) -> None:
 
 def test_a_record_of_another_version_is_left_out_with_its_reason(experiment: Config) -> None:
     layout, cell = Layout.of(experiment), find_cell(experiment, CELL)
-    path = layout.run(cell) / "record.json"
+    path = layout.record(cell)
     before = path.read_bytes()
     try:
         change(path, schema=1)
@@ -121,7 +121,7 @@ def test_a_record_of_another_version_is_left_out_with_its_reason(experiment: Con
 
 def test_a_record_keeps_the_config_values_that_its_digest_is_of(experiment: Config) -> None:
     cell = find_cell(experiment, CELL)
-    record = Record.read(Layout.of(experiment).run(cell) / "record.json")
+    record = Record.read(Layout.of(experiment).record(cell))
     assert record.resolved.values == plan(experiment, cell).resolved
     assert digest_of(record.resolved.values) == record.config_digest
     assert record.cell == cell

@@ -204,7 +204,7 @@ def test_an_unsafe_archive_is_refused_and_not_kept_as_done(server, bring, tmp_pa
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"name": "../x", "urls": ["u"]}, "no plain file name"),
+        ({"name": "../x", "urls": ["u"]}, "not a plain file name"),
         ({"name": "x"}, "neither urls nor manual"),
         ({"name": "x", "urls": ["u"], "sha256": "0" * 64}, "without stated_by"),
         ({"name": "x", "urls": ["u"], "sha265": "0" * 64}, "did you mean 'sha256'"),
@@ -267,7 +267,7 @@ def test_an_unanswered_registry_leaves_a_file_unverified_and_unrecorded(
     for _ in range(2):
         bring(entry)
         assert lock.read() == {}
-    assert "list.csv: unverified, for zenodo.org could not be asked" in capsys.readouterr().out
+    assert "list.csv: unverified, for zenodo.org did not say" in capsys.readouterr().out
 
 
 def test_the_remedy_for_a_file_that_was_replaced_works(server, bring, lock, tmp_path):

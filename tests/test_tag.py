@@ -13,6 +13,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 import torch
@@ -295,7 +296,8 @@ def test_bad_audio_is_one_line(runs, tmp_path: Path, capsys) -> None:
     check("text.wav", "not decodable")
     (tmp_path / "empty.wav").write_bytes(b"")
     check("empty.wav", "empty file")
-    check(".", "not a plain file")
+    (tmp_path / "folder").mkdir()
+    check("folder", "no audio in this folder")
     spoiled = noise(2.0)
     spoiled[100] = np.nan
     soundfile.write(tmp_path / "nan.wav", spoiled, RATE, subtype="FLOAT")
@@ -307,6 +309,32 @@ def test_bad_audio_is_one_line(runs, tmp_path: Path, capsys) -> None:
         whole = (tmp_path / name).read_bytes()
         (tmp_path / name).write_bytes(whole[: len(whole) // 2])
         check(name, "truncated" if name != "cut.flac" else name)
+
+
+def test_folders_and_files_fill_one_csv(runs, tmp_path: Path, capsys) -> None:
+    (tmp_path / "in" / "deeper").mkdir(parents=True)
+    names = [tmp_path / "in" / "a.wav", tmp_path / "in" / "deeper" / "b.flac", tmp_path / "c.ogg"]
+    for name in names:
+        soundfile.write(name, noise(7.0), RATE)
+    call = ["tag", tmp_path / "in", names[2], names[0], "--checkpoint", runs["htsat"]]
+    call += ["--threshold", 0.01, "--top", 2, "--csv", tmp_path / "out.csv"]
+    assert main([*map(str, call)]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "100% 3 of 3 recordings" in shown.err
+    rows = pd.read_csv(tmp_path / "out.csv")
+    assert list(dict.fromkeys(rows["recording"])) == [str(name) for name in names]
+    assert rows.groupby("recording")["kind"].value_counts().unstack()["clip"].tolist() == [2] * 3
+    alone = printed(capsys, names[1], "--checkpoint", runs["htsat"], "--threshold", 0.01)
+    events = rows[(rows["recording"] == str(names[1])) & (rows["kind"] == "event")]
+    assert events["label"].tolist() == [event["label"] for event in alone["events"]]
+    assert events["score"].tolist() == [event["score"] for event in alone["events"]]
+    assert len(events) > 0
+
+    (tmp_path / "in" / "bad.wav").write_bytes(b"")
+    assert main([*map(str, call)]) == 2  # the others are written all the same
+    assert "bad.wav: empty file" in capsys.readouterr().err
+    assert pd.read_csv(tmp_path / "out.csv").equals(rows)
 
 
 def test_bad_checkpoints_and_arguments_are_one_line(runs, tmp_path: Path, capsys) -> None:

@@ -329,7 +329,7 @@ def test_the_verb_prints_the_trials_and_how_to_apply_the_best(
     assert said.count("{'learning_rate'") == 4
     applied = f"to apply it, put under recipes:  pann/audioset: {{learning_rate: {best}}}"
     used = experiment.recipe("pann", "audioset").learning_rate
-    assert ("the experiment has it" if best == used else applied) in said
+    assert ("the experiment uses it" if best == used else applied) in said
     assert cli.main(call) == 0
     said = capsys.readouterr().out
     assert "audioset pann\n  best of 4" in said

@@ -1,4 +1,4 @@
-"""Cepstral coefficients and zero crossings by frame: what Piczak's baselines hear.
+"""Cepstral coefficients and zero crossings by frame: the features of Piczak's baselines.
 
 Piczak, "ESC: Dataset for environmental sound classification", ACM Multimedia 2015, with the
 defaults of librosa: 128 of Slaney's bands, a range of 80 dB, an orthonormal DCT.

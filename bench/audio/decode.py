@@ -1,4 +1,4 @@
-"""Audio files to mono float32 at one rate, with a clear verdict on files that are no good."""
+"""Audio files to mono float32 at one rate, with the reason for each file that is refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ STREAMED = (
     0x7FFF0000  # WAV data sizes from here on are place-holders of programs that wrote to a pipe
 )
 FULL_SCALE = 0.9999
-MOST_STUCK = 0.9  # a square wave at full scale is no recording
+MOST_STUCK = 0.9  # a square wave at full scale is not a recording
 UNKNOWN = 1 << 62  # frames that libsndfile reports of a FLAC file whose header states no length
 LOUDEST = 2.0**31  # times full scale; integers stored as floats stay below
 CANCELLED = 0.01  # of the power that a mix of unrelated channels has: one inverts the others
@@ -47,10 +47,10 @@ class Audio:
     """A decoded clip.
 
     Attributes:
-        samples: float32 (n,), mono, at the asked rate, finite, at least one.
+        samples: float32 (n,), mono, at the requested rate, finite, at least one.
         source_rate: the file's own rate in Hz.
         duration_s: length in seconds, before it was resampled to a whole number of samples.
-        repairs: what was wrong with the file and could be mended.
+        repairs: what was wrong with the file and was repaired.
     """
 
     samples: np.ndarray

@@ -104,7 +104,7 @@ class Transform(Strict):
         return SILENCE[self.kind]
 
     def frames_of(self, samples: int) -> int:
-        """Number of frames that `features` makes of so many samples (before repetition)."""
+        """Number of frames that `features` returns for this many samples (before repetition)."""
         if self.fit_to_s is not None:
             samples = round(self.fit_to_s * self.sample_rate)
         if self.repeat_to_s is not None:

@@ -47,7 +47,7 @@ def htk_logmel(
 ) -> np.ndarray:
     """As `logmel`, with HTK's bands, and no value further than `range_db` below the largest.
 
-    The limit holds for each waveform by itself. torchaudio takes the largest value of a whole
+    The limit applies to each waveform separately. torchaudio takes the largest value of a whole
     batch, where a loud clip raises the floor of a quiet one.
     """
     filters = htk_filters(sample_rate, window, mels, fmin, fmax)

@@ -16,7 +16,7 @@ COEFFICIENT = 0.97
 
 
 def fft_size(window: int) -> int:
-    """The smallest power of two that a window of so many samples fits into."""
+    """The smallest power of two that a window of this many samples fits into."""
     return 1 << (window - 1).bit_length()
 
 
@@ -34,8 +34,8 @@ def preemphasised(
 ) -> np.ndarray:
     """ln(max(power, log_floor) + log_offset): (N,) float32 -> (1 + (N - 1) // hop, mels) float32.
 
-    Pre-emphasis y[n] = x[n + 1] - 0.97 x[n] shortens the waveform by a sample; waveforms that then
-    are shorter than the FFT are padded with zeros.
+    Pre-emphasis y[n] = x[n + 1] - 0.97 x[n] shortens the waveform by a sample; waveforms that are
+    then shorter than the FFT are padded with zeros.
     """
     size = fft_size(window)
     waveform = np.pad(waveform, (0, max(0, size + 1 - len(waveform))))

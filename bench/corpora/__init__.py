@@ -46,13 +46,13 @@ def load(
     Args:
         loader: a key of `registry.LOADERS`, or module:function.
         root: folder of the data set.
-        name: its key in the experiment, by which messages call it; as the loader if left out.
+        name: its key in the experiment, used in messages; the loader's name if left out.
         synthetic: whether the audio was made by the embedded builder.
         options: the loader's.
 
     Raises:
-        UserError: an unknown loader or option, a value of another type than the loader's argument
-            has, or files that are absent or wrong.
+        UserError: an unknown loader or option, a value of the wrong type for the loader's argument,
+            or absent or wrong files.
     """
     name = name or loader
     registry.check(loader, registry.LOADERS, f"datasets.{name}.loader")
@@ -67,10 +67,11 @@ class _Options(Strict):
 
 
 def _options_of(read: Callable[..., Corpus]) -> type[Strict]:
-    """A loader's options with their types: its keyword arguments, but for those it gets anyway."""
+    """A loader's options with their types: its keyword arguments, except those that every loader
+    gets."""
     try:
         hints = get_type_hints(read, include_extras=True)
-    except NameError:  # a plug-in whose types are known to a type checker alone
+    except NameError:  # a plug-in whose types are known only to a type checker
         hints = {}
     fields: dict[str, Any] = {
         key: (hints.get(key, Any), ... if argument.default is argument.empty else argument.default)

@@ -42,7 +42,7 @@ PARTS = {
     "unbalanced_train_segments.csv": "unbalanced",
     EVAL_FILE: "evaluation",
 }
-SHORTEST = 0.5  # of a segment: what is shorter is a download that broke off
+SHORTEST = 0.5  # of a segment: anything shorter is an interrupted download
 MILLISECONDS = 900  # no cut is as long in seconds
 SEGMENT_COLUMNS = ("YTID", "start_seconds", "end_seconds", "positive_labels")
 
@@ -51,7 +51,7 @@ _STEM = re.compile(r"Y?(?P<id>[A-Za-z0-9_-]{11})(_(?P<start>\d+(\.\d+)?)(_(?P<en
 
 
 class Cut(NamedTuple):
-    """A YouTube video and which seconds of it a file holds; -1 where its name does not say."""
+    """A YouTube video and the seconds of it that a file holds; -1 if its name does not say."""
 
     youtube_id: str
     start_s: float = -1.0
@@ -61,8 +61,8 @@ class Cut(NamedTuple):
 def cut_of(stem: str) -> Cut | None:
     """What a file's stem says: ID, YID, [Y]ID_START, [Y]ID_START_END; None for any other.
 
-    The forms exclude each other, because an id has exactly eleven characters. A start alone may
-    count milliseconds as well as seconds, so it is not told.
+    The forms are exclusive, because an id has exactly eleven characters. A start without an end may
+    be in milliseconds or seconds, so it is not used.
     """
     match = _STEM.fullmatch(stem)
     if match is None:
@@ -81,8 +81,8 @@ def youtube_id(stem: str) -> str | None:
 def holds(cut: Cut, start_s: float) -> bool:
     """Whether a file of this name may hold the segment of its video that begins at `start_s`.
 
-    A name that does not say which seconds it holds may. Times count seconds, or milliseconds
-    where they would make a long cut; a cut from 0 on may be the whole video.
+    A name without times may. Times are in seconds, or in milliseconds if they would make a long
+    cut; a cut that begins at 0 may be the whole video.
     """
     if cut.end_s < 0:
         return True
@@ -95,7 +95,8 @@ def holds(cut: Cut, start_s: float) -> bool:
 
 
 class _Place(NamedTuple):
-    """A file that holds a clip; in a pack, where in it and how long (in a file: to be measured)."""
+    """A file that holds a clip, and where in it; the length is known for packs and measured for
+    files."""
 
     path: str
     start_s: float = 0.0
@@ -204,7 +205,7 @@ def absent(
 def _open(
     root: Path, name: str, train: str, audio: str, packs: str | None
 ) -> tuple[dict[str, str], dict[str, _Place]]:
-    """Class names by machine id, and where each clip lies by YouTube id."""
+    """Class names by machine id, and the place of each clip by YouTube id."""
     if train not in TRAIN_FILES:
         raise UserError(
             f"datasets.{name}.options.train: '{train}'; one of {', '.join(TRAIN_FILES)}"
@@ -241,7 +242,7 @@ def _segments(root: Path, train: str) -> Iterator[tuple[str, Row, float, float]]
 
 
 def _packed(folder: Path, base: Path) -> dict[str, _Place]:
-    """Where the clips of all packs below `folder` lie; a pack counts as one long recording."""
+    """The places of the clips of all packs below `folder`; a pack counts as one long recording."""
     packs = [pack for pack in sorted(folder.rglob("*")) if pack.suffix.lower() in PACK_SUFFIXES]
     return _by_id(
         (name, _Place(os.path.relpath(pack, base), start_s, seconds))
@@ -261,7 +262,7 @@ def _class_names(path: Path) -> dict[str, str]:
 
 
 def _by_id(places: Iterable[tuple[str, _Place]]) -> dict[str, _Place]:
-    """Places by the YouTube id in their path; of several the first."""
+    """Places by the YouTube id in their path; the first if there are several."""
     found: dict[str, _Place] = {}
     for path, place in places:
         clip = youtube_id(Path(path).stem)
@@ -283,5 +284,5 @@ def check_share(name: str, validation_share: float) -> None:
 
 
 def unit_hash(text: str) -> float:
-    """A number in [0, 1) that depends on `text` alone."""
+    """A number in [0, 1) that depends only on `text`."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:6], "big") / 2**48

@@ -27,7 +27,7 @@ NAMES_FILE = "mid_to_display_name.tsv"
 LISTS = {"train": "audioset_train_strong.tsv", "test": "audioset_eval_strong.tsv"}
 PARTS = {"train": "training", "test": "evaluation"}
 COLUMNS = ("segment_id", "start_time_seconds", "end_time_seconds", "label")
-SECONDS = 10.0  # of a segment, but at the end of a video; the lists do not say
+SECONDS = 10.0  # of a segment, except at the end of a video; the lists do not say
 _SEGMENT = re.compile(r"(?P<id>.{11})_(?P<start_ms>\d+)")
 
 
@@ -49,7 +49,7 @@ def load(
 ) -> Corpus:
     """AudioSet-strong from its lists in `root` and the audio files anywhere below `root / audio`.
 
-    Events of classes that the training list lacks are left out, and clips that have no others.
+    Events of classes that the training list lacks are left out, as are clips without any others.
 
     Args:
         root: folder with mid_to_display_name.tsv, audioset_train_strong.tsv and
@@ -57,7 +57,8 @@ def load(
         name: the data set's key in the experiment.
         validation_share: share of the training clips set aside as validation split, chosen by a
             hash of the YouTube id as for AudioSet.
-        audio: folder of the audio files, relative to `root` or absolute; that of AudioSet will do.
+        audio: folder of the audio files, relative to `root` or absolute; it may be that of
+            AudioSet.
         synthetic: whether the audio was made by the embedded builder.
 
     Raises:
@@ -141,7 +142,7 @@ def _segments(path: Path, names: dict[str, str]) -> dict[str, Segment]:
         if not 0 <= onset <= offset:
             raise row.error(f"an event from {onset} s to {offset} s")
         label = names[row.known(row["label"], names)]
-        if onset < offset:  # the lists have events of no length, which nothing can find
+        if onset < offset:  # the lists have events of zero length, which nothing can find
             segment.events.append((onset, offset, label))
     return segments
 

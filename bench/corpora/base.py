@@ -1,4 +1,4 @@
-"""What every data set becomes: a table of clips, its classes and, where they exist, its events."""
+"""The form of every data set: a table of clips, its classes and, where they exist, its events."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLUMNS = (
     "clip", "path", "start_s", "duration_s", "split", "fold", "group", "cut_s", "strong", "labels",
 )  # fmt: skip
 EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
-TOUCH_S = 0.1  # encoders pad: two clips that follow each other overlap by less than this
+TOUCH_S = 0.1  # encoders pad: two consecutive clips overlap by less than this
 
 
 class Coverage(NamedTuple):
@@ -38,16 +38,16 @@ class Corpus:
             and `duration_s` float, the part of the file that is the clip (the file may end
             earlier; a loader's NaN stands for the whole file until `save` measures it); `split`
             one of SPLITS; `fold` int, -1 where there are none; `group` str, the original recording;
-            `cut_s` float, where in it a published list says that the clip begins, -1 where none
-            does; `strong` bool, whether `events` covers the clip; `labels` list of class names.
+            `cut_s` float, the start of the clip in it according to a published list, -1 without
+            one; `strong` bool, whether `events` covers the clip; `labels` list of class names.
         events: `filename` (= `clips.clip`), `onset`, `offset` in seconds, `event_label`; None for
             data sets without times. A strong clip without rows has no event.
         multilabel: whether a clip can have several labels or none.
         synthetic: whether the audio was made by the embedded builder.
         missing: listed clips without a usable file: the columns of `clips`, `path` empty.
-        remarks: clip -> what was found wrong with its file; it was cut, or counts as missing.
-        shortest: share of its listed length that a file must have; what `save` holds has it, and 0.
-        straddling: recordings that the published fold table itself cuts into clips of two folds.
+        remarks: clip -> what is wrong with its file; it was cut, or counts as missing.
+        shortest: share of its listed length that a file must have; 0 once saved, when all have it.
+        straddling: recordings with clips in two folds of the published table itself.
         digest, audio_digest: see `save`; empty until saved.
     """
 
@@ -138,12 +138,12 @@ def events_of(events: pd.DataFrame, clips: pd.DataFrame) -> pd.DataFrame:
 
 
 def check(corpus: Corpus) -> None:
-    """Hold a corpus to its promises. Clips that are missing can leak nothing.
+    """Check that a corpus keeps its contract. Missing clips cannot leak.
 
     Raises:
-        UserError: a clip is listed twice, or a recording (group) lies in two folds, or in two
-            splits without a published list that cuts it there at other times, and is none of
-            `straddling`; the message names it.
+        UserError: a clip is listed twice, or a recording (group) that is not one of `straddling` is
+            in two folds, or in two splits without a published list that cuts it at different times;
+            the message names it.
     """
     tables = [table["clip"] for table in (corpus.clips, corpus.missing) if len(table)]
     clips = pd.concat(tables, ignore_index=True)
@@ -162,7 +162,7 @@ def check(corpus: Corpus) -> None:
 
 
 def shared_recordings(corpus: Corpus) -> dict[str, list[str]]:
-    """Recordings that a published list cuts into clips of several splits, with these splits."""
+    """Recordings with clips in several splits of a published list, with these splits."""
     straddling = _straddling(corpus.clips, "split")
     return {group: sorted(pieces["split"].unique().tolist()) for group, pieces in straddling}
 
@@ -180,10 +180,10 @@ def _apart(pieces: pd.DataFrame) -> bool:
     ordered = sorted(spans)
     if ordered[0][0] < 0:
         return False
-    reach: dict[str, float] = {}  # how far the clips of each split came so far
+    reach: dict[str, float] = {}  # the latest end of each split's clips so far
     for cut_s, duration_s, split in ordered:
         others = (end for other, end in reach.items() if other != split)
-        if any(not cut_s > end - TOUCH_S for end in others):  # NaN: how far, nobody knows
+        if any(not cut_s > end - TOUCH_S for end in others):  # NaN: unknown
             return False
         reach[split] = max(reach.get(split, 0.0), cut_s + duration_s)
     return True

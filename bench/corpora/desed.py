@@ -36,12 +36,12 @@ CLASSES = (
 
 @dataclass(frozen=True)
 class Part:
-    """One annotated part of the tree: where its labels, audio and durations lie below the root."""
+    """One annotated part of the tree: where its labels, audio and durations are below the root."""
 
     split: str
     labels: str
     audio: str
-    durations: str = ""  # file of durations; without a line there, what the clip's name says
+    durations: str = ""  # file of durations; for clips without a line, their name says it
 
     @property
     def strong(self) -> bool:
@@ -81,14 +81,14 @@ def load(
 ) -> Corpus:
     """DESED from `root` (the folder `dataset`, or the one that holds it).
 
-    Validation is the real validation set (for thresholds), test the public evaluation set. The
-    public lists cut two videos into clips of two splits, at other times (`shared_recordings`).
+    Validation is the real validation set (for thresholds), test the public evaluation set. Two
+    videos have clips in two splits of the public lists, at different times (`shared_recordings`).
 
     Args:
         root: folder with `audio` and `metadata`.
         name: the data set's key in the experiment.
         train: training parts: weak (real clips, clip labels), strong (synthetic soundscapes with
-            times), or both. `strong` tells the clips apart; `labels` of a strong clip are the
+            times), or both. The column `strong` says which; `labels` of a strong clip are the
             classes of its events.
         classes: of other data in this layout.
         synthetic: whether the audio was made by the embedded builder.
@@ -176,7 +176,7 @@ def _strong(
 
 
 def _durations(path: Path) -> dict[str, float]:
-    """Seconds by file name; none where there is no such table."""
+    """Seconds by file name; empty if there is no such table."""
     seconds: dict[str, float] = {}
     for row in rows(path, ("filename", "duration"), separator="\t") if path.exists() else ():
         duration = row.number("duration")

@@ -1,4 +1,4 @@
-"""What the loaders of a person's own data gather: clips, and all that is wrong with them."""
+"""What the loaders of users' own data collect: clips, and everything that is wrong with them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_TOLD = 20  # problems of one data set that a message lists
 
 
 def _as_text(value: Any) -> Any:
-    """Names that YAML took for numbers."""
+    """Names that YAML read as numbers."""
     if isinstance(value, bool):
         raise ValueError("a name that YAML reads as true or false: put it in quotes")
     if isinstance(value, str):
@@ -31,13 +31,13 @@ Names = tuple[Text, ...]
 
 @dataclass
 class Entry:
-    """A clip of a person's own data.
+    """A clip of a user's own data.
 
     Attributes:
         clip, path, start_s, duration_s, strong, labels: as in `Corpus.clips`.
         where: its place for messages: its file, or file and line of the table.
         listed: names by which list files and events may call it.
-        group, fold, split, take: what name or table say; empty where they say nothing.
+        group, fold, split, take: as stated by name or table; empty if not stated.
     """
 
     clip: str
@@ -55,7 +55,7 @@ class Entry:
 
 
 class Problems:
-    """What is wrong with a data set, gathered so that one message tells all of it."""
+    """What is wrong with a data set, collected so that one message names all of it."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
@@ -76,7 +76,7 @@ class Problems:
             self.add(str(error))
 
     def refuse(self) -> None:
-        """Stop, if there is any.
+        """Stop if there are any problems.
 
         Raises:
             UserError: a line each.

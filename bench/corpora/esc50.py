@@ -25,7 +25,7 @@ def load(root: Path, *, name: str = "esc50", synthetic: bool = False) -> Corpus:
     """ESC-50 from meta/esc50.csv and audio/; splits are those of test fold 0 (`with_test_fold`).
 
     Classes follow the target numbers. `fold` counts from 0 (the file counts from 1) and `group` is
-    the source recording, which lies in one fold but for STRADDLING. A clip is its whole file,
+    the source recording, which is in one fold except for STRADDLING. A clip is its whole file,
     whatever its length.
 
     Raises:

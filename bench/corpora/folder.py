@@ -1,4 +1,4 @@
-"""A folder of audio whose paths say what is heard: a person's own data, without code."""
+"""A folder of audio whose paths contain the labels: users' own data, without code."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def load(
     splits: Splits = AS_TOLD,
     synthetic: bool = False,
 ) -> Corpus:
-    """The audio below `root` that `pattern` fits; a clip is its whole file, with one label.
+    """The audio below `root` that matches `pattern`; a clip is its whole file, with one label.
 
-    Files that the pattern does not fit are no clips, and named as remarks. A clip that a list file
-    names and that is not there counts as missing. `fold` counts the values of `{fold}` in their
-    order from 0; without `{group}`, every file is a recording of its own.
+    Files that do not match the pattern are not clips, and are named as remarks. A clip that a list
+    file names but that does not exist counts as missing. `fold` numbers the sorted values of
+    `{fold}` from 0; without `{group}`, every file is a separate recording.
 
     Args:
         root: folder of the data set.
@@ -48,14 +48,14 @@ def load(
         pattern: see `Pattern`; its fields are label, group, fold, split, take and ignore.
         classes: class names in their order; without them all labels, alphabetically.
         rename: label in the paths -> class.
-        leave_out: labels that are no classes; their files are left out.
-        splits: how clips are split, where neither `{fold}` nor `{split}` says it.
+        leave_out: labels that are not classes; their files are left out.
+        splits: how clips are split, if neither `{fold}` nor `{split}` says it.
         synthetic: whether the audio was made by the embedded builder.
 
     Raises:
-        UserError: one line for everything that is wrong: a pattern that fits no file or fits one in
-            two ways, two files of one name, labels outside `classes`, a group in two splits, a
-            split that lacks a class, names in `splits` that no clip has.
+        UserError: one line for each problem: a pattern that matches no file or matches one in two
+            ways, two files of one name, labels outside `classes`, a group in two splits, a split
+            that lacks a class, names in `splits` that no clip has.
     """
     require(root, name)
     where = f"datasets.{name}.options.pattern"
@@ -105,7 +105,7 @@ def _entry(root: Path, name: str, path: str, fields: dict[str, str]) -> Entry:
 
 
 def _fits_nothing(root: Path, where: str, form: Pattern, others: list[str]) -> str:
-    """Why a pattern gave no clip, with what lies there."""
+    """Why a pattern gave no clip, with examples of the files."""
     if not others:
         return f"{root}: no audio file below it; set root to the folder that holds the audio"
     some = ", ".join(f"'{path}'" for path in others[:EXAMPLES])
@@ -118,7 +118,7 @@ def _fits_nothing(root: Path, where: str, form: Pattern, others: list[str]) -> s
 
 
 def _refuse_twins(root: Path, entries: list[Entry], problems: Problems) -> None:
-    """Two files of one name in two forms would be one clip twice."""
+    """Two files of one name in two formats would be one clip twice."""
     twins: dict[str, list[str]] = defaultdict(list)
     for entry in entries:
         twins[stem_of(entry.clip)].append(entry.clip)
@@ -133,7 +133,7 @@ def _refuse_twins(root: Path, entries: list[Entry], problems: Problems) -> None:
 def _listed_only(
     root: Path, form: Pattern, entries: list[Entry], splits: Splits
 ) -> Iterator[Entry]:
-    """Clips that list files name and that are not there: they count as missing."""
+    """Clips that list files name but that do not exist: they count as missing."""
     seen = {name for entry in entries for name in entry.listed}
     for path in (root / c for c in (splits.validation, splits.test) if isinstance(c, str)):
         with suppress(UserError):  # what is wrong with a list is told where it is taken

@@ -1,9 +1,9 @@
-"""Files whose length is not that of the clip that a list names: cut there, or left out, and told.
+"""Files whose length differs from that of the listed clip: cut or left out, with a remark.
 
-Dumps of AudioSet and DESED hold what somebody's downloader made: cuts of the listed segment, whole
-videos, cuts that begin at the keyframe before, stubs of downloads that broke off. A segment is of
-10 s, or shorter where the video ends; PANNs' and HTS-AT's files are padded to 10 s all the same.
-Of DESED's 692 public clips all but two last as long as their name says, these 83 and 71 % of it.
+Copies of AudioSet and DESED hold what a downloader produced: cuts of the listed segment, whole
+videos, cuts that begin at the previous keyframe, stubs of interrupted downloads. A segment lasts 10
+s, or less at the end of the video; PANNs' and HTS-AT's files are padded to 10 s in any case. Of
+DESED's 692 public clips, all but two last as long as their name says; these last 83 and 71 % of it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SEGMENT_S = 10.0  # what shorter segments are padded to
 
 
 class Part(NamedTuple):
-    """Where in its file a clip lies, in seconds (a length of 0: nowhere), and what is odd."""
+    """The part of its file that a clip is, in seconds (a length of 0: none), and a remark."""
 
     start_s: float
     duration_s: float
@@ -37,7 +37,7 @@ def part_of(file_s: float, listed_s: float, cut_s: float = -1.0, *, shortest: fl
     Args:
         file_s: length of the file in seconds.
         listed_s: length of the clip in its list.
-        cut_s: where the clip begins in its recording; -1 where the file cannot be all of that.
+        cut_s: where the clip begins in its recording; -1 if the file cannot be the whole recording.
         shortest: share of the listed length below which a file is a stub.
     """
     if abs(file_s - listed_s) <= TOLERANCE_S:
@@ -58,7 +58,7 @@ def part_of(file_s: float, listed_s: float, cut_s: float = -1.0, *, shortest: fl
 def fitted(corpus: Corpus, seconds: Mapping[str, float]) -> Corpus:
     """The corpus with every clip cut to what its file holds.
 
-    A listed clip (`cut_s`) is the `part_of` its file; where that is nowhere, it counts as missing.
+    A listed clip (`cut_s`) is the `part_of` its file; if there is none, it counts as missing.
     A clip without a length is its whole file.
 
     Args:
@@ -112,8 +112,8 @@ def fitted(corpus: Corpus, seconds: Mapping[str, float]) -> Corpus:
 def _with_late_events(
     remarks: Mapping[str, str], clips: pd.DataFrame, events: pd.DataFrame
 ) -> dict[str, str]:
-    """The remarks, and one for every clip with events that begin where it has ended, or that end
-    long after it: so do those of another unit of time."""
+    """The remarks, and one for every clip with events that begin after its end, or that end long
+    after it, as they do in a wrong unit of time."""
     ends = dict(zip(clips["clip"], clips["duration_s"], strict=True))
     end = events["filename"].map(ends)
     begins_late = events["onset"] >= end

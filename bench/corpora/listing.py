@@ -1,4 +1,4 @@
-"""The clips of a saved corpus, row by row: memory stays flat however many there are."""
+"""The clips of a saved corpus, row by row, in constant memory."""
 
 from __future__ import annotations
 
@@ -86,13 +86,13 @@ def digest_of_lists(*tables: pd.DataFrame) -> str:
 
 @dataclass(frozen=True)
 class Listing:
-    """What `save` wrote about a corpus, its table left on the disk.
+    """What `save` wrote about a corpus; its table stays on disk.
 
     Attributes:
         folder: where the corpus was saved.
         name, root, audio_digest: those of the `Corpus`.
         found, listed: clips on disk, which are the table's rows, and clips in the lists.
-        remarks: clip -> what was found wrong with its file before it was decoded.
+        remarks: clip -> what is wrong with its file, as known before decoding.
     """
 
     folder: Path
@@ -122,11 +122,11 @@ class Listing:
             )
 
     def check_audio(self) -> None:
-        """Hold the audio files to what was read of them when the corpus was saved: size and time,
-        or the same bytes at another time.
+        """Compare the audio files with those read when the corpus was saved: size and time, or the
+        bytes if the time differs.
 
         Raises:
-            UserError: a file is another, or is gone.
+            UserError: a file has changed or is gone.
         """
         for path, size, mtime_ns, sha256 in self._stored(
             "files.parquet", "path", "size", "mtime_ns", "sha256"

@@ -1,4 +1,4 @@
-"""What the loaders of a person's own data share: from clips and labels to a checked corpus."""
+"""Shared by the loaders of users' own data: from clips and labels to a checked corpus."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Classes:
         return kept
 
     def named(self, entries: Iterable[Entry], name: str, problems: Problems) -> tuple[str, ...]:
-        """All classes in their order; a label outside of a stated order is a problem."""
+        """All classes in their order; a label outside a stated order is a problem."""
         places: dict[str, list[str]] = defaultdict(list)
         for entry in entries:
             for label in entry.labels:

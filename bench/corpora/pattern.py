@@ -1,4 +1,4 @@
-"""Path patterns: what the names of audio files say, such as `{label}/{group}_{take}.wav`."""
+"""Path patterns that describe the names of audio files, such as `{label}/{group}_{take}.wav`."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _FIELD = re.compile(r"\{([^{}:]*)(?::((?:[^{}]|\{[^{}]*\})+))?\}")  # \d{4} has 
 
 
 class Ambiguous(ValueError):
-    """A name that fits a pattern in two ways."""
+    """A name that matches a pattern in two ways."""
 
 
 class Pattern:
     r"""A path below the data set's folder, with fields in braces.
 
-    A field stands for one character or more, but no slash; `{take:\d+}` for what a regular
-    expression says. `{ignore}` may stand for anything, any number of times; another field that
-    comes twice has the same value twice. A pattern without a suffix fits audio in every form.
+    A field matches one or more characters other than a slash; `{take:\d+}` matches a regular
+    expression. `{ignore}` may appear any number of times; another field that appears twice has the
+    same value twice. A pattern without a suffix matches audio in every format.
     """
 
     def __init__(self, text: str, where: str) -> None:
@@ -56,10 +56,10 @@ class Pattern:
             raise UserError(f"{where}: '{text}' is no valid pattern ({error})") from error
 
     def fields_of(self, path: str) -> dict[str, str] | None:
-        """The fields in a file's path; None where the pattern does not fit it.
+        """The fields in a file's path; None if it does not match the pattern.
 
         Raises:
-            Ambiguous: it fits in two ways.
+            Ambiguous: it matches in two ways.
         """
         if self.suffix and os.path.splitext(path)[1].lower() != self.suffix:
             return None

@@ -1,4 +1,4 @@
-"""Reading the files of data sets as they are, with errors that name file, line and remedy."""
+"""Reading the files of data sets, with errors that name file, line and remedy."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Row:
         return self._values[column]
 
     def number(self, column: str) -> float:
-        """The column as a number of a size that a time or a count has.
+        """The column as a number, of a plausible size for a time or a count.
 
         Raises:
             UserError: it is none.
@@ -210,7 +210,7 @@ def listed_name(text: str, folder: Path) -> str:
 
 
 def require(folder: Path, dataset: str, *names: str) -> None:
-    """Check that a data set's folder holds what its layout promises.
+    """Check that a data set's folder holds what its layout requires.
 
     Raises:
         UserError: naming the first absent path and the config key to set.
@@ -228,7 +228,7 @@ def require(folder: Path, dataset: str, *names: str) -> None:
 class AudioFolder:
     """The audio below a folder, found by listed names; hidden files are left out.
 
-    A list may name a.wav where a.flac lies: another suffix that is read is as good.
+    A list may name a.wav if the file is a.flac: any suffix that is read will do.
 
     Attributes:
         names: of the files that can be read, sorted, relative to the folder.
@@ -237,7 +237,7 @@ class AudioFolder:
     """
 
     def __init__(self, root: Path, below: str = "") -> None:
-        """One scan of `root / below`, no look at single files: two million clips take seconds."""
+        """One scan of `root / below` without opening files: two million clips take seconds."""
         self._prefix = f"{below}/" if below else ""
         self.names: list[str] = []
         self.remarks: dict[str, str] = {}
@@ -267,7 +267,7 @@ class AudioFolder:
 
     @property
     def unread(self) -> list[str]:
-        """Names in forms that are not read, where none that is read stands beside them."""
+        """Names of files in unread formats without a readable file of the same name."""
         return [*self._unread_by_stem.values()]
 
     @cached_property
@@ -287,7 +287,7 @@ class AudioFolder:
 
 
 def unread_remark(path: str) -> str:
-    """What is wrong with audio in a form that is not read."""
+    """The remark on audio in a format that is not read."""
     return f"{path}: {os.path.splitext(path)[1]} files are not read; convert it to FLAC or WAV"
 
 

@@ -1,4 +1,4 @@
-"""A corpus on the disk: its table, and what was measured and hashed of each file, once."""
+"""A corpus on disk: its table, and the length and hash of each file, measured once."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from bench.files import (
     write_json,
 )
 
-Progress = Callable[[int, int], None]  # called with (done, total) now and then
+Progress = Callable[[int, int], None]  # called with (done, total) from time to time
 
 FILE_COLUMNS = ("path", "size", "mtime_ns", "sha256", "seconds")
-ROWS_AT_ONCE = 1 << 16  # of a parquet file: what a reader that streams it holds
+ROWS_AT_ONCE = 1 << 16  # of a parquet file: as many as a streaming reader holds
 
 
 def save(
@@ -48,8 +48,8 @@ def save(
     size and modification time are those of an earlier files.parquet is not read again.
 
     `audio_digest` covers (path, size, sha256) of the audio files, `digest` also the table, the
-    classes and the events. Neither depends on where the data set lies. corpus.json has a third one,
-    `lists`, that does not depend on what of it is on this disk (`listing.digest_of_lists`).
+    classes and the events. Neither depends on where the data set is. corpus.json has a third one,
+    `lists`, that does not depend on which clips are on this disk (`listing.digest_of_lists`).
 
     Raises:
         UserError: no audio file is as long as its list says.
@@ -173,7 +173,7 @@ def _read_files(
 
 
 def _known_files(earlier: Path) -> dict[str, tuple[Any, ...]]:
-    """What an earlier files.parquet says of each path; one that cannot be read says nothing."""
+    """The entries of an earlier files.parquet by path; none if it cannot be read."""
     try:
         table = pd.read_parquet(earlier, columns=list(FILE_COLUMNS))
     except (OSError, ValueError):
@@ -182,7 +182,7 @@ def _known_files(earlier: Path) -> dict[str, tuple[Any, ...]]:
 
 
 def seconds_of(path: Path) -> float:
-    """Length of an audio file by its header; 0 where it cannot be told, as of a pack of clips."""
+    """Length of an audio file by its header; 0 if that does not tell, as for a pack of clips."""
     if path.suffix.lower() in PACK_SUFFIXES:
         return 0.0
     try:

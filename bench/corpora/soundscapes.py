@@ -1,7 +1,7 @@
 """Soundscapes mixed from ESC-10 in DESED's layout: real sounds over real beds, times known.
 
 Sounds and beds of a soundscape come from folds of one split (1 to 3 training, 4 validation, 5
-test), so no recording is heard in two.
+test), so no recording is in two splits.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ OUTPUT_RATE = 16_000  # Hz
 SOUNDS = (1, 2, 2, 3)  # in one soundscape, drawn evenly
 SNR_DB = (6.0, 24.0)  # level of a sound's louder parts above its bed
 LONGEST_S = 4.0  # of a sound in a soundscape
-LOUD = 0.1  # of a sound's peak: what is quieter for GAP_S is a pause between two events
+LOUD = 0.1  # of a sound's peak: anything quieter for GAP_S is a pause between two events
 GAP_S = 0.3
-EDGE_S = 0.025  # rise and decay around what is heard
-EMPTY = 0.1  # share of soundscapes with times in which nothing happens
+EDGE_S = 0.025  # rise and decay around the audible part
+EMPTY = 0.1  # share of strongly labelled soundscapes without events
 _OWNER = "soundscapes mixed here"
 _DONE = "soundscapes.json"
 
@@ -48,7 +48,7 @@ Spans = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Sound:
-    """A trimmed sound at RATE, and where in it something is heard, in seconds."""
+    """A trimmed sound at RATE, and its audible parts, in seconds."""
 
     label: str
     samples: np.ndarray
@@ -71,8 +71,8 @@ def load(
 ) -> Corpus:
     """Soundscapes of seven classes; the other three of ESC-10 are their beds.
 
-    They are mixed once: what lies in `into` is taken where it was made of the same clips, numbers
-    and code.
+    They are mixed once: existing ones in `into` are used if they were made from the same clips,
+    numbers and code.
 
     Args:
         root: ESC-10, with its folders of classes.
@@ -143,7 +143,7 @@ def _strong(rows: Sequence[tuple[str, str, str, str]]) -> str:
 
 
 class _Bank:
-    """The sounds and beds of each split, decoded when they are first asked for."""
+    """The sounds and beds of each split, decoded on first use."""
 
     def __init__(self, source: Corpus) -> None:
         self._root = source.root
@@ -163,7 +163,7 @@ class _Bank:
         self.labels = [label for label in source.classes if label not in BEDS]
 
     def bed(self, folds: tuple[int, ...], samples: int, rng: np.random.Generator) -> np.ndarray:
-        """A bed of so many samples, begun anywhere, with a root mean square of 1."""
+        """A bed of this many samples from a random start, with a root mean square of 1."""
         path = self._pick(folds, BEDS[int(rng.integers(len(BEDS)))], rng)
         x = mixer.trim(read(self._root / path, RATE).astype(np.float64))
         return unit(mixer.loop(np.roll(x, int(rng.integers(len(x)))), samples))
@@ -183,7 +183,7 @@ class _Bank:
 
 
 def heard_in(x: np.ndarray) -> Spans:
-    """(onset, offset) in seconds of what is heard in a sound at RATE, pauses left out."""
+    """(onset, offset) in seconds of the audible parts of a sound at RATE, without pauses."""
     level = mixer.envelope(x)
     places = np.flatnonzero(level >= LOUD * level.max())
     breaks = np.flatnonzero(np.diff(places) > GAP_S * 1000 / mixer.STEP_MS)
@@ -223,7 +223,7 @@ def _mixed(
 
 
 def _joined(spans: Spans) -> Iterator[tuple[float, float]]:
-    """Spans of one class, where they overlap made one."""
+    """Spans of one class, with overlapping ones merged."""
     first, *rest = sorted(spans)
     begin, end = first
     for onset, offset in rest:

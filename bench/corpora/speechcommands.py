@@ -30,8 +30,8 @@ def load(
     """Speech Commands from its word folders and the two split lists; the rest is training.
 
     Classes are all word folders in alphabetical order; folders that start with '_' or '.'
-    (_background_noise_) are none. `group` is the speaker. A clip is its whole file. HTS-AT's code
-    numbers the classes in directory order, which differs by machine.
+    (_background_noise_) are not classes. `group` is the speaker. A clip is its whole file. HTS-AT's
+    code numbers the classes in directory order, which differs by machine.
 
     Args:
         root: folder with the word folders and the lists.
@@ -41,8 +41,8 @@ def load(
         synthetic: whether the audio was made by the embedded builder.
 
     Raises:
-        UserError: absent files, a listed word without a folder, a name that `speaker` does not
-            fit, or no audio.
+        UserError: absent files, a listed word without a folder, a name that does not match
+            `speaker`, or no audio.
     """
     require(root, name, *LISTS.values())
     words = {entry.name for entry in root.iterdir() if entry.is_dir() and entry.name[0] not in "_."}

@@ -1,4 +1,4 @@
-"""Which clips of a person's own data train, validate and test."""
+"""Which clips of users' own data train, validate and test."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class Splits(Strict):
     )
 
 
-AS_TOLD = Splits()  # names or table say it
+AS_TOLD = Splits()  # as names or table say
 
 
 def split(entries: list[Entry], splits: Splits, root: Path, where: str, problems: Problems) -> None:
-    """Give every entry its split; what is wrong with that is noted."""
+    """Give every entry its split; problems are noted."""
     if not splits.validation and not splits.test:
         _hold_told(entries, where, problems)
         return
@@ -80,7 +80,7 @@ def split(entries: list[Entry], splits: Splits, root: Path, where: str, problems
 
 
 def _hold_told(entries: Iterable[Entry], where: str, problems: Problems) -> None:
-    """Hold splits that names or table say against those there are."""
+    """Check splits that names or table state against the valid ones."""
     places: dict[str, str] = {}
     for entry in entries:
         places.setdefault(entry.split, entry.where)
@@ -191,7 +191,7 @@ def check_splits(
 def check_folds(
     name: str, entries: list[Entry], classes: Collection[str], count: int, problems: Problems
 ) -> None:
-    """Note groups in two folds, clips in none, and classes in fewer folds than it takes."""
+    """Note groups in two folds, clips in none, and classes in too few folds."""
     for entry in entries:
         if not entry.fold:
             problems.add(f"{entry.where}: no fold, where other clips have one")
@@ -214,7 +214,7 @@ def check_folds(
 
 
 def _check_groups(entries: Iterable[Entry], column: str, problems: Problems) -> None:
-    """A recording belongs to one split and one fold; clips that are not here leak nothing."""
+    """A recording belongs to one split and one fold; missing clips cannot leak."""
     first: dict[str, Entry] = {}
     told: set[str] = set()
     for entry in entries:

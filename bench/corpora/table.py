@@ -1,4 +1,4 @@
-"""A table of clips, and maybe one of events: a person's own data, without code."""
+"""A table of clips, and optionally one of events: users' own data, without code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from bench.files import UserError
 from bench.strict import Strict
 
 IN_SECONDS = "times are in seconds of the file"
-TOLERANCE_S = 0.1  # encoders pad and cut; an event may end so much after its file
+TOLERANCE_S = 0.1  # encoders pad and cut; an event may end this much after its file
 Event = tuple[str, float, float, str]
 
 
@@ -60,17 +60,17 @@ def load(
 ) -> Corpus:
     """The clips of a table with a header; commas, tabs or semicolons separate its columns.
 
-    A clip is its whole file, or from `start` to `end` (seconds). Clips may have several labels
-    where a separator, 0/1 columns or events are given. A clip that the table of events names (a
-    row with empty times stands for "no event") has strong labels, and the classes of its events as
-    labels; without a label column, so has every clip. A file that is not there counts as missing.
+    A clip is its whole file, or from `start` to `end` (seconds). Clips may have several labels if a
+    separator, 0/1 columns or events are given. A clip that the table of events names (a row with
+    empty times means "no event") has strong labels, and the classes of its events as labels;
+    without a label column, so does every clip. A clip without a file counts as missing.
 
     Args:
         root: folder of the data set.
         name: the data set's key in the experiment.
         table: file of the table, relative to `root`, as are `audio` and `events`.
         columns: names of its columns.
-        label_separator: what stands between the labels of a clip.
+        label_separator: separator between the labels of a clip.
         audio: folder that the paths in the table are relative to.
         events: table with the columns filename, onset, offset (in seconds of the file) and
             event_label.
@@ -198,14 +198,15 @@ def _labels(row: Row, label: Text | Names | None, separator: str | None) -> list
 
 
 def _lengths(root: Path, entries: Iterable[Entry]) -> dict[str, float]:
-    """Seconds of every file by its path; 0 where its header does not tell."""
+    """Seconds of every file by its path; 0 if its header does not state them."""
     paths = sorted({entry.path for entry in entries if entry.path})
     with ThreadPoolExecutor(8) as pool:
         return dict(zip(paths, pool.map(lambda path: seconds_of(root / path), paths), strict=True))
 
 
 def _fit(entries: Iterable[Entry], lengths: dict[str, float], problems: Problems) -> None:
-    """Hold cuts against the lengths of their files; a cut without an end lasts to the file's."""
+    """Check cuts against the lengths of their files; a cut without an end lasts to the file's
+    end."""
     for entry in entries:
         length = lengths.get(entry.path, 0.0)
         if not length:
@@ -230,7 +231,7 @@ def _with_events(
     problems: Problems,
     told: Path | None,
 ) -> list[Event]:
-    """The events of each clip, in seconds from its beginning; clips get what their events say.
+    """The events of each clip, in seconds from its beginning; clips get the labels of their events.
 
     Args:
         folder: what the names of files are relative to, where they are absolute.

@@ -1,4 +1,4 @@
-"""What was understood of a data set, told in a few lines before anything runs."""
+"""What was understood of a data set, in a few lines before anything runs."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def told(corpus: Corpus) -> Iterator[str]:
 
 
 def _seconds(corpus: Corpus) -> np.ndarray:
-    """Length of each clip; 0 where its file does not tell."""
+    """Length of each clip; 0 if its file does not state it."""
     paths = sorted(set(corpus.clips["path"]))
     with ThreadPoolExecutor(8) as pool:
         found = pool.map(lambda path: seconds_of(corpus.root / path), paths)

@@ -1,4 +1,4 @@
-"""Energy that the hardware reports: of an NVIDIA GPU through NVML, else of the CPU packages."""
+"""Energy as reported by the hardware: of an NVIDIA GPU through NVML, else of the CPU packages."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ NVML = "libnvidia-ml.so.1"
 
 
 def meter(gpu: str | None, powercap: Path = POWERCAP) -> Callable[[], float] | None:
-    """A function that gives the joules spent since this call; None where nothing reports them.
+    """A function that returns the joules spent since this call; None if nothing reports them.
 
     Args:
         gpu: the UUID of the GPU that does the work; None for work on the CPU, whose packages are
-            counted whole, other processes included (Linux powercap, often readable by root alone).
+            counted as a whole, including other processes (Linux powercap, often readable only by
+            root).
     """
     read = _gpu_counter(gpu) if gpu is not None else _package_counter(powercap)
     if read is None:
@@ -58,7 +59,7 @@ def _gpu_counter(uuid: str) -> Callable[[], float] | None:
 
 
 def _package_counter(powercap: Path) -> Callable[[], float] | None:
-    """Joules of all CPU packages; a counter that wraps within a measurement is put right."""
+    """Joules of all CPU packages; a counter that wraps within a measurement is corrected."""
     zones = [p for p in sorted(powercap.glob("intel-rapl:*")) if p.name.count(":") == 1]
     if not zones or not all(os.access(zone / "energy_uj", os.R_OK) for zone in zones):
         return None

@@ -58,7 +58,9 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> Measuremen
     arguments = dict(settings.models[name])
     constructor = registry.find(arguments.pop("architecture"), registry.ARCHITECTURES)
     published = arguments.pop("published_parameters", None)
-    arguments.pop("published_training_clips", None)  # the report's: what a training would see
+    arguments.pop(
+        "published_training_clips", None
+    )  # for the report: the clips that a training would see
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = constructor(settings.classes, **arguments)
     model.to(device)
@@ -107,7 +109,7 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> Measuremen
 
 
 def _median_seconds(step: Callable[[], None], rounds: int) -> float:
-    """Of `rounds` steps by the clock on the wall; the one before them warms up."""
+    """Wall-clock seconds of `rounds` steps, after one warm-up step."""
     import torch
 
     seconds = []
@@ -123,7 +125,8 @@ def _median_seconds(step: Callable[[], None], rounds: int) -> float:
 def multiply_adds(model: torch.nn.Module, shape: tuple[int, ...]) -> float:
     """Half of the floating-point operations that torch counts in one forward pass.
 
-    Counted on the meta device: shapes alone, nothing is computed. The model's weights are lost.
+    Counted on the meta device: only shapes are used, nothing is computed. The model's weights are
+    lost.
     """
     import torch
     from torch.utils.flop_counter import FlopCounterMode

@@ -1,1 +1,1 @@
-"""The stages before training: what a run reads, brought here, checked, and made into features."""
+"""The stages before training: data is fetched, checked, and turned into features."""

@@ -20,11 +20,11 @@ import numpy as np
 DATA = "features.npy"
 PART = "features.part"
 JOURNAL = "journal.jsonl"
-HEADER_BYTES = 128  # NumPy's header for any two-dimensional shape: it leaves room for growth
+HEADER_BYTES = 128  # NumPy's header for any two-dimensional shape, with room for growth
 
 
 class Outcome(NamedTuple):
-    """What became of one clip: its features, or None and the reason in `remark`."""
+    """The result of one clip: its features, or None and the reason in `remark`."""
 
     features: np.ndarray | None
     verdict: str  # kept, repaired or excluded
@@ -42,7 +42,7 @@ class PartialArray:
     """
 
     def __init__(self, folder: Path, identity: str, mels: int) -> None:
-        """Go on with the work of the same identity in `folder`, or begin anew."""
+        """Resume the work of the same identity in `folder`, or start over."""
         self.folder, self.mels = folder, mels
         self.rows = 0
         self.frames = array("q")
@@ -81,7 +81,7 @@ class PartialArray:
         self._note(entry)
 
     def finish(self) -> None:
-        """Give the array its header and its name; the journal goes."""
+        """Give the array its header and its final name; remove the journal."""
         header = BytesIO()
         np.lib.format.write_array_header_1_0(
             header,
@@ -97,7 +97,7 @@ class PartialArray:
         (self.folder / JOURNAL).unlink()
 
     def close(self) -> None:
-        """Let go of the files; a later object continues from here."""
+        """Close the files; a later object continues from here."""
         self._data.close()
         self._journal.close()
 
@@ -113,7 +113,8 @@ class PartialArray:
         self.remarks += [tuple(remark) for remark in entry["remarks"]]
 
     def _replay(self, journal: Path, identity: str) -> int:
-        """Take up the journal's whole lines; returns where they end, 0 if it is another's."""
+        """Read the journal's complete lines; returns where they end, 0 if it has another
+        identity."""
         try:
             size = (self.folder / PART).stat().st_size
             file = open(journal, "rb")  # noqa: SIM115

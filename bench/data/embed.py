@@ -55,7 +55,7 @@ def sizes_of(embedded: config.Embedded) -> EmbeddedSizes:
 
 def taken_for_real(settings: config.Config) -> Iterator[str]:
     """A line for each data set that the builder made, here or for another experiment, and that this
-    experiment calls something else than synthetic."""
+    experiment does not call synthetic."""
     from synth import is_ours
 
     for name, dataset in settings.datasets.items():

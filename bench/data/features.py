@@ -1,4 +1,4 @@
-"""Computing the features of a corpus: in parallel, resumable, in memory that stays flat."""
+"""Computing the features of a corpus: in parallel, resumable, in constant memory."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def featurize(
     """Compute the features of a saved corpus into `folder`; returns the number of usable clips.
 
     Writes features.npy, index.parquet (clip, first, frames), corpus_report.json (which clips were
-    kept, repaired or excluded, and why) and, last, digest.json; what is there already is kept.
+    kept, repaired or excluded, and why) and, last, digest.json; existing output is kept.
     Clips are decoded in `workers` processes and written in the table's order, so the bytes do not
     depend on their number, nor on interruptions: interrupted work resumes where it stopped.
 
@@ -59,7 +59,7 @@ def featurize(
         corpus: folder that `save` wrote.
         front_end: what to compute.
         folder: output folder, for this corpus and front end alone; `FeatureStore` opens it.
-        code: digest of the code that computes features; other code begins anew.
+        code: digest of the code that computes features; other code starts over.
         workers: processes.
         sees: frames that a model takes; the report counts the clips that are longer.
 
@@ -86,7 +86,7 @@ def featurize(
 
 
 def _table_digest(listing: Listing) -> str:
-    """Which part of which file is which clip, in which order; not what it is labelled."""
+    """Digest of each clip's file and part, in order; labels do not count."""
     digest = hashlib.sha256()
     for row in listing.rows("clip", "path", "start_s", "duration_s"):
         digest.update(json.dumps(row).encode())
@@ -109,7 +109,7 @@ def _compute(
                 meter.add(len(outcomes))
     finally:
         array.close()
-    listing.check_audio()  # it may have changed under a computation of hours
+    listing.check_audio()  # it may have changed during a computation of hours
     _write_report(listing, array, folder)
     _write_index(listing, array.frames, folder / "index.parquet")
     array.finish()
@@ -163,7 +163,7 @@ def _write_index(listing: Listing, frames: Iterable[int], path: Path) -> None:
 
 
 def _write_report(listing: Listing, array: PartialArray, folder: Path) -> None:
-    """corpus_report.json: counts, and every clip that is not plainly good, with the reason.
+    """corpus_report.json: counts, and every clip with a problem, with the reason.
 
     Raises:
         UserError: no clip is usable.
@@ -202,7 +202,8 @@ def _write_report(listing: Listing, array: PartialArray, folder: Path) -> None:
 
 
 def _count_longer(folder: Path, sees: int) -> None:
-    """Add to the report how many clips are longer than a model takes and are scored in windows."""
+    """Add to the report how many clips are longer than a model's input and are scored in
+    windows."""
     report, index = folder / "corpus_report.json", pq.ParquetFile(folder / "index.parquet")
     lots = index.iter_batches(INDEX_ROWS, columns=["frames"])
     longer = sum(int(is_longer(lot["frames"].to_numpy(), sees).sum()) for lot in lots)
@@ -211,7 +212,7 @@ def _count_longer(folder: Path, sees: int) -> None:
 
 
 def _odd_rates(rates: Iterable[int], counts: Counter[int]) -> Iterator[tuple[int, str]]:
-    """(number, remark) of clips at another sample rate than nearly all of their corpus has."""
+    """(number, remark) of clips whose sample rate differs from that of nearly all of the corpus."""
     if not counts:
         return
     usual, most = counts.most_common(1)[0]

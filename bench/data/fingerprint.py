@@ -1,4 +1,4 @@
-"""Whether the files of a data set are those that its table was made of, without reading them."""
+"""Whether the files of a data set are those that its table was made from, without reading them."""
 
 from __future__ import annotations
 

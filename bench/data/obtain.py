@@ -1,5 +1,5 @@
-"""`python -m bench fetch NAME`: bring what an experiment's data set is made from to its folder, or
-a checkpoint that its runs start from."""
+"""`python -m bench fetch NAME`: fetch a data set of an experiment into its folder, or a checkpoint
+that its runs start from."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _fetch(order: Wanted, args: argparse.Namespace) -> dict[str, Any]:
-    """Fetch what is not there; what came, in a form that is the same at every call."""
+    """Fetch what is missing; describes the result in a form that is the same at every call."""
     entry = order.entry
     _check_folders(args.folders, [file.name for file in entry.files])
     from bench.sources.download import bring
@@ -73,7 +73,7 @@ def _check_folders(named: list[str], files: list[str]) -> None:
 
 
 def _clips(name: str, order: Wanted) -> dict[str, int]:
-    """Fetch clips without a file, as far as the experiment says how; how many are still absent."""
+    """Fetch clips without a file, as the experiment says; returns how many are still absent."""
     entry = order.entry
     module = importlib.import_module(f"bench.corpora.{order.loader}")
     if not hasattr(module, "absent"):

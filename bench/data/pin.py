@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Entry of the verb: pin the corpora as they lie on disk."""
+    """Entry of the verb: pin the corpora as they are on disk."""
     settings = config.load(args.config)
     if settings.embedded is None or settings.embedded.pin is None:
         raise UserError(f"experiment '{settings.experiment}' has no embedded.pin; nothing to write")

@@ -1,4 +1,4 @@
-"""The features of one recording of any length, in memory that does not grow with its sound."""
+"""The features of one recording of any length, in memory that does not grow with its audio."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ AROUND_S = 1.0  # decoded on both sides of a part: more than a window and the re
 
 @dataclass(frozen=True, eq=False)
 class Heard:
-    """What a model is given of a recording.
+    """The features of a recording as a model takes them.
 
     Attributes:
         features: float16 (frames, F), repeated where the front end repeats short sounds.
         own_frames: how many of them are the recording itself.
         duration_s: in seconds.
-        repairs: what was wrong with the file and could be mended.
+        repairs: what was wrong with the file and was repaired.
         silent: whether every sample is zero.
     """
 
@@ -67,8 +67,8 @@ def hear(path: Path, front_end: Transform) -> Heard:
 def _parts(
     path: Path, front_end: Transform, length_s: float
 ) -> Iterator[tuple[Audio, float, int, int | None]]:
-    """Parts with what lies around them: sound, its first second, the frames to skip, and those to
-    take (None: all that follow)."""
+    """Parts with their surroundings: samples, the second at which they begin, the frames to skip,
+    and those to take (None: all that follow)."""
     # Whole seconds that are whole hops: parts begin on samples and frames, at any rate of the file.
     unit = front_end.hop // math.gcd(front_end.hop, front_end.sample_rate)
     step = unit * max(1, round(PART_S / unit))
@@ -83,7 +83,7 @@ def _parts(
 
 
 def _length(path: Path) -> float:
-    """Seconds by the header; 0 where it does not tell, and `decode` will."""
+    """Seconds by the header; 0 where it does not state them, and `decode` finds out."""
     try:
         found = soundfile.info(os.fsencode(path))  # names need not be UTF-8
     except (OSError, soundfile.LibsndfileError):

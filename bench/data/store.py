@@ -24,7 +24,7 @@ Fill = Literal["repeat", "zero", "silence"]
 
 
 class StoreFacts(TypedDict):
-    """digest.json, which is written when the features are whole."""
+    """digest.json, which is written when the features are complete."""
 
     digest: str
     silence: float
@@ -120,7 +120,7 @@ class FeatureStore:
             length = min(self.frames[position] - start, frames)
             row[:length] = self._tensor[first : first + length]
             if fill == "repeat":
-                while length < frames:  # doubling: what stands there is whole repetitions
+                while length < frames:  # doubling: what is there is a whole number of repetitions
                     more = min(length, frames - length)
                     row[length : length + more] = row[:more]
                     length += more
@@ -134,7 +134,7 @@ class FeatureStore:
         """Mean and standard deviation over all values of these clips.
 
         With `frames`, over the batches that a model sees, padding included: AST's published
-        statistics are made so (src/get_norm_stats.py).
+        statistics are computed in this way (src/get_norm_stats.py).
 
         Raises:
             ValueError: no clips.
@@ -161,4 +161,4 @@ class FeatureStore:
         import torch
 
         with warnings.catch_warnings(action="ignore", category=UserWarning):
-            return torch.from_numpy(self.data)  # it warns that a memory map cannot be written to
+            return torch.from_numpy(self.data)  # it warns that a memory map is not writable

@@ -64,7 +64,7 @@ def assembled(
 
 
 def scaled(batch: np.ndarray, scale: tuple[float, float] | None) -> np.ndarray:
-    """(x - mean) / (2 deviation) in place, as AST does; without a scale the batch as it is."""
+    """(x - mean) / (2 deviation) in place, as AST does; without a scale, the batch unchanged."""
     if scale is not None:
         mean, deviation = scale
         batch -= np.float32(mean)
@@ -75,15 +75,15 @@ def scaled(batch: np.ndarray, scale: tuple[float, float] | None) -> np.ndarray:
 def open_task(plan: Plan, corpus_folder: Path, feature_folder: Path) -> Task:
     """Join corpus and features for a plan; clips whose audio was unusable are left out.
 
-    Two fold protocols leave no validation split. Under `published`, selection looks at the test
-    fold, as the published recipes do; under `piczak_baselines` nothing is selected, and the
-    training clips stand in for what is reported of validation. Strong supervision trains on the
-    clips with strong labels alone: the others would bring no loss.
+    Two fold protocols leave no validation split. Under `published`, selection uses the test fold,
+    as the published recipes do; under `piczak_baselines` nothing is selected, and the training
+    clips are reported in place of validation clips. Strong supervision trains only on the clips
+    with strong labels: the others would contribute no loss.
 
     Raises:
-        UserError: a stage before is missing, a split is empty, the loss or a metric takes one
-            label a clip and clips have several, or strong labels are asked for and no training
-            clip has them.
+        UserError: a stage before is missing, a split is empty, the loss or a metric needs one label
+            per clip and clips have several, or strong labels are requested and no training clip has
+            them.
     """
     corpus = split_corpus(plan, corpus_folder)
     if plan.released is None:

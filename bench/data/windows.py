@@ -1,4 +1,4 @@
-"""Clips longer than what a model takes: as windows of feature frames, and their scores rejoined."""
+"""Clips longer than a model's input: their windows of feature frames, and joining their scores."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ more than there are hops in a clip, and less than a hop of sound is in no other 
 
 
 def is_longer(lengths: np.ndarray, frames: int) -> np.ndarray:
-    """Which clips of so many frames have more than a model of `frames` takes."""
+    """Which clips of these lengths have more frames than a model of `frames` takes."""
     return np.asarray(lengths) > frames + OVERHANG
 
 
@@ -54,7 +54,7 @@ def stitch(frames: np.ndarray, starts_s: Sequence[float], seconds_per_frame: flo
 
     Where windows overlap, their scores are averaged, each with a weight that falls from the
     middle of its window to its ends: there a model has seen least around a frame. A window that
-    begins between two frames of the axis gives each of them its share.
+    begins between two frames of the axis contributes to both, in proportion.
 
     Args:
         frames: (W, T', C) scores; frame i of window w begins i * seconds_per_frame after
@@ -63,7 +63,7 @@ def stitch(frames: np.ndarray, starts_s: Sequence[float], seconds_per_frame: flo
 
     Returns:
         (T, C) float32 up to the end of the last window; frame i spans [i, i + 1) *
-        seconds_per_frame. A single window comes back as it is.
+        seconds_per_frame. A single window is returned unchanged.
     """
     if len(frames) == 1:
         return frames[0]

@@ -40,7 +40,7 @@ def evaluate_ensemble(settings: config.Config, name: str) -> Record:
     The mean of the probabilities of clips and frames, as HTS-AT's and AST's authors take it.
 
     Raises:
-        UserError: a member has not been scored, or the members were scored on unlike clips.
+        UserError: a member has not been scored, or the members were scored on different clips.
     """
     cell, members = cells.ensemble_cells(settings, name)
     plan, layout = cells.plan(settings, cell), Layout.of(settings)

@@ -95,7 +95,7 @@ def tagging(stored: StoredScores, corpus: Corpus) -> dict[str, Any]:
 
 
 def chance(stored: StoredScores, corpus: Corpus) -> dict[str, float]:
-    """What scores without any information reach.
+    """What random scores reach.
 
     mAP: the mean prevalence of the classes that occur (the expected AP of random scores as the
     number of clips grows). accuracy: one over the number of classes.

@@ -30,7 +30,8 @@ Criterion = Literal["intersection", "event_based"]
 def threshold_grid(count: int) -> Floats:
     """`count` thresholds, evenly spaced as logits from -6 to 6: 0.0025 to 0.9975.
 
-    Scores of rare events crowd near 0, where even steps of probability have few thresholds.
+    Scores of rare events are concentrated near 0, where even steps of probability have few
+    thresholds.
     """
     return expit(np.linspace(-6, 6, count) if count > 1 else np.zeros(1))
 
@@ -67,8 +68,8 @@ def choose_operating_point(
 
     Among equal F1 the shortest filter wins, then the threshold in the middle of the equal ones:
     it is the farthest from where the decision turns worse. A class without reference events here
-    keeps the middle of the grid and the shortest filter. Classes that exclude each other share one
-    filter, that with the best mean F1: which of them wins a frame depends on the filters of all.
+    keeps the middle of the grid and the shortest filter. Exclusive classes share one filter, that
+    with the best mean F1: which of them wins a frame depends on the filters of all.
 
     Args:
         reference: events of these clips.

@@ -1,4 +1,4 @@
-"""What a run's frame scores locate in time: events, their metrics, and the trivial baselines."""
+"""Events located by a run's frame scores, their metrics, and the trivial baselines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MEDIAN_S = 0.36  # of the filter before the mean PSDS1
 
 @dataclass(frozen=True)
 class Split:
-    """The clips of one split: what was scored of them, and the events that are in them."""
+    """The clips of one split: their scores and their events."""
 
     stored: StoredScores
     durations: Floats
@@ -128,7 +128,9 @@ def trivial(
     `always_active`: every class in every clip from start to end. `clip_label`: so are the classes
     whose clip scores are above thresholds, which `choose` finds on the validation split.
     """
-    longest = corpus.clips["duration_s"].max()  # so that the one frame has one length in both
+    longest = corpus.clips[
+        "duration_s"
+    ].max()  # so that the one frame has the same length in both splits
     heard, asked = (
         split.frames(as_one_frame(split.stored.scores, longest)) for split in (tried, tested)
     )
@@ -157,10 +159,10 @@ def at_hand_set(name: str, corpus: Corpus, tested: Split, exclusive: bool) -> di
 
 
 def as_one_frame(scores: Scores, seconds: float) -> Scores:
-    """Clip scores as one frame of so many seconds, no less than the longest clip.
+    """Clip scores as one frame of this many seconds, at least as long as the longest clip.
 
-    Decided like frames this is the baseline that knows what sounds, but not when: each class above
-    its threshold is active from start to end.
+    Thresholded like frames, this is the baseline that knows which classes are active, but not when:
+    each class above its threshold is active from start to end.
     """
     frames = scores.clip_scores[:, None, :]
     return Scores(scores.clip_scores, frames, seconds, np.ones(len(frames), np.int64))

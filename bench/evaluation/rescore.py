@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def output(settings: config.Config) -> Path:
-    """Where the scores of an experiment lie."""
+    """Where the scores of an experiment are."""
     return Layout.of(settings).results / RESCORED
 
 

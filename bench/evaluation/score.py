@@ -13,7 +13,7 @@ from bench.files import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-BEYOND_S = 1.0  # that an event may end after its file: annotators and frames round
+BEYOND_S = 1.0  # that an event may end after its file: annotations and frames are rounded
 LONG_S = 60.0  # sound events in milliseconds or samples are longer, those in seconds seldom
 
 
@@ -95,7 +95,7 @@ def score_files(reference: Path, predictions: Path, durations: Path) -> dict[str
 
 
 def _long(events: pd.DataFrame) -> Iterator[str]:
-    """A note on events that are longer than sounds are: all tables may be in another unit."""
+    """A note on events that are implausibly long: all tables may be in another unit."""
     length = (events["offset"] - events["onset"]).median()
     if length > LONG_S:
         yield (
@@ -107,7 +107,7 @@ def _long(events: pd.DataFrame) -> Iterator[str]:
 def _outside(
     events: pd.DataFrame, seconds: Mapping[str, float], kind: str, late_ones: str
 ) -> Iterator[str]:
-    """Notes on events that are not within their file: their times may be in another unit."""
+    """Notes on events outside of their file: their times may be in another unit."""
     ends = events["filename"].map(seconds).astype(float)
     late = events["onset"] >= ends
     beyond = ~late & (events["offset"] > ends + BEYOND_S)

@@ -44,7 +44,7 @@ DESED_FROM_AUDIOSET = {
     "Vacuum_cleaner": (377,),
 }
 DESED_CORRECTED = DESED_FROM_AUDIOSET | {
-    # The slips mended: what rings in DESED (bells, doorbells, telephones, alarms), and what its
+    # The slips corrected: what rings in DESED (bells, doorbells, telephones, alarms), and what its
     # other classes are named after.
     "Alarm_bell_ringing": (*range(200, 204), 355, 356, *range(388, 392), 395, *range(398, 401)),
     "Dishes": (364, 365),
@@ -147,11 +147,11 @@ def in_classes(scores: Scores, outputs: list[tuple[int, ...]]) -> Scores:
 
 
 def outputs_of(entry: Released, classes: tuple[str, ...]) -> list[tuple[int, ...]]:
-    """The outputs that stand for each of a corpus's classes: that of its name, or, for the
+    """The outputs for each of a corpus's classes: that of its name, or, for the
     classes of DESED, those that the authors map to it (or the corrected map).
 
     Raises:
-        UserError: a class that no output stands for.
+        UserError: a class without an output.
     """
     places = {name: (place,) for place, name in enumerate(entry.class_names())}
     if entry.classes == "audioset" and set(classes) <= set(DESED_FROM_AUDIOSET):

@@ -1,4 +1,4 @@
-"""What is to be run: the experiment, its cells, the jobs with their digests, and hours ahead."""
+"""What will run: the experiment, its cells, the jobs with their digests, and estimated hours."""
 
 CHANGES_RESULTS = False
 """Editing this folder re-runs nothing, see `bench.code_digest`."""

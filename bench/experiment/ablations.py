@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from bench.files import UserError
-from bench.strict import Names, Seeds, Strict, Values, known
+from bench.strict import DistinctNames, DistinctSeeds, Strict, Values, known
 
 BASE = "base"
 JOIN = "+"
@@ -52,7 +52,7 @@ class Level(Strict):
         """What is changed, in words."""
         values = {**self.model, **self.recipe}
         if self.control == "aa" and not self.why:
-            return "nothing but other random streams"
+            return "only other random streams"
         return self.why or ", ".join(f"{key} {value}" for key, value in values.items())
 
 
@@ -65,11 +65,11 @@ class AblationStudy(Strict):
     here. A variant is named by its changed levels, joined by "+".
     """
 
-    models: Names = Field(min_length=1, description="models that are varied", examples=[["htsat"]])
-    datasets: Names = Field(
-        min_length=1, description="data sets that they are varied on", examples=[["desed"]]
+    models: DistinctNames = Field(description="models that are varied", examples=[["htsat"]])
+    datasets: DistinctNames = Field(
+        description="data sets that they are varied on", examples=[["desed"]]
     )
-    seeds: Seeds | None = Field(
+    seeds: DistinctSeeds | None = Field(
         None, description="some of the data set's seeds; null: all", examples=[[0, 1, 2]]
     )
     design: Literal["one_at_a_time", "full_grid", "leave_one_out"] = Field(
@@ -98,7 +98,7 @@ class AblationStudy(Strict):
             yield self._variant(levels, against, undone)
 
     def check(self, where: str) -> None:
-        """Hold a study to what its design needs.
+        """Check a study against what its design needs.
 
         Raises:
             UserError: a level that two factors share, an unknown reference, factors that do not
@@ -117,7 +117,7 @@ class AblationStudy(Strict):
         if self.design == "leave_one_out" and not (single and len(varied) > 1):
             raise UserError(
                 f"{where}: leave_one_out takes two or more factors of one level each; "
-                "use full_grid, or leave levels away"
+                "use full_grid, or leave levels out"
             )
         for variant in self.variants():
             self._check_conflict(variant, where)
@@ -166,8 +166,8 @@ class AblationStudy(Strict):
 class Variant:
     """A model and recipe with some values changed, and the variant that it is compared with.
 
-    `levels` are the changed levels (without the study's reference), `why` says them in words.
-    `control` is that of the one changed level, if it is one.
+    `levels` are the changed levels (without the study's reference), `why` describes them. `control`
+    is that of the changed level, if it is a control.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The runs of an experiment, listed from its config: a `Cell` each, and where its files lie."""
+"""The runs of an experiment, listed from its config: a `Cell` each, and where its files are."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Cell:
 
 
 class Start(NamedTuple):
-    """A file that weights start from: an entry of the registry of checkpoints, and its folder."""
+    """A file of initial weights: an entry of the registry of checkpoints, and its folder."""
 
     name: str
     entry: Checkpoint
@@ -143,7 +143,7 @@ def released_cells(config: Config) -> list[Cell]:
 
     Raises:
         UserError: an entry that the registry lacks, that was not made for the data set, or whose
-            architecture is none of the experiment's.
+            architecture the experiment lacks.
     """
     cells = []
     for dataset, names in config.released.items():
@@ -269,7 +269,7 @@ def _start(config: Config, cell: Cell, model: Model, recipe: Recipe) -> Start | 
 def _parent(config: Config, cell: Cell, recipe: Recipe) -> Cell | None:
     """The run whose weights this one starts from: same model and seed on another data set.
 
-    A data set with fewer seeds lends its runs in turn.
+    The runs of a data set with fewer seeds are used in turn.
     """
     if not recipe.init.startswith(INIT_RUN):
         return None
@@ -298,7 +298,7 @@ class Layout:
 
     @classmethod
     def of(cls, config: Config) -> Layout:
-        """The layout of an experiment: folders of its name, where it gives no others."""
+        """The layout of an experiment: folders named after it, unless it gives others."""
         paths, name = config.paths, config.experiment
         return cls(
             Path(paths.work or f"work/{name}"),
@@ -307,12 +307,16 @@ class Layout:
         )
 
     def fetched(self, name: str) -> Path:
-        """File that says what was fetched of a data set."""
+        """File that lists what was fetched of a data set."""
         return self.work / "fetched" / f"{name}.json"
 
     def corpus(self, dataset: str) -> Path:
         """Folder of a corpus table (clips.parquet, events.tsv, corpus.json)."""
         return self.work / "corpora" / dataset
+
+    def corpus_file(self, dataset: str) -> Path:
+        """File that describes a corpus table and holds its digests; written last."""
+        return self.corpus(dataset) / "corpus.json"
 
     def features(self, dataset: str, front_end: str) -> Path:
         """Folder of a feature store."""
@@ -322,13 +326,17 @@ class Layout:
         """Folder of a run's results."""
         return self.results / "runs" / str(cell)
 
+    def record(self, cell: Cell) -> Path:
+        """The record of a run."""
+        return self.run(cell) / "record.json"
+
     def state(self, identity: str) -> Path:
         """Folder of a run's training state, keyed by the run's identity."""
         return self.work / "state" / identity[:16]
 
     def records(self, config: Config) -> Iterator[Path]:
         """The record of every cell of the experiment."""
-        return (self.run(cell) / "record.json" for cell in list_cells(config))
+        return (self.record(cell) for cell in list_cells(config))
 
 
 def feature_sets(config: Config) -> list[tuple[str, str]]:

@@ -17,14 +17,14 @@ from bench.sources.source import Fetched
 
 STAND_INS = ".stand-ins"
 """In a rehearsal's folder of checkpoints: names of its files that hold random weights, a line each.
-Whatever starts from one says so in its digests, so that it never passes for a result."""
+The digests of runs that start from one say so, so that they are never taken for results."""
 
 
 def start_of(plan: Plan) -> Fetched | None:
-    """The file that a run starts from, recorded as the one in use; None: it starts from none.
+    """The file that a run starts from, recorded as the one in use; None if it starts from none.
 
     Raises:
-        UserError: it is not there, or is another file than the registry or the record says.
+        UserError: it is missing, or is not the file that the registry or the record names.
     """
     if plan.start is None:
         return None
@@ -51,13 +51,13 @@ def _stand_ins(folder: Path) -> list[str]:
 
 
 def obtain(entry: Checkpoint, folder: Path, lock: LockFile | None = None) -> Fetched:
-    """A file of the registry, fetched where its host gives it to programs.
+    """A file of the registry, fetched if its host allows programs to.
 
-    Where nobody published a checksum, that of the first file used is recorded and enforced.
+    If no checksum is published, that of the first file used is recorded and enforced.
 
     Raises:
-        UserError: it is not there and has to be put there by hand (the message says how), or it
-            is another file than the one published or recorded.
+        UserError: it is missing and has to be put there by hand (the message says how), or it is
+            not the file that was published or recorded.
     """
     lock = lock or LockFile()
     wanted = entry.entry(folder)

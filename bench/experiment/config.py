@@ -19,15 +19,15 @@ from bench.audio.frontend import Transform
 from bench.experiment.ablations import BASE, AblationStudy, Variant
 from bench.experiment.extends import read
 from bench.files import UserError, digest_of
-from bench.strict import Names, Seeds, Strict, Values, known, merge, parse
+from bench.strict import DistinctNames, DistinctSeeds, Strict, Values, known, merge, parse
 from modelkit.settings import Mixup, SpecAugment
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
 UNQUOTABLE = re.compile(r"""[\x00-\x1f\x7f{}*?\[\]\\$`"]""")
-"""What Snakemake takes for a wildcard, or a shell inside a shell for a command, in a path."""
+"""What Snakemake reads as a wildcard in a path, or a nested shell as a command."""
 
-LONGEST_PATH = 1000  # bytes; names of files come on top, and systems take 4,096
-LONGEST_PART = 255  # bytes of one name in a path, which systems take
+LONGEST_PATH = 1000  # bytes; file names are added to it, and systems allow 4,096
+LONGEST_PART = 255  # bytes of one name in a path, which systems allow
 LONGEST = 120
 """Characters of a name, which is part of file names that may have 255 bytes."""
 
@@ -57,7 +57,7 @@ class FrontEnd(Transform):
         None,
         gt=0,
         exclude=True,
-        description="in place of `frames`: as many as a clip of this length has",
+        description="instead of `frames`: as many as a clip of this length has",
         examples=[5],
     )
     frames: int = Field(0, ge=0, description="frames that a model takes per clip", examples=[1001])
@@ -95,7 +95,7 @@ class FrontEnd(Transform):
         return self.frames * self.hop / self.sample_rate
 
     def check(self, where: str) -> None:
-        """Refuse repetitions that no model would see; of a recording, all that is longer is seen.
+        """Refuse repetitions that no model would see; longer recordings are seen in full.
 
         Raises:
             UserError: naming the place, and what fits.
@@ -106,7 +106,7 @@ class FrontEnd(Transform):
         made = 1 + (samples - (self.window if self.kind == "fbank" else 0)) // self.hop
         if made > self.frames + 1:
             raise UserError(
-                f"{where}.repeat_to_s: {self.repeat_to_s:g} s are {made} frames, and a model sees "
+                f"{where}.repeat_to_s: {self.repeat_to_s:g} s are {made} frames, and a model takes "
                 f"{self.frames}; set frames to {made}, or repeat_to_s to {self.seconds:g}"
             )
 
@@ -118,7 +118,7 @@ class Dataset(Strict):
         None, description="name in tables and figures", examples=["Speech Commands V2"]
     )
     loader: str = Field(
-        description="what reads its layout: folder or table (your own data, docs/data.md), "
+        description="loader that reads its layout: folder or table (your own data, docs/data.md), "
         "audioset, esc50, speechcommands, desed, soundscapes, or module:function",
         examples=["esc50"],
     )
@@ -128,8 +128,7 @@ class Dataset(Strict):
     )
     data_kind: DataKind | None = Field(
         None,
-        description="what the audio is; null: synthetic where the embedded builder makes it, "
-        "else real",
+        description="kind of audio; null: synthetic if the embedded builder makes it, else real",
     )
     source: str | None = Field(
         None,
@@ -142,9 +141,8 @@ class Dataset(Strict):
         description="sources of clips that have no file yet, in this order",
         examples=[["parquet", "youtube"]],
     )
-    seeds: Seeds | None = Field(
+    seeds: DistinctSeeds | None = Field(
         None,
-        min_length=1,
         description="seeds on this data set; null: those of the experiment",
         examples=[[0, 1, 2, 3, 4, 5]],
     )
@@ -153,9 +151,8 @@ class Dataset(Strict):
         description="options of the loader (docs/data.md)",
         examples=[{"train": "balanced", "validation_share": 0.1}],
     )
-    models: Names | None = Field(
+    models: DistinctNames | None = Field(
         None,
-        min_length=1,
         description="models that are trained on it; null: all",
         examples=[["htsat", "pann"]],
     )
@@ -175,7 +172,7 @@ class Dataset(Strict):
         "piczak_baselines: no validation fold and no selection",
     )
     loss: Literal["bce", "ce"] = Field(
-        description="bce: several labels a clip (binary cross-entropy); ce: exactly one "
+        description="bce: several labels per clip (binary cross-entropy); ce: exactly one "
         "(cross-entropy)"
     )
     metric: Metric = Field(description="main metric in the report")
@@ -186,7 +183,7 @@ class Dataset(Strict):
     front_ends: dict[str, FrontEnd] = Field(description="features that models can name")
 
     def check_labels(self, multilabel: bool, where: str) -> None:
-        """Refuse what takes exactly one label a clip where clips have several or none.
+        """Refuse what needs exactly one label per clip where clips have several or none.
 
         Args:
             where: the data set's place in the config.
@@ -201,7 +198,7 @@ class Dataset(Strict):
         ):
             if multilabel and getattr(self, key) == value:
                 raise UserError(
-                    f"{where}.{key}: '{value}' takes exactly one label a clip, and clips of this "
+                    f"{where}.{key}: '{value}' needs exactly one label per clip, and clips of this "
                     f"data set can have several or none; set it to {fits}"
                 )
 
@@ -240,7 +237,7 @@ OddLength = Annotated[int, Field(ge=1, le=9999), AfterValidator(_odd)]
 
 
 class Distill(Strict):
-    """Learning from another network's scores of the training clips, beside their labels."""
+    """Learning from another network's scores of the training clips, besides their labels."""
 
     scores: str = Field(
         description="file in the form of scores.npz with a split `train` (docs/models.md)",
@@ -288,7 +285,7 @@ class Recipe(Strict):
     step_factor: float = Field(default=0.5, gt=0, description="schedule steps only: the factor")
     step_factors: tuple[float, ...] = Field(
         default=(),
-        description="in place of step_factor: the share of learning_rate from each of "
+        description="instead of step_factor: the share of learning_rate from each of "
         "`step_epochs` on",
         examples=[[0.5, 0.2]],
     )
@@ -402,7 +399,7 @@ class Localization(Strict):
     )
     hand_set: dict[str, Literal["htsat", "pann"]] = Field(
         default_factory=dict,
-        description="model -> whose published hand-set thresholds it is scored at as well",
+        description="model -> set of published hand-set thresholds at which it is also scored",
         examples=[{"htsat": "htsat"}],
     )
 
@@ -425,7 +422,7 @@ class Tuning(Strict):
     seeds: int = Field(
         default=2,
         ge=1,
-        description="a trial is judged by the mean over so many of the data set's first seeds",
+        description="a trial is judged by the mean over this many of the data set's first seeds",
     )
 
 
@@ -441,7 +438,7 @@ class Statistics(Strict):
     margins: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
         default=MARGINS,
         description="metric -> the difference, as a fraction of 1, within which variants and "
-        "models count as equivalent; metrics left out keep theirs",
+        "models count as equivalent; metrics left out keep their defaults",
         examples=[{"intersection_f1": 0.05}],
     )
 
@@ -520,10 +517,10 @@ class Target(Strict):
     """A named part of the experiment: `snakemake NAME` makes it alone."""
 
     about: str = Field(description="what it is, in words", examples=["ESC-50 alone"])
-    datasets: Names = Field(
-        min_length=1, description="data sets whose runs belong to it", examples=[["esc50"]]
+    datasets: DistinctNames = Field(
+        description="data sets whose runs belong to it", examples=[["esc50"]]
     )
-    variants: Names | None = Field(
+    variants: DistinctNames | None = Field(
         None, description="variants that belong to it; null: all", examples=[["base"]]
     )
 
@@ -534,9 +531,9 @@ class Ensemble(Strict):
     dataset: str = Field(description="data set", examples=["desed"])
     model: str = Field(description="model", examples=["htsat"])
     variant: str = Field("base", description="variant whose runs are averaged")
-    released: Names = Field(
-        default=(),
-        description="released checkpoints that are averaged instead of runs",
+    released: DistinctNames | None = Field(
+        None,
+        description="released checkpoints that are averaged instead; null: the variant's runs",
         examples=[["htsat-audioset-1", "htsat-audioset-2"]],
     )
 
@@ -576,7 +573,7 @@ class Config(Strict):
         examples=["mine"],
     )
     title: str = Field(description="title of the report", examples=["My recordings"])
-    seeds: Seeds = Field(min_length=1, description="one run per seed", examples=[[0, 1, 2]])
+    seeds: DistinctSeeds = Field(description="one run per seed", examples=[[0, 1, 2]])
     paths: Paths = Field(Paths(), description="folders")
     embedded: Embedded | None = Field(None, description="null: no synthetic corpora are built")
     datasets: dict[str, Dataset] = Field(description="data sets by name")
@@ -590,7 +587,7 @@ class Config(Strict):
     targets: dict[str, Target] = Field(
         default_factory=dict, description="parts that `snakemake NAME` makes alone"
     )
-    released: dict[str, Names] = Field(
+    released: dict[str, DistinctNames] = Field(
         default_factory=dict,
         description="data set -> entries of config/registry/checkpoints.yaml that `snakemake "
         "released` evaluates on it",
@@ -609,7 +606,7 @@ class Config(Strict):
     tuning: Tuning = Field(Tuning(), description="trials of recipes")
     tracking: Tracking = Field(Tracking(), description="live tracking on a server")
     rescore: Rescore | None = Field(
-        None, description="null: the authors' predictions are no part of the DAG; {}: all defaults"
+        None, description="null: the authors' predictions are not part of the DAG; {}: all defaults"
     )
 
     def _check_names(self) -> None:
@@ -668,13 +665,13 @@ class Config(Strict):
             dataset.check_labels(dataset.loader in registry.SEVERAL_LABELS, f"datasets.{key}")
             if dataset.metric in ("intersection_f1", "psds1_macro") and not dataset.localize:
                 raise UserError(
-                    f"datasets.{key}.metric: '{dataset.metric}' is of located events; set "
+                    f"datasets.{key}.metric: '{dataset.metric}' needs located events; set "
                     f"datasets.{key}.localize to true"
                 )
             for name in dataset.models or ():
                 known(name, self.models, f"datasets.{key}.models")
             if dataset.crossed and not dataset.folds:
-                raise UserError(f"datasets.{key}.crossed: needs folds, the number of them")
+                raise UserError(f"datasets.{key}.crossed: needs folds, their number")
             for name, front_end in dataset.front_ends.items():
                 front_end.check(f"datasets.{key}.front_ends.{name}")
         for name, model in self.models.items():
@@ -721,7 +718,7 @@ class Config(Strict):
         return self
 
     def _check_study(self, study: AblationStudy, where: str) -> None:
-        """Refuse a study that names what the config lacks, or a variant that two studies mean."""
+        """Refuse a study that names what the config lacks, or a variant that two studies define."""
         study.check(where)
         for model in study.models:
             known(model, self.models, f"{where}.models")
@@ -765,7 +762,7 @@ class Config(Strict):
         return Path(self.datasets[dataset].root).is_relative_to(self.embedded.root)
 
     def data_kind(self, dataset: str) -> DataKind:
-        """What a data set's audio is: as it says, else by who made it."""
+        """What a data set's audio is: as stated, else by its origin."""
         chosen = self.datasets[dataset].data_kind
         if chosen is not None:
             return chosen
@@ -781,7 +778,7 @@ class Config(Strict):
         """The recipe of one cell: base, then model, then model/dataset, then `overrides`.
 
         Args:
-            where: the place that messages name.
+            where: the place that messages give.
 
         Raises:
             UserError: an unknown key, or a value that is out of range or does not fit another.
@@ -809,7 +806,7 @@ class Config(Strict):
 
 
 def load(*sources: str | Path | Mapping[str, Any]) -> Config:
-    """The checked config of an experiment, from files and values, of which later ones win.
+    """The checked config of an experiment, from files and values; later ones win.
 
     Raises:
         UserError: naming the file, every wrong key or value, and the nearest valid key.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, fields, is_dataclass
 from typing import (
     Annotated,
@@ -27,12 +27,12 @@ from bench.strict import Strict
 
 PATH = ROOT / "docs" / "config.md"
 CHECKED_WHEN_MERGED: dict[str, type[Strict]] = {"recipes": Recipe}
-"""Sections whose type is no annotation: layers of them are merged before they are checked."""
+"""Sections without an annotated type: their layers are merged before they are checked."""
 NAMED = {
     "recipes": "KEY",
     "factors": "FACTOR.LEVEL",
 }
-"""What stands for the free names below a key; NAME elsewhere."""
+"""Placeholders for the free names below a key; NAME elsewhere."""
 PLAIN = {
     bool: "true or false",
     int: "whole number",
@@ -48,10 +48,10 @@ INTRODUCTION = """\
 Look up a key of `config/NAME.yaml` here: its type, default, meaning and an example.
 
 An experiment file holds the keys of the first table. `extends: FILE` takes over every key of
-another experiment (beside the file, else in `config/`) but `experiment` and `paths`; a mapping is
-merged with the parent's, and null removes a key. A data set whose `root` is replaced takes over
-neither `source` nor `data_kind`. Unknown keys are errors that name the nearest valid key;
-`python -m bench check --config FILE` finds what the types cannot.
+another experiment (beside the file, else in `config/`) except `experiment` and `paths`; a mapping
+is merged with the parent's, and null removes a key. A data set whose `root` is replaced inherits
+neither `source` nor `data_kind`. Unknown keys are errors that name the nearest valid key; `python
+-m bench check --config FILE` finds what the types cannot.
 
 `python -m bench schema` generates this page, and a JSON schema for editors
 (`workflow/schemas/config.schema.json`), from the types in `bench/experiment/config.py`.
@@ -81,7 +81,7 @@ def sections(
 
 
 def example(key: Key) -> Any:
-    """A valid value of a key: the one that its type gives, else another than the default."""
+    """A valid value of a key: its type's example, else a value other than the default."""
     if key.field.examples:
         return key.field.examples[0]
     default = key.field.get_default(call_default_factory=True)
@@ -110,7 +110,7 @@ def _table(place: str, section: type[Any], keys: list[Key]) -> str:
 
 
 def _below(place: str, key: Key) -> str:
-    """The place of the section that a key holds, with what stands for free names."""
+    """The place of the section that a key holds, with placeholders for free names."""
     free = [NAMED.get(key.name, "NAME")] if "mapping" in _words(key.field.annotation) else []
     return ".".join([*filter(None, [place]), key.name, *free])
 
@@ -122,22 +122,26 @@ def _type(field: FieldInfo) -> str:
         for name, sign in BOUNDS.items()
         if hasattr(limit, name)
     ]
-    filled = any(hasattr(limit, "min_length") for limit in field.metadata)
-    return f"{_words(field.annotation)} {', '.join(bounds)}".strip() + ", not empty" * filled
+    return f"{_filled(field.metadata)}{_words(field.annotation)} {', '.join(bounds)}".strip()
+
+
+def _filled(limits: Iterable[Any]) -> str:
+    return "non-empty " * any(hasattr(limit, "min_length") for limit in limits)
 
 
 def _words(annotation: Any) -> str:
-    """An annotation as a reader of YAML says it."""
+    """An annotation in the words of YAML."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _words(inner[0])
+        return _filled(inner[1:]) + _words(inner[0])
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in inner)
     if origin in (Union, types.UnionType):
         return " or ".join(map(_words, inner))
     if origin is tuple:
         if inner[-1] is Ellipsis:
-            return f"list of {_words(inner[0])}{'s' * (inner[0] in PLAIN)}"
+            words = _words(inner[0])
+            return f"list of {words}{'s' * (words in PLAIN.values())}"
         return f"[{', '.join(map(_words, inner))}]"
     if _section(annotation):
         return "section" if origin is None else "mapping of sections"

@@ -1,5 +1,5 @@
-"""Hours and bytes ahead: from what finished runs cost here, else from what a rehearsal measured
-here, else from stated rough rates."""
+"""Hours and bytes to come: from finished runs on this machine, else from a rehearsal on it, else
+from stated rough rates."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ AUDIO_SPEED = 300.0  # seconds of audio that one core turns into features in a s
 
 @dataclass(frozen=True)
 class Finished:
-    """What a finished training tells: seconds per clip seen, clips per epoch, parameters."""
+    """What a finished training shows: seconds per clip seen, clips per epoch, parameters."""
 
     seconds_per_clip: float
     clips_per_epoch: int
@@ -61,7 +61,7 @@ class Finished:
 
     @classmethod
     def read(cls, path: Path) -> Finished | None:
-        """Of a training.json; None where there is none, or one that does not tell."""
+        """Of a training.json; None if it is missing or does not show it."""
         try:
             training = read_json(path)
             cost = training["cost"]
@@ -141,7 +141,7 @@ class Estimate:
 
     def studies(self) -> Iterator[tuple[str, int, float]]:
         """Of each ablation study: its runs besides the base ones, and the seconds of the trainings
-        that are still ahead (0 where their clips are unknown)."""
+        that are still to be done (0 if their clips are unknown)."""
         cells = list_cells(self.settings)
         for name, study in self.settings.ablations.items():
             names = {variant.name for variant in study.variants()}
@@ -210,9 +210,10 @@ class Estimate:
         return FULL_SIZE_SECONDS_PER_CLIP[architecture] * size / FULL_SIZE_VALUES[architecture]
 
     def disk_ahead(self, jobs: Iterable[Job]) -> dict[str, float]:
-        """Bytes that these jobs still write below each folder, by the folder's key in the config.
+        """Bytes that these jobs will still write below each folder, by the folder's key in the
+        config.
 
-        What is fetched counts under "fetched NAME"; data sets may share a folder.
+        Fetched data counts under "fetched NAME"; data sets may share a folder.
         """
         settings, ahead = self.settings, {"paths.work": 0.0, "paths.results": 0.0}
         weights, fetched = [0.0], set()
@@ -261,13 +262,13 @@ def wall_seconds(jobs: Iterable[tuple[Job, float | None]]) -> float:
 
 
 def workers() -> int:
-    """How many runs are at work side by side: one per GPU, else one per core."""
+    """How many runs work in parallel: one per GPU, else one per core."""
     return len(slots.devices()) or len(os.sched_getaffinity(0))
 
 
 def _clips(settings: Config, layout: Layout, dataset: str) -> int | None:
     try:
-        return int(read_json(layout.corpus(dataset) / "corpus.json")["coverage"]["found"])
+        return int(read_json(layout.corpus_file(dataset))["coverage"]["found"])
     except (UserError, KeyError, TypeError):
         if settings.embedded is not None:
             return EMBEDDED_CLIPS
@@ -279,7 +280,7 @@ def _clips(settings: Config, layout: Layout, dataset: str) -> int | None:
 
 
 def _listed_for_training(settings: Config, dataset: str) -> int | None:
-    """Clips of the training lists as the registry states them; None where it does not."""
+    """Clips of the training lists as the registry states them; None if it does not."""
     chosen = settings.datasets[dataset]
     if chosen.source is None:
         return None

@@ -1,4 +1,4 @@
-"""Experiment files that extend others: where a parent lies, and what a child takes over."""
+"""Experiment files that extend others: where a parent is, and what a child inherits."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from bench.strict import merge, read_yaml
 
 CONFIG = ROOT / "config"
 OWN = ("experiment", "paths")
-"""What no experiment takes over from the one that it extends, whose results it would overwrite."""
+"""What no experiment inherits from the one that it extends, whose results it would overwrite."""
 OF_ROOT = ("data_kind", "source")
-"""What a data set does not take over where its `root` is replaced: other data lies there."""
+"""What a data set does not inherit if its `root` is replaced: other data is there."""
 
 
 def read(source: str | Path | Mapping[str, Any], beneath: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The values of an experiment over those of what it `extends`.
 
-    The parent is looked for beside the file that names it, then in `config/`; values that stand in
-    no file name one of `config/`.
+    The parent is searched for beside the file that names it, then in `config/`; values without a
+    file name one of `config/`.
 
     Args:
         beneath: the files that extend this one, for the message on a circle.
 
     Raises:
-        UserError: a file is missing or no mapping of keys, or extends itself.
+        UserError: a file is missing, is not a mapping of keys, or extends itself.
     """
     if isinstance(source, Mapping):
         values, folder, chain = dict(source), CONFIG, beneath
@@ -35,7 +35,7 @@ def read(source: str | Path | Mapping[str, Any], beneath: tuple[Path, ...] = ())
         path = Path(source)
         values, folder, chain = read_yaml(path), path.parent, (*beneath, path.resolve())
         if path.resolve() in beneath:
-            raise UserError(f"{' extends '.join(map(str, chain))}: a circle; take one away")
+            raise UserError(f"{' extends '.join(map(str, chain))}: a circle; remove one")
     parent = values.pop("extends", None)
     if parent is None:
         return values
@@ -48,7 +48,7 @@ def read(source: str | Path | Mapping[str, Any], beneath: tuple[Path, ...] = ())
 
 
 def _taken_over(parent: dict[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:
-    """What a child has of its parent."""
+    """What a child inherits from its parent."""
     taken = {key: value for key, value in parent.items() if key not in OWN}
     old, new = taken.get("datasets"), child.get("datasets")
     if isinstance(old, dict) and isinstance(new, dict):

@@ -1,4 +1,4 @@
-"""The folders that an experiment writes: made for it, marked as its own, and never another's."""
+"""The folders that an experiment writes to: created for it and marked as its own."""
 
 from __future__ import annotations
 

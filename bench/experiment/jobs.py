@@ -41,8 +41,8 @@ SHOWN = ("scores.npz", "metrics.jsonl", "record.json")
 class Job:
     """One job of the DAG. `name` completes the command `python -m bench STAGE NAME`.
 
-    `writes` begins with the file that is written last; the report's tables are left out, which the
-    room of the report lists.
+    `writes` begins with the file that is written last; it leaves out the report's tables, which
+    `bench.reporting.listed` names.
     """
 
     stage: str
@@ -70,11 +70,11 @@ def list_jobs(settings: Config) -> list[Job]:
         jobs.append(Job("embed", "", (_manifest(settings),)))
     for dataset in settings.datasets:
         sources = tuple(_source_of(settings, layout, dataset))
-        jobs.append(Job("corpus", dataset, (_corpus(layout, dataset),), sources))
+        jobs.append(Job("corpus", dataset, (layout.corpus_file(dataset),), sources))
     for dataset, front_end in feature_sets(settings):
         written = tuple(layout.features(dataset, front_end) / name for name in FEATURES)
         jobs.append(
-            Job("featurize", f"{dataset} {front_end}", written, (_corpus(layout, dataset),))
+            Job("featurize", f"{dataset} {front_end}", written, (layout.corpus_file(dataset),))
         )
     cells = list_cells(settings)
     jobs += [_train(settings, layout, cell) for cell in cells]
@@ -84,7 +84,7 @@ def list_jobs(settings: Config) -> list[Job]:
     scored = [layout.results / "rescore.json"] if settings.rescore is not None else []
     jobs += [Job("rescore", "", (path,)) for path in scored]
     shown = [layout.run(cell) / name for cell in cells for name in SHOWN]
-    corpora = [_corpus(layout, name) for name in settings.datasets]
+    corpora = [layout.corpus_file(name) for name in settings.datasets]
     jobs.append(Job("track", "", (layout.results / "mlflow.json",), (*shown, *corpora)))
     pages = tuple(layout.report / name for name in ("index.html", "claims.html", "metrics.json"))
     facts = (*corpora, *costs, *scored, Path("docs/speed.json"))
@@ -93,16 +93,14 @@ def list_jobs(settings: Config) -> list[Job]:
 
 
 def jobs_on_request(settings: Config) -> Iterator[Job]:
-    """The jobs that run only where they are asked for: ensembles, released checkpoints, trials."""
+    """The jobs that run only on request: ensembles, released checkpoints, trials."""
     layout = Layout.of(settings)
     for cell in released_cells(settings):
-        yield Job(
-            "released", str(cell), (layout.run(cell) / "record.json",), _inputs(settings, cell)
-        )
+        yield Job("released", str(cell), (layout.record(cell),), _inputs(settings, cell))
     for name in settings.ensembles:
         cell, members = ensemble_cells(settings, name)
         read = (layout.run(member) / part for member in members for part in SHOWN)
-        yield Job("ensemble", name, (layout.run(cell) / "record.json",), tuple(read))
+        yield Job("ensemble", name, (layout.record(cell),), tuple(read))
     for dataset, model in pairs(settings):
         cell = first_cell(settings, dataset, model)
         parent = plan(settings, cell).parent
@@ -122,7 +120,7 @@ def _evaluate(layout: Layout, cell: Cell) -> Job:
     folder = layout.run(cell)
     read = (folder / name for name in TRAINED if name != "model.pt")
     written = (folder / "record.json",)
-    return Job("evaluate", str(cell), written, (_corpus(layout, cell.dataset), *read), cell)
+    return Job("evaluate", str(cell), written, (layout.corpus_file(cell.dataset), *read), cell)
 
 
 def _inputs(settings: Config, cell: Cell) -> tuple[Path, ...]:
@@ -131,11 +129,7 @@ def _inputs(settings: Config, cell: Cell) -> tuple[Path, ...]:
     features = layout.features(cell.dataset, chosen.model.front_end)
     start = chosen.recipe.start if chosen.released is None else None
     fetched = [layout.fetched(start_name(start))] if start else []
-    return (_corpus(layout, cell.dataset), *(features / name for name in FEATURES), *fetched)
-
-
-def _corpus(layout: Layout, dataset: str) -> Path:
-    return layout.corpus(dataset) / "corpus.json"
+    return (layout.corpus_file(cell.dataset), *(features / name for name in FEATURES), *fetched)
 
 
 def _manifest(settings: Config) -> Path:
@@ -144,7 +138,7 @@ def _manifest(settings: Config) -> Path:
 
 
 def _source_of(settings: Config, layout: Layout, dataset: str) -> Iterator[Path]:
-    """What stands for the audio of a data set that is built or fetched here."""
+    """The file that represents the audio of a data set that is built or fetched here."""
     if settings.built_here(dataset):
         yield _manifest(settings)
     elif dataset in fetched_here(settings):

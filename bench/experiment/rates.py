@@ -32,8 +32,9 @@ class Rate:
     device: str
 
     def seconds(self, seen: int, epochs: int, others: int) -> float:
-        """Of a training that sees so many clips in so many epochs, of whose other clips about half
-        are for validation: they are scored after each epoch, and all others at the end."""
+        """Of a training that sees this many clips in this many epochs. About half of the other
+        clips
+        validate: they are scored after each epoch, and all others at the end."""
         return seen * self.step_seconds + (epochs / 2 + 1) * others * self.score_seconds
 
 
@@ -55,7 +56,7 @@ def read_rates(settings: Config) -> dict[str, Rate]:
 
 
 def write_rates(settings: Config, rates: Mapping[str, Rate]) -> None:
-    """Keep these rates beside those that still hold."""
+    """Save these rates beside those that are still valid."""
     kept = {**read_rates(settings), **rates}
     values = {name: asdict(rate) for name, rate in kept.items()}
     write_json(_path(settings), {"machine": _machine(), "rates": values})
@@ -66,5 +67,5 @@ def _path(settings: Config) -> Path:
 
 
 def _machine() -> dict[str, Any]:
-    """What times of this machine depend on."""
+    """What times on this machine depend on."""
     return {"cpu": environment()["cpu"], "cores": os.cpu_count(), "gpus": len(slots.devices())}

@@ -1,4 +1,4 @@
-"""Checkpoints that others released: files that weights start from, and what outputs stand for."""
+"""Checkpoints that others released: files of initial weights, and the meaning of their outputs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Checkpoint(Obtained):
         return self.file
 
     def entry(self, folder: Path) -> Entry:
-        """How the file comes into the folder of checkpoints, in the form of all that is fetched."""
+        """How the file gets into the folder of checkpoints, as an entry like those of data sets."""
         name = (file_of(self, folder) or Path(self.file)).name
         how = self.model_dump(include=set(Obtained.model_fields))
         return Entry.model_validate(
@@ -54,14 +54,14 @@ class Checkpoint(Obtained):
 
 
 class Backbone(Checkpoint):
-    """Weights that a training begins from: of an image network, or of an encoder that heard sounds
-    without labels (or with other classes than its file names)."""
+    """Initial weights of a training: of an image network, or of an encoder that was pretrained on
+    audio without labels (or with classes other than its file names)."""
 
     kind: Literal["imagenet", "pretrained"]
 
 
 class Released(Checkpoint):
-    """What a model's authors trained, to be evaluated as it is."""
+    """A model that its authors trained, to be evaluated as it is."""
 
     kind: Literal["official"] = "official"
     arguments: Values
@@ -130,7 +130,7 @@ def find_file(name: str, where: str) -> Checkpoint:
 
 
 def evaluable() -> dict[str, Released]:
-    """The entries that a model's authors trained, by name."""
+    """The entries of models that their authors trained, by name."""
     return {n: entry for n, entry in read_registry().items() if isinstance(entry, Released)}
 
 

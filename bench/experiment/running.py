@@ -1,4 +1,4 @@
-"""The trainings at work, as their locks and curves show them to other processes."""
+"""The trainings in progress, as their locks and curves show them to other processes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.process import locks
 
 @dataclass(frozen=True)
 class Running:
-    """A training at work: epochs done of all, the seconds it has taken, its state and process."""
+    """A training in progress: epochs done of all, seconds so far, its state and process."""
 
     cell: Cell
     epoch: int
@@ -25,7 +25,7 @@ class Running:
 
     @property
     def seconds_left(self) -> float | None:
-        """From its own pace; None before its first epoch."""
+        """Estimated from its own pace; None before its first epoch."""
         return self.seconds / self.epoch * (self.epochs - self.epoch) if self.epoch else None
 
 

@@ -46,9 +46,9 @@ def first_cell(settings: Config, dataset: str, model: str) -> Cell:
 
 
 def points(settings: Config, dataset: str, model: str) -> list[dict[str, Any]]:
-    """The points of the space that this model's trials try, the same ones at every call.
+    """The points of the space that this model's trials try, the same at every call.
 
-    All combinations where they are no more than the budget, else a sample drawn from the names.
+    All combinations if they fit the budget, else a random sample seeded by the names.
 
     Raises:
         UserError: the experiment declares no trials, or a space of fewer points than trials.

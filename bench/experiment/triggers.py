@@ -50,7 +50,7 @@ class Triggers:
         return {str(cell): plan(self.settings, cell) for cell in list_cells(self.settings)}
 
     def fetch(self, name: str) -> dict[str, str]:
-        """Of one fetch: what is asked for. Other code does not fetch again what is verified."""
+        """Of one fetch: what is requested. Changed code does not fetch verified data again."""
         wanted = fetched_here(self.settings)[name]
         entry = wanted.entry.model_dump(mode="json")
         value = digest_of([entry, str(wanted.folder), wanted.options, wanted.ways])
@@ -157,7 +157,7 @@ def _digests(stage: str, values: Any, code: str | None = None) -> dict[str, str]
 
 
 def _files_digest(places: Iterable[str]) -> str:
-    """Digest of what is read like code and is not code: templates, published values."""
+    """Digest of what is read like code but is not code: templates, published values."""
     roots = [ROOT / place for place in places]
     found = [path for root in roots for path in (root, *root.rglob("*"))]
     paths = (path for path in found if path.is_file())

@@ -1,4 +1,4 @@
-"""What an experiment fetches before anything else can run."""
+"""What an experiment fetches before its other jobs."""
 
 from __future__ import annotations
 
@@ -56,5 +56,5 @@ def starts(settings: Config) -> list[str]:
 
 
 def start_name(entry: str) -> str:
-    """The name by which a start is fetched: that of no data set."""
+    """The name by which a start is fetched; no data set has it."""
     return f"{CHECKPOINTS}/{entry}"

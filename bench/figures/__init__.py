@@ -1,1 +1,1 @@
-"""How figures look, and the pictures that report and MLflow share: drawn from values alone."""
+"""How figures look, and the pictures that report and MLflow share: drawn only from values."""

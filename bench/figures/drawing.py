@@ -32,7 +32,7 @@ STYLE: dict[str, Any] = {
     "grid.color": FAINT,
     "grid.linewidth": 0.6,
     "text.color": INK,
-    "text.parse_math": False,  # names are text: a pair of $ in one is no formula
+    "text.parse_math": False,  # names are text: a pair of $ in one is not a formula
     "xtick.color": INK,
     "ytick.color": INK,
     "legend.frameon": False,
@@ -71,7 +71,7 @@ def colour(config: Config, model: str) -> str:
 
 
 def legible(name: str) -> str:
-    """A name from elsewhere as text that can be drawn: what cannot be printed becomes a mark."""
+    """A user's name as text that can be drawn: unprintable characters become a mark."""
     return "".join(c if c.isprintable() else "\ufffd" for c in name)
 
 
@@ -90,7 +90,7 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **k
 
 
 def picture(figure: Figure, alt: str, caption: str, kind: str = "svg") -> Picture:
-    """Draw a figure: "svg" for lines and text, "png" where it holds images."""
+    """Draw a figure: "svg" for lines and text, "png" if it contains images."""
     data = io.BytesIO()
     if kind == "svg":
         figure.savefig(data, format="svg", metadata={"Date": None, "Creator": None})

@@ -18,7 +18,7 @@ from bench.results.words import counted
 
 @dataclass(frozen=True)
 class Scene:
-    """A soundscape on the page: what sounds in it, its audio, and one picture per group."""
+    """A soundscape on the page: its classes, its audio, and one picture per group."""
 
     title: str
     audio: str

@@ -1,4 +1,4 @@
-"""Events and frame scores as arrays, the form that everything from scores to counts works on."""
+"""Events and frame scores as arrays, the form in which they are processed from scores to counts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHORTEST = 1e-3
 class EventArrays:
     """Events in columns of equal length, sorted by (clip, label, onset).
 
-    `clip` and `label` are places in the list of files and of classes; times are in seconds.
+    `clip` and `label` are indices into the lists of files and classes; times are in seconds.
     """
 
     clip: Ints
@@ -37,7 +37,7 @@ class EventArrays:
 
 @dataclass(frozen=True)
 class FrameScores:
-    """Frame scores of clips, with what it takes to make events of them.
+    """Frame scores of clips, with what is needed to turn them into events.
 
     Attributes:
         scores: (N, T, C) float32; frame i spans [i, i + 1) times `seconds_per_frame`.

@@ -41,7 +41,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Intersections:
-    """What the intersection rule finds, before it is summed.
+    """The decisions of the intersection rule, before they are summed.
 
     Attributes:
         accepted: (predicted,) bool; covered by its class's reference to at least the DTC.
@@ -66,7 +66,7 @@ def intersections(
     """Apply the detection and the ground-truth tolerance criterion (Bilen et al. 2020, 2.1-2.2).
 
     Both inputs must be free of overlaps within a class (`merge_overlaps`). Ratios are compared in
-    double precision in psds_eval's order of operations, so that its figures are met exactly.
+    double precision in psds_eval's order of operations, so that its figures are reproduced exactly.
     """
     p, r = pairs_of_same_class(predicted, reference, classes)
     shared = np.minimum(predicted.offset[p], reference.offset[r]) - np.maximum(
@@ -120,8 +120,8 @@ def collar_counts(
     """Counts of the collar rule (sed_eval's event-based metric), shape (clips, classes).
 
     A pair fits when the onsets differ by at most `collar` seconds and the offsets by at most
-    max(collar, offset_share x reference length), each plus `EDGE`. Fitting pairs are matched one
-    to one, as many as possible; what stays alone is false or missed.
+    max(collar, offset_share x reference length), each plus `EDGE`. Fitting pairs are matched one to
+    one, as many as possible; unmatched events are false or missed.
     """
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import maximum_bipartite_matching
@@ -151,8 +151,8 @@ def segment_counts(
 ) -> Counts:
     """Counts of active segments (sed_eval's segment-based metric), shape (clips, classes).
 
-    An event makes every segment active that it touches (by more than `EDGE`), however shortly.
-    The clip's last, partial segment counts; what lies beyond the clip does not.
+    An event makes every segment active that it touches (by more than `EDGE`), however briefly. The
+    clip's last, partial segment counts; anything beyond the clip does not.
     """
     segments = np.ceil(durations / segment - EDGE).astype(np.int64)
     made = _activity(predicted, segments, classes, segment)

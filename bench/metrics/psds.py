@@ -28,7 +28,7 @@ from bench.metrics.event_counts import intersections, tally
 
 @dataclass(frozen=True)
 class Scenario:
-    """What a use of the detector asks for.
+    """The requirements of a use of the detector.
 
     Attributes:
         dtc, gtc, cttc: tolerances of detection, ground truth and cross-triggers, as shares.
@@ -59,7 +59,7 @@ def psds(frames: FrameScores, reference: EventArrays, scenario: Scenario = PSDS1
 
     Returns:
         The score; per class the normalised area under its own curve. Classes without reference
-        events take no part and are NaN. Without any reference event the score is NaN.
+        events are left out and are NaN. Without any reference event the score is NaN.
     """
     scores, step, seconds, classes = (
         frames.scores,
@@ -68,7 +68,7 @@ def psds(frames: FrameScores, reference: EventArrays, scenario: Scenario = PSDS1
         frames.classes,
     )
     ends = seconds
-    if frames.counts is not None:  # what stands behind a clip's own frames never sounds
+    if frames.counts is not None:  # frames beyond a clip's own are never active
         ends = np.minimum(seconds, np.round(frames.counts * step, 6))
     truth = merge_overlaps(reference)
     listed = np.bincount(truth.label, minlength=len(classes))
@@ -97,7 +97,7 @@ def psds(frames: FrameScores, reference: EventArrays, scenario: Scenario = PSDS1
 
 
 def mean_over_classes(found: Metric) -> Metric:
-    """The mean of the classes' own areas, of those that have one: a PSDS without its weight on
+    """The mean of the classes' own areas, over those that have one: a PSDS without its weight on
     their spread ("macro", as published on AudioSet-strong)."""
     areas = [area for area in (found.per_class or {}).values() if not np.isnan(area)]
     return replace(
@@ -121,8 +121,8 @@ def _counts_by_threshold(
 ) -> tuple[Floats, Floats, Floats]:
     """Counts of one class over all clips at every distinct score, highest first.
 
-    A clip's counts change only where the threshold falls below one of its own scores. So each
-    clip is decided at its own scores, and the changes of all clips are sorted and summed.
+    A clip's counts change only where the threshold falls below one of its own scores. So each clip
+    is evaluated at its own scores, and the changes of all clips are sorted and summed.
 
     Returns:
         True positives (K,), false positives (K,) and cross-triggers (K, others).

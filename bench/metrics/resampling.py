@@ -52,14 +52,14 @@ def resample(
 ) -> Resampled:
     """A metric on resamples that draw groups of clips with replacement.
 
-    AP and F1 are no means over clips, so the metric is computed anew per resample, from how often
-    each clip was drawn. Source: Davison and Hinkley, "Bootstrap methods and their application",
-    1997, section 3.8.
+    AP and F1 are not means over clips, so the metric is recomputed for each resample, from how
+    often each clip was drawn. Source: Davison and Hinkley, "Bootstrap methods and their
+    application", 1997, section 3.8.
 
     Args:
         metric: weights (R, N) -> (R, U) figures of U runs; see `bench.metrics.weighted`.
         groups: (N,) group of each clip (its original recording), any labels.
-        resamples: number of resamples; `batch` of them are handed to the metric at a time.
+        resamples: number of resamples; `batch` of them are passed to the metric at a time.
     """
     _, group = np.unique(np.asarray(groups), return_inverse=True)
     number = int(group.max()) + 1
@@ -74,11 +74,11 @@ def resample(
 def interval_of(figures: Resampled, level: float = 0.95) -> Interval:
     """Interval of the mean over runs for new seeds and new clips.
 
-    The variance of the mean has two parts: s²/n, which holds all that differs between runs, and
-    what the clips that they share contribute, the mean covariance of two runs under resampling (0
-    where each run has clips of its own). The half-width is the root of the sum of squares of the
-    half-widths that either part has alone, Student's and the normal one (Howe, J. Am. Stat. Assoc.
-    1974). A single run has the interval for new clips alone.
+    The variance of the mean has two parts: s²/n, which covers everything that differs between runs,
+    and the contribution of the clips that they share, the mean covariance of two runs under
+    resampling (0 if each run has its own clips). The half-width is the root of the sum of squares
+    of the half-widths that either part has alone, Student's and the normal one (Howe, J. Am. Stat.
+    Assoc. 1974). A single run has only the interval for new clips.
 
     It is symmetrical about the figure: percentiles of resampled mAP lean upwards, because repeated
     clips are ranked together, and cover 63 % instead of 95 % near an mAP of 0.2.

@@ -1,7 +1,7 @@
 """Intervals, paired tests and equivalence for figures that were measured over several seeds.
 
 All functions are pure. `differences` are one number per pair: the same seed and fold under two
-conditions, so that what the pair shares cancels out.
+conditions, so that what the pair has in common cancels out.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from scipy.special import nctdtrinc, stdtr, stdtrit
 Floats = NDArray[np.float64]
 
 ENOUGH_SEEDS = 10
-"""Below this number of seeds an interval deserves a warning beside it."""
+"""Below this number of seeds, an interval needs a warning."""
 EXACT_PAIRS = 20
 """Up to this number of pairs all sign flips are enumerated (about a million)."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its interval; `covers` says what a repetition would draw anew.
+    """A mean with its interval; `covers` says what a repetition would draw again.
 
-    NaN limits mean that the sample is too small to give any.
+    NaN limits mean that the sample is too small.
     """
 
     mean: float
@@ -95,8 +95,8 @@ def welch_interval(
 def paired_t_p(differences: ArrayLike, test_share: float | None = None) -> float:
     """Two-sided p of the paired t-test that the mean difference is 0.
 
-    Exact for normal differences from two pairs on; one pair gives 1. Equal differences have no t:
-    p is then 1 where they are 0, else that of the sign flips. Source: Student, Biometrika 1908.
+    Exact for normal differences from two pairs on; one pair gives 1. Equal differences have no t: p
+    is then 1 if they are 0, else that of the sign flips. Source: Student, Biometrika 1908.
 
     Args:
         test_share: n_test / n_train where the differences are of folds, for the corrected variance
@@ -156,7 +156,7 @@ def holm(p_values: ArrayLike) -> Floats:
 
 
 def holm_factors(p_values: ArrayLike) -> Floats:
-    """What Holm's correction multiplies each p by: from 1 to the size of the family.
+    """The factor by which Holm's correction multiplies each p: from 1 to the size of the family.
 
     The t-interval at level 1 - alpha / factor excludes 0 exactly where Holm rejects. It contains
     the uncorrected interval, so it covers at least as often.
@@ -201,8 +201,8 @@ def equivalence_p(differences: ArrayLike, margin: float, test_share: float | Non
 
 
 def inferiority_p(differences: ArrayLike, margin: float, test_share: float | None = None) -> float:
-    """p of the one-sided t-test that the mean difference is at or below -margin: small where the
-    first is shown as good as the second or better. 1 below two pairs.
+    """p of the one-sided t-test that the mean difference is at or below -margin: small if the first
+    is shown to be as good as the second or better. 1 below two pairs.
 
     Source: Piaggio et al., JAMA 2012 (non-inferiority).
     """

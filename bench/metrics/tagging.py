@@ -20,8 +20,8 @@ Floats = NDArray[np.float64]
 def average_precision(scores: ArrayLike, targets: ArrayLike) -> Floats:
     """Average precision per class, shape (C,); NaN for a class without positives.
 
-    AP = sum over distinct scores of (recall step) x precision: no interpolation, clips that share
-    a score enter together (scikit-learn's `average_precision_score`).
+    AP = sum over distinct scores of (recall step) x precision: no interpolation, and clips that
+    share a score enter together (scikit-learn's `average_precision_score`).
     """
     return ranking_metrics(scores, targets)[0]
 
@@ -151,7 +151,7 @@ def macro_f1(
 def _macro(
     name: str, values: Floats, classes: Sequence[str], function: str, parameters: dict
 ) -> Metric:
-    """The mean over the classes that have a value; the others are counted, not averaged."""
+    """The mean over the classes that have a value; the others are only counted."""
     defined = np.isfinite(values)
     return Metric(
         name,

@@ -1,4 +1,4 @@
-"""From a plan to a model: the one place where training meets architectures, by name and late."""
+"""From a plan to a model: the only place where training imports architectures, late and by name."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def open_checkpoint(
     """The model and card of a run's model.pt or of a file that its authors released.
 
     Args:
-        entry_name: which entry of the registry the file is; None: told by its name.
+        entry_name: which entry of the registry the file is; None: identified by its name.
         plugin: the class outside of this project, module:Class, that the file may name.
 
     Raises:
-        UserError: no such file, not a checkpoint, a file that nobody knows, or one whose entries
-            do not fit its model.
+        UserError: no such file, not a checkpoint, an unknown file, or one whose entries do not fit
+            its model.
     """
     from modelkit.checkpoint import CheckpointError
 
@@ -121,8 +121,8 @@ def live_parameters(model: torch.nn.Module) -> int:
 def resolved_values(model: torch.nn.Module) -> dict[str, Any] | None:
     """What fixes a network besides its classes and its features, preset and arguments resolved.
 
-    Read from the model as it was built (`model.architecture`, a dataclass); None where its class
-    does not tell.
+    Read from the model as it was built (`model.architecture`, a dataclass); None if its class does
+    not state it.
     """
     found = getattr(model, "architecture", None)
     return asdict(found) if is_dataclass(found) and not isinstance(found, type) else None

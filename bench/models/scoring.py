@@ -24,7 +24,7 @@ what else is scored."""
 
 def probabilities(logits: torch.Tensor, loss: str) -> torch.Tensor:
     """Probabilities of clip or frame logits (..., C), in float32 at least: softmax where classes
-    exclude each other, else sigmoid. No other place says which activation belongs to a loss."""
+    are exclusive, else sigmoid. Only this function decides which activation belongs to a loss."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     return logits.softmax(-1) if excludes(loss) else logits.sigmoid()
 
@@ -42,7 +42,7 @@ def score_clips(
 
     The processes of a team score disjoint parts, and each returns the whole.
     """
-    if team is None or len(rows) < team.world_size:  # too few to share: each process scores all
+    if team is None or len(rows) < team.world_size:  # too few to divide: each process scores all
         team = Team()
     clips = task.clips(team.share(rows))
     mine = score(model, clips, task.front_end, task.scale, loss, at_once=at_once)
@@ -61,9 +61,9 @@ def score(
 ) -> Scores:
     """Run `model` in evaluation mode over clips of any length.
 
-    A clip that is longer than the front end's `frames` is heard in windows that overlap by half.
-    Its clip score is their mean where classes exclude each other, for one label holds for the
-    whole clip, else the largest, for an event need not last; its frames are stitched together.
+    A clip that is longer than the front end's `frames` is scored in windows that overlap by half.
+    Its clip score is their mean where classes are exclusive, because one label holds for the whole
+    clip, else the maximum, because an event need not last; its frame scores are joined.
 
     Args:
         clips: stored features of each, float16 (frames, F).

@@ -28,9 +28,9 @@ def score_shifted(
     shifts: Sequence[int],
     team: Team | None = None,
 ) -> Scores:
-    """Mean clip scores over circular shifts to the left, in samples; none = the clips as they are.
+    """Mean clip scores over circular shifts to the left, in samples; none = the clips unchanged.
 
-    Frame scores stay those of the clips as they are, as in the authors' DESED test.
+    Frame scores are those of the unshifted clips, as in the authors' DESED test.
     """
     scores = score_clips(model, task, rows, loss, team)
     if not shifts:
@@ -48,7 +48,7 @@ def score_shifted(
 def score_splits(
     model: nn.Module, task: Task, splits: Sequence[str], plan: Plan, team: Team | None = None
 ) -> dict[str, Scores]:
-    """`score_shifted` of each of these splits, of which the test split alone is shifted."""
+    """`score_shifted` for each of these splits; only the test split is shifted."""
     shifts = {"test": plan.recipe.test_shifts}
     return {
         name: score_shifted(

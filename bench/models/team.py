@@ -21,7 +21,7 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 @dataclass(frozen=True)
 class Team:
-    """Process `rank` of `world_size`; a process by itself is a team of one.
+    """Process `rank` of `world_size`; a single process is a team of one.
 
     `signals` are those that told this process to end and that wait for `leave_together`.
     """
@@ -31,7 +31,7 @@ class Team:
     signals: Sequence[int] = ()
 
     def share(self, items: np.ndarray) -> np.ndarray:
-        """This process's part of `items`: the parts follow one another and repeat nothing."""
+        """This process's part of `items`; the parts are consecutive and disjoint."""
         return np.array_split(items, self.world_size)[self.rank]
 
     def add_up(self, *values: float) -> list[float]:
@@ -43,7 +43,7 @@ class Team:
         return total.tolist()
 
     def total(self, value: torch.Tensor) -> torch.Tensor:
-        """`value` summed over the processes, on its device: nobody waits for the sum."""
+        """`value` summed over the processes, on its device, without waiting for the sum."""
         if self.world_size == 1:
             return value
         total = value.clone()
@@ -51,7 +51,7 @@ class Team:
         return total
 
     def gather(self, part: Any) -> list[Any]:
-        """What every process holds, in their order."""
+        """The values of all processes, by rank."""
         if self.world_size == 1:
             return [part]
         parts: list[Any] = [None] * self.world_size
@@ -59,7 +59,7 @@ class Team:
         return parts
 
     def leave_together(self) -> None:
-        """End all processes here when one of them was told to end; otherwise they would wait.
+        """End all processes here if one of them was told to end; otherwise they would wait.
 
         Raises:
             SystemExit: one was.
@@ -88,7 +88,7 @@ class Team:
             model,
             device_ids=None if device.type == "cpu" else [device],
             broadcast_buffers=False,  # synchronised batch norm keeps them equal
-            find_unused_parameters=True,  # of clip logits alone, where time ranges are trained
+            find_unused_parameters=True,  # of the clip head, where only time ranges are trained
         )
 
 

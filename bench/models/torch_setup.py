@@ -15,9 +15,9 @@ def set_up(threads: int) -> None:
     Raises (later): RuntimeError from an operation that has no deterministic form.
     """
     torch.set_num_threads(threads)
-    # Equal to use_deterministic_algorithms(True), which loads the compiler to tell it as well.
+    # Equal to use_deterministic_algorithms(True), which also loads the compiler to set it there.
     torch.set_deterministic_debug_mode("error")
-    # Only serves to find reads of memory that nobody wrote; it costs a write of every new tensor.
+    # Only helps to find reads of uninitialised memory; it costs a write of every new tensor.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     leave_compiler_out()
 
@@ -35,9 +35,9 @@ def leave_compiler_out() -> None:
     """Keep torch's optimizers from importing the compiler just to tell it to skip them.
 
     torch wraps four methods so that a call imports torch._dynamo, half of a process's start. Three
-    of them keep its answer in an attribute, which is set here to the method itself; `step` loses
-    its wrapper and keeps what else that does, no gradients. Where a torch release does this in
-    another way, the import comes back and nothing else changes.
+    of them cache the result in an attribute, which is set here to the method itself; `step` loses
+    its wrapper but keeps its other effect, no gradients. If a torch release does this differently,
+    the import returns and nothing else changes.
     """
     for name in ("add_param_group", "state_dict", "load_state_dict"):
         method = inspect.unwrap(getattr(Optimizer, name))

@@ -1,4 +1,4 @@
-"""`python -m bench explain WHAT`: where a number came from, and the command that makes it again."""
+"""`python -m bench explain WHAT`: where a number came from, and the command that repeats it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     path = Path(args.what)
-    group = path.suffix != ".json" and args.what.count("/") == 2
+    group = path.suffix != ".json" and ":" not in args.what and args.what.count("/") == 2
     measured = args.what.startswith("cost/") or args.what == "rescore.json"
     if group or measured or ":" in args.what:
         from bench.ops.figure_origin import of_group, of_measurement, of_table
@@ -36,13 +36,13 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if path.suffix != ".json":
         settings = config.load(args.config)
-        path = Layout.of(settings).run(find_cell(settings, args.what)) / "record.json"
+        path = Layout.of(settings).record(find_cell(settings, args.what))
     print(explain(Record.read(path), path))
     return 0
 
 
 def explain(record: Record, path: Path) -> str:
-    """What a record says of its own origin, as text."""
+    """A record's origin, as text."""
     made, digests = record.provenance, record.digests.known
     evaluation = made.command.replace(" train ", " evaluate ").split(" --threads ")[0]
     splits = ", ".join(f"{count} {name}" for name, count in record.splits.items())
@@ -76,7 +76,7 @@ def explain(record: Record, path: Path) -> str:
         ),
         *_section("files", dict(_files(record, path.parent))),
         *_section("recipe", record.resolved.recipe.values),
-        "to make it again, from the same features",
+        "to repeat it, from the same features",
         f"  {made.command}",
         *([f"  {evaluation}"] if " train " in made.command else []),
         *(["", "uncommitted changes, for `git apply`", made.diff] if made.diff else []),

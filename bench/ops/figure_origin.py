@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from itertools import zip_longest
 from pathlib import Path
 
 from bench.experiment.cells import Layout
@@ -23,43 +24,73 @@ SPREAD = ("sd", "ci95_low", "ci95_high", "n")
 def of_table(settings: Config, what: str) -> str:
     """A figure as TABLE:ROW or TABLE:ROW:COLUMN, e.g. audioset:HTS-AT tiny:mAP (%).
 
-    A column is named by its key in the CSV or as the table shows it.
+    A row is named as the table shows it; a column so, too, or by its key in the CSV.
 
     Raises:
-        UserError: no such table, row or column; the message lists what there is.
+        UserError: no such table, row or column; the message lists those that exist.
     """
-    name, _, label = (part.strip() for part in what.partition(":"))
-    rows = _rows(settings, name.removesuffix(".csv"))
-    head, column = list(rows[0])[1], ""
-    chosen = _labelled(rows, label)
-    if not chosen and ":" in label:
-        label, _, column = (part.strip() for part in label.rpartition(":"))
-        chosen = _labelled(rows, label)
+    name, _, rest = what.partition(":")
+    name = name.strip().removesuffix(".csv")
+    path = _table(settings, name)
+    rows = _rows(path)
+    head = list(rows[0])[1]
+    chosen, column = _chosen(rows, head, rest)
     if not chosen:
         labels = "; ".join(dict.fromkeys(row[head] for row in rows))
-        raise UserError(f"table {name} has no row '{label}'; there are: {labels}")
-    figures = [key for key in list(rows[0])[2:] if key not in ("remark", "records")]
-    if column and column not in figures:
-        shown = [key for key in figures if not key.endswith(SPREAD)]
-        alike = [key for key in shown if _plain(column) in (_plain(key), _plain(_bare(key)))]
-        if len(alike) != 1:
-            raise UserError(f"table {name} has no column '{column}'; columns: {', '.join(shown)}")
-        (column,) = alike
+        raise UserError(f"table {name} has no row '{rest.strip()}'; there are: {labels}")
+    titles = _titles(path, _figures(rows))
+    shown = [_column(name, column, titles)] if column else list(titles)
     lines = []
     for row in chosen:
         lines += [f"{name}, {row['section'] or 'table'}: {row[head]}"]
-        shown = [column] if column else [k for k in figures if not k.endswith(SPREAD)]
-        lines += [f"  {_with_spread(row, key)}" for key in shown if row[key]]
+        lines += [
+            f"  {_with_spread(row, key)}" for key in (shown if column else titles) if row[key]
+        ]
         lines += [f"  {row['remark']}"] if row["remark"] else []
     keys = dict.fromkeys(key for row in chosen for key in row["records"].split())
     return "\n".join([*lines, "", *_origins(settings, list(keys))])
 
 
-def _labelled(rows: Sequence[Mapping[str, str]], label: str) -> list[Mapping[str, str]]:
-    """The rows of a label, which is found in other spellings too."""
-    head = list(rows[0])[1]
-    exact = [row for row in rows if row[head].casefold() == label.casefold()]
-    return exact or [row for row in rows if label and _plain(row[head]) == _plain(label) != ""]
+def _chosen(rows: list[dict[str, str]], head: str, rest: str) -> tuple[list[dict[str, str]], str]:
+    """The rows that ROW or ROW:COLUMN names, and the column; a row's label may have colons."""
+    parts = rest.split(":")
+    for count in range(len(parts), 0, -1):
+        label, column = (":".join(some).strip() for some in (parts[:count], parts[count:]))
+        found = [row for row in rows if row[head].casefold() == label.casefold()]
+        found = found or [row for row in rows if _plain(row[head]) == _plain(label) != ""]
+        if found:
+            return found, column
+    return [], ""
+
+
+def _figures(rows: list[dict[str, str]]) -> list[str]:
+    """The keys of the columns, without those of their spreads."""
+    keys = [key for key in list(rows[0])[2:] if key not in ("remark", "records")]
+    spreads = {f"{key}_{part}" for key in keys for part in SPREAD}
+    return [key for key in keys if key not in spreads]
+
+
+def _titles(path: Path, keys: list[str]) -> dict[str, str]:
+    """The title of each column by its key; columns that the CSV alone has come last, without."""
+    text = path.with_suffix(".md").read_text(encoding="utf-8")
+    line = next(line for line in text.splitlines() if line.startswith("| "))
+    titles = [title.replace("\\", "") for title in line.strip("| ").split(" | ")[1:]]
+    return dict(zip_longest(keys, titles, fillvalue=""))
+
+
+def _column(table: str, asked: str, titles: Mapping[str, str]) -> str:
+    """The key of the column that is asked for, by key or title, with or without its unit.
+
+    Raises:
+        UserError: there is none, or several.
+    """
+    alike: tuple[Callable[[str], str], ...] = (str.strip, _plain, lambda name: _plain(_bare(name)))
+    for form in alike:
+        found = [k for k, title in titles.items() if form(asked) in (form(k), form(title))]
+        if len(found) == 1:
+            return found[0]
+    known = (f"{key} ({title})" if title else key for key, title in titles.items())
+    raise UserError(f"table {table} has no column '{asked}'; columns: {', '.join(known)}")
 
 
 def of_group(settings: Config, name: str) -> str:
@@ -90,7 +121,7 @@ def of_group(settings: Config, name: str) -> str:
 
 
 def of_measurement(settings: Config, name: str) -> str:
-    """What was measured beside the runs, cost/MODEL or rescore.json, and how.
+    """A measurement besides the runs, cost/MODEL or rescore.json, and how it was made.
 
     Raises:
         UserError: no such measurement.
@@ -105,14 +136,18 @@ def of_measurement(settings: Config, name: str) -> str:
     return "\n".join([name, *(f"  {fact:<22}{value}" for fact, value in facts)])
 
 
-def _rows(settings: Config, name: str) -> list[dict[str, str]]:
+def _table(settings: Config, name: str) -> Path:
     folder = Layout.of(settings).report / "tables"
     path = folder / f"{name}.csv"
-    if not path.is_file():
+    if not path.is_file() or not path.with_suffix(".md").is_file():
         tables = ", ".join(sorted(found.stem for found in folder.glob("*.csv"))) or "none yet"
         raise UserError(
             f"{path}: no such table (there are: {tables}); `python -m bench report` writes them"
         )
+    return path
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     if not rows:
@@ -121,13 +156,13 @@ def _rows(settings: Config, name: str) -> list[dict[str, str]]:
 
 
 def _plain(text: str) -> str:
-    """Letters and digits alone: "mAP (%)" and mAP_percent differ in nothing else."""
+    """Only letters and digits: so "mAP (%)" equals mAP_percent."""
     return "".join(c for c in text.casefold().replace("%", "percent") if c.isalnum())
 
 
-def _bare(key: str) -> str:
-    """The key without its unit."""
-    return key.removesuffix("_percent").removesuffix("_points")
+def _bare(name: str) -> str:
+    """A key or a title without its unit."""
+    return name.removesuffix("_percent").removesuffix("_points").partition(" (")[0]
 
 
 def _with_spread(row: Mapping[str, str], key: str) -> str:
@@ -141,7 +176,7 @@ def _with_spread(row: Mapping[str, str], key: str) -> str:
 def _origins(settings: Config, keys: list[str]) -> Iterator[str]:
     """Per record: its path, the commit and the machine, and the command that repeats it."""
     layout = Layout.of(settings)
-    yield f"from {len(keys)} records (`python -m bench explain KEY` tells all of one)"
+    yield f"from {len(keys)} records (`python -m bench explain KEY` shows one in full)"
     for key in keys:
         path = _path(layout, key)
         try:

@@ -1,9 +1,8 @@
-"""`python -m bench plan`: the jobs of an experiment, and the hours and disk that lie ahead."""
+"""`python -m bench plan`: the jobs of an experiment, and the hours and disk that it still needs."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 
 from bench.experiment import cells, config
 from bench.experiment.cells import Cell
@@ -11,7 +10,6 @@ from bench.experiment.config import Config
 from bench.experiment.estimate import Estimate, wall_seconds, workers
 from bench.experiment.jobs import STAGES, Job, list_jobs
 from bench.experiment.wanted import start_name
-from bench.files import UserError
 from bench.ops import preflight
 from bench.process import slots
 from bench.sources.registry import CHECKPOINTS
@@ -24,50 +22,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--target", metavar="NAME", help="only what `snakemake NAME` makes (a key of `targets`)"
     )
+    parser.add_argument(
+        "--dataset", metavar="NAME", help="only the runs on one data set, and what they start from"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     settings = config.load(args.config)
-    jobs = jobs_of(settings, args.target)
+    jobs = jobs_of(settings, args.target, args.dataset)
     if args.jobs:
         for job in jobs:
             print(f"python -m bench {job.stage} {job.name}".rstrip(), f"--config {args.config}")
         return 0
-    print(table(settings, args.target))
+    print(table(settings, args.target, args.dataset))
     names = [job.name.partition("/")[2] for job in jobs if job.name.startswith(f"{CHECKPOINTS}/")]
-    obstacles = [
-        *_obstacles(lambda: preflight.check(settings)),
-        *_obstacles(lambda: preflight.check_starts(settings, names)),
-        *_obstacles(lambda: preflight.check_space(settings, jobs)),
-    ]
+    obstacles = preflight.obstacles(
+        lambda: preflight.check(settings),
+        lambda: preflight.check_starts(settings, names),
+        lambda: preflight.check_space(settings, jobs),
+    )
     if obstacles:
         print("\nBlocking problems:")
         print("\n".join(f"  {line}" for line in obstacles))
     return 2 if obstacles else 0
 
 
-def _obstacles(check: Callable[[], None]) -> list[str]:
-    try:
-        check()
-    except UserError as error:
-        return str(error).splitlines()
-    return []
-
-
-def jobs_of(settings: Config, target: str | None) -> list[Job]:
-    """The jobs of the experiment, or of one target: its runs, those that they start from, and what
-    these read.
+def jobs_of(settings: Config, target: str | None, dataset: str | None = None) -> list[Job]:
+    """The jobs of the experiment, or of one target or data set: its runs, the runs that they start
+    from, and what these read.
 
     Raises:
-        UserError: the experiment has no such target.
+        UserError: the experiment has no such target or data set.
     """
-    if target is None:
+    if target is None and dataset is None:
         return list_jobs(settings)
-    known(target, settings.targets, "targets")
+    if dataset is not None:
+        known(dataset, settings.datasets, "datasets")
+    if target is None:
+        asked = cells.list_cells(settings)
+    else:
+        known(target, settings.targets, "targets")
+        asked = cells.target_cells(settings, target)
     runs: set[Cell] = set()
     read: set[str] = set()
-    for cell in cells.target_cells(settings, target):
+    for cell in asked:
+        if dataset not in (None, cell.dataset):
+            continue
         run: Cell | None = cell
         while run is not None and run not in runs:
             runs.add(run)
@@ -83,12 +84,12 @@ def jobs_of(settings: Config, target: str | None) -> list[Job]:
     ]
 
 
-def table(settings: Config, target: str | None = None) -> str:
-    """Jobs and hours by stage, the time on this machine, and the disk ahead."""
+def table(settings: Config, target: str | None = None, dataset: str | None = None) -> str:
+    """Jobs and hours by stage, the time on this machine, and the disk space still needed."""
     estimate = Estimate.of(settings)
     lines = [f"{settings.title}", "", f"{'stage':<12}{'jobs':>6}{'done':>6}{'hours ahead':>14}"]
     ahead, unknown = [], 0
-    jobs = jobs_of(settings, target)
+    jobs = jobs_of(settings, target, dataset)
     for stage in STAGES:
         mine = [job for job in jobs if job.stage == stage]
         if not mine:
@@ -100,7 +101,7 @@ def table(settings: Config, target: str | None = None) -> str:
         lines.append(f"{stage:<12}{len(mine):>6}{len(mine) - len(todo):>6}{hours:>14.2f}")
     total = sum(seconds or 0.0 for _, seconds in ahead) / 3600
     lines.append(f"{'together':<12}{len(jobs):>6}{len(jobs) - len(ahead):>6}{total:>14.2f}")
-    for name, runs, seconds in estimate.studies() if target is None else ():
+    for name, runs, seconds in estimate.studies() if (target, dataset) == (None, None) else ():
         lines.append(f"  of these, ablation '{name}': {runs} runs, {seconds / 3600:.2f} hours")
     if estimate.full_size and not (slots.devices() or estimate.measured):
         lines += ["", "time on this machine: not estimated, full-size models need a GPU"]
@@ -126,7 +127,7 @@ def table(settings: Config, target: str | None = None) -> str:
 
 
 def _where_from(estimate: Estimate) -> str:
-    """What the hours of trainings are from, before one has finished."""
+    """The source of the hours of trainings, before one has finished."""
     runs = cells.list_cells(estimate.settings)
     measured = sum(estimate.rate(cell) is not None for cell in runs)
     if not measured:
@@ -138,7 +139,7 @@ def _where_from(estimate: Estimate) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time span as a person says it: 40 s, 12 min, 3 h 05 min, 4 d 2 h."""
+    """A readable time span: 40 s, 12 min, 3 h 05 min, 4 d 2 h."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
@@ -153,4 +154,4 @@ def duration(seconds: float) -> str:
 
 def _side_by_side() -> str:
     count = workers()
-    return f"{count} runs side by side" if count > 1 else "one run at a time"
+    return f"{count} runs in parallel" if count > 1 else "one run at a time"

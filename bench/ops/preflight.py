@@ -1,4 +1,4 @@
-"""`python -m bench check`: reports whatever is known to fail before any work starts."""
+"""`python -m bench check`: reports everything that can be known to fail before any work starts."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ from bench.experiment.jobs import Job
 from bench.experiment.released import find_file
 from bench.experiment.wanted import fetched_here, starts
 from bench.files import UserError, digest_of
+from bench.process.meter import Meter
 from bench.registry import OWN_DATA
 
-SPARE = 200e6  # bytes kept free beside what is estimated
+SPARE = 200e6  # bytes kept free besides the estimate
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,70 +35,85 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
     settings = config.load(args.config)
-    if not args.parts:
-        check(settings, say=print)
-        check_starts(settings, starts(settings))
-    check_parts(settings)
+    here = (
+        lambda: check(settings, say=print),
+        lambda: check_starts(settings, starts(settings)),
+    )
+    found = obstacles(*(() if args.parts else here), lambda: check_parts(settings))
+    if found:
+        raise UserError("\n".join(found))
     print(f"{settings.experiment}: no blocking problems for its {len(list_cells(settings))} runs")
     return 0
 
 
+def obstacles(*checks: Callable[[], None]) -> list[str]:
+    """The lines of every check that stops."""
+    found: list[str] = []
+    for one in checks:
+        try:
+            one()
+        except UserError as error:
+            found += str(error).splitlines()
+    return found
+
+
 def check(settings: Config, say: Callable[[str], None] | None = None) -> None:
-    """Hold an experiment against this machine: cells, data folders, a person's own data in them,
-    output folders.
+    """Check an experiment on this machine: cells, data folders, users' own data in them, output
+    folders.
 
     Args:
-        say: called with what was understood of a person's own data, line by line.
+        say: called with what was understood of users' own data, line by line.
 
     Raises:
         UserError: one line per obstacle, each with its remedy.
     """
     for cell in list_cells(settings):
         plan(settings, cell)
-    obstacles = [
+    found = [
         *foreign(settings),
         *_missing_data(settings),
         *embed.taken_for_real(settings),
         *_own_data(settings, say),
         *_unwritable(settings),
     ]
-    if obstacles:
-        raise UserError("\n".join(obstacles))
+    if found:
+        raise UserError("\n".join(found))
 
 
 def check_starts(settings: Config, names: Iterable[str]) -> None:
-    """Hold checkpoints that runs start from against the registry, as far as they are here; each is
-    hashed once.
+    """Compare checkpoints that runs start from with the registry, if they are here; each is hashed
+    once.
 
     Raises:
-        UserError: one line per file that is another, or that a person has to get first.
+        UserError: one line per file that is a different one, or that a person has to download
+            first.
     """
     folder = Path(settings.paths.checkpoints)
     entries = (find_file(name, "recipes: init") for name in names)
-    obstacles = [said for entry in entries if (said := start_obstacle(entry, folder))]
-    if obstacles:
-        raise UserError("\n".join(obstacles))
+    found = [said for entry in entries if (said := start_obstacle(entry, folder))]
+    if found:
+        raise UserError("\n".join(found))
 
 
 def check_space(settings: Config, jobs: Iterable[Job]) -> None:
-    """Whether there is room for what these jobs will write.
+    """Check that there is disk space for what these jobs will write.
 
     Raises:
         UserError: one line per file system that is too full.
     """
-    obstacles = list(_too_little_space(settings, jobs))
-    if obstacles:
-        raise UserError("\n".join(obstacles))
+    found = list(_too_little_space(settings, jobs))
+    if found:
+        raise UserError("\n".join(found))
 
 
 def check_parts(settings: Config) -> None:
     """Read the builder's sizes and build every network of the experiment once (imports torch); each
-    takes one forward pass.
+    takes one forward pass, and progress is shown.
 
     Raises:
         UserError: an argument or size is unknown, has the wrong type, or does not fit; or a network
-            does not take its front end's features, returns something else than it should, or is
-            given no labels for what is scored of it.
+            does not take its front end's features, returns something wrong, or gets no labels for
+            an output that is scored.
     """
     from bench.models.networks import build
     from bench.ops.trial_pass import CLASSES, check_trained, try_network
@@ -109,12 +125,14 @@ def check_parts(settings: Config) -> None:
         resolved = plan(settings, cell)
         key = digest_of([resolved.resolved[part] for part in ("model", "front_end")])
         shapes.setdefault(key, []).append(resolved)
-    for plans in shapes.values():
-        network = build(plans[0], CLASSES)
-        output = try_network(network, plans[0])
-        notes = (check_trained(network, output, resolved) for resolved in plans)
-        for note in dict.fromkeys(filter(None, notes)):
-            print(f"note: {note}")
+    with Meter("check", len(shapes), "networks") as meter:
+        for plans in shapes.values():
+            network = build(plans[0], CLASSES)
+            output = try_network(network, plans[0])
+            notes = (check_trained(network, output, resolved) for resolved in plans)
+            for note in dict.fromkeys(filter(None, notes)):
+                print(f"note: {note}")
+            meter.add(1)
 
 
 def _missing_data(settings: Config) -> Iterator[str]:
@@ -128,7 +146,7 @@ def _missing_data(settings: Config) -> Iterator[str]:
 
 
 def _own_data(settings: Config, say: Callable[[str], None] | None) -> Iterator[str]:
-    """What is wrong with data sets that are described in the config, as far as they are here."""
+    """What is wrong with data sets that the config describes, if they are here."""
     for name, dataset in settings.datasets.items():
         if dataset.loader not in OWN_DATA or not Path(dataset.root).is_dir():
             continue
@@ -163,7 +181,7 @@ def _unwritable(settings: Config) -> Iterator[str]:
 
 
 def _too_little_space(settings: Config, jobs: Iterable[Job]) -> Iterator[str]:
-    """Per file system: what the folders on it will still grow by against what is free."""
+    """Per file system: how much the folders on it will still grow, against what is free."""
     ahead = Estimate.of(settings).disk_ahead(jobs)
     needed: dict[int, float] = {}
     places: dict[int, Path] = {}

@@ -1,8 +1,8 @@
-"""What each job was asked, read and wrote, by digest: which finished work stands.
+"""Digests of each job's settings, inputs and outputs, which show what is up to date.
 
-A job leaves a receipt in RESULTS/receipts. It stands as long as the receipt says what is so now:
-the same config, code and pins, the same inputs as their own jobs wrote them, and every file that it
-wrote. Nothing else decides: no dates of files, and no memory of Snakemake's.
+A job leaves a receipt in RESULTS/receipts. The job is up to date as long as the receipt matches the
+present state: the same config, code and pins, the same inputs as their own jobs wrote them, and
+every file that it wrote. Nothing else counts, neither dates of files nor Snakemake's metadata.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bench.files import UserError, digest_file, write_json
 from bench.strict import Strict, read_as
 
 KEEP = "BENCH_KEEP"
-"""Set for the jobs of a Snakemake call that nobody told to run finished work again."""
+"""Set for the jobs of a Snakemake call without forced jobs: up-to-date outputs are kept."""
 READ_WHOLE = 1 << 20  # bytes: larger files are known by their size before work starts,
 HASHED = 1 << 31  # and by their sha256 when a job opens them, unless they are larger than this
 NAMES = {
@@ -44,14 +44,14 @@ NAMES = {
 }
 """Which arguments of a verb name the job."""
 NO_JOB = {"live", "released", "folder"}
-"""Options that make of a verb something else than the DAG's job."""
+"""Options with which a verb is not the DAG's job."""
 
 
 class Receipt(Strict):
     """Digests of one job.
 
     Attributes:
-        asked: of what it was told: config, code, pins, and the data set's files.
+        asked: of its settings: config, code, pins, and the data set's files.
         read: of its inputs, by path; as their jobs wrote them.
         wrote: bytes and sha256 of its outputs, by path.
     """
@@ -62,10 +62,10 @@ class Receipt(Strict):
 
 
 class Receipts:
-    """The receipts of an experiment, held against what is so now.
+    """The receipts of an experiment, compared with the present state.
 
     Args:
-        forced: tells stages and files that a person wants made again, whatever their receipts say.
+        forced: gives stages and files that a person wants remade, whatever their receipts say.
     """
 
     def __init__(self, settings: Config, forced: Callable[[], Collection[str]] = frozenset) -> None:
@@ -86,15 +86,15 @@ class Receipts:
         return {path: job for job in self.jobs.values() for path in job.writes}
 
     def due(self, stage: str, name: str) -> str:
-        """Why a job has to run; empty where its outputs stand.
+        """Why a job has to run; empty if its outputs are up to date.
 
-        Outputs in the work folder, which may be deleted at any time, are not missed there: what
-        was made from them stands.
+        Outputs in the work folder, which may be deleted at any time, may be missing: what was made
+        from them stays up to date.
         """
         job = self.jobs[stage, name]
         if job not in self._due:
             if {job.stage, *map(str, job.writes)} & set(self._forced()):
-                self._due[job] = "asked for again"
+                self._due[job] = "forced"
                 return self._due[job]
             makers = (self._makers[path] for path in job.reads if path in self._makers)
             changed = next((one for one in makers if self.due(one.stage, one.name)), None)
@@ -115,7 +115,7 @@ class Receipts:
                 yield job
 
     def changed(self, job: Job) -> str:
-        """What is no longer as a job's receipt says, whatever becomes of the jobs before it."""
+        """What no longer matches a job's receipt, regardless of the jobs before it."""
         receipt = self.receipt(job)
         if receipt is None:
             return "no receipt"
@@ -128,7 +128,7 @@ class Receipts:
         return self.spoiled(job)
 
     def spoiled(self, job: Job) -> str:
-        """Which file of a job is not as its receipt says; empty where all are."""
+        """Which output of a job does not match its receipt; empty if all do."""
         receipt = self.receipt(job)
         if receipt is None or (self._in_work(job) and not job.done):
             return ""
@@ -142,7 +142,7 @@ class Receipts:
         return f"{min(missed)} was not written" if missed else ""
 
     def asked(self, job: Job) -> dict[str, str]:
-        """Digests of what a job is told."""
+        """Digests of a job's settings."""
         names = [job.name] if job.stage in ("train", "evaluate", "released") else job.name.split()
         if job.stage == "tune":
             names = ["/".join(names)]
@@ -153,7 +153,8 @@ class Receipts:
         return asked
 
     def digest(self, path: Path) -> str:
-        """sha256 of an input as its job wrote it; of another file as it is; empty: not there."""
+        """sha256 of an input as its job wrote it, or of any other file as it is; empty if
+        missing."""
         maker = self._makers.get(path)
         receipt = self.receipt(maker) if maker is not None else None
         if receipt is not None:
@@ -161,7 +162,7 @@ class Receipts:
         return digest_file(path) if maker is None and path.is_file() else ""
 
     def receipt(self, job: Job) -> Receipt | None:
-        """What a job left; None where it did not finish, or its receipt is damaged."""
+        """A job's receipt; None if it did not finish, or its receipt is damaged."""
         if job not in self._kept:
             self._kept[job] = None
             path = self.place(job)
@@ -171,7 +172,7 @@ class Receipts:
         return self._kept[job]
 
     def place(self, job: Job) -> Path:
-        """Where the receipt of a job lies."""
+        """Where the receipt of a job is."""
         name = "/".join(job.name.split()) or "all"
         return self.layout.results / "receipts" / job.stage / f"{name}.json"
 
@@ -185,20 +186,21 @@ class Receipts:
         return [*job.writes, *(folder / f"{name}.{kind}" for name in names for kind in SUFFIXES)]
 
     def perform(self, job: Job, work: Callable[[], int]) -> int:
-        """Run a job between its inputs' receipts and its own; returns its exit code.
+        """Check a job's inputs against their receipts, run it, and write its own; returns its exit
+        code.
 
         Raises:
             UserError: an input is not what its job wrote.
         """
         whole = all(path.exists() for path in self.outputs(job))
         if KEEP in os.environ and whole and not self.changed(job):
-            print(f"{job.stage} {job.name}: stands as it is", flush=True)
+            print(f"{job.stage} {job.name}: up to date", flush=True)
             return 0
         for path in job.reads:
             self._check(path)
         asked, read = self.asked(job), {str(path): self.digest(path) for path in job.reads}
         if self.spoiled(job) and self._in_work(job):
-            job.output.unlink(missing_ok=True)  # or the stage would go on from what lies there
+            job.output.unlink(missing_ok=True)  # or the stage would resume from what is there
         self.place(job).unlink(missing_ok=True)
         code = work()
         if code == 0:
@@ -217,7 +219,7 @@ class Receipts:
         if _sealed(path) != known:
             raise UserError(
                 f"{path}: not what `bench {maker.stage} {maker.name}` wrote; delete it, and run "
-                "the plain command, which makes it again"
+                "the plain command, which remakes it"
             )
 
     def _in_work(self, job: Job) -> bool:
@@ -230,7 +232,7 @@ def _sealed(path: Path) -> tuple[int, str]:
 
 
 def run_verb(args: argparse.Namespace) -> int:
-    """Run a verb; where it is a job of the DAG, between the receipts."""
+    """Run a verb; if it is a job of the DAG, with receipts."""
     other = any(vars(args).get(option) for option in NO_JOB)
     if args.verb not in NAMES or other:
         return int(args.run(args))
@@ -240,6 +242,6 @@ def run_verb(args: argparse.Namespace) -> int:
     job = receipts.jobs.get((args.verb, name))
     if (
         job is None or "RANK" in os.environ
-    ):  # of a team, the process that started it keeps the receipt
+    ):  # in a team, the process that started it writes the receipt
         return int(args.run(args))  # it says itself that there is no such job
     return receipts.perform(job, lambda: int(args.run(args)))

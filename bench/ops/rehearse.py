@@ -1,12 +1,12 @@
-"""`python -m bench rehearse [RUN...]`: take every distinct run of an experiment through its real
-code before it is paid for, and say what would have failed, what a step takes, and what stood in.
+"""`python -m bench rehearse [RUN...]`: try every distinct run of an experiment with its real code
+before the full runs, and report failures, the time of a step, and what was replaced by stand-ins.
 
-Runs that differ by seed and fold alone are one. Each trains for the first and the last step of its
-first and last epoch at its real size, on the real data where it is here, else on a stand-in; it is
+Runs that differ only by seed and fold count as one. Each trains for the first and the last step of
+its first and last epoch at its real size, on the real data if it is here, else on a stand-in; it is
 interrupted after the first step and resumed, then scored, recorded, tracked and reported. Batches
-are cut where a step would take too long or too much memory here; everything else is as declared.
-All of it happens in `work/NAME/rehearsal`; what a step takes is kept in `work/NAME/rehearsal.json`,
-from which `plan` tells the hours ahead.
+are reduced if a step would take too long or too much memory here; everything else is as declared.
+The scratch folder is `work/NAME/rehearsal`; the time of a step is kept in
+`work/NAME/rehearsal.json`, from which `plan` estimates hours.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from bench.process import slots
 from bench.process.locks import SUPERVISOR, hold
 from bench.tracking.server import SERVER
 
-SPARE = 0.5  # of the memory that is free, for all processes together
+SPARE = 0.5  # of the free memory, for all processes together
 OneRun = Callable[[Config, Cell, Limits, Path], Outcome]
 Broken = Mapping[tuple[str, str], tuple[str, str]]
 """By data set and front end: the stage before training that failed, and its message."""
@@ -64,13 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=10.0,
         metavar="S",
-        help="longest training step here; larger batches are cut (default: 10)",
+        help="longest training step here; larger batches are reduced (default: 10)",
     )
     parser.add_argument(
         "--no-stand-ins",
         dest="stand_in",
         action="store_false",
-        help="what is not here yet is a failure: data sets, checkpoints that runs start from",
+        help="missing data sets, and checkpoints that runs start from, are failures",
     )
     parser.add_argument("--write", metavar="FILE", type=Path, help="write the page there as well")
     parser.add_argument("--keep", action="store_true", help="leave the scratch folder behind")
@@ -100,11 +100,11 @@ def rehearse(
     stand_in: bool = True,
     one_run: OneRun | None = None,
 ) -> Rehearsal:
-    """Rehearse the runs that the names begin with, and keep what a step takes.
+    """Rehearse the runs whose names begin with these, and keep the time of a step.
 
     Args:
-        stand_in: whether stand-ins are made for data sets and checkpoints that are not here.
-        one_run: takes one run through; each in a process of its own by default.
+        stand_in: whether stand-ins are made for missing data sets and checkpoints.
+        one_run: rehearses one run; each in a process of its own by default.
 
     Raises:
         UserError: a name begins no run, or a cell of the experiment cannot be resolved.
@@ -135,7 +135,7 @@ def rehearse(
 
 
 def rate_of(outcome: Outcome) -> Rate:
-    """What of a rehearsed run the hours ahead depend on."""
+    """The part of a rehearsed run that estimated hours depend on."""
     return Rate(
         digest=outcome.digest,
         step_seconds=outcome.step_seconds / outcome.rehearsed,
@@ -146,7 +146,7 @@ def rate_of(outcome: Outcome) -> Rate:
 
 
 def _limits(memory: float | None, step_seconds: float) -> Limits:
-    """What a run may take here: its share of what is free, or what was stated if that is less."""
+    """What a run may use here: its share of free memory, or the stated memory if that is less."""
     here = SPARE * psutil.virtual_memory().available / workers()
     stated = None if memory is None else 1e9 * memory
     if slots.devices():
@@ -156,7 +156,7 @@ def _limits(memory: float | None, step_seconds: float) -> Limits:
 
 
 def _gpu_memory() -> float:
-    """Bytes of the smallest GPU here, asked for without CUDA, which would take some of them."""
+    """Bytes of the smallest GPU here, queried without CUDA, which would use some of them."""
     asked = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
     listed = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     return 2**20 * min(float(line) for line in listed.split())
@@ -192,7 +192,7 @@ def _run_all(
     one_run: OneRun,
     done: Rehearsal,
 ) -> None:
-    """Every run after the one that it starts from, as many side by side as the experiment has."""
+    """Every run after the one that it starts from, as many in parallel as for the experiment."""
     folder = Layout.of(small).work.parent / "outcomes"
     waiting = dict(todo)
     with ThreadPoolExecutor(workers()) as pool:
@@ -212,7 +212,7 @@ def _run_all(
                     group = at_work[future]
                     done.outcomes[group] = future.result()
                     _say(summary(group, done.outcomes[group]))
-        except BaseException:  # told to end: so are the processes
+        except BaseException:  # told to end: end the processes too
             pool.shutdown(wait=False, cancel_futures=True)
             for child in psutil.Process().children():
                 child.terminate()
@@ -221,7 +221,7 @@ def _run_all(
 
 
 def _obstacle(small: Config, group: Group, cell: Cell, broken: Broken) -> tuple[str, str]:
-    """The stage before a run that failed, and the message; empty where it can begin."""
+    """The stage before a run that failed, and the message; empty if the run can start."""
     before = broken.get((group.dataset, small.models[group.model].front_end))
     if before is not None:
         return before
@@ -237,7 +237,7 @@ def _parent(small: Config, cell: Cell) -> Group | None:
 
 
 class Processes:
-    """Takes one run through in a process of its own, on a GPU of its own where there are some."""
+    """Rehearses one run in a process of its own, on a GPU of its own if there are any."""
 
     def __init__(self) -> None:
         self.free: SimpleQueue[str] = SimpleQueue()
@@ -245,7 +245,7 @@ class Processes:
             self.free.put(name)
 
     def __call__(self, small: Config, cell: Cell, limits: Limits, folder: Path) -> Outcome:
-        """What came of the run; that its process died is that, too."""
+        """The outcome of the run, also if its process died."""
         name = str(cell).replace("/", "_")
         out, log = folder / f"{name}.json", folder / f"{name}.log"
         folder.mkdir(parents=True, exist_ok=True)
@@ -267,7 +267,8 @@ class Processes:
 
 
 def _environment() -> dict[str, str]:
-    """Of a rehearsal's processes: this code, one thread each, and nobody's tracking server."""
+    """The environment of a rehearsal's processes: this code, one thread each, no tracking
+    server."""
     ours = {key: value for key, value in os.environ.items() if key != SERVER}
     places = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     ours |= {"PYTHONPATH": os.pathsep.join(places), SUPERVISOR: str(os.getpid())}
@@ -275,7 +276,7 @@ def _environment() -> dict[str, str]:
 
 
 def _views(small: Config, path: Path, done: Rehearsal) -> None:
-    """The verbs after the last run, on the records that there are."""
+    """The verbs after the last run, on the records that exist."""
     layout = Layout.of(small)
     absent = [path for path in layout.records(small) if not path.exists()]
     verbs = [["cost", model] for model in small.cost.models] if not done.partial else []
@@ -293,7 +294,7 @@ def _views(small: Config, path: Path, done: Rehearsal) -> None:
 
 
 def _verb(arguments: list[str]) -> str:
-    """What came of `python -m bench`: ok, or its last line."""
+    """The outcome of `python -m bench`: ok, or its last line."""
     command = [sys.executable, "-m", "bench", *arguments]
     ended = subprocess.run(command, capture_output=True, text=True, env=_environment())
     said = (ended.stderr.strip().splitlines() or [f"exit code {ended.returncode}"])[-1]

@@ -1,4 +1,4 @@
-"""`python -m bench status`: what ran, what runs, what is left."""
+"""`python -m bench status`: what has run, is running and is left."""
 
 from __future__ import annotations
 
@@ -87,14 +87,14 @@ def overview(settings: Config) -> str:
         first = f"{stale[0].stage} {stale[0].name}".strip()
         reason = receipts.due(stale[0].stage, stale[0].name)
         told = f"{len(stale)} jobs are done and out of date, the first {first} ({reason})"
-        lines.append(f"{told}; the plain command does them again")
+        lines.append(f"{told}; the plain command remakes them")
     elif not todo:
         lines.append("every job is done, and none is out of date")
     return "\n".join(lines)
 
 
 def results(settings: Config) -> str:
-    """Each data set's leading figure by model and variant, and the paths to open.
+    """Each data set's leading figure by model and variant, and where to look.
 
     Only records that the report would use count.
     """
@@ -131,14 +131,14 @@ def results(settings: Config) -> str:
 
 
 def few_seeds(seeds: int) -> str:
-    """Whether so many seeds can show a difference between models at all."""
+    """Whether this many seeds can show a difference between models at all."""
     if seeds < 2:
         return "no model is shown to be better than another: one seed has no test"
     return "the report says which differences are significant"
 
 
 def _usable(settings: Config, layout: Layout, cell: Cell) -> tuple[Record | None, str]:
-    """The record, or why it does not count."""
+    """The record, or the reason why it does not count."""
     from bench.results.load import usable_record  # late: `supervise` imports this module
 
     try:

@@ -1,4 +1,5 @@
-"""What a Snakemake call does beside its jobs: a lock on the experiment, checks, a progress line."""
+"""What a Snakemake call does besides its jobs: a lock on the experiment, checks, a progress
+line."""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ def begin(settings: Config, outputs: Iterable[str]) -> Lock:
     Raises:
         UserError: a folder is another experiment's, another live call works on this one, a part of
             it cannot be built, a checkpoint that runs start from is not the right one or has to be
-            got by hand, or the disk has no room for what the jobs write.
+            downloaded by hand, or the disk has no room for what the jobs write.
     """
     folders.take(settings)
     lock = Lock(
@@ -70,7 +71,7 @@ def begin(settings: Config, outputs: Iterable[str]) -> Lock:
 
 
 def _write_resolved(settings: Config) -> None:
-    """Write the config that the commands read, where it differs: overrides are in it.
+    """Write the config that the commands read, overrides included, if it differs.
 
     Its keys keep their order, which is that of tables and figures.
     """
@@ -83,7 +84,7 @@ def _write_resolved(settings: Config) -> None:
 def _show_live(settings: Config) -> None:
     """Show running trainings on the tracking server, from a process that ends with this one.
 
-    Where it loses the server and `tracking.unreachable` says stop, this ends as by Ctrl-C.
+    If it loses the server and `tracking.unreachable` says stop, this process ends as after Ctrl-C.
     """
     command = [sys.executable, "-m", "bench", "track", "--live"]
     process = subprocess.Popen(
@@ -98,7 +99,7 @@ def _show_live(settings: Config) -> None:
 
 
 def _check_parts(settings: Config) -> None:
-    """`python -m bench check` in a process of its own: this one shall not carry torch for days."""
+    """`python -m bench check` in its own process, so that this one does not hold torch for days."""
     command = [sys.executable, "-m", "bench", "check", "--parts"]
     command += ["--config", str(resolved_path(settings))]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -108,9 +109,9 @@ def _check_parts(settings: Config) -> None:
 
 
 class Watcher:
-    """Shows now and then how far the jobs `todo` are, from what lies on disk alone.
+    """Shows the progress of the jobs `todo` from time to time, based only on files.
 
-    A job is done when its output is there and is another than at the start. On a terminal one live
+    A job is done when its output exists and differs from that at the start. On a terminal one live
     line is shown below Snakemake's own, which erase it first.
     """
 
@@ -126,7 +127,7 @@ class Watcher:
         threading.Thread(target=self._run, name="progress", daemon=True).start()
 
     def line(self) -> str:
-        """The line as it is now."""
+        """The current line."""
         todo = [job for job, stamp in self.before.items() if _stamp(job) in (None, stamp)]
         running = running_trainings(self.settings)
         left = seconds_left(self.settings, todo, running)

@@ -1,5 +1,5 @@
-"""One forward pass of a network on features of its front end's shape, before any work starts: what
-it returns, and which of it the labels of a run train."""
+"""One forward pass of a network on features of its front end's shape, before any work starts:
+checks what it returns, and which outputs a run's labels train."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ CLIPS, CLASSES = 1, 10
 
 
 def try_network(network: torch.nn.Module, plan: Plan) -> ModelOutput:
-    """Hold what the network of a plan, built for CLASSES classes, returns against `ModelOutput`.
+    """Check what the network of a plan, built for CLASSES classes, returns against `ModelOutput`.
 
     Returns:
-        What it returned, with the graph of its computation and without what a backward pass needs.
+        Its output, with the graph of its computation but without what a backward pass needs.
 
     Raises:
-        UserError: it stops, or returns other shapes; the message names the model, the shape that it
-            was given, and what it returned instead of what.
+        UserError: it stops, or returns other shapes; the message names the model, the shape of its
+            input, and the returned and expected shapes.
     """
     features = torch.zeros(CLIPS, plan.front_end.frames, plan.front_end.mels)
     where = (
@@ -44,10 +44,10 @@ def try_network(network: torch.nn.Module, plan: Plan) -> ModelOutput:
 
 
 def check_trained(network: torch.nn.Module, output: ModelOutput, plan: Plan) -> str:
-    """Hold the labels of a plan against the outputs of its network, by what a gradient reaches.
+    """Check that the labels of a plan train the outputs of its network, by what a gradient reaches.
 
     Returns:
-        A note on clip scores that no label trains and nothing depends on; empty without one.
+        A note on clip scores that no label trains and that nothing uses; empty without one.
 
     Raises:
         UserError: events would be decided by frame logits that clip labels do not train, or an
@@ -98,7 +98,7 @@ def _layers(names: Mapping[int, str], parameters: set[int]) -> str:
 
 
 def _wrong(output: object) -> Iterator[str]:
-    """What a returned value has otherwise than `ModelOutput` says."""
+    """How a returned value differs from `ModelOutput`."""
     if not isinstance(output, ModelOutput):
         yield f"{type(output).__name__}, not modelkit.output.ModelOutput"
         return

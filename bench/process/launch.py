@@ -21,12 +21,12 @@ def run_team(gpus: int, purpose: str) -> int:
     with gpu_slot(purpose, gpus):
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         command += ["--nproc-per-node", str(gpus), "-m", "bench", *sys.argv[1:]]
-        # Should this process be killed, its own end.
+        # Should this process be killed, its processes end too.
         team = subprocess.Popen(command, env={**os.environ, SUPERVISOR: str(os.getpid())})
         try:
             return team.wait()
         except (SystemExit, KeyboardInterrupt):
-            team.send_signal(signal.SIGTERM)  # which torchrun hands on
+            team.send_signal(signal.SIGTERM)  # which torchrun passes on
             team.wait()
             raise
 
@@ -37,7 +37,7 @@ def in_team() -> bool:
 
 
 def rank() -> int:
-    """The place of this process among those that train a run together; the first one writes."""
+    """The rank of this process among those that train a run together; rank 0 writes."""
     return int(os.environ.get("RANK", "0"))
 
 
@@ -50,10 +50,10 @@ def find_device(gpus: int | None) -> torch.device:
     """The device of this process.
 
     Args:
-        gpus: what the run asked for; None takes a GPU where there is one.
+        gpus: the requested number; None takes a GPU if there is one.
 
     Raises:
-        UserError: it asked for GPUs and PyTorch sees none.
+        UserError: GPUs were requested and PyTorch sees none.
     """
     import torch
 

@@ -17,7 +17,7 @@ from typing import Any
 from bench.files import UserError, open_own
 
 SUPERVISOR = "BENCH_SUPERVISOR"
-GLANCE = 1.0  # seconds of patience: a look by `holder` takes the lock for an instant
+GLANCE = 1.0  # seconds to wait at least: `holder` takes the lock for an instant to look at it
 
 
 class Lock:
@@ -71,7 +71,7 @@ class Lock:
         return None
 
     def release(self) -> None:
-        """Give the lock back and remove its file."""
+        """Release the lock and remove its file."""
         self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
 
@@ -114,7 +114,7 @@ def holder(path: str | Path) -> dict[str, Any] | None:
 def run_lock(state: Path, purpose: str) -> Iterator[None]:
     """Hold a run's training state, by a file beside its folder that outlives the folder's removal.
 
-    A job left over from a killed Snakemake ends by itself; its successor waits that long.
+    A job left over from a killed Snakemake ends on its own; its successor waits until then.
 
     Raises:
         UserError: another live process trains this run.

@@ -37,7 +37,8 @@ def start_peak() -> None:
 
 
 def peak_bytes() -> int:
-    """Largest resident set since `start_peak`; since the process began, where that is not told."""
+    """Largest resident set since `start_peak`; or since the process began, where the system does
+    not tell it."""
     return _resident("VmHWM")
 
 
@@ -53,7 +54,7 @@ def _resident(field: str) -> int:
 
 
 def give_back_tables() -> None:
-    """Let Arrow hand back what reading and writing tables took; to be called before its import.
+    """Let Arrow return the memory of reading and writing tables; call it before importing Arrow.
 
     Its own pools keep it: 20 MB more after 100,000 rows.
     """

@@ -1,4 +1,4 @@
-"""How far long work has come: one live line on a terminal, plain lines now and then in a log."""
+"""Progress of long work: one live line on a terminal, occasional plain lines in a log."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import TextIO
 class Meter:
     """Counts work done and shows it with rate and time left; safe to use from several threads.
 
-    Used as a context manager; the last line stands when the block ends.
+    Used as a context manager; the last line stays when the block ends.
 
     Args:
         what: what is being done, e.g. "download".
-        total: amount of work, in `unit` times `scale`; 0 where it is not known.
+        total: amount of work, in `unit` times `scale`; 0 if unknown.
         unit: name of what is counted, e.g. "MB".
         scale: how much of `add`'s argument makes one unit.
         every_s: seconds between two lines in a log (a terminal is refreshed ten times a second).
@@ -57,7 +57,7 @@ class Meter:
                 self._show(end="" if self.live else "\n")
 
     def say(self, text: str) -> None:
-        """Print a line of its own above the live one."""
+        """Print a separate line above the live one."""
         with self.lock:
             erase = "\r\x1b[K" if self.live else ""
             self.stream.write(f"{erase}{text}\n")

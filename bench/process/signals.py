@@ -12,10 +12,10 @@ ENDING = (signal.SIGTERM, signal.SIGINT)
 
 @contextmanager
 def held_signals() -> Iterator[list[int]]:
-    """Let signals to end wait until the block is left, and then act as they would have.
+    """Delay termination signals until the block ends, then let them act.
 
     Yields the list of those that came; adding a number to it makes that signal come. Only the main
-    thread gets signals: elsewhere nothing is held.
+    thread gets signals: elsewhere nothing is delayed.
     """
     came: list[int] = []
     if threading.current_thread() is not threading.main_thread():

@@ -42,8 +42,8 @@ def gpu_slot(purpose: str = "a run", count: int = 1) -> Iterator[list[str]]:
     """Hold `count` GPUs of this machine during the block and make only them visible.
 
     Enter it before CUDA starts. It waits until enough are free; the kernel frees those of a process
-    that dies. Without any GPU it yields an empty list. Inside a Slurm job the GPUs are Slurm's to
-    hand out, and are taken as they are.
+    that dies. Without any GPU it yields an empty list. Inside a Slurm job the GPUs are those that
+    Slurm assigned.
 
     Raises:
         UserError: the machine has GPUs, but fewer than `count`.
@@ -69,7 +69,7 @@ def gpu_slot(purpose: str = "a run", count: int = 1) -> Iterator[list[str]]:
 
 
 def own_folder(path: Path) -> Path:
-    """A folder in a place where everybody writes, which is this user's alone; made if missing.
+    """A folder of this user alone in a place where everybody may write; created if missing.
 
     Raises:
         UserError: another user made it, it is a link, or others may write there.

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def write_released(settings: config.Config) -> str:
-    """Write the tables of released checkpoints and predictions alone; their Markdown."""
+    """Write only the tables of released checkpoints and predictions; returns their Markdown."""
     tables = [released_table(settings, list(released_runs(settings)))]
     if (scored := rescored.load(settings)) is not None:
         tables.append(rescore_table(scored))
@@ -68,7 +68,7 @@ def build(settings: config.Config) -> Path:
 
     Returns the path of the page.
 
-    Absent, stale or unlike records do not stop the report: it names each and why.
+    Absent, stale or unlike records do not stop the report: it names each with the reason.
 
     Raises:
         UserError: the experiment has no record at all.

@@ -1,8 +1,8 @@
 """The report's figures as plain JSON, and what changed between two of them.
 
-`metrics.json` lies beside the report. Committed, it gives `dvc metrics diff` (dvc.yaml names it)
-and `python -m bench compare`, which also says which digests moved, and whether a figure left the
-interval that it had.
+`metrics.json` is beside the report; docs/default.json is that of the default on one machine.
+`python -m bench compare` says which figures differ, which digests changed, and whether a figure
+left its interval.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from bench.results.words import counted
 NAME = "metrics.json"
 MADE_FROM = ("config", *STAGE_DIGESTS)
 HARDWARE = "hardware"
+RECORDED = (*MADE_FROM, HARDWARE)
 SHOWN = 12  # characters of a digest
 
 
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def metrics(analysis: Analysis) -> dict[str, Any]:
-    """What metrics.json holds: every figure with its interval, and the digests behind it."""
+    """The content of metrics.json: every figure with its interval, and the digests behind it."""
     figures: dict[str, Any] = {}
     for group in analysis.groups.values():
         own: dict[str, Any] = {}
@@ -75,7 +76,7 @@ def metrics(analysis: Analysis) -> dict[str, Any]:
 
 
 def hardware(group: Group) -> str:
-    """What decides the last digits of a group's figures: processor or device, and threads."""
+    """What determines the last digits of a group's figures: processor or device, and threads."""
     made = (run.record.provenance for run in group.runs)
     found = {f"{p.cpu}, {p.device}, {counted(p.threads, 'thread')}" for p in made}
     return "; ".join(sorted(found))
@@ -98,32 +99,38 @@ def read_version(name: str, path: Path) -> dict[str, Any]:
     if done.returncode:
         raise UserError(
             f"{name}: neither a file nor a commit that holds {relative} "
-            f"({done.stderr.strip().splitlines()[-1]}); commit {relative} with each report"
+            f"({done.stderr.strip().splitlines()[-1]}); `git add -f {relative}` with each report"
         )
     return json.loads(done.stdout)
 
 
 @dataclass(frozen=True)
 class Change:
-    """One figure in two reports; None where a report lacks it."""
+    """One figure in two reports; None if a report lacks it.
+
+    `moved` is what was recorded differently; `unknown` is what a report does not record.
+    """
 
     group: str
     metric: str
     old: Mapping[str, Any] | None
     new: Mapping[str, Any] | None
     moved: tuple[str, ...]
+    unknown: tuple[str, ...]
 
     @property
     def same(self) -> bool:
-        """Whether both reports have the figure, and show it alike."""
+        """Whether both reports have the figure, and no difference that they would show."""
         if self.old is None or self.new is None:
             return False
         column = metric_column(self.metric)
-        return column.text(self.old["mean"]) == column.text(self.new["mean"])
+        before, after = self.old["mean"], self.new["mean"]
+        alike = column.text(before) == column.text(after)
+        return alike or column.text(after - before) == column.text(0.0)
 
     @property
     def answer(self) -> str:
-        """What happened to the figure, and what may have done it."""
+        """What happened to the figure, and the possible cause."""
         if self.old is None:
             return "new"
         if self.new is None:
@@ -131,7 +138,9 @@ class Change:
         moved = ", ".join(DIGESTS.get(name, name) for name in self.moved)
         if self.same:
             return "same" if not moved else f"same, though {moved} changed"
+        unknown = ", ".join(DIGESTS.get(name, name) for name in self.unknown)
         by = f": {moved} changed" if moved else ": nothing recorded changed"
+        by += f"; one report does not record its {unknown}" if unknown else ""
         low, high = self.old["low"], self.old["high"]
         if low is None:
             return f"changed{by}"
@@ -144,15 +153,16 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
     for group in dict.fromkeys([*new, *old]):
         before, after = old.get(group, {}), new.get(group, {})
         made, making = before.get("made_by", {}), after.get("made_by", {})
-        known = [name for name in MADE_FROM if name in made and name in making]
-        moved = tuple(name for name in (*known, HARDWARE) if made.get(name) != making.get(name))
+        known = [name for name in RECORDED if name in made and name in making]
+        moved = tuple(name for name in known if made[name] != making[name])
+        unknown = tuple(name for name in RECORDED if name not in known)
         for metric in dict.fromkeys([*after, *before]):
             if metric != "made_by":
-                yield Change(group, metric, before.get(metric), after.get(metric), moved)
+                yield Change(group, metric, before.get(metric), after.get(metric), moved, unknown)
 
 
 def change_table(old: Mapping[str, Any], new: Mapping[str, Any], names: tuple[str, str]) -> Table:
-    """A row per figure that is another, a section per metric; the others are counted."""
+    """A row per changed figure, a section per metric; the others are counted."""
     rows, same = [], Counter[str]()
     for change in changes(old, new):
         if change.same:

@@ -63,7 +63,7 @@ def accuracy_against_cost(analysis: Analysis, cost: str) -> Picture | None:
         axes.set_ylabel(metric.title, fontsize=8.5)
         axes.margins(x=0.25)
         axes.set_ylim(0, 1.06 * metric.scale)
-        axes.locator_params(axis="x", nbins=2)  # more would run into one another
+        axes.locator_params(axis="x", nbins=2)  # more would overlap
         axes.tick_params(labelsize=8.5)
     for axes in panels.flat[len(datasets) :]:
         axes.set_visible(False)

@@ -19,7 +19,7 @@ MEAN = Column("mean", "mean", 1)
 
 
 def audit_table(analysis: Analysis) -> Table:
-    """A row per rule: kept, not known, or what broke it."""
+    """A row per rule: kept, unknown, or what broke it."""
     found, rows = analysis.breaches, []
     for rule, meaning in RULES.items():
         places: dict[str, list[str]] = {}
@@ -133,7 +133,7 @@ def trivial_table(analysis: Analysis) -> Table:
         name="without_times",
         title=f"Better than baselines without times ({context.data_words(analysis)})",
         caption=(
-            "Does a model locate events better than what needs no times "
+            "Does a model locate events better than baselines without times "
             f"({context.data_words(analysis)})?"
         ),
         columns=[
@@ -183,8 +183,8 @@ def interval_table(analysis: Analysis) -> Table:
         notes=[
             "New seeds: Student's t-interval of the mean, what other seeds on this test set would "
             "give (with folds, corrected for shared training data). New seeds and new clips: "
-            "likewise, and wider by what a bootstrap over recordings says that the clips which the "
-            f"runs share contribute to the variance. {context.seeds_sentence(analysis)}"
+            "the same, widened by the share of the variance that a bootstrap over recordings "
+            f"attributes to the clips that runs share. {context.seeds_sentence(analysis)}"
         ],
         reading=context.reading(),
         columns=[
@@ -238,6 +238,7 @@ def comparison_table(analysis: Analysis) -> Table:
             Column("bootstrap_low", "bootstrap low", 3, csv_only=True),
             Column("bootstrap_high", "bootstrap high", 3, csv_only=True),
             Column("pairs", "pairs", 0, in_latex=False),
+            Column("p_equivalence", "p (equal)", 3),
             Column("conclusion", "conclusion", words=True),
         ],
         rows=[_comparison_row(one) for one in analysis.comparisons],
@@ -247,12 +248,20 @@ def comparison_table(analysis: Analysis) -> Table:
             "the interval for new seeds excludes 0 exactly where it is below 0.05. Sign-flip p: "
             "the exact test without normal differences, a check that decides nothing. d: mean "
             "difference over its standard deviation; detectable: the difference that the test "
-            "finds with 80 % power. New seeds and clips: recordings are drawn anew as well. "
+            "finds with 80 % power. New seeds and clips: recordings are resampled as well. "
+            f"p (equal): that the difference is outside ±{_margins(analysis)}. "
             f"{context.seeds_sentence(analysis)}",
             *(note for d in analysis.config.datasets for note in training_notes(analysis, d)),
         ],
         reading=context.reading(),
     )
+
+
+def _margins(analysis: Analysis) -> str:
+    """The margins of equivalence: 0.5 points (mAP), ±2 points (intersection F1)."""
+    margins = analysis.config.statistics.margins.items()
+    said = [f"{100 * margin:g} points ({METRICS[metric]})" for metric, margin in margins]
+    return ", ±".join(said) or "0 (no margin is declared)"
 
 
 def _comparison_row(one: Paired) -> Row:
@@ -272,6 +281,7 @@ def _comparison_row(one: Paired) -> Row:
         "detectable_points": finite(decision.detectable),
         "new_clips": Entry(words="none"),
         "pairs": Entry(float(decision.pairs)),
+        "p_equivalence": finite(decision.equivalence_p),
         "conclusion": Entry(words=one.conclusion),
     }
     if new:

@@ -1,4 +1,4 @@
-"""The claims as a page of their own, and as a table for papers."""
+"""The claims as a separate page, and as a table for papers."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ BANNERS: dict[DataKind, str] = {
         "figures compare the models with one another and say nothing about published results."
     ),
     "recordings": (
-        "The audio is recorded, but not that of the data sets in whose layouts it lies: the "
+        "The audio is recorded, but not that of the data sets whose layouts it uses: the "
         "figures cannot be compared with published results."
     ),
     "real": "",
@@ -34,7 +34,7 @@ BANNERS: dict[DataKind, str] = {
 
 
 def data_words(analysis: Analysis) -> str:
-    """The kinds of data, for titles of what shows several data sets."""
+    """The kinds of data, for titles that cover several data sets."""
     return " and ".join(DATA[kind] for kind in data_kinds(analysis.config))
 
 
@@ -47,7 +47,7 @@ def data_kinds(config: Config) -> dict[DataKind, list[str]]:
 
 
 def banner(config: Config) -> str:
-    """What a reader must know of the data before any number; empty where all are real."""
+    """What a reader must know about the data before any number; empty if all are real."""
     kinds = data_kinds(config)
     if len(kinds) > 1:
         listed = (f"{', '.join(names)}: {DATA[kind]}" for kind, names in kinds.items())
@@ -75,7 +75,7 @@ def _remarkable(coverage: Coverage) -> str:
 
 
 def seeds_by_dataset(analysis: Analysis, *datasets: str) -> dict[str, tuple[int, ...]]:
-    """The seeds of the runs that are here, on these data sets or on all; without runs: none."""
+    """The seeds of the existing runs, on these data sets or on all; empty without runs."""
     found = {}
     for dataset in datasets or analysis.config.datasets:
         runs = (run for group in analysis.base_groups(dataset) for run in group.runs)
@@ -123,7 +123,7 @@ def protocol_sentence(analysis: Analysis, dataset: str) -> str:
     chosen = analysis.config.datasets[dataset]
     folds = chosen.folds
     if chosen.crossed:
-        said.insert(0, f"Each seed tests all {folds} folds: a seed is a repeat.")
+        said.insert(0, f"Each seed tests all {folds} folds, so a seed is a repeat.")
     elif folds:
         said.insert(0, f"Seed k tests fold k mod {folds}, so the spread mixes folds and seeds.")
     return " ".join(said)
@@ -131,7 +131,7 @@ def protocol_sentence(analysis: Analysis, dataset: str) -> str:
 
 def _chosen(choice: Choice | None) -> str:
     if choice is None:
-        return "What the epoch was chosen on is not known: the scores cannot be read."
+        return "It is not known what the epoch was chosen on: the scores cannot be read."
     if not choice.tested:
         return CLEAN
     if not choice.made:
@@ -146,7 +146,7 @@ def caption(analysis: Analysis, dataset: str, what: str) -> str:
 
 
 def reading(*further: str) -> list[str]:
-    """How every table of figures is read, with what only some of them need."""
+    """How to read every table of figures, with notes that only some need."""
     return [UNITS, SPREAD, *further]
 
 
@@ -160,7 +160,7 @@ def notes(analysis: Analysis, dataset: str) -> list[str]:
 
 
 def gaps(analysis: Results, dataset: str) -> list[str]:
-    """What a reader of this data set's table must know: absences, refusals, mixtures."""
+    """Notes on this data set's table: absent, refused and mixed records."""
     said = []
     for group in analysis.groups.values():
         if group.dataset == dataset and len(group.runs) < group.expected:
@@ -175,7 +175,7 @@ def gaps(analysis: Results, dataset: str) -> list[str]:
 
 
 def _shared_recordings(analysis: Results, dataset: str) -> list[str]:
-    """Recordings that some run was trained and tested on: the published lists have it so."""
+    """Recordings that some run was both trained and tested on, due to the published lists."""
     groups = (group for group in analysis.groups.values() if group.dataset == dataset)
     shared: dict[str, tuple[str, ...]] = {}
     for group in groups:
@@ -190,7 +190,7 @@ def _shared_recordings(analysis: Results, dataset: str) -> list[str]:
 def incomplete(analysis: Analysis, dataset: str, metric: str) -> list[str]:
     """The models whose runs a comparison on this data set lacks, each with what is wrong.
 
-    A model that cannot have the figure at all (no times) lacks nothing.
+    A model that cannot have the figure at all (no localization) is not listed.
     """
     said = []
     for model in analysis.config.models_on(dataset):

@@ -1,4 +1,4 @@
-"""What the models cost: as trained here, and at full size, measured on a few steps."""
+"""The cost of the models: as trained here, and at full size, measured on a few steps."""
 
 from __future__ import annotations
 

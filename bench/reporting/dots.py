@@ -27,7 +27,7 @@ from bench.results.names import CANNOT, class_name, dataset_name, model_name, sh
 from bench.results.summary import Summary
 
 MOST_CLASSES, MOST_ROWS, MOST_PANELS = 40, 14, 5
-"""Classes that a figure shows, up to how many as rows, and tasks beside one another."""
+"""Classes in a figure, up to how many as rows, and tasks per row."""
 
 
 def marker(analysis: Analysis, model: str) -> str:
@@ -36,14 +36,14 @@ def marker(analysis: Analysis, model: str) -> str:
 
 
 def bars(summaries: Sequence[Summary], scale: float) -> np.ndarray:
-    """Distances (2, n) from mean to interval ends; nothing where there is no interval."""
+    """Distances (2, n) from mean to interval ends; empty if there is no interval."""
     low = [scale * (s.mean - s.low) if s.low is not None else 0.0 for s in summaries]
     high = [scale * (s.high - s.mean) if s.high is not None else 0.0 for s in summaries]
     return np.array([low, high])
 
 
 def models_by_tasks(analysis: Analysis) -> Picture:
-    """The main figure of every model on every task, with what needs no audio and no network."""
+    """The main figure of every model on every task, with chance and baselines."""
     datasets, models = list(analysis.config.datasets), models_of(analysis)
     wide, narrow = (
         _tasks(analysis, datasets, models, min(len(datasets), panels), width)
@@ -87,7 +87,7 @@ def _tasks(
 
 
 def _task(analysis: Analysis, axes: Any, dataset: str, models: Sequence[str]) -> list[str]:
-    """Draw one task; what it shows in words."""
+    """Draw one task; returns its content in words."""
     shown, said = column(analysis, dataset), []
     metric = analysis.config.datasets[dataset].metric
     for place, model in enumerate(models):
@@ -136,7 +136,7 @@ def _references(analysis: Analysis, dataset: str) -> list[tuple[float, str, str]
 
 
 def by_class(analysis: Analysis, dataset: str, metric: str) -> Picture | None:
-    """A figure of every model by class; of very many classes, those where models differ most."""
+    """A figure of every model by class; with many classes, those where models differ most."""
     groups = [g for g in analysis.base_groups(dataset) if not analysis.is_baseline(g.model)]
     means = {group.name: _class_means(group, metric) for group in groups}
     groups = [group for group in groups if np.isfinite(means[group.name]).any()]

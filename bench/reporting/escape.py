@@ -1,7 +1,7 @@
 """Text for formats that would read some of its characters as markup.
 
-Names come from data and configs: all that is in them is drawn, and nothing of it is obeyed. Prose
-is text in which commands are set between backticks.
+Names come from data and configs: they are shown in full and never interpreted. Prose is text with
+commands between backticks.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The tables of a data set with events: a line per model, and F1 by class in each family.
+"""The tables of a data set with events: a row per model, and F1 by class in each family.
 
-Beside the models stands what needs no audio.
+Baselines without audio are listed beside the models.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def localization_table(analysis: Analysis, dataset: str) -> Table:
         columns=columns,
         rows=rows,
         notes=[
-            "By class: means over runs; a class that is never found counts as zero. PSDS takes off "
-            "the spread over classes, so its last column is no average.",
+            "By class: means over runs; a class that is never found counts as zero. PSDS subtracts "
+            "the spread over classes, so its last column is not an average.",
             *_notes(analysis, dataset),
         ],
         reading=context.reading(RULE),
@@ -81,7 +81,7 @@ def class_columns(classes: Sequence[str]) -> list[Column]:
 
 
 def localization_summary(analysis: Analysis, dataset: str) -> Table:
-    """A line per model: every way of scoring its events, and its clip tagging."""
+    """A row per model: every way of scoring its events, and its clip tagging."""
     metrics = [*FAMILIES, *THRESHOLD_FREE, "mAP"]
     best = {metric: analysis.bold(dataset, metric) for metric in metrics}
     return Table(
@@ -100,7 +100,7 @@ def localization_summary(analysis: Analysis, dataset: str) -> Table:
         notes=[
             *FAMILIES.values(),
             *THRESHOLD_FREE.values(),
-            "mAP: which sounds, not when; it needs no times.",
+            "mAP: of clip labels, without times.",
             *_notes(analysis, dataset),
         ],
         reading=context.reading(RULE),
@@ -159,7 +159,7 @@ def _summary_row(
     section: str,
     best: Mapping[str, frozenset[str]],
 ) -> Row:
-    """A group's line; without a label, that of its variant."""
+    """A group's row; without a label, that of its variant."""
     entries = {
         metric_column(metric).key: Entry.of(
             group.summary(metric), best=group.name in best.get(metric, ())
@@ -216,7 +216,7 @@ def _variant_rows(
 def _row(
     analysis: Analysis, group: Group, label: str, entries: dict[str, Entry], section: str
 ) -> Row:
-    """A group's line, with what a model was trained on."""
+    """A group's row, with the labels that the model was trained on."""
     if not analysis.is_baseline(group.model):
         entries = entries | {TRAINING.key: Entry(words=training_of(analysis, group))}
     return Row(label, entries, group.record_keys, group.name, section)
@@ -229,7 +229,7 @@ def by_class(group: Group, metric: str, classes: Sequence[str]) -> dict[str, Ent
 
 
 def _trivial(analysis: Analysis, dataset: str) -> Iterator[tuple[Group, str, str]]:
-    """(group, baseline without times, label) of all that are shown."""
+    """(group, baseline without times, label) of all rows."""
     groups = analysis.base_groups(dataset)
     for group in groups:
         if not analysis.is_baseline(group.model):
@@ -243,7 +243,7 @@ def _trivial(analysis: Analysis, dataset: str) -> Iterator[tuple[Group, str, str
 
 
 def _trivial_entry(group: Group, baseline: str, family: str) -> Entry:
-    """Its figure over the runs, without a spread where it does not depend on the run."""
+    """Its figure over the runs, without a spread if it does not depend on the run."""
     values = group.trivial(baseline, family)
     if len(set(values)) == 1:
         return Entry(values[0])
@@ -251,7 +251,7 @@ def _trivial_entry(group: Group, baseline: str, family: str) -> Entry:
 
 
 def _tagging_rows(analysis: Analysis, dataset: str, classes: tuple[str, ...]) -> Iterator[Row]:
-    """Which sounds, not when: every model can do this one."""
+    """Tagging of clips, without times: every model has it."""
     section = "Clip tagging: average precision (%), no times needed"
     for group in analysis.base_groups(dataset):
         label = model_name(analysis.config, group.model)

@@ -1,4 +1,4 @@
-"""What the numbers say in plain words: the few findings of the first screen."""
+"""What the numbers show, in words: the few findings of the first screen."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ from bench.results.words import (
 VERDICTS = {
     "better": "better than",
     "worse": "worse than",
-    "not told apart": "not told apart from",
+    "not significantly different": "not significantly different from",
     "higher": "above",
     "lower": "not above",
 }
-DETECTABLE = "In brackets: the smallest difference in points that so many runs can detect"
+DETECTABLE = "In brackets: the smallest difference in points that this many runs can detect"
 SHOWN = 2
 """Changes of the ablations that the first screen names."""
 
@@ -47,7 +47,7 @@ def findings(analysis: Analysis) -> list[Finding]:
 
 
 def _ranking(analysis: Analysis) -> Finding | None:
-    """Who is best on how many tasks, a line for each task."""
+    """Which model is best on how many tasks, a line for each task."""
     config = analysis.config
     found = [
         (dataset, one)
@@ -116,7 +116,7 @@ def _localization(analysis: Analysis) -> Finding | None:
 
 
 def _locate_title(checks: Sequence[TrivialCheck]) -> str:
-    """Event maps beside baselines without times, as far as the tests go."""
+    """Event maps beside baselines without times, as the tests decide."""
     tested = [check for check in checks if not check.decision.limit]
     better = sum(check.verdict == "better" for check in checks)
     if tested:
@@ -130,7 +130,7 @@ def _locate_title(checks: Sequence[TrivialCheck]) -> str:
 
 
 def _ablations(analysis: Analysis) -> Finding | None:
-    """How many changes differ, and what the largest of them did."""
+    """How many changes differ, and the effect of the largest."""
     config = analysis.config
     leading = [e for e in analysis.effects if e.metric == config.datasets[e.dataset].metric]
     known = [
@@ -167,7 +167,7 @@ def _ablations(analysis: Analysis) -> Finding | None:
 
 
 def _controls(analysis: Analysis, one: Detectable) -> str:
-    """How the controls of a study came out, in its data set's metric; empty where it has none."""
+    """The results of a study's controls, in its data set's metric; empty if it has none."""
     if one.metric != analysis.config.datasets[one.dataset].metric:
         return ""
     controls = {"positive control": one.control("positive"), "A/A control": one.control("aa")}
@@ -176,7 +176,7 @@ def _controls(analysis: Analysis, one: Detectable) -> str:
 
 
 def _pairs(effect: Effect, gap: Summary) -> str:
-    """The difference, and how many pairs it lacks."""
+    """The difference, and the number of pairs if some are missing."""
     expected = effect.group.expected if effect.group else gap.n
     some = f", {gap.n} of {expected} pairs" if gap.n < expected else ""
     return f"{points(gap.mean, effect.metric)}{some}"
@@ -196,7 +196,7 @@ def _cost(analysis: Analysis) -> Finding | None:
     full = all(is_full_size(analysis, model) for model in analysis.costs)
     among = "At full size" if full else "Of the measured networks"
     return Finding(
-        f"{among} {cost_name(analysis, costs[0][0])} needs the least activation memory a clip"
+        f"{among} {cost_name(analysis, costs[0][0])} needs the least activation memory per clip"
         + aside(lacking),
         f"{'; '.join(named)}.",
         "counted, without spread",
@@ -241,6 +241,6 @@ def _chance_sentence(analysis: Analysis, models: Sequence[ChanceCheck]) -> str:
 
 
 def _few(analysis: Analysis) -> str:
-    """A warning where seeds are few."""
+    """A warning if seeds are few."""
     fewest = context.fewest_seeds(analysis)
     return few_seeds(fewest) if 0 < fewest < ENOUGH_SEEDS else ""

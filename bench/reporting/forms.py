@@ -1,4 +1,4 @@
-"""A table in the forms that people paste: CSV, LaTeX with its notes apart, Markdown."""
+"""A table in the formats that people paste: CSV, LaTeX with separate notes, Markdown."""
 
 from __future__ import annotations
 

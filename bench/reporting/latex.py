@@ -1,4 +1,4 @@
-"""Tables as LaTeX that compiles as it is: booktabs only, sized to fit a two-column page."""
+"""Tables as LaTeX that compiles unchanged: booktabs only, sized to fit a two-column page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FONTS = (
     Font(r"\tiny", 2.7, 7.5, 2),
 )
 SMALLEST = FONTS[2]
-"""In which a table is rather set than split."""
+"""The size in which a table is set before it is split."""
 PROSE_FONTS = FONTS[2:]
 """For tables with sentences in their cells."""
 TEXT_WIDTH = 465.0
@@ -51,9 +51,9 @@ def prose_latex(text: str) -> str:
 def to_latex(table: Table) -> str:
     r"""A floating table for a two-column paper; needs \usepackage{booktabs}.
 
-    It spans one column where it fits there in a usual size, else both. What is taller than a page
-    even in the smallest usual size becomes several floats, in parts. Every row is followed by a
-    comment with the keys of its records. What the caption does not say is in `latex_notes`.
+    It spans one column if it fits there in a usual size, else both. A table taller than a page even
+    in the smallest usual size becomes several floats. Every row is followed by a comment with the
+    keys of its records. `latex_notes` has what the caption leaves out.
     """
     columns = [c for c in table.shown if c.in_latex and not _is_empty(table, c)]
     place, wraps, widths, font = _fit(table, columns)
@@ -103,7 +103,7 @@ def latex_notes(table: Table) -> str:
 
 
 def _needs(lines: Sequence[str]) -> Iterator[str]:
-    """What a paper needs for these lines, as comments. pdfLaTeX knows European letters alone."""
+    """What a paper needs for these lines, as comments. pdfLaTeX only knows European letters."""
     yield r"% needs \usepackage{booktabs}"
     other = sorted({c for line in lines for c in line if c > "\u017f"})
     if other:
@@ -133,7 +133,7 @@ def _parts(
     widths: Sequence[int],
     line: float,
 ) -> list[Table]:
-    """The table in parts that fit a page; one, maybe without rows, where all of it does."""
+    """The table in parts that fit a page; a single part, maybe without rows, if all of it does."""
     parts: list[list[Row]] = [[]]
     height = 0.0
     for row in table.rows:
@@ -193,7 +193,8 @@ def _texts(row: Row, columns: Sequence[Column]) -> list[str]:
 
 
 def _fit(table: Table, columns: Sequence[Column]) -> tuple[str, list[int], list[int], Font]:
-    """The float, where the text of each column breaks (0: never), its characters, and the font.
+    """The float environment, the width at which the text of each column breaks (0: never), its
+    characters, and the font.
 
     The font is the largest in which the narrowest layout fits; text then takes what is free.
     """

@@ -1,4 +1,4 @@
-"""What the numbers of one task say in plain words, and how certain it is."""
+"""What the numbers of one task show, in words, and how certain it is."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.results.words import figure_words, gap_words, listed, sentence, value
 
 @dataclass(frozen=True)
 class Finding:
-    """A headline, the lines under it, how certain it is, and the groups that it speaks of."""
+    """A headline, the lines under it, how certain it is, and the groups that it is about."""
 
     title: str
     text: str
@@ -28,7 +28,7 @@ class Finding:
 
 
 def certainty(gap: Summary | None, decision: Decision | None, metric: str) -> str:
-    """p where the test decides; else how large a difference so few runs could have shown."""
+    """p if the test decides; else how large a difference so few runs could have shown."""
     if gap is None or decision is None:
         return "not compared"
     if decision.differs:
@@ -40,7 +40,7 @@ def certainty(gap: Summary | None, decision: Decision | None, metric: str) -> st
 
 
 def bracket(gap: Summary | None, decision: Decision | None, metric: str) -> str:
-    """(p = 0.02) where the test decides, else the smallest detectable difference as [2.1]."""
+    """(p = 0.02) if the test decides, else the smallest detectable difference as [2.1]."""
     if gap is None or decision is None:
         return "(not compared)"
     if decision.differs:
@@ -55,7 +55,7 @@ def detectable(decision: Decision, metric: str) -> str:
 
 
 def task_findings(analysis: Analysis, dataset: str) -> Iterator[Finding]:
-    """Who leads among the models of a data set: one finding for all that were trained alike."""
+    """Which model of a data set leads: one finding for all that were trained alike."""
     metric = analysis.config.datasets[dataset].metric
     found = analysis.standings[dataset, metric]
     for one in found:
@@ -90,7 +90,7 @@ def _leader(analysis: Analysis, dataset: str, metric: str, found: Standing, task
 
 
 def _rank(analysis: Analysis, found: Standing) -> str:
-    """Who is first, and how far that may be stated."""
+    """Which model is first, and how strongly that may be stated."""
     best = model_name(analysis.config, found.best.model)
     tied = [g for g, s in found.ranked if s.mean == found.ranked[0][1].mean]
     if len(tied) > 1:
@@ -103,11 +103,11 @@ def _rank(analysis: Analysis, found: Standing) -> str:
     if any(rival.decision is None or rival.decision.limit for rival in open_ones):
         return f"{best} has the highest mean"
     named = listed([model_name(analysis.config, rival.group.model) for rival in open_ones])
-    return f"{best} has the highest mean, not told apart from {named}"
+    return f"{best} has the highest mean, not significantly different from {named}"
 
 
 def _gap(analysis: Analysis, found: Standing, metric: str) -> str:
-    """The best model less each one that it is compared with, with what the test says."""
+    """The best model minus each one that it is compared with, and the test's result."""
     best = model_name(analysis.config, found.best.model)
     said = [
         f" {best} minus {model_name(analysis.config, rival.group.model)}, paired by seed: "
@@ -136,7 +136,7 @@ def _beside(analysis: Analysis, dataset: str, metric: str) -> str:
 
 
 def cannot(analysis: Analysis, dataset: str) -> list[str]:
-    """Which models have no times for a data set that asks for them."""
+    """Which models cannot localize on a data set that scores events."""
     names = [
         model_name(analysis.config, group.model)
         for group in analysis.base_groups(dataset)

@@ -1,4 +1,5 @@
-"""The tables that a report has, by name: what the report's job declares is what it writes."""
+"""The names of a report's tables, for the job that declares them and the report that writes
+them."""
 
 from __future__ import annotations
 

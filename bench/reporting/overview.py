@@ -33,7 +33,7 @@ SOUND: dict[DataKind, str] = {
 
 
 def models_of(analysis: Analysis) -> list[str]:
-    """The models that are compared; baselines are left out, unless there is nothing else."""
+    """The compared models, without baselines unless there is nothing else."""
     models = list(analysis.config.models)
     return [model for model in models if not analysis.is_baseline(model)] or models
 
@@ -89,7 +89,7 @@ def _clips(analysis: Analysis) -> Iterator[str]:
 
 
 def _time(analysis: Analysis) -> str:
-    """How long all runs took together, and on what."""
+    """How long all runs took together, and on which hardware."""
     runs = [run for group in analysis.groups.values() for run in group.runs]
     hours = [run.record.cost.train_hours or 0.0 for run in runs]
     if not hours:
@@ -113,13 +113,14 @@ def groups_by_task(analysis: Analysis, model: str) -> dict[str, Group]:
 
 
 def parameters(analysis: Analysis, model: str) -> float | None:
-    """Those of the largest of a model's networks: the outputs differ from task to task."""
+    """Those of the largest of a model's networks: the number of outputs differs by task."""
     groups = groups_by_task(analysis, model).values()
     return max((float(group.first.parameters) for group in groups), default=None)
 
 
 def without_information(analysis: Analysis, dataset: str) -> float | None:
-    """What needs no audio reaches in the main metric: chance, or every class always active."""
+    """What a baseline without audio reaches in the main metric: chance, or every class always
+    active."""
     metric, group = analysis.config.datasets[dataset].metric, analysis.any_group(dataset)
     if group is None:
         return None

@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).with_name("templates")
 PROBLEMS = {"Not in this report": True, "In this report, to be read with care": False}
 CHECKS = ("protocol", "recipes", "chance", "without_times", "comparisons", "intervals", "rescore")
+RELEASED = ("released", "ensembles")
 
 
 def environment() -> Environment:
-    """Where the templates lie and how they escape."""
+    """Where the templates are and how they escape."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     made = Environment(
@@ -62,7 +63,7 @@ def _code(text: str) -> Markup:
 
 
 def style() -> Markup:
-    """The style sheet, as it is."""
+    """The style sheet, unescaped."""
     from markupsafe import Markup
 
     return Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))
@@ -94,8 +95,10 @@ def render(analysis: Analysis, tables: list[Table]) -> str:
                 for title, left_out in PROBLEMS.items()
             ],
             tasks=[_task(analysis, named, dataset) for dataset in config.datasets],
+            released=[named[name] for name in RELEASED if name in named and named[name].rows],
             checks=[named[name] for name in CHECKS if name in named and named[name].rows],
             ablations=named["ablations"],
+            detectable=named["detectable"],
             forests=charts.forests(analysis),
             orders=token_orders.pictures(config),
             cost=named["cost"],
@@ -127,7 +130,7 @@ def _drawn(pictures: Any) -> list[Picture]:
 
 
 def _task(analysis: Analysis, named: dict[str, Table], dataset: str) -> dict[str, Any]:
-    """A data set's section: what it says, figures, tables, soundscapes."""
+    """A data set's section: findings, figures, tables, soundscapes."""
     config, settings = analysis.config, analysis.config.datasets[dataset]
     by_class = _drawn([dots.by_class(analysis, dataset, settings.metric)])
     learning = _drawn([learning_curves(config, dataset, analysis.curves[dataset])])

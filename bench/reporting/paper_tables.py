@@ -1,7 +1,7 @@
-"""Tables in the layouts of the HTS-AT paper, to be pasted: a line per model, and no more.
+"""Tables in the layouts of the HTS-AT paper, to be pasted: one row per model.
 
 Its Table 1 (AudioSet, with parameters), Table 2 (ESC-50 and Speech Commands side by side) and
-Table 3 (event-based F1 by class). The ablations and the overview are of that form already.
+Table 3 (event-based F1 by class). The ablations and the overview already have that form.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def paper_tables(analysis: Analysis) -> Iterator[Table]:
 
 
 def _scored(analysis: Analysis, name: str, datasets: list[str]) -> Table:
-    """Main figures side by side; with parameters where the tasks are of several labels."""
+    """Main figures side by side; with parameters if the tasks have several labels per clip."""
     shown = {dataset: column(analysis, dataset) for dataset in datasets}
     sizes = [PARAMETERS] if name == TAGGING else []
     rows = []

@@ -1,4 +1,5 @@
-"""What a reader must know before the figures: what is left out, and what is shown all the same."""
+"""What a reader must know before the figures: what is left out, and what is shown despite a
+fault."""
 
 from __future__ import annotations
 
@@ -24,22 +25,22 @@ class Problem:
 
     @property
     def folded(self) -> bool:
-        """Whether there are too many places to name them in one line."""
+        """Whether there are too many places to list in one line."""
         return len(self.where) > FEW
 
     @property
     def title(self) -> str:
-        """The text with the places, or with how many there are."""
+        """The text with the places, or with their number."""
         many = f"{len(self.where)} {'runs' if self.left_out else 'results'}"
         return f"{sentence(self.text)}: {many if self.folded else ', '.join(self.where)}"
 
     def __str__(self) -> str:
-        kind = "left out" if self.left_out else "shown all the same"
+        kind = "left out" if self.left_out else "shown nevertheless"
         return f"{kind}: {self.title}; {self.remedy}"
 
 
 def problems(analysis: Analysis) -> list[Problem]:
-    """Everything that the report leaves out, then all that it shows with a fault."""
+    """Everything that the report leaves out, then everything that it shows with a fault."""
     places: dict[tuple[str, str, bool], list[str]] = {}
     for where, text, remedy in _left_out(analysis):
         places.setdefault((text, remedy, True), []).append(where)
@@ -58,7 +59,7 @@ def _command(config: Config, target: str = "") -> str:
 
 
 def _file(config: Config) -> str:
-    """Where the experiment is likely to lie; only its name where it does not."""
+    """The likely file of the experiment; only its name if there is none."""
     path = Path("config", f"{config.experiment}.yaml")
     return str(path) if path.is_file() else f"{config.experiment.upper()}.yaml"
 

@@ -30,7 +30,7 @@ def released_table(config: Config, found: Sequence[Released]) -> Table:
         head="Checkpoint",
         notes=(
             "AudioSet classes become those of DESED by the authors' mapping; of several mapped "
-            "classes the largest score counts.",
+            "classes, the largest score counts.",
         ),
     )
 
@@ -40,8 +40,8 @@ def ensemble_table(config: Config, found: Sequence[Ensemble]) -> Table:
     return Table(
         "ensembles",
         "Prediction ensembles",
-        "Mean of the members' probabilities, of clips and of frames. An ensemble is no single "
-        "model: its figures stand apart.",
+        "Mean of the members' probabilities, of clips and of frames. An ensemble is not a single "
+        "model, so its figures are listed separately.",
         (
             FIGURE,
             Column("members_percent", "mean of its members (%)", 2, 100.0),

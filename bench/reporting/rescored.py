@@ -46,7 +46,7 @@ def rescore_table(scored: Rescored) -> Table:
 
 
 def meaning(scored: Rescored) -> str:
-    """What the two families say about the paper's figures, in words."""
+    """How the two families compare with the paper's figures, in words."""
     parts = []
     for name, scores in scored.systems.items():
         macro, wanted = scores.intersection.macro_f1, printed(name, scores)

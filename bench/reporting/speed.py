@@ -1,4 +1,4 @@
-"""Speed beside installed peers, as measured once and committed: a chart and a table."""
+"""Speed beside installed peers, from the committed measurement: a chart and a table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.results.speed import Pair, Speed
 
 MODES = ("training", "inference")
 PRECISIONS = (("fp32", "fp32"), ("bf16", "bf16"), ("bf16", "fp32"))
-"""(this implementation, the peer): like beside like first."""
+"""Precisions of (this implementation, the peer), equal ones first."""
 
 
 def speed_chart(found: Speed) -> Picture:
@@ -105,5 +105,5 @@ def _model(pair: Pair) -> str:
 
 
 def _network(pair: Pair) -> str:
-    """The model, and what it starts from where the peer's name says it ("…, from features")."""
+    """The model, and its input if the peer's name says it ("…, from features")."""
     return " ".join([_model(pair), *pair.peer.split(", ")[1:]])

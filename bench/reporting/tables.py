@@ -1,4 +1,4 @@
-"""Tables as data, and their Markdown and CSV; `reports.latex` writes the third form.
+"""Tables as data, and their Markdown and CSV; `reporting.latex` writes the third format.
 
 A cell is a number with its spread, or words. The CSV carries full precision, the spread and the
 record keys behind each row.
@@ -24,10 +24,10 @@ DIFFERENCE = Column(
 
 @dataclass(frozen=True)
 class Entry:
-    """A number (`value`, with its spread over runs where it is a mean) or words.
+    """A number (`value`, with its spread over runs if it is a mean) or words.
 
-    `unit` says how the number is shown where the rows of a column differ in their metric; the
-    row's section then names it.
+    `unit` says how the number is shown if the rows of a column differ in their metric; the row's
+    section then names it.
     """
 
     value: float | None = None
@@ -40,7 +40,7 @@ class Entry:
     def of(
         cls, summary: Summary | None, *, best: bool = False, unit: Column | None = None
     ) -> Entry:
-        """The mean of a summary; a dash where there is none."""
+        """The mean of a summary; a dash if there is none."""
         if summary is None:
             return cls()
         return cls(summary.mean, summary, best=best, unit=unit)
@@ -51,7 +51,7 @@ class Entry:
         return (self.unit or column).text(self.value)
 
     def spread(self, column: Column) -> str:
-        """The standard deviation as shown; empty where there is none."""
+        """The standard deviation as shown; empty if there is none."""
         if not column.spread or self.summary is None or self.summary.sd is None:
             return ""
         return (self.unit or column).spread_text(self.summary.mean, self.summary.sd)
@@ -68,8 +68,8 @@ class Entry:
 class Row:
     """One line of a table.
 
-    `group` names the run group that its numbers come from; `groups` does so by column, where they
-    come from several.
+    `group` names the run group that its numbers come from; `groups` does so by column, if they come
+    from several.
     """
 
     label: str
@@ -80,18 +80,18 @@ class Row:
     groups: Mapping[str, str] = field(default_factory=dict)
 
     def origin(self, column: Column) -> str:
-        """The run group that a number comes from; empty where it is of none."""
+        """The run group that a number comes from; empty if there is none."""
         return self.groups.get(column.key, self.group)
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table with what a reader needs to understand it alone.
+    """A table with everything needed to understand it on its own.
 
     Attributes:
-        caption: one line: what the figures are, of which data.
-        notes: all else that only this table needs.
-        reading: what other tables of the report say as well; the page says it once.
+        caption: one line: what the figures are, and of which data.
+        notes: everything else that only this table needs.
+        reading: notes that other tables of the report share; the page shows them once.
     """
 
     name: str
@@ -118,10 +118,12 @@ def to_csv(table: Table) -> str:
     """One line per row: section, label, numbers in the shown unit at full precision, records.
 
     Number columns hold numbers only; words in place of one ("cannot localize") are the `remark`.
+    Columns for programs alone come last, so that the others are in the order of the Markdown.
     """
+    columns = sorted(table.columns, key=lambda column: column.csv_only)
     header = ["section", table.head.lower()]
-    spread = [column.key for column in table.columns if _has_spread(table, column)]
-    for column in table.columns:
+    spread = [column.key for column in columns if _has_spread(table, column)]
+    for column in columns:
         header.append(column.key)
         if column.key in spread:
             header += [f"{column.key}_{part}" for part in ("sd", "ci95_low", "ci95_high", "n")]
@@ -130,7 +132,7 @@ def to_csv(table: Table) -> str:
     writer.writerow([*header, "remark", "records"])
     for row in table.rows:
         line, remarks = [row.section, row.label], []
-        for column in table.columns:
+        for column in columns:
             entry = row.entries.get(column.key, Entry())
             words = "" if entry.value is not None or entry.words == DASH else entry.words
             scale = (entry.unit or column).scale

@@ -1,4 +1,4 @@
-"""Pictures of HTS-AT's token orders: which patch of the spectrogram goes where in the trunk."""
+"""Pictures of HTS-AT's token orders: where each patch of the spectrogram goes in the trunk."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def _draw(order: str, words: str) -> Picture:
     return picture(
         figure,
         f"Token order {words}: the spectrogram's patches coloured by time and by frequency, above "
-        "as they are and below as they lie in the trunk's grid of 64 by 64.",
-        f"Order {words}. Above, the spectrogram in its four windows; below, where its patches "
-        "lie in the trunk's 64 × 64 grid, with the 8 × 8 attention windows.",
+        "as they are and below in their places in the trunk's grid of 64 by 64.",
+        f"Order {words}. Above, the spectrogram in its four windows; below, its patches "
+        "in the trunk's 64 × 64 grid, with the 8 × 8 attention windows.",
         "png",
     )

@@ -1,1 +1,1 @@
-"""What a run leaves behind as typed values, and everything that is computed from them, once."""
+"""The results of runs as typed values, and everything that is computed from them, once."""

@@ -34,7 +34,7 @@ class Analysis(Audited):
         effects: every variant of every ablation against its reference, in each metric.
         comparisons: models trained alike against one another, then the ablations.
         chance, trivial: the checks of every model on every task.
-        detectable: what each study can detect, and whether its controls came out as they must.
+        detectable: what each study can detect, and whether its controls came out as expected.
         standings: (data set, its metric) -> the ranking of models, one for each way of training.
         intervals: every figure with its bootstrap interval.
         compared: (base group, metric) -> the published figure beside it, where there is one.
@@ -70,7 +70,7 @@ class Analysis(Audited):
 
 
 def analyse(config: Config) -> Analysis:
-    """Read everything that the experiment left behind, and compute all that is shown of it.
+    """Read all results of the experiment, and compute everything that is shown of it.
 
     Raises:
         UserError: the experiment has no record at all, or one that is damaged.

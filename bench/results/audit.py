@@ -1,6 +1,6 @@
 """Whether the results follow the protocol: each rule, and everything that broke it, by name.
 
-The checks read what the runs left behind (records, scored clips, corpus tables) and trust no
+The checks read what the runs wrote (records, scored clips, corpus tables) and verify every
 statement of a record that they can compare with something else.
 """
 
@@ -22,16 +22,16 @@ from bench.results.tuning import Tuning, tunings, unequal
 
 RULES = {
     "selection": "epochs, thresholds and filters are chosen on validation clips, never on test",
-    "groups": "no stretch of an original recording lies in two splits or folds",
+    "groups": "no part of an original recording is in two splits or folds",
     "seeds": "every declared run has its record",
     "fresh": "every record was made by the present config, code, pinned packages and data",
-    "alike": "records that are averaged or compared were made alike",
+    "alike": "records that are averaged or compared were made in the same way",
     "coverage": "every listed clip is on disk and can be used",
     "budget": "models that are compared got the same number of recorded trials",
 }
 
 NEEDS_TABLE = ("groups", "fresh")
-"""Rules that are held against the corpus tables."""
+"""Rules that are checked against the corpus tables."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Breach:
 
     Attributes:
         where: the place: a run, a group or a data set.
-        group: empty where it touches the whole data set.
+        group: empty if it concerns the whole data set.
         bars: whether it keeps figures from being compared with published ones. What a published
-            protocol does itself bars nothing: `published.differences` weighs it.
+            protocol does itself bars nothing: `published.differences` judges it.
     """
 
     rule: str
@@ -63,7 +63,7 @@ class Audited(Results):
     Attributes:
         choices: run key -> how it chose; None where its scores cannot be read.
         tunings: base group -> how its recipe was chosen.
-        without_table: data sets whose corpus table is not there: a work folder may be deleted.
+        without_table: data sets without a corpus table: a work folder may be deleted.
         violations: what only this audit finds, in the order of the checks.
     """
 
@@ -74,7 +74,7 @@ class Audited(Results):
 
     @property
     def breaches(self) -> list[Breach]:
-        """Everything that broke a rule, absent and unlike records included, by `RULES`."""
+        """Everything that broke a rule, including absent and unlike records, by `RULES`."""
         order = list(RULES)
         found = [*self.violations, *_absent(self)]
         return sorted(found, key=lambda breach: order.index(breach.rule))
@@ -122,7 +122,7 @@ def _selection(results: Results, choices: Mapping[str, Choice | None]) -> Iterat
             if choice.on_test:
                 text = f"the {choice.what} was chosen on {choice.tested} test clips"
                 bars = not _asks_for_test(run)
-                text += "" if bars else ", as fold_protocol published asks"
+                text += "" if bars else ", as fold_protocol published requires"
                 yield Breach("selection", group.dataset, run.key, text, group.name, bars)
             if text := _thresholds_elsewhere(run, choice):
                 yield Breach("selection", group.dataset, run.key, text, group.name)
@@ -134,7 +134,7 @@ def _asks_for_test(run: Run) -> bool:
 
 
 def _thresholds_elsewhere(run: Run, choice: Choice) -> str:
-    """How a run's thresholds left the validation clips; empty where they did not."""
+    """How a run's thresholds were not chosen on the validation clips; empty if they were."""
     located = run.record.localization
     point = located.operating_point if located else None
     if point is None:
@@ -145,7 +145,7 @@ def _thresholds_elsewhere(run: Run, choice: Choice) -> str:
     if chosen is None:
         return "the record does not say on which clips its thresholds were chosen"
     other = chosen != choice.validation
-    return "thresholds were chosen on other clips than the validation clips" if other else ""
+    return "thresholds were chosen on clips other than the validation clips" if other else ""
 
 
 def _corpora(results: Results, without_table: tuple[str, ...]) -> Iterator[Breach]:
@@ -167,12 +167,12 @@ def _corpora(results: Results, without_table: tuple[str, ...]) -> Iterator[Breac
 
 def _without_table(results: Results) -> tuple[str, ...]:
     layout = results.layout
-    tables = {name: layout.corpus(name) / "corpus.json" for name in results.config.datasets}
+    tables = {name: layout.corpus_file(name) for name in results.config.datasets}
     return tuple(name for name, path in tables.items() if not path.is_file())
 
 
 def _lacking(results: Results, dataset: str) -> str:
-    """What of a data set's lists is not on disk, or cannot be used by some run."""
+    """Which listed clips of a data set are not on disk, or cannot be used by some run."""
     groups = [group for group in results.groups.values() if group.dataset == dataset]
     if not groups:
         return ""
@@ -202,7 +202,7 @@ def _absent(results: Results) -> Iterator[Breach]:
 
 
 def _stale(results: Results) -> Iterator[Breach]:
-    """Records that the present code, pins or data would not give; named once per group."""
+    """Records that the present code, pins or data would not reproduce; named once per group."""
     pins = environment()["pins_sha256"]
     evaluation = stage_digest("evaluate")
     for group in results.groups.values():
@@ -214,7 +214,7 @@ def _stale(results: Results) -> Iterator[Breach]:
         }
         features = results.layout.features(group.dataset, model.front_end)
         for name, path in (
-            ("data", results.layout.corpus(group.dataset) / "corpus.json"),
+            ("data", results.layout.corpus_file(group.dataset)),
             ("features", features / "digest.json"),
         ):
             if path.is_file():

@@ -1,4 +1,4 @@
-"""Questions that are answered for every model and task: above chance, better than no times?"""
+"""Checks of every model and task: is it above chance, and better than a baseline without times?"""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ChanceCheck:
 
     @property
     def verdict(self) -> str:
-        """The answer, with the reason where it is no."""
+        """The answer, with the reason if it is no."""
         times = f"{TIMES_CHANCE} times chance"
         if self.passed:
             return f"yes: at least {times}"
@@ -60,7 +60,7 @@ def chance_checks(results: Results) -> list[ChanceCheck]:
 
 @dataclass(frozen=True)
 class TrivialCheck:
-    """A localizing model beside a baseline that knows no times, paired by run."""
+    """A localizing model beside a baseline without times, paired by run."""
 
     group: Group
     metric: str
@@ -72,17 +72,17 @@ class TrivialCheck:
 
     @property
     def verdict(self) -> str:
-        """What the corrected test says; only which mean is higher where it could say nothing."""
+        """What the corrected test says; if no test is possible, only which mean is higher."""
         above = self.difference.mean > 0
         if self.decision.differs:
             return "better" if above else "worse"
         if self.decision.limit:
             return "higher" if above else "lower"
-        return "not told apart"
+        return "not significantly different"
 
     @property
     def answer(self) -> str:
-        """The verdict with its p, or with why no test decides."""
+        """The verdict with its p-value, or with the reason why there is no test."""
         if self.decision.limit:
             return f"{self.verdict} mean; {self.decision.limit}"
         return f"{self.verdict} (p = {self.decision.p_holm:.2g} after Holm)"

@@ -1,4 +1,4 @@
-"""What was chosen in a run, and on which clips: read from the clips that it scored."""
+"""What was chosen in a run, and on which clips, according to the clips that it scored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.results.record import clips_digest
 
 @dataclass(frozen=True)
 class Choice:
-    """How a run came to its weights.
+    """How a run's weights were chosen.
 
     Attributes:
         what: "epoch" or "regularisation"; empty where no score decided (the last epoch, or the

@@ -54,8 +54,8 @@ def make_claim(
 
 
 def groups_of(results: Results, network: str, data: str) -> Iterator[tuple[str, Group | None]]:
-    """(data set, group) of every model of a published network's architecture on every data set in
-    a published one's layout: what could be meant by them, not what is them."""
+    """(data set, group) of every model with a published network's architecture on every data set in
+    a published one's layout: candidates, whether or not they are the published ones."""
     known = fingerprints()
     loader, architecture = known.data[data].loader, known.networks[network].architecture
     for dataset, settings in results.config.datasets.items():

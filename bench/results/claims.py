@@ -1,6 +1,6 @@
 """The claims of the HTS-AT paper, one by one: what was published, what was measured, a verdict.
 
-Every claim is listed in every experiment. Where one cannot speak to it, the verdict says why.
+Every claim is listed in every experiment. If an experiment cannot test it, the verdict says why.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ RIVALS = (
     ("SpeechCommandsV2-35", "ast"),
     ("DESED-public-eval", "pann-decision-max"),
 )
-"""Data sets and networks that the paper sets HTS-AT beside, with a figure for both."""
+"""Data sets and networks that the paper compares HTS-AT with, with a figure for both."""
 GAP_MARGIN = 0.01
 """mAP by which a difference may miss the published one."""
 Change = Callable[[Resolved, Resolved], bool]
-"""Whether two runs' resolved values differ in one thing and no other."""
+"""Whether two runs' resolved values differ in exactly one thing."""
 Judge = Callable[[Summary, Sequence[str]], Verdict]
 """The verdict on a paired difference, and on what keeps it from being compared."""
 

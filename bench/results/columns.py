@@ -11,7 +11,7 @@ from bench.results.summary import Summary
 MINUS = "−"
 NO_PERCENTAGES = ("mAUC", "d_prime")
 TIMES = (("seconds", "s", 3600.0, 2 / 60), ("minutes", "min", 60.0, 2.0), ("hours", "h", 1.0, 0.0))
-"""Unit, its sign, how many make an hour, and the hours up to which it fits."""
+"""Unit, its symbol, how many make an hour, and the hours up to which it is used."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Column:
 
 
 def metric_column(metric: str) -> Column:
-    """The column of a metric: percent, but for the two that are no share of anything."""
+    """The column of a metric: percent, except for the two that are not shares."""
     if metric in NO_PERCENTAGES:
         return Column(metric, METRICS[metric], 3)
     return Column(f"{metric}_percent", f"{METRICS[metric]} (%)", 1, 100.0)

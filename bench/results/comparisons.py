@@ -1,5 +1,5 @@
-"""Every paired comparison with all that is needed to judge it: the decision, the interval for new
-clips, effect size, and what this number of pairs can show at all."""
+"""Every paired comparison with what is needed to judge it: the decision, the interval for new
+clips, the effect size, and what this number of pairs can show at all."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Paired:
     @property
     def conclusion(self) -> str:
         """What the data say about the difference, in words: of new seeds, then of new clips."""
-        said = self.decision.words
+        said = self.decision.verdict
         if self.decision.differs and self.new_clips:
             spans = self.new_clips.low <= 0 <= self.new_clips.high
             said += "; on these clips: not shown for new ones" if spans else "; on new clips too"
@@ -89,7 +89,8 @@ def _ablations(
             continue
         model, place = model_name(config, effect.model), short_dataset_name(config, effect.dataset)
         what = "Controls" if effect.control else "Ablations"
-        family = f"{what} of {model} on {place} ({effect.study}), {METRICS[effect.metric]}"
+        study = effect.study.replace("_", " ")
+        family = f"{what} of {model} on {place} ({study}), {METRICS[effect.metric]}"
         label = " minus ".join(map(variant_words, (effect.variant, effect.against)))
         pair = (effect.group, effect.reference)
         yield _paired(family, label, effect.metric, pair, effect.decision, drawn)

@@ -34,7 +34,7 @@ def cost_claims(audited: Audited) -> list[Claim]:
 
 
 def _costs(audited: Audited) -> dict[str, Measurement]:
-    """Cost measurements of HTS-AT and AST by architecture, where both are there."""
+    """Cost measurements of HTS-AT and AST by architecture, if both exist."""
     found: dict[str, Measurement] = {}
     for model, cost in audited.costs.items():
         architecture = audited.config.cost.models[model].get("architecture", model)

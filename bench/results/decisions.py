@@ -1,8 +1,8 @@
 """The one rule for "differs", "equivalent" and "as good", and the intervals that agree with it.
 
-A paired t-test, two-sided at 5 %, corrected by Holm over its family, decides whether a difference
-is there; two one-sided t-tests at margins that the experiment declares decide, corrected likewise,
-whether it is too small to matter. The exact sign-flip test stands beside as a check of the
+A paired t-test, two-sided at 5 %, corrected by Holm over its family, decides whether there is a
+difference; two one-sided t-tests at margins that the experiment declares, corrected in the same
+way, decide whether it is too small to matter. The exact sign-flip test is shown as a check of the
 assumption of normal differences; it decides nothing.
 """
 
@@ -35,11 +35,11 @@ class Decision:
 
     Attributes:
         difference: with the interval that excludes 0 exactly where `differs`: at least 95 %, wider
-            where Holm's correction asks for more. No limits below two pairs, or where all pairs
-            differ by one same amount.
+            where Holm's correction requires it. No limits below two pairs, or if all pairs differ
+            by the same amount.
         p, p_holm: of the paired t-test; corrected over the family.
         family: number of differences in the family.
-        margin: differences within ± it count as none; None where none is declared.
+        margin: differences within ± it count as none; None if none is declared.
         equivalence_p: of two one-sided tests at the margin, corrected over the family.
     """
 
@@ -57,7 +57,7 @@ class Decision:
 
     @property
     def equivalent(self) -> bool:
-        """Whether the difference is shown to lie within the margin."""
+        """Whether the difference is shown to be within the margin."""
         return self.equivalence_p is not None and self.equivalence_p <= ALPHA
 
     @property
@@ -67,7 +67,7 @@ class Decision:
 
     @property
     def limit(self) -> str | None:
-        """Why no test can decide; None where one can."""
+        """Why no test can decide; None if one can."""
         return None if self.pairs > 1 else "one pair of runs has no test"
 
     @property
@@ -82,8 +82,18 @@ class Decision:
         return detectable([self])
 
     @property
+    def verdict(self) -> str:
+        """What is decided, without its p-values."""
+        if self.limit:
+            return self.limit
+        said = "differs" if self.differs else "no difference shown"
+        if self.margin is None or not self.equivalent:
+            return said
+        return f"{said}; equivalent within ±{100 * self.margin:g} points"
+
+    @property
     def words(self) -> str:
-        """The verdict in words."""
+        """The verdict in words, with its p-values."""
         if self.limit:
             return self.limit
         said = "differs" if self.differs else "no difference shown"

@@ -1,4 +1,4 @@
-"""What each ablation study can detect at all, and whether its controls came out as they must."""
+"""What each ablation study can detect at all, and whether its controls came out as expected."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Detectable:
     """One study on one model and data set, in one metric.
 
     Attributes:
-        changes: its decided changes; none where it has controls alone.
+        changes: its decided changes; none if it has only controls.
         controls: its decided controls.
         effect: the mean difference that the changes' family finds with 80 % power at its spread
             and number of pairs (without changes, the controls'); None below two pairs.
@@ -31,7 +31,7 @@ class Detectable:
 
     @property
     def family(self) -> tuple[Effect, ...]:
-        """The differences whose spread `effect` is about."""
+        """The differences whose spread `effect` uses."""
         return self.changes or self.controls
 
     @property
@@ -40,7 +40,7 @@ class Detectable:
         return min(e.decision.pairs for e in self.family if e.decision)
 
     def control(self, kind: str) -> str:
-        """Whether each control of a kind was found, and whether that is as it must be."""
+        """Whether each control of a kind was found, and whether that is as expected."""
         said = [
             f"{'' if e.decision.differs else 'not '}found"
             f"{'' if e.decision.differs is (kind == 'positive') else ': suspect'}"

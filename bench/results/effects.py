@@ -78,7 +78,7 @@ def _decided(effect: Effect, decision: Decision | None) -> Effect:
 
 
 def study_metrics(results: Results, dataset: str) -> list[str]:
-    """The data set's leading metric, and clip mAP where that one is about times."""
+    """The data set's leading metric, and also clip mAP if that one scores events."""
     settings = results.config.datasets[dataset]
     return [settings.metric, "mAP"] if settings.localize else [settings.metric]
 

@@ -1,4 +1,4 @@
-"""What follows from the cost of a full-size model: which network it is, and what it would need."""
+"""What follows from the cost of a full-size model: which network it is, and what training needs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ BYTES_PER_PARAMETER = 16
 
 
 def largest_batch(parameters: float, activation_bytes: float, gib: float) -> int:
-    """Clips of which weights, optimizer and kept activations fill USABLE of a card; 0 = none."""
+    """Clips with which weights, optimizer and saved activations fill USABLE of a card; 0 = none."""
     room = USABLE * gib * 2**30 - BYTES_PER_PARAMETER * parameters
     return max(int(room // activation_bytes), 0)
 
 
 def projected_hours(clips: float, clips_per_second: float) -> float:
-    """Hours of a training that sees so many clips at the measured rate, on that one device."""
+    """Hours of a training that sees this many clips at the measured rate, on that one device."""
     return clips / clips_per_second / 3600
 
 

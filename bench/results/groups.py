@@ -49,7 +49,7 @@ class Run:
         """A file beside the record, if it is the one that the record was made with.
 
         Raises:
-            UserError: it is missing, or another.
+            UserError: it is missing, or a different file.
         """
         path, remedy = self.folder / name, "put it back, or train the run again"
         with damage_told(path, remedy):
@@ -69,7 +69,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in seed and fold alone."""
+    """Runs that differ only in seed and fold."""
 
     dataset: str
     model: str
@@ -92,7 +92,7 @@ class Group:
 
     @property
     def first(self) -> Record:
-        """The first record: for what all records of the group share."""
+        """The first record, for what all records of the group share."""
         return self.runs[0].record
 
     @property
@@ -131,7 +131,7 @@ class Group:
         return summarise([value for value in found if value is not None])
 
     def chance(self, metric: str) -> float | None:
-        """The mean over runs of what scores without any information reach."""
+        """The mean over runs of what random scores reach."""
         found = [run.record.chance.get(metric) for run in self.runs]
         known = [value for value in found if value is not None]
         return sum(known) / len(known) if known else None
@@ -143,7 +143,7 @@ class Group:
 
     @property
     def at_hand_set(self) -> Group | None:
-        """The same runs decided by a published list of thresholds; None where there is none."""
+        """The same runs at a published list of thresholds; None if there is none."""
         if any(run.record.hand_set is None for run in self.runs):
             return None
         return replace(self, runs=tuple(replace(run, by_hand=True) for run in self.runs))
@@ -167,7 +167,7 @@ def group_runs(runs: Sequence[Run], expected: int = 0) -> Group:
 def why_not_comparable(
     groups: Sequence[Group], digests: Sequence[str] = SHARED_DIGESTS
 ) -> str | None:
-    """Why these groups cannot be compared with one another; None where they can."""
+    """Why these groups cannot be compared with one another; None if they can."""
     try:
         for name in digests:
             _hold_equal(name, {group.name: digest_shared(group.runs[0], name) for group in groups})

@@ -27,7 +27,7 @@ computed."""
 
 
 class PublishedData(Strict):
-    """A published data set, as far as its lists tell it from others."""
+    """A published data set, as far as its lists identify it."""
 
     loader: str
     classes: str
@@ -87,7 +87,8 @@ def other_data(record: Record, name: str) -> str:
 
 def other_layout(record: Record, loader: str) -> str:
     """Why a record's data set is not the one published in this layout (the first of several);
-    empty where it is one of them, or none is, or anybody's data has this layout."""
+    empty if it is one of them, or none has this layout, or the layout is that of users' own
+    data."""
     if loader in OWN_DATA:
         return ""
     names = [name for name, data in fingerprints().data.items() if data.loader == loader]
@@ -118,7 +119,7 @@ def other_network(architecture: str, values: Network | None, name: str) -> str:
 
 
 def other_recipe(record: Record, place: str) -> list[str]:
-    """What a record's recipe has otherwise than a published one.
+    """How a record's recipe differs from a published one.
 
     Args:
         place: EXPERIMENT/DATASET/MODEL of a recipe of config/, whose digest the registry has.
@@ -139,7 +140,7 @@ def recipes_digest(file: Path) -> str:
 
 
 def unlike(values: Network, published: Network) -> list[str]:
-    """embed_dim 32 instead of 96: every published value that these do not have."""
+    """Every published value that these lack, such as "embed_dim 32 instead of 96"."""
     return [
         f"{key.replace('_', ' ')} {values.get(key)} instead of {value}"
         for key, value in published.items()

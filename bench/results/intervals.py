@@ -32,10 +32,10 @@ from bench.results.record import FAMILIES
 from bench.results.summary import Summary, repeats
 
 WORK = 1e8
-"""Products of resamples, clips and classes that a run's figure may cost (about 15 seconds); the
-number of runs does not count, so that groups can be compared resample by resample."""
+"""Limit on resamples x clips x classes of a run's figure (about 15 seconds); the number of runs
+does not count, so that groups can be compared resample by resample."""
 RESAMPLES = 1000, 200
-"""The usual number, and the least that large test sets are cut down to."""
+"""The usual number, and the fewest for large test sets."""
 EVENT_FAMILIES = {metric: family for family, metric in FAMILIES.items()}
 FROM_SCORES: dict[str, Callable[[StoredScores], Weighted]] = {
     "mAP": lambda test: weighted_map(test.scores.clip_scores, test.targets),
@@ -128,8 +128,8 @@ def intervals(results: Results, drawn: Mapping[str, Drawn]) -> Iterator[FigureIn
 
 
 def gains(first: Drawn | None, second: Drawn | None, metric: str) -> Resampled | None:
-    """Resampled figures of the first group less those of the second, of the runs with the same
-    fold and seed; None where they have none or were tested on other clips."""
+    """Resampled figures of the first group minus those of the second, for runs with the same fold
+    and seed; None if they have none or were tested on different clips."""
     if first is None or second is None or first.clips != second.clips:
         return None
     one, other = first.figures.get(metric), second.figures.get(metric)
@@ -143,13 +143,13 @@ def gains(first: Drawn | None, second: Drawn | None, metric: str) -> Resampled |
 
 
 def by_unit(figures: Resampled, runs: Sequence[tuple[int, int]]) -> Resampled:
-    """The figures of runs (fold, seed) as those of what a new seed draws anew: a repeat where each
-    seed tests every fold, else a run."""
+    """The figures of runs (fold, seed) by the unit that a new seed repeats: all folds if each seed
+    tests every fold, else a run."""
     return figures.means(repeats([fold for fold, _ in runs], [seed for _, seed in runs]))
 
 
 class Outcomes:
-    """What a group's runs made of their test clips: read when first asked for, and once."""
+    """The scores and events of a group's runs on their test clips, read once and on demand."""
 
     def __init__(self, group: Group, corpus: Callable[[], Corpus]) -> None:
         self.group, self._corpus = group, corpus
@@ -199,8 +199,8 @@ class Outcomes:
 def bootstrap(tests: Outcomes, metric: str) -> Resampled:
     """A test metric of a group's runs, a column each, on resamples of their recordings.
 
-    Runs of other folds test other clips: all test clips of the group are drawn together, and each
-    run sees those of its own.
+    Runs of different folds test different clips: all test clips of the group are drawn together,
+    and each run uses its own.
 
     Raises:
         UserError: the corpus table, scores or events of a run are missing or damaged.

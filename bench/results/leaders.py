@@ -1,9 +1,9 @@
 """Which figure may be called better: one rule for bold figures, headlines and counts.
 
-Better is what the decision rule says (`decisions.py`) over the family of contrasts that the
-experiment declares, in the data set's metric. Where no test decides, a figure is the highest mean
-and no more. Models that were trained on other labels, or began from other weights, are ranked
-apart.
+The decision rule (`decisions.py`) says what is better, over the family of contrasts that the
+experiment declares, in the data set's metric. If no test decides, a figure is only the highest
+mean. Models that were trained on other labels, or from other initial weights, are ranked
+separately.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ RULE = (
 class Rival:
     """A group beside the one with the highest mean.
 
-    `difference` is the best less this one, paired by seed and fold; None where the two have no
-    common ones, or the experiment declares no contrast of them. All its contrasts are the family
-    of `decision`.
+    `difference` is the best minus this one, paired by seed and fold; None if the two have no pairs,
+    or the experiment declares no contrast of them. All its contrasts are the family of `decision`.
     """
 
     group: Group

@@ -1,4 +1,5 @@
-"""The records and cost measurements of an experiment, read and grouped, with a word on the rest."""
+"""The records and cost measurements of an experiment, read and grouped, and why others are not
+used."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ NO_RECORD = "no record yet"
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Everything that an experiment's runs have left behind.
+    """All results of an experiment's runs.
 
     Attributes:
         groups: what may be averaged.
@@ -48,11 +49,11 @@ class Results:
         return self.groups.get((dataset, model, variant))
 
     def is_baseline(self, model: str) -> bool:
-        """Whether a model is a baseline, which is listed apart and never ranked."""
+        """Whether a model is a baseline, which is listed separately and never ranked."""
         return self.config.models[model].architecture in SOLVED
 
     def absent(self, dataset: str, model: str, variant: str = BASE) -> str:
-        """The words in place of a number for a group that is not there."""
+        """The words in place of a number for a missing group."""
         return "not averaged" if (dataset, model, variant) in self.refused else "no records"
 
     def base_groups(self, dataset: str) -> list[Group]:
@@ -116,12 +117,12 @@ def _refuse_children(groups: dict[GroupKey, Group], refused: dict[GroupKey, str]
 
 
 def usable_record(config: Config, layout: Layout, cell: Cell) -> tuple[Record | None, str]:
-    """The record of a run, or None and why the report does not use it.
+    """The record of a run, or None and the reason why the report does not use it.
 
     Raises:
         UserError: the record is not what was written.
     """
-    path = layout.run(cell) / "record.json"
+    path = layout.record(cell)
     if not path.is_file():
         return None, NO_RECORD
     try:

@@ -1,4 +1,4 @@
-"""What is measured beside the runs: full-size models, and published predictions scored again."""
+"""Measurements besides the runs: full-size models, and published predictions scored again."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from bench.results.training import Origin
 
 
 class Measurement(Sealed):
-    """cost/MODEL.json: what a few steps of a full-size model cost.
+    """cost/MODEL.json: the cost of a few steps of a full-size model.
 
     Attributes:
         network: what the model's preset and arguments resolved to; None where it does not say.
         published_parameters: what its paper states.
         peak_memory_mb: of the process on a CPU, of the device otherwise.
-        train_joules_per_clip: None where the hardware reports no energy.
+        train_joules_per_clip: None if the hardware reports no energy.
     """
 
     SCHEMA: ClassVar[int] = 1

@@ -1,4 +1,4 @@
-"""How things are called in tables and text; made-up data sets and models keep their own names."""
+"""Names in tables and text; users' own data sets and models keep theirs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ DIGESTS = {
     "protocol": "localization settings",
     "config": "config",
 }
-"""What the digests of a record are of."""
+"""What each digest of a record covers."""
 CANNOT = "cannot localize"
 PUBLISHED_SIZE = "paper"
 """The preset of a published network."""

@@ -1,4 +1,4 @@
-"""Where the numbers come from: what each group of records was made of, and how to repeat it."""
+"""Where the numbers come from: the origin of each group of records, and how to repeat it."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _of_group(analysis: Analysis, group: Group) -> Source:
 
 
 def _recipe(analysis: Analysis, group: Group) -> list[tuple[str, str]]:
-    """How the recipe came to be, and the file of its trials where there is one."""
+    """How the recipe was chosen, and the file of its trials if there is one."""
     tuned = analysis.tunings.get(group.name)
     if tuned is None:
         return []

@@ -1,4 +1,4 @@
-"""Published figures, and what a measured figure may be said to be beside one."""
+"""Published figures, and the verdict on a measured figure beside one."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ class Published:
     """One published system: its figures (as printed), protocol and source.
 
     Attributes:
-        beside: the network of the registry whose runs it is compared with; empty for rows
-            that are quoted alone. The following four are about these.
-        start: what its weights began from, a key of `trained.STARTS`; empty where not stated.
+        beside: the network of the registry whose runs it is compared with; empty for rows that are
+            only quoted. The following four describe these runs.
+        start: origin of its initial weights, a key of `trained.STARTS`; empty if not stated.
         front_end: values of its features that are known.
         parameters: trainable ones of its network, with the outputs that it has.
         recipe: EXPERIMENT/DATASET/MODEL of config/ with its recipe; empty where its network was
             not trained on the data set, or has no epochs.
-        differs: what its protocol does and the clean one does not.
+        differs: what its protocol does but the clean one does not.
         folds: its leading figure on each fold, as printed; empty where not stated.
     """
 
@@ -102,7 +102,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a measured figure is beside a published one, and why."""
+    """The verdict on a measured figure beside a published one, and why."""
 
     kind: Kind
     reason: str
@@ -166,7 +166,7 @@ def _architecture(group: Group) -> str:
 
 
 def differences(audited: Audited, group: Group, entry: Published) -> list[str]:
-    """What keeps a group's figures from being compared with `entry`; empty where nothing does."""
+    """What keeps a group's figures from being compared with `entry`; empty if nothing does."""
     return another(group, entry) or [
         *audited.broken(group),
         *incomplete(group),
@@ -178,7 +178,7 @@ def differences(audited: Audited, group: Group, entry: Published) -> list[str]:
 
 
 def incomplete(group: Group) -> Iterator[str]:
-    """Which of the lists that were trained on and tested lacks too many clips."""
+    """Which of the training and test lists lacks too many clips."""
     used, listed = group.first.splits, group.first.lists.clips
     for split in ("train", "test"):
         if used[split] < FULL_COVERAGE * listed[split]:
@@ -186,7 +186,7 @@ def incomplete(group: Group) -> Iterator[str]:
 
 
 def untested_folds(group: Group, entry: Published) -> Iterator[str]:
-    """Whether some of the folds that a published figure is the mean of are not tested here."""
+    """Whether some of the folds behind a published mean are not tested here."""
     folds = fingerprints().data[entry.dataset].folds
     tested = {run.fold for run in group.runs}
     if len(tested) < folds:
@@ -194,8 +194,8 @@ def untested_folds(group: Group, entry: Published) -> Iterator[str]:
 
 
 def differences_in_training(results: Results, group: Group, entry: Published) -> Iterator[str]:
-    """Labels, start, regularisation and recipe that differ; every published figure is of clip
-    labels."""
+    """Labels, start, regularisation and recipe that differ; every published figure is for training
+    on clip labels."""
     supervision, start = supervision_of(group), start_of(results, group)
     if supervision != SUPERVISION["weak"]:
         yield f"trained on {supervision}, published on {SUPERVISION['weak']}"
@@ -220,14 +220,14 @@ def _began_alike(results: Results, group: Group, entry: Published) -> bool:
 
 
 def _protocol(audited: Audited, group: Group, entry: Published) -> Iterator[str]:
-    """Peculiarities that only the published protocol or only this one has."""
+    """Peculiarities of only the published protocol, or of only this one."""
     own = _peculiarities(audited, group)
     yield from (words for words in entry.differs if words not in own)
     yield from (f"here alone: {words}" for words in own if words not in entry.differs)
 
 
 def _peculiarities(audited: Audited, group: Group) -> list[str]:
-    """In words of `differs`: what these runs' protocol does and the clean one does not."""
+    """In words of `differs`: what these runs' protocol does but the clean one does not."""
     recipe = group.first.resolved.recipe
     made = [audited.choices[run.key] for run in group.runs]
     own = {
@@ -327,7 +327,7 @@ def compare_sign(difference: Summary, sign: int, reasons: Sequence[str] = ()) ->
 
 
 def few_seeds(count: int) -> str:
-    """The words beside an answer that a handful of seeds could not give."""
+    """The words beside an answer that so few seeds could not give."""
     return f"{counted(count, 'seed')} {'is' if count == 1 else 'are'} few"
 
 
@@ -352,7 +352,8 @@ def against(audited: Audited, group: Group, metric: str) -> Compared | None:
 
 
 def _above_mean(entry: Published, fold: int) -> float:
-    """How far a published fold lies above the mean of all: folds differ alike for every system."""
+    """How far a published fold is above the mean of all; folds differ similarly for every
+    system."""
     if not 0 <= fold < len(entry.folds):
         return 0.0
     return (entry.folds[fold] - sum(entry.folds) / len(entry.folds)) / 100

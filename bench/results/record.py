@@ -1,4 +1,4 @@
-"""record.json: the authoritative record of a run, with every metric and what it was made of."""
+"""record.json: the authoritative record of a run, with every metric and its origin."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FAMILIES = {
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """How frame scores are decided, per class in the order of `classes`.
+    """How frame scores become decisions, per class in the order of `classes`.
 
     Attributes:
         thresholds: a frame is active when its filtered score exceeds this.
@@ -35,7 +35,7 @@ class OperatingPoint:
         chosen_on: `clips_digest` of the clips that decided; None where none did. The audit compares
             it with the test clips.
         exclusive: at most one class is active in a frame, that with the highest filtered score:
-            the classes of a single-label model exclude each other.
+            the classes of a single-label model are exclusive.
     """
 
     classes: tuple[str, ...]
@@ -113,7 +113,7 @@ class Lists(Strict):
 
 
 class Localized(Strict):
-    """Whether a run gives frame scores, and how they were decided."""
+    """Whether a run gives frame scores, and its operating point."""
 
     can_localize: bool
     operating_point: OperatingPoint | None
@@ -128,7 +128,7 @@ class HandSet(Strict):
 
     @property
     def test_metrics(self) -> dict[str, Metric]:
-        """Those of the test clips: no others are computed."""
+        """Those of the test clips; no others are computed."""
         return self.metrics
 
 
@@ -136,9 +136,9 @@ class Record(Made):
     """record.json.
 
     Attributes:
-        shared_recordings: recordings that the published lists cut into clips of several splits.
-        chance: what scores without any information reach, by metric.
-        files: sha256 of each file that lies beside the record.
+        shared_recordings: recordings with clips in several splits of the published lists.
+        chance: what random scores reach, by metric.
+        files: sha256 of each file beside the record.
         trivial: baseline without times -> metric -> value, where the data set has events.
     """
 

@@ -19,8 +19,8 @@ class Released:
 
     Attributes:
         figure: the leading test figure; None without a record or where it cannot localize.
-        other_data: why the data are not those that the authors report on; empty where they are.
-        has_file: whether the checkpoint lies in the experiment's folder.
+        other_data: why the data are not those that the authors report on; empty if they are.
+        has_file: whether the checkpoint is in the experiment's folder.
     """
 
     dataset: str
@@ -93,12 +93,12 @@ def ensembles(config: Config) -> Iterator[Ensemble]:
 
 
 def _figure(config: Config, cell: Cell, record: Record | None) -> float | None:
-    """The leading figure of a run; None where it has no record or cannot localize."""
+    """The leading figure of a run; None if it has no record or cannot localize."""
     metric = config.datasets[cell.dataset].metric
     found = record.metrics.test.get(metric) if record else None
     return found.value if found else None
 
 
 def _record(config: Config, cell: Cell) -> Record | None:
-    path = Layout.of(config).run(cell) / "record.json"
+    path = Layout.of(config).record(cell)
     return Record.read(path) if path.is_file() else None

@@ -15,7 +15,7 @@ OFF = Column("off_points", "off by (points)", 2, 100.0, signed=True)
 
 
 def load(config: Config) -> Rescored | None:
-    """What `python -m bench rescore` has written for this experiment; None where it has not run."""
+    """What `python -m bench rescore` has written for this experiment; None if it has not run."""
     path = Layout.of(config).results / RESCORED
     return Rescored.read(path) if path.is_file() else None
 
@@ -26,12 +26,12 @@ def paper(system: str) -> published.Published | None:
 
 
 def unlike(scores: System) -> str:
-    """Why scores of a system are on another reference than the paper's; empty where it is that."""
+    """Why scores of a system use a reference other than the paper's; empty if they do not."""
     return other_reference(scores, "DESED-public-eval")
 
 
 def printed(name: str, scores: System, class_name: str | None = None) -> float | None:
-    """The paper's figure for a system, where it was scored against the same reference."""
+    """The paper's figure for a system, if it was scored against the same reference."""
     entry = paper(name)
     return None if entry is None or unlike(scores) else entry.figure("intersection_f1", class_name)
 

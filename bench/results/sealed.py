@@ -1,4 +1,4 @@
-"""Values that are written to disk and read from there as types: one reader, one kind of error."""
+"""Typed values on disk: one writer, one reader, one kind of error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class OtherForm(UserError):
 
 
 class Sealed(Strict):
-    """Values with a file of their own: its form has a number, and a seal shows any later change.
+    """Values with a file of their own: its schema has a number, and a digest shows any later
+    change.
 
     Keys that were never set are left out of the file.
     """
@@ -28,7 +29,7 @@ class Sealed(Strict):
     REMEDY: ClassVar[str]
 
     def write(self, path: str | Path) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file, completely or not at all."""
         values = self.model_dump(mode="json", exclude_unset=True)
         write_sealed(path, {FORM: self.SCHEMA, **values})
 

@@ -1,9 +1,8 @@
-"""Test soundscapes: audio, spectrogram, true events, and what each model makes of them."""
+"""Test soundscapes: audio, spectrogram, true events, and each model's predictions."""
 
 from __future__ import annotations
 
 import base64
-import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from bench.data.store import FeatureStore
 from bench.files import UserError
 from bench.metrics.event_arrays import encode
 from bench.metrics.event_scores import count_events
+from bench.metrics.events import read_events
 from bench.models.scores import read_scores
 from bench.results.groups import Group, Run
 from bench.results.load import Results
@@ -28,13 +28,13 @@ RATE = 16_000
 
 @dataclass(frozen=True)
 class Output:
-    """What the first run of a group gives for one clip.
+    """The predictions of a group's first run for one clip.
 
     Attributes:
         clip_scores: (C,) in the order of `classes`.
         frame_scores: (T, C) float32; None where the model cannot localize.
         events: located events, with the columns of events.tsv.
-        matched: how they meet the true events by the intersection rule, in words.
+        matched: how they match the true events by the intersection rule, in words.
     """
 
     group: Group
@@ -64,7 +64,7 @@ class Soundscape:
 
 
 def soundscapes(results: Results, dataset: str) -> tuple[list[Soundscape], str]:
-    """The busiest test soundscapes, or a word on why there are none."""
+    """The busiest test soundscapes, or the reason why there are none."""
     groups = [g for g in results.base_groups(dataset) if not results.is_baseline(g.model)]
     if not groups:
         return [], "no usable records"
@@ -79,7 +79,8 @@ def soundscapes(results: Results, dataset: str) -> tuple[list[Soundscape], str]:
 def choose_clips(corpus: Corpus, count: int = SHOWN) -> list[str]:
     """The test clips with the most events, those with at least two classes first.
 
-    Ties go to more classes, then to the first name. The choice knows no model's scores.
+    Ties go to more classes, then to the first name. The choice does not depend on any model's
+    scores.
 
     Raises:
         UserError: the test split has no events.
@@ -138,7 +139,12 @@ def _output(group: Group, clip: str, truth: pd.DataFrame, seconds: float) -> Out
     run = group.runs[0]
     stored = read_scores(run.file("scores.npz"), "test")
     row, frames = list(stored.clip_ids).index(clip), stored.scores.frame_scores
-    events = pd.DataFrame() if frames is None else found_events(run, clip)
+    events = pd.DataFrame()
+    if frames is not None:
+        found = read_events(
+            run.file("events.tsv"), dict.fromkeys(stored.clip_ids.tolist(), seconds)
+        )
+        events = found[found["filename"] == clip]
     return Output(
         group,
         run,
@@ -164,16 +170,3 @@ def matched_words(
         for part in (counts.true_positives, counts.false_positives, counts.false_negatives)
     )
     return f"{correct} correct, {false} false, {missed} missed"
-
-
-def found_events(run: Run, clip: str) -> pd.DataFrame:
-    """The located events of one clip; rows of event-free clips are left out."""
-    table = pd.read_csv(
-        run.file("events.tsv"),
-        sep="\t",
-        quoting=csv.QUOTE_NONE,
-        keep_default_na=False,  # a class may be called NA
-        na_values={"onset": "", "offset": ""},
-        dtype={"filename": str, "event_label": str},
-    )
-    return table[(table["filename"] == clip) & table["onset"].notna()]

@@ -35,7 +35,7 @@ class Point(Open):
     share_of_peak: dict[str, float | None] | None
 
     def ratio(self, ours: str, peer: str) -> Ratio:
-        """This implementation in one precision over the peer in another; bf16 over bf16 alone."""
+        """This implementation in one precision over the peer in another; bf16 only over bf16."""
         return self.times_peer_fp32[f"ours {ours}"] if peer == "fp32" else self.times_peer_bf16
 
 
@@ -53,7 +53,7 @@ class Pair(Open):
 
 
 class Speed(Open):
-    """What `python -m bench speed --output` writes, as far as the report shows it."""
+    """The part of the file of `python -m bench speed --output` that the report shows."""
 
     pairs: tuple[Pair, ...] = ()
     device: str
@@ -63,12 +63,12 @@ class Speed(Open):
 
 
 def load_speed(path: Path = PATH) -> Speed | None:
-    """The measurement; None where there is none, or none of pairs.
+    """The measurement; None if there is none, or none of pairs.
 
     Raises:
         UserError: the file is not what `python -m bench speed --output` writes.
     """
     if not path.is_file():
         return None
-    found = Speed.read(path, f"write it anew: python -m bench speed --output {path}")
+    found = Speed.read(path, f"write it again: python -m bench speed --output {path}")
     return found if found.pairs else None

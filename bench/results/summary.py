@@ -21,8 +21,8 @@ class Summary:
         sd: standard deviation between runs (n - 1).
         low, high: the interval of the mean, 95 % unless said otherwise; None, as `sd`, where a
             single run, fold or repeat gives none.
-        units: what a repetition would draw anew, and the interval and every test are over: runs;
-            fold means where each seed tests one fold; repeats where each seed tests every fold.
+        units: what a repetition would draw again, over which the interval and every test are: runs;
+            fold means if each seed tests one fold; repeats if each seed tests every fold.
         test_share: test clips over training clips, where the units are folds.
     """
 
@@ -52,9 +52,9 @@ def summarise(
 ) -> Summary | None:
     """The summary of these values, one per run; None where there are none.
 
-    Where several seeds test several folds each, a repeat (a seed's runs on all folds) is the unit,
-    and one that lacks folds is left out: its mean would be that of easier or harder folds. Else
-    the fold means are, with the corrected variance, because folds share training data.
+    If several seeds test several folds each, the unit is a repeat (a seed's runs on all folds), and
+    one that lacks folds is left out: its mean would be over easier or harder folds. Otherwise the
+    units are the fold means, with the corrected variance, because folds share training data.
 
     Args:
         folds, seeds: of each run; needed where there are folds.
@@ -83,7 +83,7 @@ def fold_means(values: Sequence[float], folds: Sequence[int]) -> list[float]:
 
 
 def repeats(folds: Sequence[int], seeds: Sequence[int]) -> list[list[int]]:
-    """The places of each seed's runs, of seeds that tested every fold; empty where fewer than two
+    """The indices of each seed's runs, for seeds that tested every fold; empty if fewer than two
     seeds test several folds, so that repeats are not the unit."""
     complete = [own for own in _places(seeds).values() if len(own) == len(set(folds)) > 1]
     return complete if len(complete) > 1 else []

@@ -1,4 +1,4 @@
-"""What models were trained on and began from: only models trained alike are ranked."""
+"""The labels and initial weights of models: only models trained alike are ranked together."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def supervision_of(group: Group) -> str:
 
 
 def start_of(results: Results, group: Group) -> str:
-    """The weights that a group's runs began from, in words; of another run, with its training."""
+    """The initial weights of a group's runs, in words; of another run, with its training."""
     kind, _, place = group.first.resolved.recipe.init.partition(":")
     if kind == "run":
         parent = parent_of(results, group)
@@ -46,13 +46,13 @@ def start_of(results: Results, group: Group) -> str:
 
 
 def parent_of(results: Results, group: Group) -> Group | None:
-    """The runs that a group's runs began from, where their records are here."""
+    """The runs that a group's runs started from, if their records exist."""
     parent = group.first.parent
     return results.groups.get(parent.group) if parent else None
 
 
 def by_training(results: Results, groups: Iterable[Group]) -> dict[str, list[Group]]:
-    """Groups that were trained alike, by the words for it, in their order."""
+    """Groups that were trained alike, by the description of their training, in their order."""
     found: dict[str, list[Group]] = {}
     for group in groups:
         found.setdefault(training_of(results, group), []).append(group)
@@ -66,7 +66,7 @@ def models_by_training(results: Results, dataset: str) -> dict[str, list[Group]]
 
 
 def training_notes(results: Results, dataset: str) -> list[str]:
-    """A sentence on which models are ranked apart; none where all were trained alike."""
+    """A sentence on which models are ranked separately; none if all were trained alike."""
     found = models_by_training(results, dataset)
     if len(found) < 2:
         return []

@@ -1,4 +1,4 @@
-"""training.json: what made the weights, the curve and the scores that lie beside it."""
+"""training.json: the origin of the weights, the curve and the scores beside it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.strict import Strict
 
 
 class Origin(Strict):
-    """The code and the machine behind a file; None outside a git checkout.
+    """The code and the machine behind a file.
 
     Attributes:
         dirty: whether the working tree differed from the commit; `diff` is the difference.
@@ -66,7 +66,7 @@ class Parent(Strict):
 
 
 class Digests(Strict):
-    """sha256 of everything besides the config that decided a result; None where it had no part.
+    """sha256 of everything besides the config that determined a result; None if it had no part.
 
     Attributes:
         members: the runs of an ensemble.
@@ -93,7 +93,7 @@ class Digests(Strict):
 
 
 class Cost(Strict):
-    """What a run took; peak memory is the GPU's allocations, else the resident set."""
+    """The cost of a run; peak memory is the GPU's allocations, else the resident set."""
 
     train_seconds: float
     score_seconds: float
@@ -128,7 +128,7 @@ class ModelValues(Open):
 
 
 class RecipeValues(Open):
-    """The recipe of the run; of a released checkpoint the shifts alone."""
+    """The recipe of the run; for a released checkpoint, only the shifts."""
 
     init: str = "random"
     supervision: str = "weak"
@@ -158,14 +158,14 @@ class Resolved(Strict):
 
 
 class Made(Sealed):
-    """What a training says of itself, and the record repeats.
+    """What a training states about itself, and the record repeats.
 
     Attributes:
         key: DATASET/MODEL/VARIANT/[foldF-]seedS.
-        identity: digest of everything that decides the result.
+        identity: digest of everything that determines the result.
         splits: clips used, by split.
         seeds: of each random stream.
-        network: what the model's preset and arguments resolved to; None where it does not say.
+        network: what the model's preset and arguments resolved to; None if it does not state it.
         parameters: those that take part in the output.
     """
 
@@ -188,7 +188,7 @@ class Training(Made):
 
     Attributes:
         excluded: clips of the corpus that cannot be used.
-        windowed: clips longer than the model takes, scored in windows.
+        windowed: clips longer than the model's input, scored in windows.
     """
 
     SCHEMA: ClassVar[int] = 1

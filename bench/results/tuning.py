@@ -20,12 +20,12 @@ TRIED_WITH = {
     "parent": "starting weights",
     "start": "starting weights",
 }
-NEEDS_NONE = "chooses its regularisation on validation data itself"
+NEEDS_NONE = "its solver chooses its regularisation on validation data"
 PUBLISHED = "as published; nothing is chosen"
 
 
 class TrialRun(Open):
-    """One run of a trial, and what it was made of."""
+    """One run of a trial, and its origin."""
 
     run: str
     digests: dict[str, str]
@@ -90,7 +90,7 @@ def _read(path: Path) -> Trials:
 
 
 def _how_chosen(results: Results, group: Group, trials: Trials | None) -> str:
-    """How a recipe came to be: tuned, inherited from another experiment, or set by hand."""
+    """How a recipe was chosen: tuned, inherited from another experiment, or set by hand."""
     if results.is_baseline(group.model):
         architecture = results.config.models[group.model].architecture
         return PUBLISHED if architecture in CLASSIC else NEEDS_NONE
@@ -103,7 +103,7 @@ def _how_chosen(results: Results, group: Group, trials: Trials | None) -> str:
 
 
 def _tuned(results: Results, group: Group, found: Trials) -> str:
-    """What the trials of this experiment have to do with the recipe."""
+    """How the trials of this experiment relate to the recipe."""
     declared, count, best = results.config.tuning.trials, len(found.trials), found.best
     counted = f"{count} trials" if count == declared else f"{count} trials ({declared} declared)"
     text = f"best of {counted} of this experiment {_by(results, group, found)}"
@@ -136,7 +136,7 @@ def _inherited(results: Results, group: Group) -> Iterator[str]:
 
 
 def _by(results: Results, group: Group, found: Trials) -> str:
-    """What judged the trials; where folds take turns, another run may test the very clips."""
+    """What judged the trials; with folds, another run may test the same clips."""
     seeds = counted_names("seed", found.seeds)
     text = f"by validation {METRICS[found.selection]} on {seeds}"
     if folds := results.config.datasets[group.dataset].folds:
@@ -161,20 +161,20 @@ def _values(trial: TrialValues, names: Iterable[str]) -> str:
 
 
 def _held_against(group: Group, found: Trials) -> set[str]:
-    """Which of a group's recipe values the best trial did not have."""
+    """Which of a group's recipe values differ from those of the best trial."""
     used, tried = group.first.resolved.recipe.values, {**found.recipe, **found.best.point}
     return {name for name, value in tried.items() if used.get(name) != value}
 
 
 def _edge(found: Trials) -> str:
-    """Which values of the best trial end the range that was tried: a wider one may hold better."""
+    """Which values of the best trial are at the end of the range that was tried."""
     points = [{"point": trial.point} for trial in found.trials]
     edges = edges_of(points, found.best.point)
     return f" ({', '.join(edges)})" if edges else ""
 
 
 def edges_of(trials: Sequence[Mapping[str, Any]], best: Mapping[str, Any]) -> list[str]:
-    """Which values of the best point end the range that was tried, in words."""
+    """Which values of the best point are at the end of the range that was tried, in words."""
     said = []
     for name, value in best.items():
         tried = [trial["point"][name] for trial in trials]
@@ -185,7 +185,7 @@ def edges_of(trials: Sequence[Mapping[str, Any]], best: Mapping[str, Any]) -> li
 
 
 def _unlike(group: Group, trial: TrialValues, *, same_recipe: bool) -> str:
-    """What made a trial's runs otherwise than those of a group, besides the recipe, in words."""
+    """What differed between a trial's runs and those of a group, besides the recipe, in words."""
     by_key, other = {run.key: run for run in group.runs}, []
     for tried in trial.runs:
         run = by_key.get(tried.run, group.runs[0])

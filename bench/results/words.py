@@ -11,14 +11,14 @@ from bench.results.summary import Summary
 
 
 def figure_words(summary: Summary, metric: str) -> str:
-    """81.2 ± 0.9 %, or 0.912 ± 0.011 for a metric that is no percentage."""
+    """81.2 ± 0.9 %, or 0.912 ± 0.011 for a metric that is not a percentage."""
     column = metric_column(metric)
     spread = f" ± {column.spread_text(summary.mean, summary.sd)}" if summary.sd else ""
     return f"{column.text(summary.mean)}{spread}{_unit(metric)}"
 
 
 def value_words(value: float, metric: str) -> str:
-    """81.2 %, or 0.912 for a metric that is no percentage."""
+    """81.2 %, or 0.912 for a metric that is not a percentage."""
     return f"{metric_column(metric).text(value)}{_unit(metric)}"
 
 
@@ -27,7 +27,7 @@ def _unit(metric: str) -> str:
 
 
 def points(difference: float, metric: str) -> str:
-    """+1.3 points, or +0.012 mAUC for a metric that is no percentage."""
+    """+1.3 points, or +0.012 mAUC for a metric that is not a percentage."""
     column = metric_column(metric)
     unit = "points" if column.scale == 100 else METRICS[metric]
     return f"{replace(column, signed=True).text(difference)} {unit}"

@@ -1,4 +1,5 @@
-"""Where data and checkpoints come from: the registry, safe unpacking, and the ways to audio."""
+"""Where data and checkpoints come from: the registry, downloads, safe unpacking, and audio
+sources."""
 
 CHANGES_RESULTS = False
 """Editing this folder re-runs nothing, see `bench.code_digest`."""

@@ -1,4 +1,4 @@
-"""Clips that a list names and no file holds, and writing those taken out of something larger."""
+"""Listed clips without a file, and writing clips that are extracted from larger files."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Absent(NamedTuple):
 
 
 def suffix_of(audio: bytes) -> str | None:
-    """File name suffix of an audio file by its first bytes; None where it is none we know."""
+    """File name suffix of an audio file by its first bytes; None if the format is unknown."""
     return next((suffix for magic, suffix in MAGIC.items() if audio.startswith(magic)), None)
 
 
 def put(path: Path, audio: bytes) -> None:
-    """Write a clip so that it is whole or absent under its name.
+    """Write a clip so that it is complete or absent under its name.
 
-    Millions are written, so none is flushed by itself: what a power cut left broken is found and
-    named when it is decoded.
+    Millions are written, so none is flushed separately: a file damaged by a power cut is reported
+    when it is decoded.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     hidden = path.with_name(f".{path.name}.part")

@@ -1,4 +1,4 @@
-"""Bring the files of a registry entry into its folder: fetched, verified, unpacked, remembered."""
+"""Bring the files of a registry entry into its folder: fetch, verify, unpack, record."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from bench.sources.source import Fetched, Source
 from bench.sources.unpack import unpack
 
 ZENODO = "https://zenodo.org/api/records"
-UNANSWERED = "zenodo.org could not be asked what it must be; fetch it again to have it checked"
+UNANSWERED = "zenodo.org did not say what it must be; fetch it again to have it checked"
 
 
 def bring(
@@ -44,12 +44,12 @@ def bring(
 
     Args:
         name: the entry's key, as in the lock file.
-        also_in: folders that may hold the files already (looked at before any URL).
+        also_in: folders that may hold the files already (searched before any URL).
         keep_archives: leave archives in FOLDER/downloads after unpacking.
 
     Raises:
-        UserError: a file that no source gives (each is named, with what to do), wrong bytes, or an
-            archive that is not safe.
+        UserError: a file that no source provides (each is named, with a remedy), wrong bytes, or an
+            unsafe archive.
     """
     if client is None:
         with new_client() as client:
@@ -111,7 +111,8 @@ def _source(
 
 
 def _published(file: Download, client: httpx.Client) -> dict[str, Any]:
-    """What Zenodo says of a file; nothing where it does not answer (the download will tell)."""
+    """What Zenodo states about a file; nothing if it does not answer (the download will show
+    why)."""
     try:
         answer = client.get(f"{ZENODO}/{file.zenodo}")
         listed = answer.raise_for_status().json()["files"]
@@ -141,7 +142,7 @@ def _accept(
     """Unpack or look into one file, note it and record it.
 
     Args:
-        checked: whether its bytes were held against a checksum.
+        checked: whether its bytes were compared with a checksum.
 
     Raises:
         UserError: it is not what its name says; nothing is recorded then.
@@ -154,7 +155,7 @@ def _accept(
         elif not checked:
             refuse_other(found.path)
     except UserError:
-        if found.received:  # by this call; what a person put there is left
+        if found.received:  # by this call; a file that a person put there stays
             found.path.unlink()
         raise
     verified = checked or file.zenodo is None

@@ -1,10 +1,10 @@
-"""Download files that arrive whole and verified, or not at all.
+"""Download files that arrive complete and verified, or not at all.
 
 A download grows in `<name>.part` beside its destination. Interrupted, it continues from there by
 an HTTP range request, in this process or a later one. Size and sha256 are checked before the
-rename that makes the file visible, so whoever sees the file may use it. A source that fails hands
-over to the next mirror; when none is left, the error names every source and how it failed. A source
-may also be a path on this machine.
+rename that makes the file visible, so a file that is there can be used. If a source fails, the next
+mirror is tried; if all fail, the error names every source and how it failed. A source may also be a
+path on this machine.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bench.sources.transfer import MirrorFailed, Transfer
 
 
 class FetchError(UserError):
-    """No source gave the file; the message says how each of them failed."""
+    """No source provided the file; the message says how each of them failed."""
 
 
 def fetch(
@@ -37,9 +37,9 @@ def fetch(
     pause: Callable[[float], None] = time.sleep,
     on_bytes: Callable[[int], None] = lambda count: None,
 ) -> Fetched:
-    """Bring the file of `source` to `path`, or say why no mirror gives it.
+    """Bring the file of `source` to `path`, or say why no mirror provides it.
 
-    A file that is there already and matches `source` is not asked for again. Each mirror gets
+    A file that is there already and matches `source` is not requested again. Each mirror gets
     `tries` requests in a row without progress, with exponential back-off between them.
 
     Args:
@@ -80,7 +80,7 @@ def fetch_all(
     on_bytes: Callable[[int], None] = lambda count: None,
     on_file: Callable[[Path, Fetched | FetchError], None] = lambda path, outcome: None,
 ) -> dict[Path, Fetched | FetchError]:
-    """Fetch several files side by side; a file that fails does not stop the others.
+    """Fetch several files in parallel; a file that fails does not stop the others.
 
     Free space is checked for all of them before the first request.
 
@@ -109,11 +109,12 @@ def fetch_all(
                 except FetchError as error:
                     outcome = error
                     on_file(path, error)
-                except BaseException as error:  # handed over, and raised there
+                except BaseException as error:  # passed on, and raised there
                     outcome = error
                 ended.put((path, outcome))
 
-    # As daemons, for a process that is told to end does not wait for a server that does not answer.
+    # Daemons, because a process that is told to end must not wait for a server that does not
+    # answer.
     for _ in range(min(workers, len(wanted))):
         threading.Thread(target=work, name="fetch", daemon=True).start()
     outcomes: dict[Path, Fetched | FetchError] = {}

@@ -1,4 +1,4 @@
-"""Clips out of a mirror of parquet shards, streamed shard by shard with the `datasets` library."""
+"""Clips from a mirror of parquet shards, streamed shard by shard with the `datasets` library."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def take(
     *,
     pause: Callable[[float], None] = time.sleep,
 ) -> int:
-    """Write those of the absent clips that the mirror has; how many came.
+    """Write the absent clips that the mirror has; returns how many.
 
     Shards are read in order. FOLDER/.fetched/parquet/ remembers which ids each of them holds, so
-    that a later call reads only shards with something that is still absent; an interrupted shard is
-    begun again, without the clips that it gave already.
+    that a later call reads only shards with clips that are still absent; an interrupted shard is
+    read again, without the clips already written.
 
     Raises:
         UserError: the mirror cannot be reached or is not what the registry says.
@@ -56,7 +56,7 @@ def _take_shard(
     meter: Meter,
     pause: Callable[[float], None],
 ) -> int:
-    """Take what `clips` still lacks out of one shard; what came is removed from `clips`."""
+    """Write the wanted clips that one shard has, and remove them from `clips`."""
     key = digest_of([mirror.repository, mirror.revision, shard])[:16]
     note = folder / ".fetched" / "parquet" / f"{key}.json"
     if note.exists() and (ids := _ids_noted(note)) and clips.keys().isdisjoint(ids):
@@ -68,7 +68,7 @@ def _take_shard(
             for clip_id, audio in _rows(mirror, shard):
                 ids.append(clip_id)
                 suffix = suffix_of(audio) if clip_id in clips else None
-                if suffix is not None:  # else another's, or not audio: it stays absent
+                if suffix is not None:  # else another clip, or not audio: it stays absent
                     put(folder / f"{clips.pop(clip_id).path}{suffix}", audio)
                     came += 1
                     meter.add(1)
@@ -84,7 +84,7 @@ def _take_shard(
 
 
 def _ids_noted(note: Path) -> list[str]:
-    """The ids of a shard that was read; of a damaged note none, so that it is read again."""
+    """The ids of a shard that was read; none if the note is damaged, so that it is read again."""
     try:
         return list(read_as(dict[str, str | list[str]], note, "")["ids"])
     except (UserError, KeyError):

@@ -1,4 +1,4 @@
-"""A file that grows until it is whole, continues after an interruption, and has one writer."""
+"""A file that grows until it is complete, resumes after an interruption, and has one writer."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class PartFile:
         self.path, self.file = path, file
 
     def held(self) -> int:
-        """Bytes so far; writing goes on after them."""
+        """Bytes so far; writing continues after them."""
         return self.file.seek(0, os.SEEK_END)
 
     def keep(self, size: int) -> None:
-        """Drop what lies after the first `size` bytes."""
+        """Drop everything after the first `size` bytes."""
         self.file.seek(size)
         self.file.truncate()
 
     def write(self, piece: bytes) -> int:
-        """Append; the bytes held then."""
+        """Append; returns the bytes held afterwards."""
         self.file.write(piece)
         return self.file.tell()
 
@@ -58,7 +58,7 @@ class PartFile:
         part_path(self.path).unlink()
 
     def version(self, url: str) -> str:
-        """What the server of `url` called the version that is held; "" where unknown."""
+        """The version that the server of `url` gave for the held bytes; "" if unknown."""
         try:
             origin, version = _version_path(self.path).read_text(encoding="utf-8").split("\n")
         except (OSError, ValueError):
@@ -66,13 +66,13 @@ class PartFile:
         return version if origin == url else ""
 
     def remember_version(self, url: str, version: str) -> None:
-        """Note which version, of which address, the bytes to come belong to."""
+        """Note the version and address of the bytes to come."""
         write_text(_version_path(self.path), f"{url}\n{version}")
 
 
 @contextmanager
 def open_part(path: Path) -> Iterator[PartFile]:
-    """The part file of `path`, locked until the block ends; the kernel frees a dead one's lock.
+    """The part file of `path`, locked until the block ends; the kernel releases a dead one's lock.
 
     Raises:
         Busy: another process holds it.
@@ -96,7 +96,7 @@ def open_part(path: Path) -> Iterator[PartFile]:
 
 
 def part_path(path: Path) -> Path:
-    """Where the unfinished file lies."""
+    """Where the unfinished file is."""
     return path.with_name(path.name + ".part")
 
 

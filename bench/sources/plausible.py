@@ -1,4 +1,4 @@
-"""Whether a file that nobody published a checksum of is at least of the kind that its name says."""
+"""Whether a file without a published checksum is at least of the kind that its name says."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ PAGES = (b"<!doctype", b"<html", b"<?xml")
 
 
 def refuse_other(path: Path) -> None:
-    """Refuse a page of a network's login, or a file cut short: it would be taken for the right one
-    ever after. An archive tells by being unpacked.
+    """Refuse the page of a network's login, or a truncated file, which would be recorded as the
+    right one. Archives are checked by unpacking.
 
     Raises:
         UserError: naming the file and what is wrong.
@@ -24,7 +24,7 @@ def refuse_other(path: Path) -> None:
         beginning = file.read(512)
     wrong = ""
     if beginning.lstrip().lower().startswith(PAGES) and suffix not in (".html", ".xml"):
-        wrong = "a page of the web, maybe of a network that asks for a login"
+        wrong = "a web page, perhaps of a network that requires a login"
     elif suffix in TEXTS:
         try:
             path.read_text(encoding="utf-8")

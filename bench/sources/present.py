@@ -1,8 +1,8 @@
-"""Files of the registry that lie here already: told by notes, so that each is hashed once.
+"""Files of the registry that are here already: known by notes, so that each is hashed once.
 
-`FOLDER/.fetched/<file>.json` says which verified file gave which files. Where they are all there
-with their sizes, it counts as here, and an archive need not be kept. A file that is used as it is
-also has its date in the note, and is hashed again where that changed.
+`FOLDER/.fetched/<file>.json` says which files a verified file gave. If they are all there with
+their sizes, it counts as present, and an archive need not be kept. For a file that is used as it
+is, the note also has its date, and the file is hashed again if that changed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bench.strict import Strict, read_as
 
 
 class _Note(Strict):
-    """What lies in FOLDER/.fetched of one file."""
+    """The note of one file in FOLDER/.fetched."""
 
     sha256: str
     bytes: int
@@ -30,7 +30,7 @@ DOWNLOADS = "downloads"  # archives lie here until they are unpacked
 
 
 def place_of(file: Download, folder: Path) -> Path:
-    """Where a file is brought, or is put by hand."""
+    """Where a file is fetched to, or put by hand."""
     return folder / DOWNLOADS / file.name if file.unpack else folder / file.name
 
 
@@ -42,10 +42,10 @@ def note(
     *,
     verified: bool = True,
 ) -> None:
-    """Remember a file, and the files in `folder` that it gave, with their bytes.
+    """Note a file, and the files in `folder` that it gave, with their bytes.
 
     Args:
-        verified: whether what is published of it could be asked for, where anything is.
+        verified: whether its published checksums, if any, could be looked up.
     """
     facts = {"sha256": found.sha256, "bytes": found.size, "files": dict(held)}
     facts["verified"] = verified
@@ -59,22 +59,22 @@ def _note_of(file: Download, folder: Path) -> Path:
 
 
 def _read_note(path: Path) -> _Note | None:
-    """What was noted of a file; None where nothing was, or the note is damaged."""
+    """The note of a file; None if there is none, or it is damaged."""
     try:
         note: _Note = read_as(_Note, path, "")
-    except UserError:  # which costs no more than another look at the file
+    except UserError:  # which only costs another check of the file
         return None
     return note
 
 
 def is_verified(file: Download, folder: Path) -> bool:
-    """Whether a noted file was held against all that is published of it."""
+    """Whether a noted file was compared with everything published about it."""
     found = _read_note(_note_of(file, folder))
     return found is None or found.verified
 
 
 def noted(file: Download, folder: Path, sha256: str | None) -> Fetched | None:
-    """The file that gave what lies here, if all of it does and it is the right one."""
+    """The file that gave what is here, if all of it is here and it is the right one."""
     facts = _read_note(_note_of(file, folder))
     if facts is None or not facts.sha256.startswith(sha256 or ""):
         return None
@@ -90,7 +90,7 @@ def noted(file: Download, folder: Path, sha256: str | None) -> Fetched | None:
 
 
 def in_place(entry: str, file: Download, folder: Path, lock: LockFile) -> Fetched | None:
-    """A file that is used as it is; None where it is not there.
+    """A file that is used as it is; None if it is not there.
 
     Raises:
         UserError: another file is there than the registry states, or than the first one used.

@@ -102,7 +102,7 @@ class Download(Obtained):
     @model_validator(mode="after")
     def _is_plain(self) -> Download:
         if self.name != PurePosixPath(self.name).name:
-            raise UserError(f"registry: '{self.name}' is no plain file name")
+            raise UserError(f"registry: '{self.name}' is not a plain file name")
         return self
 
     @property
@@ -146,7 +146,7 @@ class Entry(Strict):
     )
     files: tuple[Download, ...] = ()
     parquet: Parquet | None = None
-    youtube: bool = Field(False, description="whether absent clips can be asked of YouTube")
+    youtube: bool = Field(False, description="whether absent clips can be requested from YouTube")
     manual: str | None = Field(None, description="what a person can do about absent clips")
 
     @model_validator(mode="after")
@@ -199,7 +199,7 @@ def find_entry(name: str, path: str | Path = DATA) -> Entry:
 
 
 class Promise(NamedTuple):
-    """Bytes and sha256 of a file; None where nobody stated them."""
+    """Bytes and sha256 of a file; None where they are not published."""
 
     bytes: int | None
     sha256: str | None
@@ -230,7 +230,7 @@ class LockFile:
         return Promise(known.get("bytes", file.bytes), known.get("sha256", file.sha256))
 
     def record(self, key: str, sha256: str, size: int) -> None:
-        """Note a first download; what is recorded already stays."""
+        """Record a first download; earlier records stay."""
         if key in self.read():
             return
         with hold(self.path.with_suffix(".lock"), "record a download", patience=60.0):

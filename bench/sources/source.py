@@ -15,8 +15,8 @@ from bench.files import digest_file
 class Source:
     """Where a file comes from and what it must be: mirrors in order of preference.
 
-    `size` is in bytes, `sha256` (or its beginning) and `md5` in lower-case hex; None where nobody
-    published it.
+    `size` is in bytes, `sha256` (or its beginning) and `md5` in lower-case hex; None where it is
+    not published.
     """
 
     urls: tuple[str, ...]
@@ -36,11 +36,11 @@ class Source:
 
     @property
     def has_checksum(self) -> bool:
-        """Whether the right bytes can be told from wrong ones."""
+        """Whether right bytes can be distinguished from wrong ones."""
         return self.sha256 is not None or self.md5 is not None
 
     def contradiction(self, path: Path, sha256: str) -> str | None:
-        """How a file of this sha256 is not what this source promises; None where it is."""
+        """How a file of this sha256 differs from what this source promises; None if it does not."""
         if self.sha256 is not None and not sha256.startswith(self.sha256):
             return f"sha256 {sha256[:12]}… where {self.sha256[:12]}… is due"
         if self.md5 is not None and (found := digest_file(path, "md5")) != self.md5:
@@ -50,7 +50,7 @@ class Source:
     def found_at(self, path: Path) -> Fetched | None:
         """The file at `path` if it is what this source promises.
 
-        Without a published checksum or size the rename alone vouches for it.
+        Without a published checksum or size, only the final name shows that it is complete.
         """
         if not path.is_file():
             return None

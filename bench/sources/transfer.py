@@ -15,21 +15,21 @@ from bench.sources.part_file import PartFile, check_space, part_path
 from bench.sources.source import Source, is_local
 
 STALLED_BELOW = 1 << 16  # a try that gained fewer bytes than this counts as a failed one,
-PATIENCE_S = 60.0  # and one that gains fewer in so many seconds is given up
+PATIENCE_S = 60.0  # and one that gains fewer in this many seconds is given up
 TRY_AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 LONGEST_PAUSE_S = 60.0
 
 
 class MirrorFailed(Exception):
-    """This source will not give the file, however often it is asked."""
+    """This source will not provide the file, however often it is requested."""
 
 
 class _WrongBytes(MirrorFailed):
-    """The file is complete and is not the published one."""
+    """The file is complete but is not the published one."""
 
 
 class _TryAgain(Exception):
-    """This source may give the file at a later request."""
+    """This source may provide the file on a later request."""
 
     def __init__(self, message: str, wait_s: float = 0.0) -> None:
         super().__init__(message)
@@ -72,7 +72,7 @@ class Transfer:
             except _WrongBytes:
                 if not inherited:
                     raise
-                inherited = False  # the bytes found at the start may be to blame: once anew
+                inherited = False  # the bytes found at the start may be to blame: start over once
 
     def _copy(self, path: Path) -> None:
         """Take the file from a folder of this machine."""
@@ -88,7 +88,7 @@ class Transfer:
             raise MirrorFailed("no such file") from error
 
     def _request(self, url: str) -> None:
-        """One request; on return the part file is complete as far as its size tells."""
+        """One request; on return the part file is complete, judged by its size."""
         size = self.source.size
         offset = self._resume_offset(url)
         if size is not None and offset == size:
@@ -110,7 +110,7 @@ class Transfer:
             total = size if size is not None else total
             check_space(self.part.path.parent, (total or 0) - start)
             self.part.keep(start)
-            if not self.source.has_checksum:  # then only an unchanged version may be continued
+            if not self.source.has_checksum:  # then only an unchanged version may be resumed
                 self.part.remember_version(url, _version(response))
             begun, gained = time.monotonic(), 0
             for piece in response.iter_raw():
@@ -130,7 +130,7 @@ class Transfer:
     def _place(self, response: httpx.Response, offset: int) -> tuple[int | None, int | None]:
         """Where the body begins and how long the file is; (None, size) if nothing is missing."""
         status = response.status_code
-        if status == 200:  # asked for a range or not, this is the whole file
+        if status == 200:  # whether or not a range was requested, this is the whole file
             return 0, _whole_number(response.headers.get("Content-Length"))
         span = re.fullmatch(
             r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers.get("Content-Range", "")
@@ -170,7 +170,7 @@ class Transfer:
 
 
 def _version(response: httpx.Response) -> str:
-    """A validator that If-Range may carry: a strong entity tag, else the time of change."""
+    """A validator for If-Range: a strong entity tag, else the time of change."""
     tag = response.headers.get("ETag", "")
     return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
 

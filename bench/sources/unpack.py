@@ -1,4 +1,4 @@
-"""Unpacking archives that may mean harm: nothing leaves the folder, nothing grows without bound."""
+"""Unpacking archives that may be malicious: nothing leaves the folder or grows without bound."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from bench.files import UserError, digest_file
 from bench.sources.part_file import RESERVE
 from bench.sources.registry import Unpack, read_sums
 
-GROWTH = 100  # an archive may unpack to so many times its own size,
-HEADROOM = 64 << 20  # and to so many bytes in any case
+GROWTH = 100  # an archive may unpack to this many times its own size,
+HEADROOM = 64 << 20  # and to this many bytes in any case
 MOST_FILES = 10_000_000
 MOST_NAMED = 10  # files that a message lists
 PIECE = 1 << 20
@@ -55,8 +55,8 @@ def unpack(
     has been read, so that a bad archive leaves nothing behind.
 
     Raises:
-        UserError: a path that is absolute or has `..`, a link or device, more bytes or files than
-            an honest archive of this size holds, no wanted file, a damaged archive, or a full disk.
+        UserError: a path that is absolute or has `..`, a link or device, implausibly many bytes or
+            files for its size, no wanted file, a damaged archive, or a full disk.
     """
     archive, how = Path(archive), how or Unpack.model_validate({})
     target = Path(folder) / how.to
@@ -114,10 +114,10 @@ def _extract(
 
 
 def _verify(archive: Path, aside: Path, sums: Mapping[str, str]) -> None:
-    """Hold what was unpacked against the sha256 of every file.
+    """Compare what was unpacked with the sha256 of every file.
 
     Raises:
-        UserError: files are missing or are others; they are named.
+        UserError: files are missing or differ; they are named.
     """
     wrong = []
     for path, sha256 in sums.items():
@@ -164,7 +164,7 @@ def _members(archive: Path) -> Iterator[_Member]:
             tar.members = []  # type: ignore[attr-defined]  # it would keep every entry
         assert tar.fileobj is not None
         while tar.fileobj.read(PIECE):
-            pass  # to the checksum at the very end, which gzip compares
+            pass  # read to the checksum at the very end, which gzip compares
 
 
 def _safe(archive: Path, name: str) -> tuple[str, ...]:
@@ -181,7 +181,7 @@ def _safe(archive: Path, name: str) -> tuple[str, ...]:
 
 
 def _place(parts: tuple[str, ...], how: Unpack) -> str | None:
-    """Where a member goes below the folder; None where it is not wanted."""
+    """Where a member goes below the folder; None if it is not wanted."""
     if how.below_first:
         parts = parts[1:]
     if how.from_first:
@@ -196,7 +196,7 @@ def _place(parts: tuple[str, ...], how: Unpack) -> str | None:
 
 
 def _write(source: IO[bytes], path: Path, most: int) -> int | None:
-    """Copy a member; its size, or None where it is larger than `most`."""
+    """Copy a member; its size, or None if it is larger than `most`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     size = 0
     with open(path, "wb") as target:
@@ -210,7 +210,7 @@ def _write(source: IO[bytes], path: Path, most: int) -> int | None:
 
 def _check_room(aside: Path, size: int, archive: Path) -> None:
     aside.mkdir(parents=True, exist_ok=True)
-    if size < PIECE:  # the next large one will tell
+    if size < PIECE:  # the next large one will show
         return
     free = shutil.disk_usage(aside).free
     if size + RESERVE > free:

@@ -1,4 +1,5 @@
-"""Clips that only YouTube has, one after the other, with yt-dlp: politely, and never twice in vain.
+"""Clips that only YouTube has, one after the other, with yt-dlp: slowly, and no deleted video
+twice.
 
 yt-dlp is called as the program that the user installed: YouTube changes faster than a pin, so the
 newest release is the one that works.
@@ -23,15 +24,15 @@ from bench.sources.clips import Absent, put
 PAUSE_S = 2.0  # between two videos
 LIMIT_S = 300  # for one clip
 GIVE_UP_AFTER = 20  # failures in a row, whatever each of them says
-# What yt-dlp says of a video that will not come back. All else may be trouble of the day, of this
-# place or of this yt-dlp: "not available" (in this country, on this app, in this format), "try
-# again later", an age or a membership to be confirmed.
+# What yt-dlp says about a video that will not come back. All else may be temporary, or due to this
+# place or this yt-dlp: "not available" (in this country, on this app, in this format), "try again
+# later", an age or a membership to be confirmed.
 GONE = re.compile(
     r"video unavailable\.?$|private video|video is private|video has been removed|"
     r"video is no longer available|account associated with this video has been terminated",
     re.IGNORECASE,
 )
-# What it says of a video that is kept from those who ask from here, for as long as that may be.
+# What it says about a video that is blocked for this place or account, perhaps temporarily.
 KEPT = re.compile(
     r"in your country|confirm your age|join this channel|members-only|video is not available\.?$",
     re.IGNORECASE,
@@ -46,11 +47,12 @@ def take(
     program: str = "yt-dlp",
     pause: Callable[[float], None] = time.sleep,
 ) -> dict[str, int]:
-    """Write those of the absent clips that YouTube still has; how many came, are gone, or failed.
+    """Write the absent clips that YouTube still has; returns how many came, are gone, or failed.
 
-    FOLDER/.fetched/youtube.jsonl notes every answer: videos that are gone are not asked for again,
-    other failures are, by the next call, after the clips that were never asked for. A video that is
-    kept from here a second time tells nothing of YouTube, and does not count among those in a row.
+    FOLDER/.fetched/youtube.jsonl notes every answer: videos that are gone are not requested again;
+    other failures are retried by the next call, after the clips that were never requested. A video
+    that is blocked a second time says nothing about YouTube, and does not count as a failure in a
+    row.
 
     Raises:
         UserError: yt-dlp or ffmpeg is missing, or YouTube refuses to answer or fails

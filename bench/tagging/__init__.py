@@ -1,1 +1,1 @@
-"""What sounds in a person's own recording, and when."""
+"""Labels and located events of a person's own recordings."""

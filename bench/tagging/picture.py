@@ -9,10 +9,11 @@ import numpy as np
 
 from bench.figures.drawing import FAINT, legible, new_figure
 from bench.results.names import class_name
-from bench.tagging.tag import Tagged, best
+from bench.tagging.shown import best
+from bench.tagging.tag import Tagged
 
 ROWS = 12  # classes that stay legible
-COLUMNS = 2400  # more than the picture has pixels: longer recordings are reduced to so many
+COLUMNS = 2400  # more than the picture has pixels: longer recordings are reduced to this many
 
 
 def draw(tagged: Tagged, path: Path, kind: str) -> None:

@@ -1,17 +1,17 @@
-"""`python -m bench tag AUDIO --checkpoint FILE`: what sounds in a recording, and when."""
+"""`python -m bench tag AUDIO --checkpoint FILE`: labels and located events of a recording."""
 
 from __future__ import annotations
 
 import argparse
-import json
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bench.files import UserError, atomic_write
+from bench.files import UserError
 from bench.models.card import Card
 from bench.results.record import OperatingPoint, Record
 
@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "audio",
         type=Path,
         nargs="+",
-        help="WAV, FLAC, OGG, MP3; any rate, channels, length; of several, JSON is a line each",
+        help="WAV, FLAC, OGG, MP3 of any rate, channels and length, or folders of them; JSON is "
+        "one line per file",
     )
     parser.add_argument(
         "--checkpoint",
@@ -41,17 +42,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--as",
         dest="entry",
         metavar="NAME",
-        help="which entry of config/registry/checkpoints.yaml FILE is, where its name does not say",
+        help="the entry of config/registry/checkpoints.yaml for FILE, if its name does not say",
     )
     parser.add_argument(
         "--plugin",
         metavar="MODULE:CLASS",
-        help="code outside of this project that FILE may name as its model, and which is run",
+        help="a class outside this project that FILE may name as its model; its code is run",
     )
     parser.add_argument(
         "--threads",
         type=int,
-        help="CPU threads; the last digits may depend on it (default: as the run's record has)",
+        help="CPU threads; the last digits may depend on it (default: those of the run's record)",
     )
     parser.add_argument("--top", type=int, default=5, help="labels to print (default: 5)")
     parser.add_argument(
@@ -61,22 +62,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument(
+        "--csv",
+        type=Path,
+        metavar="OUT.csv",
+        help="write labels and events of all recordings to one CSV instead of printing them",
+    )
+    parser.add_argument(
         "--picture", type=Path, metavar="OUT.png", help="draw spectrogram and event map"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Tag and print.
+    """Tag and print; of several recordings, those that cannot be used are reported and left out.
 
     Raises:
-        UserError: no usable audio, a checkpoint that cannot be used, or a picture that cannot be
-            written.
+        UserError: no usable audio, a checkpoint that cannot be used, or a picture or CSV that
+            cannot be written.
     """
+    from bench.tagging.shown import printed, recordings, table
+
     if args.threshold is not None and not 0 < args.threshold < 1:
         raise UserError(f"--threshold {args.threshold}: must lie between 0 and 1")
     if args.picture is not None and args.picture.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise UserError(f"--picture {args.picture}: give a name that ends in .png, .svg or .pdf")
-    if args.picture is not None and len(args.audio) > 1:
+    audio = recordings(args.audio)
+    if args.picture is not None and len(audio) > 1:
         raise UserError(f"--picture {args.picture}: give one recording for one picture")
     tagger = Tagger.open(
         args.checkpoint, entry=args.entry, threshold=args.threshold, plugin=args.plugin
@@ -85,19 +95,36 @@ def run(args: argparse.Namespace) -> int:
         import torch
 
         torch.set_num_threads(args.threads or tagger.threads)
-    for audio in args.audio:
-        tagged = tagger.tag(audio)
-        if args.picture is not None:
-            from bench.tagging.picture import draw
+    with nullcontext(printed) if args.csv is None else table(args.csv) as write:
+        return _tag_all(tagger, audio, args, write)
 
-            with atomic_write(args.picture) as temporary:
-                draw(tagged, temporary, args.picture.suffix.lower().removeprefix("."))
-        if args.json:
-            indent = 1 if len(args.audio) == 1 else None
-            print(json.dumps(as_json(tagged, args.top), indent=indent, allow_nan=False))
-        else:
-            print(as_text(tagged, args.top))
-    return 0
+
+def _tag_all(
+    tagger: Tagger, audio: list[Path], args: argparse.Namespace, show: Callable[..., None]
+) -> int:
+    """Tag recordings one after the other; 2 where one of several could not be used."""
+    from bench.process.meter import Meter
+    from bench.tagging.shown import drawn
+
+    several, lost = len(audio) > 1, 0
+    with Meter("tag", len(audio), "recordings") if several else nullcontext() as meter:
+        for path in audio:
+            try:
+                tagged = tagger.tag(path, progress=meter is None)
+            except UserError as error:
+                if meter is None:
+                    raise
+                lost += 1
+                meter.say(f"error: {error}")
+            else:
+                if args.picture is not None:
+                    drawn(tagged, args.picture)
+                show(tagged, args, several)
+            if meter is not None:
+                meter.add(1)
+    if lost == len(audio):
+        raise UserError(f"none of {lost} recordings could be used, see above")
+    return 2 if lost else 0
 
 
 class Event(NamedTuple):
@@ -115,11 +142,11 @@ class Tagged:
 
     Attributes:
         duration_s: of the recording; windows: pieces that it was cut into.
-        clip_scores: (C,) probabilities: the mean over the windows where classes exclude each other,
-            else the largest.
-        frame_scores: (T, C) float16 on the recording's time axis and maybe past its end, where a
-            model fills; None where the model cannot localize.
-        thresholds: (C,), and in words where they come from.
+        clip_scores: (C,) probabilities: the mean over the windows if classes are exclusive, else
+            the maximum.
+        frame_scores: (T, C) float16 on the recording's time axis, possibly past its end if a model
+            pads; None if the model cannot localize.
+        thresholds: (C,), and their source in words.
         events: in order of time.
         features: (frames, F) float16 of the whole recording, without repetition, for pictures.
         notes: what was unusual about the file.
@@ -154,7 +181,7 @@ class Tagger:
     digit on the same CPU type and number of threads.
 
     Attributes:
-        point: how its frame scores are decided.
+        point: its operating point for frame scores.
         threads: CPU threads that the run's record, beside its weights, was made with; 0 without.
     """
 
@@ -189,11 +216,14 @@ class Tagger:
         threads = record.provenance.threads if record else 0
         return cls(checkpoint, model, card, point, threads)
 
-    def tag(self, audio: Path) -> Tagged:
-        """Tag one recording, a longer one than the model takes in windows that overlap by half.
+    def tag(self, audio: Path, progress: bool = True) -> Tagged:
+        """Tag one recording; one longer than the model's input in windows that overlap by half.
+
+        Args:
+            progress: whether to show how many windows are done.
 
         Raises:
-            UserError: no usable audio, or scores that are no numbers.
+            UserError: no usable audio, or scores that are NaN.
         """
         from bench.audio.decode import AudioError
         from bench.data.recording import hear
@@ -208,7 +238,11 @@ class Tagger:
             raise UserError(str(error)) from error
         stored = sound.features
         windows = len(window_starts(len(stored), settings.frames))
-        with Meter("windows", windows, "windows") if windows > 1 else nullcontext() as meter:
+        with (
+            Meter("windows", windows, "windows")
+            if progress and windows > 1
+            else nullcontext() as meter
+        ):
             count = meter.add if meter else lambda _: None
             scores = score(self.model, [stored], settings, card.scale, card.loss, count)
         frames, step = next(iter(scores.frames()), None), scores.seconds_per_frame
@@ -235,7 +269,7 @@ class Tagger:
 
 
 def _record_of(card: Card, path: Path) -> Record | None:
-    """The record of a checkpoint's run; None where the file is absent or no such record."""
+    """The record of a checkpoint's run; None if the file is absent or belongs to another run."""
     try:
         record = Record.read(path)
     except UserError:
@@ -244,7 +278,7 @@ def _record_of(card: Card, path: Path) -> Record | None:
 
 
 def _operating_point(card: Card, record: Record | None, threshold: float | None) -> OperatingPoint:
-    """The asked threshold, else those in the run's record, else one for all."""
+    """The given threshold, else those in the run's record, else one for all."""
     from bench.models.scores import excludes
 
     exclusive = excludes(card.loss)
@@ -273,52 +307,3 @@ def _located(
         score = float(span.mean(dtype=np.float64))
         events.append(Event(float(onset), float(offset), point.classes[label], score))
     return sorted(events)
-
-
-def as_json(tagged: Tagged, top: int) -> dict[str, Any]:
-    """Everything but the frame scores, as JSON values."""
-    return {
-        "audio": tagged.audio,
-        "duration_s": round(tagged.duration_s, 6),
-        "windows": tagged.windows,
-        "checkpoint": tagged.card.name,
-        "architecture": tagged.card.architecture,
-        "labels": [
-            {"label": label, "probability": round(score, 6)} for label, score in best(tagged, top)
-        ],
-        "can_localize": tagged.frame_scores is not None,
-        "seconds_per_frame": tagged.seconds_per_frame or None,
-        "thresholds": dict(zip(tagged.card.classes, tagged.thresholds, strict=True)),
-        "threshold_source": tagged.threshold_source,
-        "events": [{**event._asdict(), "score": round(event.score, 6)} for event in tagged.events],
-        "notes": list(tagged.notes),
-    }
-
-
-def best(tagged: Tagged, top: int) -> list[tuple[str, float]]:
-    """The labels with the highest clip scores, best first."""
-    order = np.argsort(-tagged.clip_scores, kind="stable")[:top]
-    return [(tagged.card.classes[place], float(tagged.clip_scores[place])) for place in order]
-
-
-def as_text(tagged: Tagged, top: int) -> str:
-    """Two tables: top labels, located events."""
-    lines = [
-        f"{tagged.audio}: {tagged.duration_s:.2f} s, {tagged.windows} window"
-        f"{'s' if tagged.windows > 1 else ''}, by {tagged.card.name}",
-        *(f"note: {note}" for note in tagged.notes),
-        "",
-        "probability  label",
-        *(f"{score:11.3f}  {label}" for label, score in best(tagged, top)),
-        "",
-    ]
-    if tagged.frame_scores is None:
-        return "\n".join([*lines, "this model cannot localize: it has no outputs over time"])
-    if not tagged.events:
-        return "\n".join([*lines, f"no event above its threshold ({tagged.threshold_source})"])
-    lines.append("  onset s   offset s  score  event")
-    lines += [
-        f"{event.onset:9.3f}  {event.offset:9.3f}  {event.score:5.3f}  {event.label}"
-        for event in tagged.events
-    ]
-    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What a parent run shows beside figures: the report's pictures, and the best seed's model."""
+"""What a parent run shows besides figures: the report's pictures, and the best seed's model."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """`python -m bench track --live`: running training, epoch by epoch, on a tracking server.
 
-It reads the files that training writes anyway, in a process of its own: a slow or absent server
+It reads the files that training writes anyway, in a separate process: a slow or absent server
 does not affect training. When a run is done, `python -m bench track` replaces its live curves by
 its record.
 """
@@ -37,7 +37,7 @@ class Follower:
         self.samplers: dict[str, Sampler] = {}
 
     def send(self, item: Running) -> int:
-        """Send what is new of one training; returns the number of points."""
+        """Send the new points of one training; returns their number."""
         from mlflow.entities import Metric
 
         key = str(item.cell)
@@ -82,9 +82,9 @@ class Follower:
 
 
 def follow(settings: Config) -> NoReturn:
-    """Send what is new to the tracking server every PAUSE_S seconds, until it is stopped.
+    """Send new points to the tracking server every PAUSE_S seconds, until stopped.
 
-    A fault is reported once, in one line, and so is its end; meanwhile the server is asked again.
+    A fault is reported once, in one line, and so is its end; meanwhile the server is tried again.
 
     Raises:
         UserError: no server is named; or it does not answer, and `tracking.unreachable` says stop.
@@ -92,7 +92,7 @@ def follow(settings: Config) -> NoReturn:
     url = server()
     if url is None:
         raise UserError(f"{SERVER} names no server; set it to http://HOST:PORT")
-    # Instead of MLflow's minutes: what fails is sent again here.
+    # Instead of MLflow's minutes: failed calls are repeated here.
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", f"{ANSWER_S:.0f}")
 

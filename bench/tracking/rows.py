@@ -6,7 +6,7 @@ Everything else goes through MLflow's public client. Two things do not:
   1,008 records of 300 epochs took it 370 s, these statements 18 s (same machine, same load);
 * the addresses of files whose folder has moved: the client has no call for that.
 
-`tests/test_tracking_rows.py` holds both against what the public client writes and reads, so that
+`tests/test_tracking_rows.py` compares both with what the public client writes and reads, so that
 another layout of MLflow's tables is noticed.
 """
 
@@ -22,7 +22,7 @@ from bench.tracking.views import Tracked
 
 LEADING = ("test_intersection_f1", "test_accuracy", "test_mAP")
 NO_WAIT = "PRAGMA synchronous = OFF"
-"""Let transactions go on while the disk writes: after a power cut, the view is made anew."""
+"""Do not wait for the disk in transactions: after a power cut, the view is rebuilt."""
 BIG_CACHE = "PRAGMA cache_size = -262144"  # KiB, negative by SQLite's convention
 ADDRESSES = {
     "experiments": "artifact_location",
@@ -50,8 +50,10 @@ def fill(path: Path, runs: Mapping[str, Tracked], tags: Mapping[str, Mapping[str
         own = [(name, value, at, step, run_id) for name, value, step, at in item.points()]
         points += own
         newest = {row[0]: row for row in sorted(own, key=itemgetter(3, 2, 1))}
-        last += sorted(newest.values(), key=_place)  # pages list them as they were inserted
-    points.sort(key=itemgetter(0, 2, 3))  # in the order of the table's key: pages fill in turn
+        last += sorted(newest.values(), key=_place)  # the UI lists them as they were inserted
+    points.sort(
+        key=itemgetter(0, 2, 3)
+    )  # in the order of the table's key: pages are filled sequentially
     columns = "(key, value, timestamp, step, run_uuid, is_nan) VALUES (?, ?, ?, ?, ?, 0)"
     pairs = "(key, value, run_uuid) VALUES (?, ?, ?)"
     with transaction(path) as database:

@@ -15,7 +15,7 @@ from bench.files import UserError
 SERVER = "MLFLOW_TRACKING_URI"
 REMEDY = f"start it, unset {SERVER}, or set tracking.unreachable to continue"
 ANSWER_S = 7.0
-"""Seconds that a server has for an answer; whoever follows it knows within 15 that it is lost."""
+"""Seconds that a server has for an answer; a lost server is reported within 15."""
 
 
 def server() -> str | None:
@@ -25,7 +25,7 @@ def server() -> str | None:
 
 
 def silence(url: str) -> str | None:
-    """One line on a server that does not answer within ANSWER_S; None where it does.
+    """One line on a server that does not answer within ANSWER_S; None if it does.
 
     A refusal is an answer too, and so is a certificate: MLflow's own settings may accept it.
     """
@@ -37,11 +37,11 @@ def silence(url: str) -> str | None:
                 reason[0] = None
         except HTTPError as error:
             reason[0] = first_line(error) if error.code >= 500 else None
-        except Exception as error:  # whatever a broken server sends, or an address that is none
+        except Exception as error:  # whatever a broken server sends, or an invalid address
             cause = getattr(error, "reason", error)
             reason[0] = None if isinstance(cause, ssl.SSLError) else first_line(cause)
 
-    # Names that resolve slowly and answers that drip know no time limit: a thread can be left.
+    # Slow name resolution and dripping answers have no time limit, but a thread can be abandoned.
     asking = threading.Thread(target=ask, name="tracking server", daemon=True)
     asking.start()
     asking.join(ANSWER_S)
@@ -62,10 +62,10 @@ def reachable(settings: Config) -> bool:
         return True
     if settings.tracking.unreachable == "stop":
         raise UserError(f"{lost}; {REMEDY}")
-    print(f"{lost}; the work goes on without it", file=sys.stderr, flush=True)
+    print(f"{lost}; the run continues without it", file=sys.stderr, flush=True)
     return False
 
 
 def first_line(error: object) -> str:
-    """What an error says, in one line."""
+    """An error's message in one line."""
     return next(iter(str(error).splitlines()), type(error).__name__)

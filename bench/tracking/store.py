@@ -1,7 +1,7 @@
-"""The store that MLflow's pages show: one experiment a data set, and in it what was made here.
+"""The store that the MLflow UI shows: one experiment per data set, with the runs made here.
 
-It is <results>/mlflow.db, or the server that MLFLOW_TRACKING_URI names. Either may hold what other
-people made: every run and model made here carries a tag, and nothing else is changed or deleted.
+It is <results>/mlflow.db, or the server that MLFLOW_TRACKING_URI names. Either may hold other
+people's runs: every run and model made here carries a tag, and nothing else is changed or deleted.
 """
 
 from __future__ import annotations
@@ -20,22 +20,33 @@ from uuid import uuid4
 
 from bench.experiment.cells import Layout
 from bench.experiment.config import Config
-from bench.files import UserError, atomic_write, damage_told, read_json, write_json, write_text
+from bench.files import (
+    UserError,
+    atomic_write,
+    damage_told,
+    digest_of,
+    read_json,
+    write_json,
+    write_text,
+)
 from bench.process.locks import hold
 from bench.strict import Strict, parse
 from bench.tracking import rows
+from bench.tracking.questions import OURS
 from bench.tracking.server import SERVER, server
-from bench.tracking.views import Tracked
+from bench.tracking.views import NOTE, Tracked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
 OWNER = "tracked_from"
-"""The tag of what was made here: of which results folder it shows the records."""
+"""The tag of runs and models made here: the results folder whose records they show."""
 KEY, DIGEST, FILES, PARENT = "key", "record_sha256", "files", "mlflow.parentRunId"
+NOTE_DIGEST = "note_sha256"
+"""The tag that tells a description that was made here from one that a person wrote."""
 TRAINING = {"mlflow.experimentKind": "custom_model_development"}
-"""Opens an experiment in MLflow's pages for model training, not in those for language models."""
+"""Opens an experiment in MLflow's UI for model training, not in that for language models."""
 
 
 class Store:
@@ -62,10 +73,10 @@ class Store:
             self._find_moved_files()
 
     def experiment(self, dataset: str) -> str:
-        """The id of a data set's experiment, made where it is missing, restored where deleted.
+        """The id of a data set's experiment, created if missing, restored if deleted.
 
         Raises:
-            UserError: somebody else made it, and it was deleted.
+            UserError: someone else made it, and it was deleted.
         """
         name = f"{dataset} ({self.name})" if self.shared else dataset
         found = self.client.get_experiment_by_name(name)
@@ -83,6 +94,22 @@ class Store:
             self.client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
 
+    def describe(self, experiment: str, note: str, views: Mapping[str, str]) -> None:
+        """Give an experiment that was made here its description, unless a person wrote another,
+        and its saved views."""
+        tags = self.client.get_experiment(experiment).tags
+        if tags.get(OWNER) != self.owner:
+            return
+        wanted = dict(views)
+        if NOTE not in tags or digest_of(tags[NOTE]) == tags.get(NOTE_DIGEST):
+            wanted |= {NOTE: note, NOTE_DIGEST: digest_of(note)}
+        for name in tags:
+            if name.startswith(OURS) and name not in wanted:
+                self.client.delete_experiment_tag(experiment, name)
+        for name, value in wanted.items():
+            if tags.get(name) != value:
+                self.client.set_experiment_tag(experiment, name, value)
+
     def runs(self, experiment: str) -> list[tuple[str, Any]]:
         """The runs of an experiment that were made here, each after its key."""
         found: list[tuple[str, Any]] = []
@@ -97,18 +124,18 @@ class Store:
                 return found
 
     def create(self, experiment: str, name: str, tags: Mapping[str, str], **times: int) -> Any:
-        """Make a run that is known as ours from its first moment."""
+        """Create a run that is tagged as ours from the start."""
         tags = {**tags, OWNER: self.owner}
         return self.client.create_run(experiment, run_name=name, tags=tags, **times)
 
     def add(self, experiment: str, item: Tracked, parent: str | None = None) -> str:
-        """Make an item's run with its files, to be filled, and return its id."""
+        """Create an item's run with its files, still without figures, and return its id."""
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
         tags = {KEY: item.key, **({PARENT: parent} if parent else {})}
         made = self.create(experiment, item.name, tags, start_time=item.started)
         run_id, place = str(made.info.run_id), str(made.info.artifact_uri)
-        # The client's own call would ask for the whole run to learn this address.
+        # The client's own call would request the whole run to learn this address.
         files = get_artifact_repository(place, tracking_uri=self.uri)
         for path in item.artifacts():
             files.log_artifact(str(path))
@@ -118,7 +145,8 @@ class Store:
     def fill(self, runs: Mapping[str, Tracked]) -> dict[str, int]:
         """Write curves, figures, parameters and tags of runs that have none yet, and end them.
 
-        A run's digest comes last or with all else: a run cut short has none, and is made again.
+        A run's digest is written last or with everything else: an incomplete run has none, and is
+        made again.
 
         Returns:
             The sizes of the runs' files, by their paths in the results folder.
@@ -136,7 +164,7 @@ class Store:
         return {name: size for own in files.values() for name, size in own.items()}
 
     def files_of(self, run: Any) -> dict[str, int]:
-        """What `fill` noted of a run's files."""
+        """What `fill` noted about a run's files."""
         return dict(json.loads(run.data.tags.get(FILES, "{}")))
 
     def stands(self, run: Any, item: Tracked | None) -> bool:
@@ -156,7 +184,7 @@ class Store:
         self.client.delete_run(run.info.run_id)
 
     def _listed(self, run_id: str) -> dict[str, int]:
-        """The files in the folders of a new run; none where a server keeps them."""
+        """The files in the folders of a new run; none if a server keeps them."""
         places = () if self.shared else self.places[run_id]
         folders = (Path(url2pathname(urlsplit(place).path)) for place in places)
         return {
@@ -198,12 +226,12 @@ def address(settings: Config) -> str:
 
 
 def write_seal(settings: Config, seal: Seal) -> None:
-    """Say that the store shows the records."""
+    """Note that the store shows the records."""
     write_json(Layout.of(settings).results / "mlflow.json", seal.model_dump())
 
 
 def break_false_seal(settings: Config) -> None:
-    """Remove mlflow.json where store or files are lost or elsewhere: `track` is then due again."""
+    """Remove mlflow.json if store or files are lost or elsewhere, so that `track` runs again."""
     results = Layout.of(settings).results
     path = results / "mlflow.json"
     if not path.exists():
@@ -224,7 +252,9 @@ def send(client: MlflowClient, run_id: str, item: Tracked, tags: Mapping[str, st
     log_metrics(client, run_id, [Metric(name, v, at, step) for name, v, step, at in item.points()])
     client.set_terminated(run_id, "FINISHED", end_time=item.finished)
     parameters = [Param(*pair) for pair in item.parameters().items()]
-    client.log_batch(run_id, params=parameters[:100], tags=[RunTag(*pair) for pair in tags.items()])
+    for start in range(0, len(parameters), 100):  # as many as a server takes at once
+        client.log_batch(run_id, params=parameters[start : start + 100])
+    client.log_batch(run_id, tags=[RunTag(*pair) for pair in tags.items()])
 
 
 def log_metrics(client: MlflowClient, run_id: str, metrics: Sequence[Metric]) -> None:
@@ -250,7 +280,7 @@ def _id_of(folder: Path) -> str:
 
 
 def _open_database(path: Path) -> MlflowClient:
-    """The client of a results folder's own database, which is made where it is missing.
+    """The client of a results folder's own database, which is created if missing.
 
     Raises:
         UserError: it is damaged.
@@ -258,7 +288,7 @@ def _open_database(path: Path) -> MlflowClient:
     from mlflow import MlflowClient
 
     _never_wait_for_the_disk()
-    if not path.exists():  # whole or absent: half a schema MLflow would never complete
+    if not path.exists():  # complete or absent: MLflow would never complete half a schema
         with atomic_write(path) as new:
             MlflowClient(f"sqlite:///{new}").search_experiments()
     with damage_told(path, "move it away and run again: what was made here comes from the records"):

@@ -1,8 +1,8 @@
 """`python -m bench track`: MLflow as a view of the records, rebuilt by one writer.
 
 One experiment per data set; one parent run per (model, variant) with its mean figures, pictures and
-the best seed's model, one nested run per fold and seed. A run is found again by its key and left
-alone while it shows its record and its files are there, so that calling this twice changes nothing.
+the best seed's model, one nested run per fold and seed. A run is found by its key and left
+unchanged while it shows its record and its files exist, so that calling this twice changes nothing.
 Training processes never write to the store: concurrent first writers corrupt a fresh SQLite file.
 
 `--live` shows running trainings on a server (`bench.tracking.live`).
@@ -14,7 +14,7 @@ import argparse
 import errno
 import os
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.code_digest import stage_digest
@@ -23,7 +23,10 @@ from bench.experiment.cells import Layout
 from bench.figures.drawing import Picture
 from bench.files import UserError
 from bench.results.load import load_results
+from bench.results.names import short_dataset_name
+from bench.tracking import notes
 from bench.tracking.attachments import log_model, log_pictures, pictures
+from bench.tracking.questions import SAVED, link, questions
 from bench.tracking.server import SERVER, first_line, reachable, server
 from bench.tracking.store import PARENT, Seal, Store, one_writer, write_seal
 from bench.tracking.views import Tracked, TrackedGroup, TrackedRecord
@@ -34,6 +37,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--live", action="store_true", help=f"show running trainings on the server of {SERVER}"
     )
+    parser.add_argument(
+        "--links",
+        metavar="ADDRESS",
+        help="print what the store answers in its pages at ADDRESS, and write nothing",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,13 +51,35 @@ def run(args: argparse.Namespace) -> int:
         from bench.tracking.live import follow
 
         follow(settings)
+    if args.links is not None:
+        print("\n".join(links(settings, args.links)), flush=True)
+        return 0
     if not _written(settings):
         write_seal(settings, Seal(store=None, files={}))  # so the next call tries again
     return 0
 
 
+def links(settings: config.Config, page: str) -> Iterator[str]:
+    """The questions that a store's pages at the address `page` answer, each with its link.
+
+    Raises:
+        UserError: there is no store yet.
+    """
+    if server() is None and not (database := Layout.of(settings).results / "mlflow.db").is_file():
+        raise UserError(
+            f"{database}: no such file; `snakemake` or `python -m bench track` makes it from "
+            "finished runs"
+        )
+    store = Store(settings)
+    for dataset in settings.datasets:
+        experiment = store.experiment(dataset)
+        yield f"{short_dataset_name(settings, dataset)}:"
+        for question in questions(settings, dataset):
+            yield f"  {question.text}  {link(page.rstrip('/') + '/', experiment, question)}"
+
+
 def _written(settings: config.Config) -> bool:
-    """Write the store and say so; False where its server is lost and the work continues without it.
+    """Write the store; False if its server is lost and the run continues without it.
 
     Raises:
         UserError: the server refuses something, or is lost and `tracking.unreachable` says stop.
@@ -95,6 +125,11 @@ def sync(settings: config.Config) -> dict[str, int]:
             new = _missing(store, experiment, parent, standing, shown.get(parent.key, ()))
             files |= store.fill(new)
             counts["written"] += len(new)
+        asked = list(questions(settings, dataset))
+        note = notes.of_experiment(
+            settings, dataset, [(one.text, link("", experiment, one)) for one in asked]
+        )
+        store.describe(experiment, note, {SAVED + one.key: one.view() for one in asked})
         for key, run in own:
             if standing.get(key) is run:
                 files |= store.files_of(run)
@@ -113,9 +148,11 @@ def _parents(settings: config.Config) -> dict[str, list[TrackedGroup]]:
         record = TrackedRecord(settings, cell, layout.run(cell), code)
         groups[cell.dataset, cell.model, cell.variant].append(record)
     parents: dict[str, list[TrackedGroup]] = {dataset: [] for dataset in settings.datasets}
-    for key, records in groups.items():
-        metric = settings.datasets[key[0]].selection
-        parents[key[0]].append(TrackedGroup("/".join(key), metric, records))
+    for (dataset, model, variant), records in groups.items():
+        metric, change = settings.datasets[dataset].selection, records[0].change
+        reference = groups.get((dataset, model, change.against), ()) if change else ()
+        key = f"{dataset}/{model}/{variant}"
+        parents[dataset].append(TrackedGroup(key, metric, records, reference))
     return parents
 
 

@@ -27,7 +27,7 @@ class Batch(NamedTuple):
 
     Attributes:
         features: (B, T, F).
-        targets: what the model's output is held against, before mixup.
+        targets: what the model's output is compared with, before mixup.
         augment: its SpecAugment and mixup, or None.
         share: clips of the whole mixed batch and which of them these are, or None: all.
         rows: (B,), which clips these are.
@@ -42,7 +42,7 @@ class Batch(NamedTuple):
     starts: np.ndarray
 
     def each(self, do: Callable[[torch.Tensor], torch.Tensor]) -> Batch:
-        """The same with `do` of every tensor, such as its copy on another device."""
+        """The same with `do` applied to every tensor, such as copying it to another device."""
         targets = self.targets.of_clips(do)
         return self._replace(
             features=do(self.features),
@@ -52,7 +52,7 @@ class Batch(NamedTuple):
         )
 
     def beginning(self, clips: int) -> Batch:
-        """Its first clips as a batch of their own, neither mixed nor masked."""
+        """Its first clips as a separate batch, neither mixed nor masked."""
         targets = self.targets.of_clips(lambda part: part[:clips])
         rows, starts = self.rows[:clips], self.starts[:clips]
         return Batch(self.features[:clips], targets, None, None, rows, starts)
@@ -72,11 +72,11 @@ def read_batches(
 ) -> Iterator[Batch]:
     """This process's part of an epoch's batches of these numbers.
 
-    Of a clip that is longer than the model takes, each epoch sees one window, drawn anew.
+    Of a clip that is longer than the model's input, each epoch sees one random window.
 
     Args:
         workers: threads that read ahead; 0: none.
-        pinned: in memory from which a GPU copies by itself.
+        pinned: in memory from which a GPU copies asynchronously.
     """
     order = epoch_batches(task, recipe, seed, epoch)
 
@@ -107,7 +107,7 @@ def read_batches(
 
 
 def on_device(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
-    """The batches on a device. A GPU copies each one while it computes with the one before."""
+    """The batches on a device. A GPU copies each one while it computes with the previous one."""
     if device.type != "cuda":
         yield from batches
         return
@@ -129,7 +129,7 @@ def _arrived(batch: Batch, done: torch.cuda.Event) -> Batch:
     stream.wait_event(done)
 
     def noted(tensor: torch.Tensor) -> torch.Tensor:
-        tensor.record_stream(stream)  # its memory is free again when this stream is done with it
+        tensor.record_stream(stream)  # its memory is reused only when this stream is done with it
         return tensor
 
     return batch.each(noted)
@@ -143,7 +143,7 @@ def draw_augment(recipe: Recipe, batch: int, rng: np.random.Generator) -> Augmen
 
 
 def check_shares(recipe: Recipe, team: Team) -> None:
-    """Refuse batches of which some process would get nothing.
+    """Refuse batches that would leave some process without clips.
 
     Raises:
         UserError: naming the batch size.

@@ -1,4 +1,4 @@
-"""What a run writes: weights, curve and scores, and training.json, which says what made them."""
+"""What a run writes: weights, curve and scores, and training.json, which describes their origin."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ SCORED = ("validation", "test")
 
 @dataclass(frozen=True)
 class Origin:
-    """What decides a run's result.
+    """What determines a run's result.
 
     Attributes:
         digests: of everything besides the config: code, data, features, pins, what it starts from.
         threads: CPU threads.
-        started: when its making began; it decides nothing.
+        started: when it started; it determines nothing.
     """
 
     plan: Plan
@@ -43,7 +43,7 @@ class Origin:
 
     @cached_property
     def identity(self) -> str:
-        """sha256 of all that decides: runs of one identity are equal to the digit."""
+        """sha256 of what determines the result: runs of one identity are equal to the digit."""
         several = {"processes": world_size()} if world_size() > 1 else {}
         values = {"resolved": self.plan.resolved, "digests": dict(self.digests)}
         return digest_of({**values, "threads": self.threads, **several})
@@ -51,7 +51,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run made.
+    """What a run produced.
 
     Attributes:
         scores: of each split in SCORED.
@@ -61,7 +61,7 @@ class Outcome:
         device: its name.
         curve: a point for each epoch.
         system: load and memory over time, `bench.process.sampler`.
-        save: writes the weights, where they are the run's own.
+        save: writes the weights, if they are the run's own.
     """
 
     scores: dict[str, Scores]
@@ -77,7 +77,7 @@ class Outcome:
 def write_run(folder: Path, origin: Origin, task: Task, made: Outcome) -> None:
     """Write model.pt, metrics.jsonl, system.jsonl, scores.npz and training.json.
 
-    training.json is written last: where it stands, the others are whole.
+    training.json is written last: if it exists, the others are complete.
     """
     if made.save is not None:
         made.save(folder / "model.pt")
@@ -123,6 +123,6 @@ def _description(origin: Origin, task: Task, made: Outcome) -> dict[str, Any]:
 
 
 def _windowed(task: Task) -> int:
-    """How many of the run's clips are longer than the model takes, and are scored in windows."""
+    """How many of the run's clips are longer than the model's input, and are scored in windows."""
     rows = np.unique(np.concatenate(list(task.rows.values())))
     return int(is_longer(task.lengths(rows), task.front_end.frames).sum())

@@ -1,4 +1,4 @@
-"""How much of a recipe's schedule is trained: all of it, unless a rehearsal asks for less."""
+"""How much of a recipe's schedule is trained: all of it, except in a rehearsal."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from bench.experiment.config import Recipe
 
 
 class Excerpt:
-    """All of it. The schedule stays that of the whole training, whatever of it is taken."""
+    """All of it. The schedule stays that of the whole training, whichever steps are taken."""
 
     def recipe(self, declared: Recipe) -> Recipe:
         """The recipe that is trained."""
         return declared
 
     def taken(self, count: int) -> Sequence[int]:
-        """Which of so many epochs, or of an epoch's steps, are taken, in order."""
+        """Which of this many epochs, or of an epoch's steps, are taken, in order."""
         return range(count)
 
     def stepped(self, epoch: int, step: int) -> None:
-        """Called after each step, both counted from 0; what it raises ends the training."""
+        """Called after each step, both counted from 0; an exception ends the training."""
 
 
 WHOLE = Excerpt()

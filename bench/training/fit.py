@@ -40,7 +40,7 @@ def fit(
     """Train `model` in place and leave the selected weights in it.
 
     Resumes from `state`, which is saved after each epoch, by time in between, and when the process
-    is told to end. Every random number depends on (seed, purpose, epoch, step) alone, so a resumed
+    is told to end. Every random number depends only on (seed, purpose, epoch, step), so a resumed
     run equals an uninterrupted one.
 
     Args:
@@ -48,7 +48,7 @@ def fit(
         selection: validation metric that picks the epoch when the recipe selects "best".
         team: the processes that share each batch; each calls this function.
         workers: threads that read batches ahead; results do not depend on them.
-        excerpt: what of the recipe is trained.
+        excerpt: which part of the recipe is trained.
 
     Raises:
         DivergedError: naming epoch and batch; the last good state stays on disk.

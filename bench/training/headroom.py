@@ -14,7 +14,7 @@ Figures = TypeVar("Figures")
 
 
 def within_memory(step: Callable[[Batch], Figures], batch: Batch, *, alone: bool = True) -> Figures:
-    """`step(batch)`, or, where memory does not suffice, what would fit.
+    """`step(batch)`, or, if memory runs out, the batch size that fits.
 
     Args:
         alone: try smaller batches to find one that fits. Among several processes none can step
@@ -28,7 +28,7 @@ def within_memory(step: Callable[[Batch], Figures], batch: Batch, *, alone: bool
     except (RuntimeError, MemoryError) as error:
         if not _out_of_memory(error):
             raise
-    # Only here, out of the handler, are the failed step's tensors gone.
+    # Only here, outside the handler, are the failed step's tensors freed.
     size, where = len(batch.features), batch.features.shape[1:]
     advice = "halve batch_size"
     if alone:

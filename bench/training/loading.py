@@ -1,4 +1,4 @@
-"""Batches read ahead by threads, in order: how many there are changes no number."""
+"""Batches read ahead by threads, in order: the number of threads changes no result."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ AHEAD = 2  # batches in memory per worker
 def read_ahead(
     read: Callable[[Item], Batch], items: Iterable[Item], workers: int
 ) -> Iterator[Batch]:
-    """`read(item)` for each item, in order, by `workers` threads (0: here, when it is asked for).
+    """`read(item)` for each item, in order, by `workers` threads (0: in this one, on demand).
 
-    Threads suffice: copying out of a memory map and converting it leave the interpreter free.
+    Threads suffice: copying from a memory map and converting release the interpreter lock.
     """
     if not workers:
         yield from map(read, items)

@@ -1,6 +1,6 @@
-"""What training minimises: the loss of clip labels, of time ranges, or the sum of both.
+"""What training minimises: the loss on clip labels, on time ranges, or the sum of both.
 
-A teacher (`bench/training/teacher.py`) changes what the labels say, not the loss.
+A teacher (`bench/training/teacher.py`) changes the labels, not the loss.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Grid = tuple[int, float]
 
 
 class Targets(NamedTuple):
-    """What the outputs of a batch of clips are held against, before mixup.
+    """What the outputs of a batch of clips are compared with, before mixup.
 
     Attributes:
         clips: (B, C) float32 labels; None where only time ranges are trained.
         active, labelled: see `FrameLabels.batch`; None where only clip labels are trained.
-        weights: (2,) float32, of the clips' loss and of the frames': such that the average over the
-            processes of a team is the whole batch's.
+        weights: (2,) float32, of the clip loss and the frame loss, such that the average over the
+            processes of a team is the whole batch's loss.
     """
 
     clips: Tensor | None
@@ -41,7 +41,7 @@ class Targets(NamedTuple):
     weights: Tensor
 
     def of_clips(self, do: Callable[[Tensor], Tensor]) -> Targets:
-        """The same with `do` of everything that has a row per clip."""
+        """The same with `do` applied to everything that has a row per clip."""
         clips, active, labelled = (None if part is None else do(part) for part in self[:3])
         return self._replace(clips=clips, active=active, labelled=labelled)
 
@@ -54,10 +54,10 @@ class Objective:
         supervision: "weak": clip logits against clip labels. "strong": frame logits against events
             in the labelled time ranges (the second mode of HTS-AT's paper). "both": their sum.
         grid: the model's `frame_grid`, unless supervision is weak.
-        distill: scores of another network that the labels are mixed with.
+        distill: scores of another network, which are mixed into the labels.
 
     Raises:
-        UserError: the scores are not there, or not of these clips and classes.
+        UserError: the scores are missing, or not of these clips and classes.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Objective:
         return Targets(clips, active, labelled, torch.tensor(weights))
 
     def labelled_time(self, rows: np.ndarray, starts: np.ndarray | None, augment: Augment) -> float:
-        """Frames' worth of labelled time in these clips, augmented; 0 where it does not count."""
+        """Labelled time of these clips in frames, augmented; 0 if it does not count."""
         if self.frame_labels is None:
             return 0.0
         assert self.grid is not None
@@ -142,7 +142,7 @@ def frame_grid(output: ModelOutput) -> Grid:
 
 
 class FrameLabels:
-    """When each class sounds, for the clips of a task that have strong labels."""
+    """When each class is active, for the clips of a task that have strong labels."""
 
     def __init__(self, task: Task) -> None:
         clips, events = task.corpus.clips, task.corpus.events
@@ -161,7 +161,7 @@ class FrameLabels:
         seconds_per_frame: float,
         starts: np.ndarray | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Targets of frames that span [i, i + 1) times `seconds_per_frame`, and what they weigh.
+        """Targets of frames that span [i, i + 1) times `seconds_per_frame`, and their weights.
 
         Args:
             starts: (B,) feature frame of each clip at which these frames begin; None: its first.
@@ -202,7 +202,7 @@ class FrameLabels:
     def _times(
         self, clips: int, frames: int, seconds_per_frame: float, starts: np.ndarray | None
     ) -> np.ndarray:
-        """(B, frames) where each frame begins, in seconds of its clip."""
+        """(B, frames) the start of each frame, in seconds of its clip."""
         begin_s = np.zeros(clips) if starts is None else starts * self.hop_s
         times: np.ndarray = begin_s[:, None] + np.arange(frames) * seconds_per_frame
         return times
@@ -226,11 +226,12 @@ def frame_loss(logits: Tensor, active: Tensor, labelled: Tensor) -> Tensor:
     """Mean binary cross-entropy over classes and labelled time.
 
     Frame logits are constant within a frame, so this is the integral over the labelled time of the
-    cross-entropy with what sounds at each moment, whatever the frame rate, divided by that time.
+    cross-entropy with the classes active at each moment, whatever the frame rate, divided by that
+    time.
 
     Args:
         logits: (B, T', C).
-        active: (B, T', C), share of the frame's labelled time in which the class sounds.
+        active: (B, T', C), share of the frame's labelled time in which the class is active.
         labelled: (B, T'), share of the frame that is labelled; the others contribute nothing. A
             batch without labelled time has loss 0.
     """

@@ -1,4 +1,4 @@
-"""What a run has reached, and the weights that it keeps: averaged, best on validation, or last."""
+"""How far a run has come, and the weights that it keeps: averaged, best on validation, or last."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.models.team import Team
 
 @dataclass
 class Progress:
-    """What a run has reached: `epoch` whole epochs and `step` batches of the next one."""
+    """How far a run has come: `epoch` whole epochs and `step` batches of the next one."""
 
     epoch: int = 0
     step: int = 0
@@ -38,10 +38,10 @@ class Progress:
         self.seconds += seconds
 
     def finish_epoch(self, model: nn.Module, recipe: Recipe, figure: float) -> None:
-        """Count the epoch, add its weights to the average, and keep them where they are the best.
+        """Count the epoch, add its weights to the average, and keep them if they are the best.
 
         Args:
-            figure: what the selection metric is on the validation split.
+            figure: the selection metric on the validation split.
         """
         self.epoch += 1
         if self.epoch > recipe.epochs - recipe.average_epochs:
@@ -49,7 +49,7 @@ class Progress:
         self.keep_best(model, figure)
 
     def keep_best(self, model: nn.Module, figure: float) -> None:
-        """Keep the weights where this epoch is the first, or better than all before."""
+        """Keep the weights if this epoch is the first, or better than all before."""
         if figure > self.best_value or not self.best_weights:
             self.best_value, self.best_epoch = figure, self.epoch
             self.best_weights = _copy(model)

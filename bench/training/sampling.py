@@ -1,4 +1,4 @@
-"""Which clips the batches of an epoch hold, and with which they are mixed."""
+"""Which clips the batches of an epoch hold, and which clips they are mixed with."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Rows = NDArray[np.int64]
 
 
 def epoch_batches(task: Task, recipe: Recipe, seed: int, epoch: int) -> Rows:
-    """Clip indices of one epoch's batches, (steps, batch_size): all full, as PANNs' sampler has
-    them (data_generator.py), where a cut last batch would weigh its few clips like a whole one.
+    """Clip indices of one epoch's batches, (steps, batch_size): all full, as in PANNs' sampler
+    (data_generator.py); in a smaller last batch, a few clips would weigh as much as a whole batch.
 
-    `shuffle` is a permutation of the training split, which begins anew where the last batch needs
-    it. `weighted` draws with replacement, a clip by the sum over its labels of 1 / (clips of the
-    label) (AST, src/gen_weight_file.py). The other two are rounds over the classes in random
-    order, one clip of each, until the batches are full: `balanced` takes a random clip (HTS-AT,
-    data_generator.py), `cycled` the next one of the class's shuffled clips, and goes on in the next
-    epoch where it stopped (PANNs, BalancedTrainSampler).
+    `shuffle` is a permutation of the training split, continued by a new one to fill the last batch.
+    `weighted` draws with replacement, with a clip's probability proportional to the sum over its
+    labels of 1 / (clips of the label) (AST, src/gen_weight_file.py). The other two are rounds over
+    the classes in random order, one clip of each, until the batches are full: `balanced` takes a
+    random clip (HTS-AT, data_generator.py), `cycled` the next one of the class's shuffled clips,
+    and continues in the next epoch where it stopped (PANNs, BalancedTrainSampler).
     """
     rows = task.rows["train"]
     clips = recipe.steps(len(rows)) * recipe.batch_size
@@ -38,29 +38,29 @@ def epoch_batches(task: Task, recipe: Recipe, seed: int, epoch: int) -> Rows:
 
 
 def with_partners(task: Task, recipe: Recipe, rows: Rows, rng: np.random.Generator) -> Rows:
-    """The clips that a batch of `rows` (B,) is made of: for mixup with partners from the whole
-    training split these follow, (2 B,), drawn uniformly as AST draws them (src/dataloader.py)."""
+    """The clips that a batch of `rows` (B,) is made from: for mixup with partners from the whole
+    training split, (2 B,) with the partners last, drawn uniformly as by AST (src/dataloader.py)."""
     if recipe.mixup is None or recipe.mixup.pairing != "anywhere":
         return rows
     return np.concatenate([rows, rng.choice(task.rows["train"], len(rows))])
 
 
 def _rarity(targets: NDArray) -> NDArray[np.float64]:
-    """The chance (N,) of each clip of `targets` (N, C) by how rare its labels are."""
+    """The probability (N,) of each clip of `targets` (N, C), by how rare its labels are."""
     weights: NDArray[np.float64] = targets @ (1000 / (targets.sum(axis=0) + 0.01))
     return weights / weights.sum()
 
 
 def _members(targets: NDArray) -> tuple[Rows, Rows]:
-    """Places in `targets` (N, C) of each class's clips in a row, and the number of each class that
-    has any."""
+    """Indices into `targets` (N, C) of each class's clips, concatenated, and the count of each
+    class that has any."""
     places, labels = np.nonzero(targets)
     sizes = np.bincount(labels)
     return places[np.argsort(labels, kind="stable")], sizes[sizes > 0]
 
 
 def _class_rounds(targets: NDArray, clips: int, rng: np.random.Generator) -> Rows:
-    """Places of `clips` random clips among `targets` (N, C), one of each class in turn."""
+    """Indices of `clips` random clips in `targets` (N, C), one of each class in turn."""
     members, sizes = _members(targets)
     rounds = np.tile(np.arange(len(sizes)), (-(-clips // len(sizes)), 1))
     turns = rng.permuted(rounds, axis=1).ravel()[:clips]
@@ -69,8 +69,8 @@ def _class_rounds(targets: NDArray, clips: int, rng: np.random.Generator) -> Row
 
 
 def _class_cycles(targets: NDArray, clips: int, seed: int, epoch: int) -> Rows:
-    """Places of the `clips` of this epoch in an endless stream of rounds over the classes, of which
-    round r takes clip r of each class's own endless stream: any epoch can be drawn alone."""
+    """Indices of the `clips` of this epoch in an endless stream of rounds over the classes. Round r
+    takes clip r of each class's own endless stream, so any epoch can be drawn separately."""
     members, sizes = _members(targets)
     begin = epoch * clips
     turns = _endless(len(sizes), begin, clips, seed, 0)
@@ -85,7 +85,7 @@ def _class_cycles(targets: NDArray, clips: int, seed: int, epoch: int) -> Rows:
 
 def _endless(size: int, begin: int, count: int, seed: int, *stream: int) -> Rows:
     """Items `begin` to `begin + count` of one permutation of `size` after another."""
-    rows = max(1, 4096 // size)  # at a time: a generator takes longer to make than to draw from
+    rows = max(1, 4096 // size)  # at a time: making a generator takes longer than drawing from it
     block = rows * size
     numbers = range(begin // block, -(-(begin + count) // block))
     ordered = np.tile(np.arange(size), (rows, 1))

@@ -11,7 +11,8 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     """The rate of optimisation step `step` (from 0): linear warm-up, then the recipe's schedule.
 
     `cosine` falls to zero over the epochs after the warm-up; `steps` multiplies by `step_factor`
-    after each epoch named in `step_epochs`, or takes the last passed one's of `step_factors`.
+    after each epoch named in `step_epochs`, or uses the entry of `step_factors` for the last of
+    them that has passed.
     """
     warmup = recipe.warmup_epochs * steps_per_epoch
     if step < warmup:

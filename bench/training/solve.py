@@ -1,13 +1,13 @@
-"""Models that are solved for instead of trained step by step (`bench.registry.SOLVED`).
+"""Models that a solver fits instead of training steps (`bench.registry.SOLVED`).
 
 Such a model has
 
-* `SETTINGS`: candidates for what its solver leaves open, as keyword arguments of `solve`;
-* `summary(features)`: what it solves from, (B, T, F) to (B, D);
+* `SETTINGS`: candidate settings of its solver, as keyword arguments of `solve`;
+* `summary(features)`: the solver's input, (B, T, F) to (B, D);
 * `solve(x, y, exclusive=…, **setting)`: sets its weights from summaries (W, D) and targets (W, C)
   0/1; `exclusive`: each has one class.
 
-The setting is chosen on the validation split, so that it is tuned like the networks' epochs are.
+The setting is chosen on the validation split, as the epochs of networks are.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from bench.training.progress import Progress, validate
 def fit(model: Any, task: Task, loss: str, selection: str) -> Progress:
     """Solve `model` on the training split with each of its settings; keep the best on validation.
 
-    Of a clip that is longer than the front end's frames every window is an example. Each setting
+    Every window of a clip that is longer than the front end's frames is an example. Each setting
     counts as an epoch.
     """
     watch, progress = Stopwatch(), Progress(clips_seen=len(task.rows["train"]))

@@ -14,8 +14,8 @@ from modelkit.checkpoint import CheckpointError, read_checkpoint
 class StateFolder:
     """Holds `state.pt` and `state.previous.pt` of one run.
 
-    The folder's name contains the run's identity and so does the state: another recipe, other
-    data or other code never resume it.
+    The folder's name contains the run's identity and so does the state: a run with another recipe,
+    data or code never resumes it.
     """
 
     def __init__(self, folder: Path, identity: str, every_s: float = 300.0) -> None:
@@ -32,7 +32,7 @@ class StateFolder:
         return time.monotonic() - self._saved >= self.every_s
 
     def save(self, values: dict[str, Any]) -> None:
-        """Write the state; a crash at any moment leaves the last or the new state whole."""
+        """Write the state; a crash at any moment leaves the previous or the new state complete."""
         new = self.current.with_name("state.new.pt")
         write_tensors(new, {"identity": self.identity, **values})
         if self.current.exists():
@@ -41,11 +41,11 @@ class StateFolder:
         self._saved = time.monotonic()
 
     def save_curve(self, curve: list[dict[str, Any]]) -> None:
-        """Write the curve so far, one JSON object a line, for whoever watches the run."""
+        """Write the curve so far, one JSON object per line, for those who watch the run."""
         write_json_lines(self.folder / "metrics.jsonl", curve)
 
     def load(self) -> dict[str, Any] | None:
-        """The newest readable state of this identity, or None; a damaged file is passed over."""
+        """The newest readable state of this identity, or None; a damaged file is skipped."""
         for path in (self.current.with_name("state.new.pt"), self.current, self.previous):
             state = _read(path)
             if state is not None and state.get("identity") == self.identity:

@@ -1,4 +1,4 @@
-"""One step of training, in which nothing waits for the device; its figures are read a step late."""
+"""One training step, which never waits for the device; its figures are read one step later."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOMENTUM = 0.9  # of SGD
 
 
 class DivergedError(UserError):
-    """The loss or its gradient is no longer a number."""
+    """The loss or its gradient is not finite."""
 
 
 def make_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -60,26 +60,27 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 class BatchLoss(nn.Module):
-    """A batch's loss under a model, the part of a step that is compiled. The processes of a team
-    share it as one module, so that weights on which the loss does not depend are known as such."""
+    """A batch's loss under a model: the part of a step that is compiled. The processes of a team
+    share it as one module, so that weights on which the loss does not depend are recognised."""
 
     def __init__(self, model: nn.Module, objective: Objective) -> None:
         super().__init__()
         self.model, self.objective = model, objective
 
     def forward(self, features: Tensor, augment: Augment | None, targets: Targets) -> Tensor:
-        """The mean loss of this process's part, weighted as its share of the batch asks."""
+        """The mean loss of this process's part, weighted by its share of the batch."""
         return self.objective(self.model(features, augment=augment), targets, augment)
 
 
 def make_loss(
     model: nn.Module, task: Task, recipe: Recipe, loss: str, team: Team
 ) -> tuple[Objective, nn.Module]:
-    """The objective of a training, and its `BatchLoss`, compiled and shared as recipe and team ask.
+    """The objective of a training, and its `BatchLoss`, compiled and shared as recipe and team
+    require.
 
     Raises:
-        UserError: time ranges are to train a model without frame logits, or the teacher's scores do
-            not fit.
+        UserError: a model without frame logits would train on time ranges, or the teacher's scores
+            do not fit.
     """
     grid = None if recipe.supervision == "weak" else _grid(model, task)
     objective = Objective(task, loss, recipe.supervision, grid, recipe.distill)
@@ -91,7 +92,7 @@ def make_loss(
 
 @torch.no_grad()
 def _grid(model: nn.Module, task: Task) -> Grid:
-    """The frames that a model makes of the task's features."""
+    """The frames of a model's output for the task's features."""
     features = torch.from_numpy(task.features(task.rows["train"][:1]))
     return frame_grid(model.eval()(features.to(next(model.parameters()).device)))
 
@@ -106,8 +107,8 @@ def train_step(
     """One optimisation step on a batch that is on the model's device.
 
     Returns the loss of the whole batch and the norm of its gradient, (2,) float64, on the device.
-    Once one of them is no finite number, neither this step nor a later one of this optimizer
-    changes the weights: the device sees to that, and nobody waits for it.
+    Once one of them is not finite, neither this step nor a later one of this optimizer changes the
+    weights; the device ensures this, without any waiting.
     """
     optimizer.zero_grad(set_to_none=True)
     kind = batch.features.device.type
@@ -119,7 +120,7 @@ def train_step(
     loss = team.total(value.detach().double()) / team.world_size
     figures = torch.stack([loss, norm.double()])
     stop = figures.isfinite().logical_not_().any().float()
-    # What fused optimizers read on the device: 1 lets them leave the weights as they are.
+    # Fused optimizers read this on the device: 1 makes them leave the weights unchanged.
     before = getattr(optimizer, "found_inf", stop)
     optimizer.found_inf = torch.maximum(before, stop)  # type: ignore[attr-defined]
     optimizer.step()
@@ -133,7 +134,7 @@ class Ledger:
 
     Attributes:
         steps: of an epoch.
-        unread: figures of the last step on their way, where they were made, and the first clip.
+        unread: figures of the last step, their place in the epoch, and the first clip.
     """
 
     task: Task
@@ -142,7 +143,7 @@ class Ledger:
     unread: tuple[Arriving, str, int] | None = field(default=None, init=False)
 
     def note(self, figures: Tensor, batch: Batch) -> None:
-        """Take the figures of the step that `progress` is at, and read those of the one before.
+        """Take the figures of the current step of `progress`, and read those of the previous one.
 
         Raises:
             DivergedError: see `settle`.
@@ -155,7 +156,7 @@ class Ledger:
         """Read what is unread, and add the loss to the epoch's.
 
         Raises:
-            DivergedError: a figure is no finite number; names the batch. The weights are those
+            DivergedError: a figure is not finite; names the batch. The weights are those
                 before it.
         """
         if self.unread is None:
@@ -175,8 +176,8 @@ class Ledger:
 
 
 class Arriving:
-    """Numbers on their way from the device: reading them waits for what made them, and for nothing
-    that the device was asked to do afterwards."""
+    """Numbers being copied from the device: reading them waits for the work that made them, but not
+    for later work."""
 
     def __init__(self, numbers: Tensor) -> None:
         self.numbers = numbers.to("cpu", non_blocking=True)  # into pinned memory

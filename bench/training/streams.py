@@ -1,4 +1,4 @@
-"""Random streams that depend on (seed, purpose, epoch, index) alone.
+"""Random streams that depend only on (seed, purpose, epoch, index).
 
 Because no stream depends on how many numbers another one drew, a run is the same for any number of
 loader workers, after any interruption, and two cells that share a seed see paired randomness.

@@ -1,6 +1,6 @@
 """`python -m bench teach CELL --scores FILE`: a run's scores of its training clips, for students.
 
-Distillation: a network learns from what another one says of the training clips, beside their
+Distillation: a network learns from another network's scores of the training clips, besides their
 labels (Hinton et al., arXiv 1503.02531; EfficientAT's and PretrainedSED's weight of the other
 network is 0.9). The other network's probabilities come from a file, in the form of scores.npz with
 a split `train`; this verb writes one for a run of the benchmark.
@@ -78,7 +78,7 @@ def digest_of_scores(distill: Distill) -> str:
 
 @dataclass(frozen=True)
 class Teacher:
-    """What another network says of a task's clips.
+    """Another network's scores of a task's clips.
 
     Attributes:
         weight: of its probabilities; the labels keep the rest.
@@ -136,7 +136,7 @@ class Teacher:
         seconds_per_frame: float,
         starts_s: np.ndarray,
     ) -> np.ndarray:
-        """What sounds in each frame (B, T', C), moved towards the teacher's frame at its middle.
+        """Frame labels (B, T', C), moved towards the teacher's scores at each frame's middle.
 
         Args:
             starts_s: (B,) where in each clip the first frame begins, in seconds.

@@ -73,10 +73,10 @@ class Resources:
 
     Attributes:
         threads: CPU threads.
-        gpus: GPUs that it asked for; 0 = CPU, None = one where there is one.
+        gpus: requested GPUs; 0 = CPU, None = one if there is one.
         workers: threads that read batches ahead.
         save_every: seconds after which the state is saved within an epoch.
-        excerpt: what of the recipe is trained.
+        excerpt: which part of the recipe is trained.
     """
 
     threads: int = 1
@@ -91,7 +91,7 @@ def train_cell(
 ) -> None:
     """Train a run, score it, and write model.pt, metrics.jsonl, scores.npz and training.json.
 
-    training.json is written last: where it stands, the others are whole.
+    training.json is written last: if it exists, the others are complete.
 
     Args:
         layout: other folders than the experiment's.
@@ -105,7 +105,7 @@ def train_cell(
     features = layout.features(cell.dataset, plan.model.front_end)
     task = open_task(plan, layout.corpus(cell.dataset), features)
     state = layout.state(origin.identity)
-    if rank():  # it computes with the others; the first of them writes
+    if rank():  # it computes with the others; rank 0 writes
         train(origin, layout, task, resources)
         return
     with run_lock(state, str(cell)):
@@ -133,7 +133,7 @@ def input_digests(plan: Plan, layout: Layout) -> dict[str, str]:
 
 
 def weights_digest(path: Path) -> str:
-    """What a parent run is for the runs that start from it: sha256 of its weights.
+    """The identity of a parent run for the runs that start from it: sha256 of its weights.
 
     Raises:
         UserError: they are not there.
@@ -145,7 +145,7 @@ def weights_digest(path: Path) -> str:
 
 
 def train(origin: Origin, layout: Layout, task: Task, resources: Resources) -> Outcome:
-    """Build a run's model, train it (or solve for it), and score its clips."""
+    """Build a run's model, train or solve it, and score its clips."""
     import torch
 
     from bench.models import networks

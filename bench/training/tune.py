@@ -2,11 +2,11 @@
 
 Every model gets the same number of trials (`tuning.trials`) on every data set, at points of a
 declared space. A trial is the training that the experiment would do on its first seeds
-(`tuning.seeds`) with the point's values in its recipe; it is judged by the mean over them, and only
-their validation clips are looked at. Where such a training starts from another data set's run, the
-trial starts from the best trial there. What was tried and what it gave is kept in `paths.tuning`, a
-small file per data set and model to be committed beside the config, so that every checkout can say
-how a recipe was chosen. All else lies in the work folder.
+(`tuning.seeds`) with the point's values in its recipe; it is judged by the mean over them, on
+validation clips only. If such a training starts from another data set's run, the trial starts from
+the best trial there. Trials and their results are recorded in `paths.tuning`, a small file per data
+set and model to be committed beside the config, so that every checkout can show how a recipe was
+chosen. Everything else is in the work folder.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Trial:
     layout: TrialLayout
 
     def facts(self, threads: int) -> dict[str, Any]:
-        """What its outcome depends on: two trials of equal facts are the same trial."""
+        """What its result depends on: trials with equal facts are the same trial."""
         from bench.training.train import input_digests
 
         return {
@@ -100,7 +100,7 @@ class Trial:
         }
 
     def train(self, threads: int) -> Path:
-        """Train it unless it stands; the folder of its run."""
+        """Train it unless it is finished; the folder of its run."""
         from bench.training.train import Resources, train_cell
 
         cell, facts = self.plan.cell, self.facts(threads)
@@ -138,7 +138,7 @@ def trial_of(settings: config.Config, cell: Cell, number: int, threads: int = 1)
 
 
 class Recorded(TypedDict):
-    """The trials of a pair as they are committed, and what they were chosen by."""
+    """The recorded trials of a pair, and how the best was chosen."""
 
     __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
     selection: str
@@ -186,7 +186,9 @@ def tune(settings: config.Config, dataset: str, model: str, threads: int = 1) ->
     known(dataset, settings.datasets, "datasets")
     known(model, settings.models, "models")
     if settings.models[model].architecture in registry.SOLVED:
-        raise UserError(f"{model}: is solved for, and chooses its settings by itself")
+        raise UserError(
+            f"{model}: a solver fits it and chooses its settings; there is nothing to tune"
+        )
     chosen = settings.datasets[dataset]
     if chosen.folds and chosen.fold_protocol in ("published", "piczak_baselines"):
         raise UserError(
@@ -255,7 +257,7 @@ def _outcome(trial: Trial, folder: Path) -> dict[str, Any]:
 
 
 def _overview(settings: config.Config) -> Iterator[str]:
-    """What is recorded for every pair, and what to change where the experiment has other values."""
+    """The records of every pair, and what to change if the experiment has other values."""
     for dataset, model in pairs(settings):
         path = path_of(settings, dataset, model)
         yield f"{dataset} {model}"
@@ -277,7 +279,7 @@ def _choice(
         yield f"  {', '.join(edges)}: candidates beyond may be better; widen tuning.space"
     used = settings.recipe(model, dataset).model_dump(mode="json")
     if used | point == used:
-        yield "  the experiment has it"
+        yield "  the experiment uses it"
         return
     own = {**settings.recipes.get(key, {}), **point}
     line = yaml.safe_dump(own, default_flow_style=True, sort_keys=False, width=math.inf)

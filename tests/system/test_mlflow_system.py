@@ -10,18 +10,40 @@ from urllib.parse import quote
 
 import factories
 import pytest
-from browser import rendered
+from browser import rendered, tab
 from mlflow_server import serving
 
 from bench.experiment.config import Config
-from bench.tracking.sync import sync
+from bench.tracking.sync import links, sync
 
+ROWS = """
+(() => {
+  const rows = [...document.querySelectorAll('.ag-center-cols-container .ag-row')].map((row) => {
+    const names = `.ag-pinned-left-cols-container [row-index="${row.getAttribute('row-index')}"]`;
+    const cell = [...row.querySelectorAll('[col-id]')]
+      .find((cell) => cell.getAttribute('col-id') === %s);
+    const name = document.querySelector(`${names} a`)?.innerText;
+    return [Number(row.getAttribute('row-index')), name, parseFloat(cell?.innerText)];
+  });
+  return rows.length > 0 && rows.every((row) => row[1] && !isNaN(row[2]))
+    ? JSON.stringify(rows.sort((a, b) => a[0] - b[0]).map((row) => row.slice(1))) : null;
+})()
+"""
 pytestmark = pytest.mark.system
 
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    config = factories.make_config(tmp_path_factory.mktemp("store"), seeds=(0, 1), ablations={})
+    folder = tmp_path_factory.mktemp("store")
+    full = factories.make_config(folder).model_dump(mode="json")
+    config = factories.make_config(
+        folder,
+        seeds=(0, 1),
+        datasets={"desed": full["datasets"]["desed"]},
+        recipes={"base": full["recipes"]["base"]},
+        ablations={"htsat": full["ablations"]["htsat"]},
+        cost={},
+    )
     factories.make_results(config)
     sync(config)
     return config
@@ -73,3 +95,49 @@ def test_a_curve_draws(experiment: Config, address: str, tmp_path: Path) -> None
     )
     assert "curve_train_loss" in page
     assert re.search(r'<path class="js-line"[^>]* d="M[^"]*L', page)
+
+
+@pytest.mark.parametrize(
+    ("question", "figure", "shown"),
+    [
+        (
+            "Which model localizes best?",
+            "test_intersection_f1",
+            {"htsat base", "pann base"},
+        ),
+        (
+            "Does the token order matter?",
+            "change_test_intersection_f1",
+            {"htsat frequency_first"},
+        ),
+        ("Which run took most memory?", "cost_peak_memory_mb", None),
+    ],
+)
+def test_a_question_is_answered_within_three_clicks(
+    experiment: Config,
+    address: str,
+    tmp_path: Path,
+    question: str,
+    figure: str,
+    shown: set[str] | None,
+) -> None:
+    from mlflow import MlflowClient
+
+    link = next(line for line in links(experiment, address) if question in line).split()[-1]
+    with tab(tmp_path) as page:
+        page.open(link)
+        rows = json.loads(page.wait_for(ROWS % json.dumps(f"metrics.`{figure}`")))
+        assert page.clicks <= 3
+    client = MlflowClient(f"sqlite:///{Path(experiment.paths.results).resolve()}/mlflow.db")
+    desed = client.get_experiment_by_name("desed").experiment_id
+    runs = {run.info.run_name: run.data for run in client.search_runs([desed])}
+    values = [value for _, value in rows]
+    assert values == sorted(values, reverse=True)
+    for name, value in rows:
+        assert name in runs, (name, list(runs))
+        assert value == pytest.approx(runs[name].metrics[figure], rel=1e-2)
+    if shown is None:
+        highest = max(run.metrics["cost_peak_memory_mb"] for run in runs.values())
+        assert values[0] == pytest.approx(highest, rel=1e-3)
+    else:
+        assert shown <= {name for name, _ in rows}

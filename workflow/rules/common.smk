@@ -44,7 +44,7 @@ FETCHED = fetched_here(settings)
 TUNED = {"/".join(pair): first_cell(settings, *pair) for pair in pairs(settings)}
 GPUS = min(1, len(slots.devices()))
 
-# The commands run with this Python and this code, whatever the shell would find; and they may
+# The commands run with this Python and this code, whatever is on the shell's path; and they may
 # keep compiled modules, without which each of them would take seconds longer to start.
 os.environ.update(
     {
@@ -58,9 +58,9 @@ os.environ.update(
 )
 
 
-# What runs again is decided by receipts alone. A job whose receipt does not stand reads one file more,
-# newer than all that it wrote; files of jobs that stand are `ancient`, so that no date counts.
-# Its content is another each time, for Snakemake compares that as well.
+# Only receipts decide what runs again. A job that is out of date reads one more file, newer than
+# its outputs; files of jobs that are up to date are `ancient`, so that dates do not count. The
+# file's content differs each time, because Snakemake compares that as well.
 DUE = Path(".snakemake") / "due"
 if workflow.is_main_process:
     DUE.parent.mkdir(exist_ok=True)
@@ -84,7 +84,7 @@ def due(stage, *names):
 
 
 def made(files):
-    """An input function: files of other jobs, or what a function of wildcards says they are."""
+    """An input function: files of other jobs, or those that a function of wildcards names."""
 
     def made_of(wildcards):
         found = files(wildcards) if callable(files) else files
@@ -110,7 +110,7 @@ wildcard_constraints:
 
 def corpus_read_by(plan):
     """The corpus that a plan's run reads."""
-    return layout.corpus(plan.cell.dataset) / "corpus.json"
+    return layout.corpus_file(plan.cell.dataset)
 
 
 def features_read_by(plan):
@@ -135,8 +135,8 @@ def parent_of(wildcards):
 
 
 def start_read_by(plan):
-    """What stands for the checkpoint that a plan's run starts from, and its teacher's scores, where
-    it has them."""
+    """The files that represent the checkpoint that a plan's run starts from, and its teacher's
+    scores, if it has them."""
     recipe = plan.recipe
     started = [layout.fetched(start_name(recipe.start))] if recipe.start else []
     return started + ([recipe.distill.scores] if recipe.distill else [])
@@ -148,7 +148,7 @@ def start_of(wildcards):
 
 
 def manifest_of(wildcards):
-    """What stands for the audio files, where they are built or fetched here."""
+    """The file that represents the audio, if it is built or fetched here."""
     if settings.built_here(wildcards.dataset):
         return rules.embed.output.manifest
     return layout.fetched(wildcards.dataset) if wildcards.dataset in FETCHED else []

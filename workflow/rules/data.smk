@@ -2,8 +2,8 @@
 
 
 rule fetch:
-    """Bring a data set or a checkpoint to its folder: resumed where it stopped, verified, unpacked.
-    What is there already is not fetched again."""
+    """Fetch a data set or a checkpoint into its folder: resumed, verified, unpacked.
+    Existing files are not fetched again."""
     input:
         due=due("fetch", "{source}"),
     output:
@@ -45,7 +45,7 @@ if settings.embedded is not None:
 
 rule corpus:
     """Read one data set from its own layout into a table of clips.
-    Every audio file is hashed; what the table lists and the disk lacks is counted."""
+    Every audio file is hashed; listed clips without a file are counted."""
     input:
         manifest=made(manifest_of),
         due=due("corpus", "{dataset}"),
@@ -66,7 +66,7 @@ rule corpus:
 
 rule featurize:
     """Compute the features of one data set under one front end, into one memory-mapped array.
-    Unusable audio is listed in a report, and interrupted work goes on where it was."""
+    Unusable audio is listed in a report, and interrupted work resumes."""
     input:
         corpus=made(rules.corpus.output.facts),
         due=due("featurize", "{dataset}", "{front_end}"),

@@ -5,8 +5,7 @@ ensemble_cells_of = {
     name: cells.ensemble_cells(settings, name) for name in settings.ensembles
 }
 ensemble_records = {
-    name: layout.run(cell) / "record.json"
-    for name, (cell, _) in ensemble_cells_of.items()
+    name: layout.record(cell) for name, (cell, _) in ensemble_cells_of.items()
 }
 
 for name, (_, members) in ensemble_cells_of.items():
@@ -16,7 +15,7 @@ for name, (_, members) in ensemble_cells_of.items():
         name:
             f"ensemble_{name}"
         input:
-            made([layout.run(member) / "record.json" for member in members]),
+            made([layout.record(member) for member in members]),
             due=due("ensemble", name),
         output:
             record=update(ensemble_records[name]),

@@ -3,7 +3,7 @@
 
 rule evaluate_released:
     """Score validation and test clips with one released file, and write the record.
-    The file is fetched where its host gives it to programs."""
+    The file is fetched if its host allows programs to."""
     input:
         corpus=made(released_corpus_of),
         features=made(released_features_of),

@@ -1,4 +1,4 @@
-# What a person reads: the MLflow store and the report, both made from the records alone.
+# What people read: the MLflow store and the report, both made only from the records.
 
 
 from bench.tracking.store import break_false_seal
@@ -39,9 +39,7 @@ rule report:
     The page is self-contained; the tables are Markdown, LaTeX and CSV."""
     input:
         records=made(RECORDS),
-        corpora=made(
-            [layout.corpus(name) / "corpus.json" for name in settings.datasets]
-        ),
+        corpora=made([layout.corpus_file(name) for name in settings.datasets]),
         cost=made(
             [
                 layout.results / "cost" / f"{model}.json"

@@ -1,9 +1,9 @@
-# One run after the other: training, then a record of what it reached.
+# Each run: training, then its record.
 
 
 rule train:
     """Train one run and score its validation and test clips.
-    Its state lies outside the outputs, so interrupted training goes on where it was."""
+    Its state is outside the outputs, so interrupted training resumes."""
     input:
         corpus=made(corpus_of),
         features=made(features_of),

@@ -1,4 +1,5 @@
-# Parts of an experiment that can be asked for by name: their runs, then the report on what is there.
+# Parts of an experiment that can be requested by name: their runs, then the report on existing
+# records.
 
 for target in settings.targets:
 
@@ -6,14 +7,8 @@ for target in settings.targets:
         name:
             target
         input:
-            [
-                layout.run(cell) / "record.json"
-                for cell in target_cells(settings, target)
-            ],
-            [
-                layout.corpus(name) / "corpus.json"
-                for name in settings.targets[target].datasets
-            ],
+            [layout.record(cell) for cell in target_cells(settings, target)],
+            [layout.corpus_file(name) for name in settings.targets[target].datasets],
         log:
             LOGS / "targets" / f"{target}.log",
         conda:

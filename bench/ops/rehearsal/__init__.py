@@ -1,1 +1,1 @@
-"""A rehearsal: every distinct run of an experiment taken through a few real steps of each stage."""
+"""A rehearsal: a few real steps of each stage for every distinct run of an experiment."""

@@ -1,5 +1,5 @@
 """Stand-ins for released checkpoints: random weights under the names and in the wrapping of the
-released files, so that what reads them meets what it will meet."""
+released files, so that their readers get the real format."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def _htsat(model: nn.Module, state: State) -> State:
 
 
 def _clap(model: nn.Module, state: State) -> State:
-    """HTS-AT among CLAP's other networks, of which one stands for all."""
+    """HTS-AT among CLAP's other networks, of which one represents all."""
     encoder = {f"module.audio_branch.{k}": v for k, v in _htsat(model, state).items()}
     return encoder | _linear("module.audio_projection.0", 512, len(state["trunk.norm.weight"]))
 

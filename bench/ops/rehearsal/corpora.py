@@ -1,6 +1,6 @@
-"""Stand-ins for data sets that are not here: tens of clips in the real layout, with the real class
-lists and what is odd in real folders: awkward counts, clips that are missing, silent, too long or
-too short, in stereo or at other sample rates, and published lists that share a recording."""
+"""Stand-ins for missing data sets: tens of clips in the real layout, with the real class lists and
+the oddities of real folders: awkward counts, clips that are missing, silent, too long or too short,
+in stereo or at other sample rates, and published lists that share a recording."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ from bench.experiment.released import class_list
 from bench.files import write_text
 
 TRAINED, OTHER = 23, 7
-"""Clips of a training split, and of each of the others: primes, so that no batch comes out even."""
+"""Clips of a training split, and of each of the others: primes, so that no batch size divides
+them."""
 OPTIONS = ("train", "validation_share")
-"""Loader options that a stand-in follows; the others say where a person's files lie."""
+"""Loader options that a stand-in follows; the others say where a person's files are."""
 
 
 class Audio(NamedTuple):
@@ -54,7 +55,7 @@ def _write(path: Path, audio: Audio) -> None:
 
 
 def _odd(number: int, usual: Audio) -> Audio:
-    """What clip `number` is like: the first few are unlike the rest."""
+    """The audio of clip `number`: the first few differ from the rest."""
     silent, stereo = usual._replace(level=0.0), usual._replace(channels=2, rate=44_100)
     return {1: silent, 2: stereo, 3: usual._replace(rate=22_050)}.get(number, usual)
 
@@ -108,7 +109,7 @@ def _audioset(root: Path, options: Mapping[str, Any]) -> None:
 
 
 def _videos(wanted: int, suits: Callable[[str], bool]) -> list[str]:
-    """The first ids that suit."""
+    """The first suitable ids."""
     found: list[str] = []
     numbers = count()
     while len(found) < wanted:
@@ -169,7 +170,7 @@ def _desed(root: Path, options: Mapping[str, Any]) -> None:
 
 
 def _cuts(part: str, clips: int) -> Iterator[str]:
-    """Names of clips of 10 s that say of which video they are, and from when to when."""
+    """Names of clips of 10 s that contain the video's id and their start and end."""
     for number in range(clips):
         start = 10 * number
         yield f"Y{_video(part, number)}_{start:.3f}_{start + 10:.3f}.wav"

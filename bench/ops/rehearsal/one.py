@@ -1,7 +1,7 @@
 """One run of a rehearsal, in a process of its own: a few steps of its training, interrupted once
 and resumed, then its evaluation, with the seconds and the memory that a step takes.
 
-`python -m bench.ops.rehearsal.one CONFIG RUN LIMITS OUTCOME` writes what came of it as JSON.
+`python -m bench.ops.rehearsal.one CONFIG RUN LIMITS OUTCOME` writes the outcome as JSON.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ PROBE = 2  # clips of the first steps
 
 
 class _Enough(Exception):
-    """A probe has had its steps: the first warms up, the second has the optimizer's state."""
+    """A probe has done its steps: the first warms up, the second has the optimizer's state."""
 
 
 class _Part(Excerpt):
     """The first and the last step of the first and the last epoch, at a batch that fits."""
 
     def __init__(self, batch: int, ends: type[BaseException] | None = None, after: int = 1) -> None:
-        """`ends` is raised after so many steps."""
+        """`ends` is raised after this many steps."""
         self.batch, self.ends, self.after = batch, ends, after
         self.stage = "start-up"
         self.steps: list[tuple[int, int]] = []
@@ -75,8 +75,8 @@ class _Part(Excerpt):
 
 
 def rehearse_run(settings: Config, cell: Cell, limits: Limits) -> Outcome:
-    """Take one run of a scratch experiment from its start to its record; never raises for what the
-    run does wrong: the outcome says it."""
+    """Take one run of a scratch experiment from its start to its record; never raises for a failure
+    of the run: the outcome names it."""
     resolved = plan(settings, cell)
     outcome = Outcome(str(cell), resolved.digest, resolved.recipe.batch_size)
     parts: list[_Part] = []
@@ -94,7 +94,7 @@ def rehearse_run(settings: Config, cell: Cell, limits: Limits) -> Outcome:
             outcome.memory = max([*parts[-1].peaks, _peak()])
             stage = "resume"
             if parts[1].steps[0] in parts[2].steps:
-                raise UserError("training began anew where it was interrupted")
+                raise UserError("training started over after its interruption")
         stage = "evaluate"
         _evaluate(settings, cell, outcome)
         if parts:
@@ -121,8 +121,8 @@ def _train(settings: Config, cell: Cell, limits: Limits, part: _Part) -> None:
 
 
 def _batch_for(recipe: Recipe, probed: _Part, limits: Limits) -> int:
-    """The largest batch whose step is within the limits, as far as the probe can tell: what a
-    clip adds to its memory is overstated. It is even or odd as the recipe's is."""
+    """The largest batch whose step is within the limits, as estimated by the probe, which
+    overstates the memory per clip. It is even or odd as the recipe's is."""
     each = max(1.0, (probed.peaks[0] - probed.base) / probed.batch)
     by_memory = probed.batch + (limits.memory - probed.peaks[-1]) / each
     by_time = limits.step_seconds / probed.seconds[-1] * probed.batch
@@ -132,8 +132,8 @@ def _batch_for(recipe: Recipe, probed: _Part, limits: Limits) -> int:
 
 
 def _each(probed: _Part, larger: _Part, parameters: int) -> float:
-    """Bytes that another clip adds to a step: by how much the steps of two batches rise above what
-    is held before them. Where both batches are one, the gradients that a step frees first count."""
+    """Bytes that another clip adds to a step: the rise of two batches' steps above what is held
+    before them. If both batches are the same, the gradients that a step frees first count."""
     low, high = (part.peaks[-1] - [part.base, *part.held][-2] for part in (probed, larger))
     more = larger.batch - probed.batch
     each = (high - low) / more if more else (low + 4 * parameters) / probed.batch
@@ -154,7 +154,7 @@ def _evaluate(settings: Config, cell: Cell, outcome: Outcome) -> None:
 
 
 def _judge(recipe: Recipe, outcome: Outcome, limits: Limits, cell: Cell) -> None:
-    """Hold the recipe's batch against the memory that was stated."""
+    """Check the recipe's batch against the stated memory."""
     if limits.stated is None or outcome.memory_needed <= limits.stated:
         return
     raise UserError(
@@ -194,7 +194,7 @@ def _held() -> int:
 
 
 def _told(error: Exception) -> str:
-    """The message; of an error that no user is meant to see, also its kind and place."""
+    """The message; for an unexpected error, also its type and place."""
     if isinstance(error, UserError):
         return str(error)
     last = traceback.extract_tb(error.__traceback__)[-1]

@@ -1,4 +1,4 @@
-"""What a rehearsal may take, and what came of it."""
+"""The limits of a rehearsal, and its outcome."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ FAILED = "failed: "
 
 @dataclass(frozen=True)
 class Limits:
-    """What the rehearsal of one run may take here.
+    """Limits of the rehearsal of one run on this machine.
 
     Attributes:
         memory: bytes of its process (of the device, where it trains on one).
         step_seconds: of one training step.
         threads: CPU threads.
-        stated: bytes that the experiment's device has, if they are stated: a batch that needs more
-            is a failure; else it is cut.
+        stated: bytes that the experiment's device has, if stated: a batch that needs more is a
+            failure; otherwise it is reduced.
     """
 
     memory: float
@@ -29,10 +29,10 @@ class Limits:
 
 @dataclass
 class Outcome:
-    """What came of a run; memory in bytes.
+    """The outcome of a run; memory in bytes.
 
     Attributes:
-        stage, said: where it failed and with which message; empty where it did not.
+        stage, said: where it failed and with which message; empty if it did not.
         digest: of the resolved run (`Plan.digest`).
         batch, rehearsed: clips of the recipe's batch, and of the one that was rehearsed.
         step_seconds: of a rehearsed step.
@@ -59,18 +59,18 @@ class Outcome:
         return self.memory + self.memory_per_clip * (self.batch - self.rehearsed)
 
     def fitting(self, memory: float) -> int:
-        """The largest batch that so many bytes hold, at most the recipe's."""
+        """The largest batch that fits into this many bytes, at most the recipe's."""
         spare = (memory - self.memory) / max(self.memory_per_clip, 1.0)
         return max(0, min(self.batch, self.rehearsed + int(spare)))
 
 
 @dataclass
 class Rehearsal:
-    """What was rehearsed, on what, and what came of it.
+    """What was rehearsed, on what data and checkpoints, and the outcome.
 
     Attributes:
         outcomes: of each distinct run.
-        stages: what came of the verbs after the last run.
+        stages: outcomes of the verbs after the last run.
         data, starts: what each data set and each checkpoint was.
         seconds: how long it took.
         partial: whether it was of some runs only.

@@ -1,4 +1,4 @@
-"""The page of a rehearsal: what would have failed, what a step takes, and what stood in."""
+"""The page of a rehearsal: failures, the time of a step, and stand-ins."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GB = 1e9
 
 
 def summary(group: Group, one: Outcome) -> str:
-    """What came of a run, in one line."""
+    """The outcome of a run, in one line."""
     if one.said:
         return f"{group}: FAILED at {one.stage}: {one.said}"
     if not one.rehearsed:
@@ -56,12 +56,12 @@ def _lines(settings: Config, done: Rehearsal) -> Iterator[str]:
     yield from _table(done)
     yield from ("", "## After the runs", "")
     yield from (f"* {name}: {said}" for name, said in done.stages.items())
-    yield from ("", "## What was real, and what stood in", "")
+    yield from ("", "## Real data and stand-ins", "")
     yield from (f"* data set {name}: {told}" for name, told in done.data.items())
     yield from (f"* checkpoint {name}: {told}" for name, told in done.starts.items())
     left = "downloads, seeds after the first, trials, released checkpoints, ensembles"
     yield f"* not rehearsed: {left}"
-    yield from ("", "## What lies ahead, by these rates", "", "```", table(settings), "```")
+    yield from ("", "## Plan at these rates", "", "```", table(settings), "```")
 
 
 def _devices(done: Rehearsal) -> str:
@@ -70,9 +70,9 @@ def _devices(done: Rehearsal) -> str:
 
 
 def _table(done: Rehearsal) -> Iterator[str]:
-    """A row for each run; memory is the peak of its process (of the device, where it has one)."""
+    """A row for each run; memory is the peak of its process (of its GPU, if it has one)."""
     stated = done.limits.stated
-    fit = f"fit into {stated / GB:.0f} GB" if stated else "MB a clip"
+    fit = f"fit into {stated / GB:.0f} GB" if stated else "MB per clip"
     head = [
         "run",
         "result",

@@ -22,7 +22,7 @@ from bench.files import UserError, write_json, write_text
 from bench.ops.rehearsal.corpora import OPTIONS, OTHER, TRAINED, WRITERS, write_stand_in
 from bench.strict import nearest
 
-FEW = 80  # clips: so small a corpus is rehearsed whole
+FEW = 80  # clips: a corpus of this size is rehearsed in full
 PUBLISHED_CLASSES = {
     "audioset": "audioset",
     "esc50": "esc50",
@@ -32,7 +32,7 @@ PUBLISHED_CLASSES = {
 
 
 class Group(NamedTuple):
-    """Runs that differ by seed and fold alone: one of them is rehearsed."""
+    """Runs that differ only by seed and fold: one of them is rehearsed."""
 
     dataset: str
     model: str
@@ -66,8 +66,8 @@ def group_of(cell: Cell) -> Group:
 
 
 def chosen(settings: Config, names: Iterable[str]) -> dict[Group, Cell]:
-    """The groups that the names begin with (DATASET, DATASET/MODEL, a whole run), with the groups
-    that they start from; all without a name.
+    """The groups whose names begin with these (DATASET, DATASET/MODEL, a whole run), with the
+    groups that they start from; all groups without a name.
 
     Raises:
         UserError: a name begins no run.
@@ -92,7 +92,8 @@ def chosen(settings: Config, names: Iterable[str]) -> dict[Group, Cell]:
 
 
 def scratch_of(settings: Config, folder: Path, groups: Iterable[Group]) -> Config:
-    """The experiment cut to the data sets and models of these groups, one seed each, in `folder`.
+    """The experiment reduced to the data sets and models of these groups, one seed each, in
+    `folder`.
 
     What a run resolves to is the same: model, front end and recipe are not touched.
     """
@@ -145,10 +146,10 @@ def scratch_of(settings: Config, folder: Path, groups: Iterable[Group]) -> Confi
 
 
 def with_data(settings: Config, name: str, folder: Path, stand_in: bool) -> tuple[Config, str]:
-    """The scratch experiment with a stand-in for a data set that is not here; and what it is.
+    """The scratch experiment with a stand-in for a missing data set; and a description of its data.
 
     Raises:
-        UserError: it is not here, and its loader has no stand-in or none is wanted.
+        UserError: it is missing, and its loader has no stand-in or none is wanted.
     """
     dataset = settings.datasets[name]
     root = Path(dataset.root)
@@ -169,10 +170,10 @@ def with_data(settings: Config, name: str, folder: Path, stand_in: bool) -> tupl
 def with_checkpoints(
     there: Path, settings: Config, cells: Iterable[Cell], stand_in: bool
 ) -> dict[str, str]:
-    """Fill the scratch folder of checkpoints with what these runs start from: links to what is
-    `there`, and stand-ins for the rest where they are wanted.
+    """Fill the scratch folder of checkpoints with what these runs start from: links to the files in
+    `there`, and stand-ins for the rest if wanted.
 
-    Returns what each start is.
+    Returns a description of each.
     """
     folder = Path(settings.paths.checkpoints)
     folder.mkdir(parents=True, exist_ok=True)
@@ -240,7 +241,8 @@ def make_features(settings: Config, dataset: str, front_end: str) -> None:
 
 
 def few_of(corpus: corpora.Corpus) -> corpora.Corpus:
-    """The corpus with a few clips of each kind, evenly taken from its table; few are all kept."""
+    """The corpus with a few clips of each kind, evenly spaced in its table; a small one is kept
+    whole."""
     if len(corpus.clips) <= FEW:
         return corpus
     kept: list[int] = []
