@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, get_args
+from typing import Annotated, Any, get_args
 
 import yaml
 from annotated_types import MinLen
@@ -198,7 +198,7 @@ class _Loader(yaml.SafeLoader):
     Names stay names, as in YAML 1.2: yes, off, 007, 1_000, 12:30 and 2026-05-01 are texts.
     """
 
-    yaml_implicit_resolvers: ClassVar = {
+    yaml_implicit_resolvers = {  # noqa: RUF012
         first: [(tag, form) for tag, form in forms if tag.split(":")[2] not in WIDE]
         for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
