@@ -25,7 +25,8 @@ from bench.files import UserError, read_json
 
 NUMBER = re.compile(r"[-+]?(?!0\d)(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 TRUTH = {"true": True, "false": False}
-MOST_VALUES = 100_000  # in a YAML file with its aliases expanded
+MOST_VALUES = 100_000  # in a YAML file, its aliases written out
+WIDE = {"bool", "int", "timestamp"}  # kinds of values that YAML 1.1 sees in names
 LISTED = 25  # valid names that a message still lists
 FORMER = {"profile": "experiment"}
 """Former keys whose present names are not similar to them."""
@@ -192,7 +193,15 @@ def merge(base: Any, change: Any) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, which also refuses repeated keys and aliases that multiply."""
+    """The safe loader, which also refuses a key that stands twice and aliases that multiply.
+
+    Names stay names, as in YAML 1.2: yes, off, 007, 1_000, 12:30 and 2026-05-01 are texts.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        first: [(tag, form) for tag, form in forms if tag.split(":")[2] not in WIDE]
+        for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def get_single_node(self) -> Any:
         node = super().get_single_node()
@@ -224,6 +233,14 @@ class _Loader(yaml.SafeLoader):
                     problem = f"the key '{key.value}' is repeated"
                     raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
                 seen.add(key.value)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"(true|True|TRUE|false|False|FALSE)$"), [*"tTfF"]
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"[-+]?(0|[1-9][0-9]*)$"), [*"-+0123456789"]
+)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import yaml
 from bench.experiment import cells, config
 from bench.experiment.extends import read
 from bench.files import UserError
+from bench.strict import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -18,6 +19,15 @@ FBANK = ("datasets", "esc50", "front_ends", "fbank")
 
 def _default() -> dict:
     return read(ROOT / "config" / "default.yaml")
+
+
+def test_names_that_yaml_1_1_takes_for_values_stay_names(tmp_path: Path) -> None:
+    path = tmp_path / "names.yaml"
+    path.write_text("a: [no, on, 007, 1_000, 12:30, 2026-05-01]\nb: [true, False, 10, -3, 1.5, ~]")
+    assert read_yaml(path) == {
+        "a": ["no", "on", "007", "1_000", "12:30", "2026-05-01"],
+        "b": [True, False, 10, -3, 1.5, None],
+    }
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.stem)

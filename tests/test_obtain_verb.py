@@ -146,7 +146,21 @@ def test_wrong_and_missing_clips_are_named_and_nothing_is_taken(
     assert not list(Path("data/real/esc10").rglob("*.ogg"))
     name = "ESC-10-553c8f1743b9dba6b282e1323c3ca8fa76923448.zip"
     (here / "brought").mkdir()
+    for damaged in (body, body[:-100]):
+        (here / "brought" / name).write_bytes(damaged)
+        assert clip_by_clip("--from", str(here / "brought")) == 2
     archive_of_clips(here / "brought" / name, CLIPS)
     assert clip_by_clip("--from", str(here / "brought")) == 0
     assert len(list(Path("data/real/esc10").rglob("*.ogg"))) == len(CLIPS)
     assert (here / "brought" / name).is_file()
+
+
+def test_a_folder_that_holds_nothing_that_is_wanted_is_said(
+    here: Path, server, clip_by_clip: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert clip_by_clip("--from", str(here / "gone")) == 2
+    assert f"--from {here / 'gone'}: no such folder" in capsys.readouterr().err
+    server.answers["/esc10.zip"] = ranged(archive_of_clips(here / "made.zip", CLIPS))
+    (here / "empty").mkdir()
+    assert clip_by_clip("--from", str(here / "empty")) == 0
+    assert f"--from {here / 'empty'}: holds none of ESC-10-553c8f" in capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -279,6 +280,8 @@ def test_lists_that_name_no_clip_or_one_twice_are_refused(birds: Path) -> None:
         "v.txt, line 4: 'hawk.wav' names no clip of the data set",
         "datasets.mine.options.splits: the validation split has no clip of 'wren'; choose other "
         "shares or lists, add recordings, or name the class in leave_out",
+        "wren/w9_0.wav: no file of 'wren/w9_0.wav' is there; it is the first of 1 of 17 clips that "
+        "count as missing",
     ]
     (line, *_) = problems_of(
         "folder", birds, pattern="{label}/{ignore}_{take}", splits={"validation": "w1", "test": 0.2}
@@ -330,6 +333,56 @@ def commands(root: Path) -> tuple[str, Path, dict[str, Any]]:
         write(root / file, "".join(names[:-1]))
     lists = {"validation": "validation_list.txt", "test": "testing_list.txt"}
     return "speechcommands", root, {"pattern": "{label}/{group}_nohash_{take}.wav", "splits": lists}
+
+
+def test_names_and_lists_are_read_as_people_write_them(tmp_path: Path) -> None:
+    apart = "Mo\u0308we"  # o and its dots, as some systems name files
+    put(tmp_path, *(f"{x}/{n}.wav" for x in (apart, "Amsel") for n in range(5)))
+    write(tmp_path / "v.txt", f"M\u00f6we/0\n./Amsel/1.wav\n{tmp_path}/Amsel/2.flac\n")
+    corpus = load(
+        "folder", tmp_path, pattern=r"{label}/{take:\d{1}}", classes=["M\u00f6we", "Amsel"],
+        splits={"validation": "v.txt", "test": 0.2},
+    )  # fmt: skip
+    chosen = corpus.clips[corpus.clips["split"] == "validation"]
+    assert set(chosen["path"]) == {f"{apart}/0.wav", "Amsel/1.wav", "Amsel/2.wav"}
+    assert chosen["labels"].tolist() == [["Amsel"], ["Amsel"], ["M\u00f6we"]]
+
+
+def test_a_name_that_no_table_can_hold_is_refused(birds: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(birds / "wren") + b"/\xff_0.wav"))
+    odd.write_bytes((birds / "wren" / "w1_0.wav").read_bytes())
+    (line,) = problems_of("folder", birds, pattern="{label}/{group}_{take}", splits=HALVES)
+    assert line.startswith("wren/\\xff_0.wav: the name is not UTF-8")
+
+
+def test_a_file_is_no_folder_of_data(birds: Path) -> None:
+    with pytest.raises(UserError, match=r"w1_0\.wav: not a folder; set datasets\.mine\.root"):
+        load("folder", birds / "wren" / "w1_0.wav", name="mine", pattern="{label}", splits=HALVES)
+
+
+def test_a_validation_part_is_drawn_from_published_training_clips(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{s}/{x}/{n}.wav" for s in ("train", "eval") for x in "ab" for n in range(5)))
+    options = {"pattern": "{split}/{label}/{take}"}
+    asked = {"by": "split", "validation": 0.2, "test": ["eval"]}
+    corpus = load("folder", tmp_path, splits=asked, **options)
+    for clip, split in by_clip(corpus, "split").items():
+        assert (split == "test") == clip.startswith("eval/")
+    assert corpus.coverage_by_split()["validation"].found == 2
+    lines = problems_of("folder", tmp_path, splits=HALVES, **options)
+    assert any("split 'eval', and datasets.mine.options.splits splits by group" in x for x in lines)
+
+
+def test_folds_of_groups_need_groups(birds: Path) -> None:
+    (line,) = problems_of("folder", birds, pattern="{label}/{take}", splits={"folds": "group"})
+    assert line.startswith("datasets.mine.options.splits.folds: ")
+
+
+def test_a_dot_in_a_name_begins_no_suffix(tmp_path: Path) -> None:
+    put(tmp_path, "rec_3.wav", "rec_3.5.wav", "rec_4.wav")
+    write(tmp_path / "t.csv", "filename,x,y\nrec_3.5,a,train\nrec_3,a,test\nrec_4,a,validation\n")
+    corpus = load("table", tmp_path, table="t.csv", columns={"label": "x", "split": "y"})
+    assert by_clip(corpus, "path")["rec_3.5"] == "rec_3.5.wav"
+    assert by_clip(corpus, "path")["rec_3"] == "rec_3.wav"
 
 
 @pytest.mark.parametrize("layout", [esc50, commands])
@@ -481,6 +534,73 @@ def test_everything_wrong_with_tables_is_told_at_once(listed: Path) -> None:
         "clips.csv, line 4: labels 'a', and its events in events.tsv 'b'",
     ):
         assert any(said in line for line in lines), (said, lines)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_any_separator_and_blanks_are_read(separator: str, listed: Path) -> None:
+    text = (listed / "clips.csv").read_text().replace(";", "+").replace(",", f" {separator} ")
+    (listed / "clips.csv").write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
+    events = "filename,onset,offset,event_label\n0,0.5,1,a\n./clips/2.wav,0.5,1,a \n"
+    write(listed / "events.tsv", events.replace(",", separator))
+    corpus = load(
+        "table", listed, table="clips.csv", columns=COLUMNS, label_separator="+",
+        events="events.tsv",
+    )  # fmt: skip
+    assert by_clip(corpus, "labels")["clips/1.wav"] == ["a", "b"]
+    assert by_clip(corpus, "split")["clips/7.wav"] == "test"
+    assert corpus.events is not None
+    assert corpus.events["filename"].tolist() == ["clips/0.wav", "clips/2.wav"]
+    assert corpus.events["event_label"].tolist() == ["a", "a"]
+
+
+@pytest.mark.parametrize("name", ["{root}/clips/0.wav", "./clips/0.wav", "clips\\0.wav", "clips/0"])
+def test_a_file_is_one_clip_however_it_is_called(name: str, listed: Path) -> None:
+    text = (listed / "clips.csv").read_text()
+    called = name.format(root=listed)
+    write(listed / "clips.csv", text.replace("clips/0.wav", called))
+    corpus = load("table", listed, table="clips.csv", columns=COLUMNS, label_separator=";")
+    assert sorted(corpus.clips["path"]) == NAMES
+    write(listed / "clips.csv", text + f"{called},a,test,s9\n")
+    (line,) = problems_of(
+        "table", listed, table="clips.csv", columns=COLUMNS, label_separator=";"
+    )  # fmt: skip
+    assert line.startswith("clips.csv, line 10: ")
+    assert "stands in line 2 too" in line
+
+
+def test_events_and_labels_agree_under_their_new_names(listed: Path) -> None:
+    write(listed / "events.tsv", "filename\tonset\toffset\tevent_label\n0.wav\t0\t1\told\n")
+    corpus = load(
+        "table", listed, table="clips.csv", columns=COLUMNS, label_separator=";",
+        events="events.tsv", rename={"old": "a"},
+    )  # fmt: skip
+    assert by_clip(corpus, "labels")["clips/0.wav"] == ["a"]
+
+
+def test_a_quote_that_is_not_closed_takes_in_no_other_line(listed: Path) -> None:
+    text = (listed / "clips.csv").read_text()
+    write(listed / "clips.csv", text.replace("clips/6.wav", '"clips/6.wav'))
+    lines = problems_of("table", listed, table="clips.csv", columns=COLUMNS, label_separator=";")
+    assert lines[0].startswith("clips.csv, line 8: ")
+
+
+def test_clips_without_files_are_named_where_a_class_is_lacking(listed: Path) -> None:
+    text = (listed / "clips.csv").read_text()
+    write(listed / "clips.csv", text.replace("clips/7.wav", "clips/seven.wav"))
+    lines = problems_of("table", listed, table="clips.csv", columns=COLUMNS, label_separator=";")
+    assert any(line.startswith("clips.csv, line 9: no file of 'clips/seven.wav'") for line in lines)
+
+
+def test_headers_of_both_tables_are_told_at_once(listed: Path) -> None:
+    write(listed / "events.tsv", "file\tfrom\tto\tlabel\n")
+    lines = problems_of(
+        "table", listed, table="clips.csv", columns={"label": "x"}, events="events.tsv"
+    )
+    assert [line.partition(":")[0] for line in lines] == ["clips.csv", "events.tsv"]
+    assert "columns 'filename', 'x' are missing" in lines[0]
+    write(listed / "twice.csv", "filename,x,x\n0.wav,a,b\n")
+    (line,) = problems_of("table", listed, table="twice.csv", columns={"label": "x"})
+    assert "column 'x' stands twice" in line
 
 
 def test_a_column_that_is_not_there_is_named(listed: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from bench.corpora.reading import composed
 from bench.files import UserError
 
 MOST_TOLD = 20  # problems of one data set that a message lists
@@ -19,6 +20,8 @@ def _as_text(value: Any) -> Any:
     """Names that YAML read as numbers."""
     if isinstance(value, bool):
         raise ValueError("a name that YAML reads as true or false: put it in quotes")
+    if isinstance(value, str):
+        return composed(value)
     return str(value) if isinstance(value, int | float) else value
 
 
@@ -56,6 +59,9 @@ class Problems:
 
     def __init__(self) -> None:
         self._lines: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
 
     def add(self, line: str) -> None:
         """Note one."""

@@ -11,8 +11,16 @@ from bench.corpora.base import Corpus
 from bench.corpora.entries import Entry, Names, Problems, Text
 from bench.corpora.own import Classes, corpus_of
 from bench.corpora.pattern import Ambiguous, Pattern
-from bench.corpora.reading import AudioFolder, lines_of, require, stem_of
+from bench.corpora.reading import (
+    AudioFolder,
+    composed,
+    lines_of,
+    listed_name,
+    require,
+    stem_of,
+)
 from bench.corpora.splitting import AS_TOLD, Splits
+from bench.files import UserError
 
 EXAMPLES = 3
 
@@ -53,6 +61,8 @@ def load(
     where = f"datasets.{name}.options.pattern"
     form, files, problems = Pattern(pattern, where), AudioFolder(root), Problems()
     entries, others = [], []
+    for path in sorted(files.unnamed):
+        problems.add(f"{root}/{path}: the name is not UTF-8 text; rename the file or its folder")
     for path in (*files.names, *files.unread):
         try:
             fields = form.fields_of(path)
@@ -71,7 +81,7 @@ def load(
         problems.refuse()
     _refuse_twins(root, entries, problems)
     entries += list(_listed_only(root, form, entries, splits))
-    remarks = {path: f"{path}: does not fit the pattern '{pattern}'" for path in others}
+    remarks = dict.fromkeys(others, f"does not fit the pattern '{pattern}'")
     return corpus_of(
         name,
         root,
@@ -88,7 +98,7 @@ def load(
 
 def _entry(root: Path, name: str, path: str, fields: dict[str, str]) -> Entry:
     entry = Entry(name, path, str(root / name), [fields.pop("label")])
-    entry.listed = tuple(dict.fromkeys((name, stem_of(name))))
+    entry.listed = tuple(dict.fromkeys(map(composed, (name, stem_of(name)))))
     for field, value in fields.items():
         setattr(entry, field, value)
     return entry
@@ -99,8 +109,11 @@ def _fits_nothing(root: Path, where: str, form: Pattern, others: list[str]) -> s
     if not others:
         return f"{root}: no audio file below it; set root to the folder that holds the audio"
     some = ", ".join(f"'{path}'" for path in others[:EXAMPLES])
+    folders = others[0].count("/")
+    simple = "{ignore}/" * (folders - 1) + "{label}/{take}" if folders else "{label}_{take}"
     return (
-        f"{where}: '{form.text}' fits none of the {len(others)} audio files below {root}, as {some}"
+        f"{where}: '{form.text}' fits none of the {len(others)} audio files below {root}, as "
+        f"{some}; say with braces what their names are made of, as in '{simple}'"
     )
 
 
@@ -123,9 +136,11 @@ def _listed_only(
     """Clips that list files name but that do not exist: they count as missing."""
     seen = {name for entry in entries for name in entry.listed}
     for path in (root / c for c in (splits.validation, splits.test) if isinstance(c, str)):
-        for _, text in lines_of(path) if path.is_file() else ():
-            with suppress(Ambiguous):  # names of no clip are reported when the list is read
-                fields = form.fields_of(text)
-                if fields is not None and text not in seen:
-                    seen.add(text)
-                    yield _entry(root, text, "", fields)
+        with suppress(UserError):  # what is wrong with a list is told where it is taken
+            for _, text in lines_of(path) if path.is_file() else ():
+                listed = listed_name(text, root)
+                with suppress(Ambiguous):
+                    fields = form.fields_of(listed)
+                    if fields is not None and not seen & {listed, stem_of(listed)}:
+                        seen.add(listed)
+                        yield _entry(root, listed, "", fields)

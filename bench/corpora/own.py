@@ -93,15 +93,26 @@ def corpus_of(
     if splits.folds == "group":
         for entry in entries:
             entry.fold = entry.group
+        if not any(entry.group for entry in entries):
+            problems.add(
+                f"{where}.folds: group, and no clip has one; give the pattern a {{group}}, or "
+                "name its column in columns"
+            )
     if any(entry.fold for entry in entries):
         if splits.validation or splits.test:
             problems.add(f"{where}: the data has folds, which say what is tested; take it out")
         values = sorted({entry.fold for entry in entries}, key=natural)
         folds = {value: number for number, value in enumerate(values)}
         check_folds(name, entries, names, len(folds), problems)
-    else:
+    elif splits.folds is None:
         split(entries, splits, root, where, problems)
         check_splits(entries, names, where, problems)
+    gone = [entry for entry in entries if not entry.path]
+    if gone and problems:
+        problems.add(
+            f"{gone[0].where}: no file of '{gone[0].clip}' is there; it is the first of "
+            f"{len(gone)} of {len(entries)} clips that count as missing"
+        )
     problems.refuse()
     table = pd.DataFrame(
         {

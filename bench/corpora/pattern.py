@@ -6,11 +6,11 @@ import os
 import re
 from difflib import get_close_matches
 
-from bench.corpora.reading import AUDIO_SUFFIXES, stem_of
+from bench.corpora.reading import AUDIO_SUFFIXES, composed, stem_of
 from bench.files import UserError
 
 FIELDS = ("label", "group", "fold", "split", "take", "ignore")
-_FIELD = re.compile(r"\{([^{}:]*)(?::([^{}]+))?\}")
+_FIELD = re.compile(r"\{([^{}:]*)(?::((?:[^{}]|\{[^{}]*\})+))?\}")  # \d{4} has braces too
 
 
 class Ambiguous(ValueError):
@@ -32,7 +32,7 @@ class Pattern:
             UserError: an unknown field, braces that do not close, no regular expression, or no
                 `{label}`.
         """
-        self.text = text
+        self.text = text = composed(text)
         stem, suffix = os.path.splitext(text)
         self.suffix = suffix.lower() if suffix.lower() in AUDIO_SUFFIXES else ""
         stem = stem if self.suffix else text
@@ -63,7 +63,7 @@ class Pattern:
         """
         if self.suffix and os.path.splitext(path)[1].lower() != self.suffix:
             return None
-        stem = stem_of(path)
+        stem = composed(stem_of(path))
         lazy, greedy = self._lazy.fullmatch(stem), self._greedy.fullmatch(stem)
         if lazy is None or greedy is None:
             return None

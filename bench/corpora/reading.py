@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import unicodedata
 from collections.abc import Callable, Collection, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -43,7 +44,8 @@ class Row:
         except ValueError:
             value = float("nan")
         if not abs(value) < LARGEST:
-            raise self.error(f"'{text}' in column {column} is not a number")
+            point = "; write it with a point" if "," in text else ""
+            raise self.error(f"'{text}' in column {column} is not a number{point}")
         return value
 
     def integer(self, column: str) -> int:
@@ -78,32 +80,48 @@ def rows(
     *,
     separator: str = ",",
     on_odd: Callable[[str], None] | None = None,
+    remedy: str = "is this the data set's own file?",
 ) -> Iterator[Row]:
     """The lines of a table with a header that holds at least `columns`; lines are counted from 1.
 
     Args:
         on_odd: called with what is wrong with a line of another width, which is then left out.
+        remedy: what to do about a column that is missing.
 
     Raises:
-        UserError: no such file, not text, a missing column, or (without `on_odd`) a line of another
-            width.
+        UserError: no such file, not text, a column that is missing or stands twice, or (without
+            `on_odd`) a line of another width.
     """
     lines = _lines(path, separator)
-    header = next(lines, (1, []))[1]
-    absent = [column for column in columns if column not in header]
+    header = [name.strip() for name in next(lines, (1, []))[1]]
+    absent = [f"'{column}'" for column in dict.fromkeys(columns) if column not in header]
     if absent:
+        are = "column {} is" if len(absent) == 1 else "columns {} are"
         raise UserError(
-            f"{path}: column '{absent[0]}' is missing (found: {', '.join(header) or 'nothing'}); "
-            "is this the data set's own file?"
+            f"{path}: {are.format(', '.join(absent))} missing (found: "
+            f"{', '.join(header) or 'nothing'}); {remedy}"
         )
+    for column in columns:
+        if header.count(column) > 1:
+            raise UserError(f"{path}: column '{column}' stands twice in the header; rename one")
     for line, values in lines:
         if len(values) == len(header):
-            yield Row(path, line, dict(zip(header, values, strict=True)))
+            yield Row(path, line, dict(zip(header, map(str.strip, values), strict=True)))
             continue
         odd = f"{path}, line {line}: {len(values)} fields where the header names {len(header)}"
         if on_odd is None:
             raise UserError(odd)
         on_odd(odd)
+
+
+def separator_of(path: Path) -> str:
+    """What stands between the columns of a table with a header: comma, tab or semicolon.
+
+    Raises:
+        UserError: no such file, or not text.
+    """
+    header = next(lines_of(path), (1, ""))[1]
+    return max(",\t;", key=header.count)
 
 
 def headless_rows(path: Path, columns: Collection[str]) -> Iterator[Row]:
@@ -134,25 +152,61 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
         with open(path, encoding="utf-8-sig", newline=None) as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
-                    yield number, line.strip()
+                    yield number, composed(line.strip())
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text; is it damaged?") from error
+        raise _not_text(path) from error
 
 
 def _lines(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
     """(line number, fields) of the non-empty lines of a table."""
+    line = 1
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter=separator, skipinitialspace=separator == ",")
+            reader = csv.reader(
+                map(composed, file),
+                delimiter=separator,
+                skipinitialspace=separator != "\t",
+                strict=True,  # a quote that nothing closes would take in the lines that follow
+            )
             for values in reader:
                 if any(values):
                     yield reader.line_num, values
+                line = reader.line_num + 1
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a table of text ({error}); is it damaged?") from error
+    except UnicodeDecodeError as error:
+        raise _not_text(path) from error
+    except csv.Error as error:
+        raise UserError(
+            f"{path}, line {line}: not a line of a table ({error}); is a quote not closed, or the "
+            "file damaged?"
+        ) from error
+
+
+def _not_text(path: Path) -> UserError:
+    return UserError(f"{path}: not UTF-8 text; save it as UTF-8, or is it damaged?")
+
+
+def _is_text(name: str) -> bool:
+    """Whether the bytes of a file's name are UTF-8."""
+    return name.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in name)
+
+
+def composed(text: str) -> str:
+    """Letters with their accents as one character each: some systems split them in file names."""
+    return unicodedata.normalize("NFC", text)
+
+
+def listed_name(text: str, folder: Path) -> str:
+    """A path as a list has it, relative to `folder`: an absolute one or one with .. too."""
+    if "/" not in text:
+        text = text.replace("\\", "/")
+    found = os.path.normpath(text)
+    if os.path.isabs(found):
+        found = os.path.relpath(found, folder.absolute())
+    return found
 
 
 def require(folder: Path, dataset: str, *names: str) -> None:
@@ -161,6 +215,8 @@ def require(folder: Path, dataset: str, *names: str) -> None:
     Raises:
         UserError: naming the first absent path and the config key to set.
     """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: not a folder; set datasets.{dataset}.root to one")
     for path in (folder, *(folder / name for name in names)):
         if not path.exists():
             raise UserError(
@@ -175,7 +231,8 @@ class AudioFolder:
     A list may name a.wav if the file is a.flac: any suffix that is read will do.
 
     Attributes:
-        names: names of the readable files, sorted, relative to the folder.
+        names: of the files that can be read, sorted, relative to the folder.
+        unnamed: of audio whose name is not UTF-8 text, which no table can hold; made printable.
         remarks: listed name -> why `find` did not find it, where it is one of `unread`.
     """
 
@@ -184,10 +241,13 @@ class AudioFolder:
         self._prefix = f"{below}/" if below else ""
         self.names: list[str] = []
         self.remarks: dict[str, str] = {}
+        self.unnamed: list[str] = []
         self._others: list[str] = []
         for name, _ in regular_files(root / below):
             suffix = os.path.splitext(name)[1].lower()
-            if suffix in AUDIO_SUFFIXES:
+            if suffix in AUDIO_SUFFIXES and not _is_text(name):
+                self.unnamed.append(os.fsencode(name).decode(errors="backslashreplace"))
+            elif suffix in AUDIO_SUFFIXES:
                 self.names.append(name)
             elif suffix in UNREAD_SUFFIXES:
                 self._others.append(name)
@@ -195,8 +255,8 @@ class AudioFolder:
         self._others.sort()
 
     def find(self, listed: str) -> str:
-        """The file of a listed name, relative to `root`; empty if there is no readable one."""
-        stem = stem_of(listed)
+        """The file of a listed name, relative to `root`; empty where there is none to be read."""
+        stem = composed(stem_of(listed))
         found = listed if listed in self._known else self._by_stem.get(stem)
         if found is not None:
             return self._prefix + found
@@ -216,13 +276,13 @@ class AudioFolder:
 
     @cached_property
     def _by_stem(self) -> dict[str, str]:
-        return {stem_of(name): name for name in reversed(self.names)}
+        return {composed(stem_of(name)): name for name in reversed(self.names)}
 
     @cached_property
     def _unread_by_stem(self) -> dict[str, str]:
         if not self._others:
             return {}
-        others = {stem_of(name): name for name in reversed(self._others)}
+        others = {composed(stem_of(name)): name for name in reversed(self._others)}
         return {stem: name for stem, name in others.items() if stem not in self._by_stem}
 
 
@@ -232,5 +292,6 @@ def unread_remark(path: str) -> str:
 
 
 def stem_of(path: str) -> str:
-    """A path without its suffix."""
-    return os.path.splitext(path)[0]
+    """A path without the suffix of an audio file; what else follows a dot belongs to its name."""
+    stem, suffix = os.path.splitext(path)
+    return stem if suffix.lower() in (*AUDIO_SUFFIXES, *UNREAD_SUFFIXES) else path

@@ -6,25 +6,37 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from bench.corpora.base import SPLITS
 from bench.corpora.entries import Entry, Names, Problems
-from bench.corpora.reading import lines_of
+from bench.corpora.reading import lines_of, listed_name, stem_of
 from bench.strict import Strict, nearest
 
-Share = Annotated[float, Field(gt=0, lt=1)]
+
+def _as_part(value: Any) -> Any:
+    """Refuse with one reason what is neither a share, names, nor the name of a list file."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if number and not 0 < value < 1:
+        raise ValueError(f"a share lies between 0 and 1 (got {value})")
+    if not number and not isinstance(value, str | list | tuple):
+        raise ValueError(f"give a share (0.2), names ([anna]) or a list file (got {value!r})")
+    return value
+
+
+Part = Annotated[float | Names | str, BeforeValidator(_as_part)]
 
 
 class Splits(Strict):
     """How clips are split: a list of values of `by`, a share of them, or a list file for each of
-    validation and test; the rest is training."""
+    validation and test; the rest is training. By split, a share is one of the groups that no list
+    takes: a validation part of published training data."""
 
     by: Literal["group", "take", "split"] = "group"
-    validation: Share | Names | str = ()
-    test: Share | Names | str = ()
+    validation: Part = ()
+    test: Part = ()
     folds: Literal["group"] | None = Field(
         default=None, description="group = each group is a fold, in the order of their names"
     )
@@ -38,12 +50,18 @@ def split(entries: list[Entry], splits: Splits, root: Path, where: str, problems
     if not splits.validation and not splits.test:
         _hold_told(entries, where, problems)
         return
+    told = next((entry for entry in entries if entry.split), None)
+    if told is not None and splits.by != "split":
+        problems.add(
+            f"{told.where}: split '{told.split}', and {where} splits by {splits.by}; say "
+            "{by: split, …} there, or do without the split in the pattern or columns"
+        )
     by, assigned = splits.by, dict[int, str]()
     values = {_value(entry, by) for entry in entries}
     shares: dict[str, float] = {}
     for part, chosen in (("test", splits.test), ("validation", splits.validation)):
         if isinstance(chosen, str):
-            _take_list(entries, root / chosen, part, where, assigned, problems)
+            _take_list(entries, root, chosen, part, where, assigned, problems)
             continue
         if isinstance(chosen, float):
             shares[part] = chosen
@@ -55,9 +73,10 @@ def split(entries: list[Entry], splits: Splits, root: Path, where: str, problems
             if value in chosen and assigned.setdefault(number, part) != part:
                 problems.add(f"{where}: {by} '{value}' stands in validation and in test")
     rest = [entry for number, entry in enumerate(entries) if number not in assigned]
-    drawn = _drawn(rest, by, shares)
+    share_of = "group" if by == "split" else by
+    drawn = _drawn(rest, share_of, shares)
     for number, entry in enumerate(entries):
-        entry.split = assigned.get(number) or drawn.get(_value(entry, by), "train")
+        entry.split = assigned.get(number) or drawn.get(_value(entry, share_of), "train")
 
 
 def _hold_told(entries: Iterable[Entry], where: str, problems: Problems) -> None:
@@ -86,13 +105,15 @@ def _value(entry: Entry, by: str) -> str:
 
 def _take_list(
     entries: list[Entry],
-    path: Path,
+    root: Path,
+    listed: str,
     split: str,
     where: str,
     assigned: dict[int, str],
     problems: Problems,
 ) -> None:
     """Put the clips that a list file names into a split."""
+    path = root / listed
     called = {name: number for number, entry in enumerate(entries) for name in entry.listed}
     if not path.is_file():
         problems.add(
@@ -100,19 +121,24 @@ def _take_list(
             f"[{path.name}]"
         )
         return
-    for line, text in lines_of(path):
-        if text not in called:
-            problems.add(f"{path}, line {line}: '{text}' names no clip of the data set")
-        elif assigned.setdefault(called[text], split) != split:
-            problems.add(f"{path}, line {line}: '{text}' stands in the list of another split too")
+    with problems.noted():
+        for line, text in lines_of(path):
+            name = listed_name(text, root)
+            number = called.get(name, called.get(stem_of(name)))  # another suffix is as good
+            if number is None:
+                problems.add(f"{path}, line {line}: '{text}' names no clip of the data set")
+            elif assigned.setdefault(number, split) != split:
+                problems.add(
+                    f"{path}, line {line}: '{text}' stands in the list of another split too"
+                )
 
 
 def _drawn(entries: list[Entry], by: str, shares: Mapping[str, float]) -> dict[str, str]:
     """Splits by value of `by`, chosen by the hash of its name: the same on every machine.
 
-    The shares apply to each class's values, rarest class first, with at least one in each split if
-    there are three; so every class of small data is in every split (similar to Sechidis et al., "On
-    the stratification of multi-label data", 2011).
+    The shares are those of each class's values, rarest class first, and at least one of each
+    where there are enough; so small data has every class in every split (in the manner of
+    Sechidis et al., "On the stratification of multi-label data", 2011).
     """
     labelled: dict[str, set[str]] = defaultdict(set)
     for entry in entries:
@@ -124,7 +150,8 @@ def _drawn(entries: list[Entry], by: str, shares: Mapping[str, float]) -> dict[s
         held = Counter(chosen[value] for value in values if value in chosen)
         free = [value for value in values if value not in chosen]
         for split, share in shares.items():
-            due = max(round(share * len(values)), 1) - held[split] if len(values) > 2 else 0
+            due = max(round(share * len(values)), 1) - held[split]
+            due = due if len(values) > len(shares) else 0
             for value in free[: max(0, due)]:
                 chosen[value] = split
             free = free[max(0, due) :]
@@ -142,12 +169,18 @@ def check_splits(
     """Note groups in two splits, and splits without clips of some class."""
     here = [entry for entry in entries if entry.path] or entries
     _check_groups(entries, "split", problems)
+    if not any(entry.split for entry in entries):
+        return  # nothing says which; that is told
     for split in SPLITS:
         own = [entry for entry in here if entry.split == split]
         present = {label for entry in own for label in entry.labels}
         lacking = [label for label in classes if label not in present]
         if not own:
-            problems.add(f"{where}: no clip is in the {split} split; choose another share or list")
+            problems.add(
+                f"{where}: no clip is in the {split} split; choose another share or list "
+                "({by: split, validation: 0.2, test: [test]} where names or table say what is "
+                "tested)"
+            )
         elif lacking:
             problems.add(
                 f"{where}: the {split} split has no clip of {_some(lacking)}; choose other shares "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -12,12 +12,21 @@ from pathlib import Path
 from bench.corpora.base import EVENT_COLUMNS, Corpus
 from bench.corpora.entries import Entry, Names, Problems, Text
 from bench.corpora.own import Classes, corpus_of, events_table
-from bench.corpora.reading import AudioFolder, Row, require, rows
+from bench.corpora.reading import (
+    AudioFolder,
+    Row,
+    listed_name,
+    require,
+    rows,
+    separator_of,
+    stem_of,
+)
 from bench.corpora.saving import seconds_of
 from bench.corpora.splitting import AS_TOLD, Splits
 from bench.files import UserError
 from bench.strict import Strict
 
+IN_SECONDS = "times are in seconds of the file"
 TOLERANCE_S = 0.1  # encoders pad and cut; an event may end this much after its file
 Event = tuple[str, float, float, str]
 
@@ -49,8 +58,7 @@ def load(
     splits: Splits = AS_TOLD,
     synthetic: bool = False,
 ) -> Corpus:
-    """The clips of a table with a header, separated by commas, or by tabs if its name ends with
-    .tsv.
+    """The clips of a table with a header; commas, tabs or semicolons separate its columns.
 
     A clip is its whole file, or from `start` to `end` (seconds). Clips may have several labels if a
     separator, 0/1 columns or events are given. A clip that the table of events names (a row with
@@ -77,17 +85,27 @@ def load(
     if columns.label is None and events is None:
         raise UserError(f"{where}: set columns.label to the column of labels, or give events")
     files = AudioFolder(root, "" if audio == "." else audio)
-    entries = list(_entries(root / table, columns, label_separator, files, problems))
-    if not entries:
-        problems.add(f"{root / table}: lists no clip")
+    entries, timed, found = list[Entry](), list[Row](), list[Event]()
+    with problems.noted():
+        entries += _entries(root / table, root / audio, columns, label_separator, files, problems)
+        if not entries:
+            raise UserError(f"{root / table}: lists no clip")
+    if events is not None:
+        with problems.noted():
+            timed += _rows(root / events, EVENT_COLUMNS, "give its columns these names", problems)
+            if not timed:
+                raise UserError(f"{root / events}: lists no event; take {where}.events out")
+    if not entries or (events and not timed):
         problems.refuse()
-    found: list[Event] = []
     if events or columns.start or columns.end:
         lengths = _lengths(root, entries)
         _fit(entries, lengths, problems)
         if events is not None:
             known = {*classes, *(rename or {}), *leave_out} if classes else set()
-            found = _with_events(root / events, columns, entries, lengths, known, problems)
+            found = _with_events(
+                timed, root / audio, entries, lengths, known, rename or {}, problems,
+                told=None if columns.label is None else root / events,
+            )  # fmt: skip
     return corpus_of(
         name,
         root,
@@ -104,38 +122,41 @@ def load(
 
 def _entries(
     table: Path,
+    folder: Path,
     columns: Columns,
     separator: str | None,
     files: AudioFolder,
     problems: Problems,
 ) -> Iterator[Entry]:
-    """The clips of the table; a line that cannot be read is a problem."""
+    """The clips of the table, which has paths below `folder`; a line that cannot be read is a
+    problem."""
     label = columns.label
     labels = label if isinstance(label, tuple) else () if label is None else (label,)
     others = columns.model_dump(exclude={"label"}, exclude_none=True).values()
-    lines: dict[str, int] = {}
-    needed, separated = (*others, *labels), _delimiter(table)
-    for row in rows(table, needed, separator=separated, on_odd=problems.add):
+    lines: dict[tuple[str, float, float | None], int] = {}
+    for row in _rows(table, (*others, *labels), "name its columns in options.columns", problems):
         with problems.noted():
-            path = row[columns.path].strip()
-            if not path:
+            if not row[columns.path]:
                 raise row.error(f"no file in column {columns.path}")
+            path = listed_name(row[columns.path], folder)
+            found = files.find(path)
             start = row.number(columns.start) if columns.start else 0.0
             end = row.number(columns.end) if columns.end else None
             if start < 0 or (end is not None and end <= start):
                 raise row.error(f"a clip from {start:g} s to {'its end' if end is None else end} s")
             cut = columns.start or columns.end
-            clip = f"{path}@{start:g}" if cut else path
-            clip += f"-{end:g}" if end is not None else ""
-            if clip in lines:
+            clip = f"{path}@{start:.10g}" if cut else path
+            clip += f"-{end:.10g}" if end is not None else ""
+            first = lines.setdefault((found or path, start, end), row.line)
+            if first != row.line:
+                called = "" if found.endswith(path) else f" as {found}"
                 raise row.error(
-                    f"'{clip}' stands in line {lines[clip]} too; give a clip one line, and several "
-                    "labels with a label_separator"
+                    f"'{clip}' stands in line {first} too{called}; give a clip one line, and "
+                    "several labels with a label_separator"
                 )
-            lines[clip] = row.line
             entry = Entry(
                 clip,
-                files.find(path),
+                found,
                 f"{table}, line {row.line}",
                 _labels(row, label, separator),
                 listed=tuple(dict.fromkeys((clip, path))),
@@ -148,12 +169,14 @@ def _entries(
                 if column is not None:
                     setattr(entry, name, row[column])
             if cut and not entry.group:
-                entry.group = path  # cuts of one file
+                entry.group = found or path  # cuts of one file
             yield entry
 
 
-def _delimiter(table: Path) -> str:
-    return "\t" if table.suffix.lower() == ".tsv" else ","
+def _rows(table: Path, columns: Collection[str], remedy: str, problems: Problems) -> Iterator[Row]:
+    """The lines of a table of clips or events; one of another width is a problem."""
+    separated = separator_of(table)
+    return rows(table, columns, separator=separated, on_odd=problems.add, remedy=remedy)
 
 
 def _labels(row: Row, label: Text | Names | None, separator: str | None) -> list[str]:
@@ -161,7 +184,7 @@ def _labels(row: Row, label: Text | Names | None, separator: str | None) -> list
     if label is None:
         return []
     if isinstance(label, tuple):
-        marks = {column: row[column].strip() for column in label}
+        marks = {column: row[column] for column in label}
         for column, mark in marks.items():
             if mark not in ("0", "1", "0.0", "1.0", ""):
                 raise row.error(f"'{mark}' in column {column}, which says 0 or 1")
@@ -194,29 +217,36 @@ def _fit(entries: Iterable[Entry], lengths: dict[str, float], problems: Problems
         if entry.start_s >= length or end > length + TOLERANCE_S:
             problems.add(
                 f"{entry.where}: a clip from {entry.start_s:g} s to {end:g} s, and {entry.path} is "
-                f"{length:.3f} s long"
+                f"{length:.3f} s long; {IN_SECONDS}"
             )
 
 
 def _with_events(
-    path: Path,
-    columns: Columns,
+    timed_rows: Iterable[Row],
+    folder: Path,
     entries: list[Entry],
     lengths: dict[str, float],
     known: Collection[str],
+    rename: Mapping[str, str],
     problems: Problems,
+    told: Path | None,
 ) -> list[Event]:
     """The events of each clip, in seconds from its beginning; clips get the labels of their events.
 
     Args:
+        folder: what the names of files are relative to, where they are absolute.
         known: labels that an event may have; empty: any.
+        rename: label -> class, by which events and the table are compared.
+        told: the table of events where the table of clips has labels as well, so that clips
+            without events keep these.
     """
     by_name = _by_name(entries)
     timed: set[int] = set()
     heard: dict[int, list[Event]] = defaultdict(list)
-    for row in rows(path, EVENT_COLUMNS, separator=_delimiter(path), on_odd=problems.add):
+    for row in timed_rows:
         with problems.noted():
-            clips = by_name.get(row["filename"])
+            name = listed_name(row["filename"], folder)
+            clips = by_name.get(name) or by_name.get(stem_of(name))
             if not clips:
                 raise row.error(f"'{row['filename']}' is no clip of the table")
             timed |= {id(entry) for entry in clips}
@@ -229,11 +259,14 @@ def _with_events(
                 row.known(label, known)
             length = lengths.get(clips[0].path, 0.0)
             if not 0 <= onset < offset:
-                raise row.error(f"an event from {onset:g} s to {offset:g} s")
+                raise row.error(
+                    f"an event from {onset:g} s to {offset:g} s; it must begin at 0 or later and "
+                    "end after that"
+                )
             if length and offset > length + TOLERANCE_S:
                 raise row.error(
                     f"an event from {onset:g} s to {offset:g} s, and {clips[0].path} is "
-                    f"{length:.3f} s long"
+                    f"{length:.3f} s long; {IN_SECONDS}"
                 )
             for entry in clips:
                 begin, end = max(0.0, onset - entry.start_s), offset - entry.start_s
@@ -242,31 +275,36 @@ def _with_events(
                 if begin < end:
                     heard[id(entry)].append((entry.clip, begin, end, label))
     for entry in entries:
-        if id(entry) in timed or columns.label is None:
+        if id(entry) in timed or told is None:
             own = list(dict.fromkeys(event[3] for event in heard[id(entry)]))
-            if columns.label is not None and entry.labels and set(own) != set(entry.labels):
+            heard_as, labelled = ({rename.get(x, x) for x in y} for y in (own, entry.labels))
+            if told is not None and labelled and heard_as != labelled:
                 problems.add(
-                    f"{entry.where}: labels {_listed(entry.labels)}, and its events in {path} "
-                    f"{_listed(own)}"
+                    f"{entry.where}: labels {_listed(entry.labels)}, and its events in {told} "
+                    f"{_listed(own)}; make them agree, or leave the label empty"
                 )
             entry.strong, entry.labels = True, own
     return list(chain.from_iterable(heard.values()))
 
 
 def _by_name(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    """Clips by the names that events may use for them: path in the table, or the file's name if no
-    other file of the table has it."""
+    """Clips by the names that events may call them: path in the table, or the file's name where
+    no other file of the table has it, both with or without suffix."""
     found: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         for name in entry.listed:
             found[name].append(entry)
     paths = {entry.listed[-1] for entry in entries}
-    bases = Counter(Path(path).name for path in paths)
-    for path in paths:
-        base = Path(path).name
-        if bases[base] == 1:
-            found.setdefault(base, found[path])
+    for short in (stem_of, _base, lambda path: stem_of(_base(path))):
+        counts = Counter(map(short, paths))
+        for path in paths:
+            if counts[short(path)] == 1:
+                found.setdefault(short(path), found[path])
     return found
+
+
+def _base(path: str) -> str:
+    return Path(path).name
 
 
 def _listed(labels: Collection[str]) -> str:

@@ -23,8 +23,12 @@ def told(corpus: Corpus) -> Iterator[str]:
     """
     clips = corpus.clips
     found, listed = corpus.coverage
-    gone = f", {listed - found} more are listed and not there" if listed > found else ""
-    yield f"{corpus.name}: {found:,} clips below {corpus.root}{gone}"
+    yield f"{corpus.name}: {found:,} clips below {corpus.root}"
+    if listed > found:
+        yield (
+            f"  missing: {listed - found:,} clips that are listed and have no file, such as "
+            f"{corpus.missing['clip'].iloc[0]}"
+        )
     labels = Counter(label for labels in clips["labels"] for label in labels)
     named = [f"{name} {labels[name]:,}" for name in corpus.classes]
     yield f"  classes ({len(named)}): {_some(named)}"
@@ -49,7 +53,8 @@ def told(corpus: Corpus) -> Iterator[str]:
         )
     if corpus.remarks:
         name, remark = next(iter(corpus.remarks.items()))
-        yield f"  not used or odd: {len(corpus.remarks):,} files, such as {name}: {remark}"
+        said = remark if remark.startswith(name) else f"{name}: {remark}"
+        yield f"  not used or odd: {len(corpus.remarks):,} files, such as {said}"
     for number in _spread(len(clips)):
         row: Any = clips.iloc[number]
         says = f"fold {row['fold'] + 1}" if row["fold"] >= 0 else row["split"]

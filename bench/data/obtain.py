@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.experiment import folders
@@ -49,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
 def _fetch(order: Wanted, args: argparse.Namespace) -> dict[str, Any]:
     """Fetch what is missing; describes the result in a form that is the same at every call."""
     entry = order.entry
+    _check_folders(args.folders, [file.name for file in entry.files])
     from bench.sources.download import bring
 
     parts = entry.wanted(order.options)
@@ -59,6 +61,15 @@ def _fetch(order: Wanted, args: argparse.Namespace) -> dict[str, Any]:
         lock=LockFile(), also_in=args.folders, keep_archives=args.keep_archives,
     )  # fmt: skip
     return {"files": files, "clips": _clips(args.name, order) if order.loader else {}}
+
+
+def _check_folders(named: list[str], files: list[str]) -> None:
+    """Refuse what is no folder; say of one that holds none of the files what they are called."""
+    for folder in map(Path, named):
+        if not folder.is_dir():
+            raise UserError(f"--from {folder}: no such folder; name the one that holds the files")
+        if not any((folder / name).is_file() for name in files):
+            print(f"note: --from {folder}: holds none of {', '.join(files)}", flush=True)
 
 
 def _clips(name: str, order: Wanted) -> dict[str, int]:

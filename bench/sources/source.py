@@ -65,7 +65,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Fetched:
-    """A verified file. `received` counts the bytes that this call took from the network."""
+    """A verified file. `received` counts the bytes that this call took, from the network or a
+    folder of this machine."""
 
     path: Path
     sha256: str

@@ -82,6 +82,8 @@ class Transfer:
             with open(path, "rb") as file:
                 while piece := file.read(1 << 20):
                     self.part.write(piece)
+                    self.received += len(piece)
+                    self.on_bytes(len(piece))
         except FileNotFoundError as error:
             raise MirrorFailed("no such file") from error
 

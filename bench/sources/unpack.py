@@ -129,7 +129,8 @@ def _verify(archive: Path, aside: Path, sums: Mapping[str, str]) -> None:
         more = f"; and {len(wrong) - MOST_NAMED} more" if len(wrong) > MOST_NAMED else ""
         raise UserError(
             f"{archive}: not what the registry lists: {'; '.join(wrong[:MOST_NAMED])}{more}; "
-            "nothing was taken: fetch the archive again, or bring another copy with --from"
+            "nothing was taken: remove the archive if it is there, and fetch it again, or bring "
+            "another copy with --from"
         )
 
 
