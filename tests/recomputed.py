@@ -434,8 +434,20 @@ def comparison(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
     constant = np.nan if gap.any() else 0.0
     return {
         "effect_size_d": gap.mean() / gap.std() if np.ptp(gap) else constant,
+        "p_equivalence": equivalence(runs, metric_of(row), paired, gaps),
         **runs.tested(paired, gaps),
     }
+
+
+def equivalence(runs: Runs, metric: str, paired: list[str], gaps: list[float]) -> float:
+    """The larger p of two one-sided t-tests that the mean difference is beyond either margin."""
+    margin = runs.config["statistics"]["margins"][metric]
+    units, shared = runs.units(paired, pd.Series(np.round(gaps, 12)))
+    n, inside = len(units), abs(units.mean()) < margin
+    if n > 1 and np.ptp(units):
+        error = units.std() * np.sqrt(1 / n + shared)
+        return max(stats.t.sf((margin + side * units.mean()) / error, n - 1) for side in (1, -1))
+    return 0.0 if n > 1 and inside else 1.0
 
 
 def widened(runs: Runs, frame: pd.DataFrame, expected: pd.DataFrame) -> Iterator[pd.Series]:
@@ -535,6 +547,9 @@ def _cells(path: Path, runs: Runs) -> Iterator[tuple[str, str, str, float, float
         if path.stem == "ablations":
             family = family + frame["change"].str.contains("control: ").astype(str)
         expected["holm"] = expected.groupby(family)["p"].transform(holm)
+        if "p_equivalence" in expected:
+            corrected = expected.groupby(family)["p_equivalence"].transform(holm)
+            expected["p_equivalence"] = corrected.clip(upper=1)
         expected["family"] = expected.groupby(family)["p"].transform("size")
         wide = pd.DataFrame(widened(runs, frame, expected)).reindex(frame.index)
         expected["p_holm"] = expected.pop("holm").clip(upper=1)
