@@ -23,8 +23,8 @@ from bench.results.names import (
 )
 from bench.results.words import counted, duration_words, listed
 
-MOST_NAMES = 6
-"""Models that a title names."""
+MOST_NAMES, MOST_TASKS = 6, 4
+"""Models, and data sets, that a title names."""
 SOUND: dict[DataKind, str] = {
     "synthetic": "synthetic sound",
     "recordings": "other recordings",
@@ -44,6 +44,8 @@ def headline(analysis: Analysis) -> str:
     names = [_family(analysis, model) for model in models]
     subject = listed(names) if len(names) <= MOST_NAMES else f"{len(names)} models"
     tasks = listed([short_dataset_name(config, dataset) for dataset in config.datasets])
+    if len(config.datasets) > MOST_TASKS:
+        tasks = f"{len(config.datasets)} data sets"
     small = [_is_small(analysis, model) for model in models]
     sizes = "small models" if all(small) else "some models small" if any(small) else ""
     sounds = [SOUND[kind] for kind in context.data_kinds(config)]
