@@ -296,7 +296,7 @@ def test_each_model_gets_the_same_number_of_points(tmp_path: Path) -> None:
     [
         ({"trials": 0}, "htsat", "declare a budget"),
         ({"trials": 9, "space": {"base": {"learning_rate": RATES}}}, "htsat", "has 4 points"),
-        ({"trials": 4, "space": {"base": {"learning_rate": RATES}}}, "linear", "by itself"),
+        ({"trials": 4, "space": {"base": {"learning_rate": RATES}}}, "linear", "nothing to tune"),
         ({"trials": 4, "space": {"base": {"learning_rate": RATES}}}, "cnn", "unknown 'cnn'"),
     ],
 )
