@@ -27,7 +27,8 @@ def test_a_thousand_records_fit_a_report_and_a_store(tmp_path: Path) -> None:
     started = time.process_time()
     written = sync(config)["written"]
     print(f"MLflow store of {count} records: {time.process_time() - started:.0f} s of CPU")
-    assert written == count + count // 42  # a parent run for each 42 seeds
+    runs = count + count // 42  # a parent run for each 42 seeds, with their mean curve
+    assert written == runs
     with sqlite3.connect(tmp_path / "results" / "mlflow.db") as store:
         query = "SELECT count(*) FROM metrics WHERE key = 'curve_train_loss'"
-        assert store.execute(query).fetchone() == (300 * count,)
+        assert store.execute(query).fetchone() == (300 * runs,)
