@@ -312,6 +312,8 @@ def test_results_show_the_spread_over_seeds_and_what_cannot_localize(
     text = status.results(settings)
     assert "htsat                        55.0 ±  7.1\n" in text
     assert "chance                       10.0\n" in text
+    assert status.few_seeds(2) in text
+    assert "one seed has no test" in status.few_seeds(1)
     assert "htsat (scratch)             cannot localize" in text
     assert "out/index.html" in text
 

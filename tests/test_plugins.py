@@ -126,7 +126,8 @@ def test_they_appear_in_dag_tables_report_and_mlflow(folder: Path) -> None:
         r"<h3>Whistles: .*(PANN-CNN tiny|Toy net) (has|share) the highest mean</h3>", found
     )
     assert "and Toy net on Whistles" in page.split("<h1>")[1].split("</h1>")[0]
-    assert "Twice as wide" in page
+    changes = page.split('<section id="ablations"')[1].split("</section>")[0]
+    assert "Twice as wide" in changes
     assert re.search(r'alt="Learning curves on Whistles[^"]*Toy net ends at', page)
     check_store(folder)
 

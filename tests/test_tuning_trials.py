@@ -309,7 +309,7 @@ def test_what_cannot_be_tuned_is_refused(
 
 def test_a_space_of_unknown_values_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match=r"tuning\.space\.base: unknown 'learning_rat'; .*learning_rate"
+        UserError, match=r"tuning\.space\.base: unknown 'learning_rat'; did you mean"
     ):
         make(tmp_path, tuning={"trials": 1, "space": {"base": {"learning_rat": [1]}}})
 
