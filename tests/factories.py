@@ -93,7 +93,7 @@ CLIPS = 48
 
 def make_config(root: Path, seeds: tuple[int, ...] = (0, 1, 2), **changes: Any) -> Config:
     """The default experiment with its folders below `root`."""
-    values = read(ROOT / "config" / "default.yaml")
+    values = read(ROOT / "tests" / "experiment.yaml")
     values["paths"] = {name: str(root / name) for name in ("work", "results", "report", "tuning")}
     models = changes.get("models", values["models"])
     space = {k: v for k, v in values["tuning"]["space"].items() if k == "base" or k in models}

@@ -30,7 +30,7 @@ def study(**values: Any) -> dict[str, Any]:
 
 
 def experiment(**studies: dict[str, Any]) -> config.Config:
-    values = read(ROOT / "config" / "default.yaml")
+    values = read(ROOT / "tests" / "experiment.yaml")
     return config.load({**values, "ablations": studies})
 
 

@@ -21,6 +21,13 @@ def _default() -> dict:
     return read(ROOT / "config" / "default.yaml")
 
 
+def _started_from_audioset(seeds: list[int] | None = None) -> config.Config:
+    values = _default()
+    values["datasets"]["audioset"]["seeds"] = seeds
+    values["recipes"]["htsat/esc50"]["init"] = "run:audioset"
+    return config.load(values)
+
+
 def test_names_that_yaml_1_1_takes_for_values_stay_names(tmp_path: Path) -> None:
     path = tmp_path / "names.yaml"
     path.write_text("a: [no, on, 007, 1_000, 12:30, 2026-05-01]\nb: [true, False, 10, -3, 1.5, ~]")
@@ -135,7 +142,7 @@ def test_one_changed_recipe_value_changes_the_digest_of_its_cells_alone() -> Non
         for cell in cells.list_cells(before)
         if cells.plan(before, cell).digest != cells.plan(after, cell).digest
     }
-    assert changed == {f"esc50/htsat/base/fold{k}-seed{k}" for k in range(3)}
+    assert changed == {f"esc50/htsat/base/fold{k}-seed{k}" for k in range(5)}
 
 
 def test_a_moved_data_folder_changes_no_digest() -> None:
@@ -147,7 +154,7 @@ def test_a_moved_data_folder_changes_no_digest() -> None:
 
 
 def test_seeds_test_folds_in_turn_and_parents_share_the_seed() -> None:
-    settings = config.load(ROOT / "config" / "default.yaml")
+    settings = _started_from_audioset()
     cell = cells.find_cell(settings, "esc50/htsat/base/fold2-seed2")
     parent = cells.plan(settings, cell).parent
     assert str(parent) == "audioset/htsat/base/seed2"
@@ -175,9 +182,7 @@ def test_the_full_experiment_has_targets_with_seeds_of_their_own() -> None:
 
 
 def test_a_data_set_with_fewer_seeds_lends_its_runs_in_turn() -> None:
-    values = _default()
-    values["datasets"]["audioset"]["seeds"] = [7, 8]
-    settings = config.load(values)
+    settings = _started_from_audioset(seeds=[7, 8])
     names = [f"esc50/htsat/base/fold{k}-seed{k}" for k in range(3)]
     parents = [cells.plan(settings, cells.find_cell(settings, name)).parent for name in names]
     assert [parent and parent.seed for parent in parents] == [7, 8, 7]

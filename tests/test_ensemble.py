@@ -25,7 +25,7 @@ from bench.results.released import ensembles
 
 @pytest.fixture
 def experiment(tmp_path: Path) -> Config:
-    values = read(ROOT / "config" / "default.yaml")
+    values = read(ROOT / "tests" / "experiment.yaml")
     values["paths"] = {name: str(tmp_path / name) for name in ("work", "results", "report")}
     values["ablations"] = {}
     values["ensembles"] = {

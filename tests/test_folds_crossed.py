@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def _default(**esc50: Any) -> dict[str, Any]:
-    values = read(ROOT / "config" / "default.yaml")
+    values = read(ROOT / "tests" / "experiment.yaml")
     values["datasets"]["esc50"] = values["datasets"]["esc50"] | esc50
     return values
 

@@ -92,7 +92,7 @@ def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
     monkeypatch.setattr(checkpoints, "LockFile", lambda: record)
     esc50 = ("dog", "rain", "clock_tick", "hand_saw", "siren")
     monkeypatch.setitem(factories.CLASSES, "esc50", esc50)
-    values = read(factories.ROOT / "config" / "default.yaml")
+    values = read(factories.ROOT / "tests" / "experiment.yaml")
     for dataset in values["datasets"].values():
         dataset["front_ends"] = {"logmel": LOGMEL | {"fill": "silence"}, "fbank": FBANK}
     values |= {"ablations": {}, "released": {name: list(own) for name, own in PAIRS.items()}}

@@ -51,7 +51,7 @@ def experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Any) -> 
     }
     monkeypatch.setattr(released, "read_registry", lambda: entries)
     monkeypatch.setattr(registry.LockFile.__init__, "__defaults__", (tmp_path / "lock.json",))
-    values = read(factories.ROOT / "config" / "default.yaml")
+    values = read(factories.ROOT / "tests" / "experiment.yaml")
     values["datasets"] = {name: values["datasets"][name] for name in ("esc50", "desed")}
     for dataset in values["datasets"].values():
         dataset |= {"front_ends": {"logmel": LOGMEL}, "root": str(tmp_path)}
