@@ -151,7 +151,7 @@ class PaSST(nn.Module):
             raise ValueError(
                 f"PaSST's position table holds clips of {self.architecture.patch} to {self.frames} "
                 f"frames, got {features.shape[1]}; longer clips are scored in windows if the "
-                "front end says frames: with no more than that"
+                f"front end says frames: {self.frames}"
             )
         if augment is not None:
             features = augment.mix(augment.mask(features, fill=self.mask_value))

@@ -135,7 +135,7 @@ def test_equal_files_in_two_splits_or_folds_are_refused(tmp_path: Path, by: str)
         build_corpus("folder", root, tmp_path / "c", **of)
     lines = str(refused.value).splitlines()
     assert len([line for line in lines if f"two {by}s" in line]) == 2
-    assert all(f"{root / names[0] / 'a_0.wav'}" in line for line in lines)
+    assert all("a_1.wav" in line for line in lines)
 
 
 # --- a folder ---------------------------------------------------------------------------------
@@ -616,7 +616,7 @@ def test_headers_of_both_tables_are_told_at_once(listed: Path) -> None:
     lines = problems_of(
         "table", listed, table="clips.csv", columns={"label": "x"}, events="events.tsv"
     )
-    assert [line.partition(":")[0] for line in lines] == ["clips.csv", "events.tsv"]
+    assert [line.partition(":")[0] for line in lines] == ["clips.csv, line 1", "events.tsv, line 1"]
     assert "columns 'filename', 'x' are missing" in lines[0]
     write(listed / "twice.csv", "filename,x,x\n0.wav,a,b\n")
     (line,) = problems_of("table", listed, table="twice.csv", columns={"label": "x"})

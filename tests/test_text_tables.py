@@ -108,12 +108,11 @@ def test_labels_survive_in_saved_corpora(tmp_path: Path) -> None:
         plain | {"clip": name, "path": path, "group": name, "labels": list(LABELS)}
         for name, path in ((FILE, FILE), ("NA", ""))
     ]
-    clips[1]["duration_s"] = float("nan")
     corpus = assemble(
         "mine", tmp_path, LABELS, pd.DataFrame(clips),
         multilabel=True, synthetic=False, events=all_events(),
     )  # fmt: skip
-    save(corpus, tmp_path / "saved")
+    corpus = save(corpus, tmp_path / "saved")
     opened = open_corpus(tmp_path / "saved")
     assert corpus.events is not None
     assert opened.events is not None

@@ -80,7 +80,7 @@ def save(
         with atomic_write(folder / f"{name}.parquet") as path:
             table.to_parquet(path, index=False, row_group_size=ROWS_AT_ONCE)
     written = ["clips.parquet", MISSING]
-    _write_missing(folder / MISSING, corpus.missing)
+    write_text(folder / MISSING, text_of(_lines_of(corpus.missing)))
     if corpus.events is not None:
         write_events(folder / EVENTS, corpus.events)
         written.append(EVENTS)
@@ -141,32 +141,27 @@ def open_corpus(folder: str | Path) -> Corpus:
         )
 
 
-def _write_missing(path: Path, missing: pd.DataFrame) -> None:
-    """The clips without a file; `labels` as a|b, an unknown length as nothing."""
-    cells = {name: missing[name].map(str) for name in MISSING_COLUMNS}
-    cells["duration_s"] = cells["duration_s"].where(missing["duration_s"].notna(), "")
-    cells["labels"] = missing["labels"].map(lambda labels: line_of(labels, "|"))
-    table = zip(*cells.values(), strict=True)
-    write_text(path, text_of([MISSING_COLUMNS, *table]))
+def _lines_of(missing: pd.DataFrame) -> Iterator[Iterable[str]]:
+    """The table of clips without a file, whose labels are written as a|b."""
+    yield MISSING_COLUMNS
+    table = missing.assign(labels=[line_of(labels, "|") for labels in missing["labels"]])
+    for row in table[list(MISSING_COLUMNS)].itertuples(index=False):
+        yield map(str, row)
 
 
 def _read_missing(path: Path) -> pd.DataFrame:
-    """What `_write_missing` wrote, as `Corpus.missing` has it."""
-    table = pd.DataFrame(
-        (
-            {
-                **{name: row[name] for name in MISSING_COLUMNS},
-                "path": "",
-                "duration_s": row["duration_s"] or "nan",
-                "strong": row["strong"] == "True",
-                "labels": row.several("labels", "|"),
-            }
-            for row in rows(path, MISSING_COLUMNS, separator="\t")
-        ),
-        columns=list(COLUMNS),
+    """What `_lines_of` wrote, as `Corpus.missing` has it."""
+    clips = (
+        {
+            **{name: row[name] for name in MISSING_COLUMNS},
+            "path": "",
+            "strong": row["strong"] == "True",
+            "labels": row.several("labels", "|"),
+        }
+        for row in rows(path, MISSING_COLUMNS, separator="\t")
     )
     numbers = {"start_s": float, "duration_s": float, "cut_s": float, "fold": int, "strong": bool}
-    return table.astype(numbers)
+    return pd.DataFrame(clips, columns=list(COLUMNS)).astype(numbers)
 
 
 def _joined(table: pd.DataFrame) -> pd.DataFrame:
