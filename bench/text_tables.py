@@ -194,8 +194,11 @@ def _parsed(
     )
     try:
         for values in reader:
-            text = "".join(read)
-            yield line, [_bare(value, text) for value in values]
+            bare = [value.strip() for value in values]
+            if bare != values:
+                text = "".join(read)
+                bare = [_bare(value, text) for value in values]
+            yield line, bare
             line += len(read)
             read.clear()
     except csv.Error as error:
