@@ -127,10 +127,8 @@ def _build(
             mix, events = _mixed(bank, part, number, seconds, rng)
             soundfile.write(stage / part.audio / filename, mix, OUTPUT_RATE, subtype="PCM_16")
             rows += [(filename, *event) for event in events] or [(filename, "", "", "")]
-        write_text(
-            stage / part.labels,
-            _weak(rows) if part is desed.WEAK else text_of([EVENT_COLUMNS, *rows]),
-        )
+        table = _weak(rows) if part is desed.WEAK else [EVENT_COLUMNS, *rows]
+        write_text(stage / part.labels, text_of(table))
     shutil.rmtree(whole, ignore_errors=True)
     stage.rename(whole)
 
