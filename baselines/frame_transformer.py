@@ -249,7 +249,8 @@ class ATSTFrame(FrameTransformer):
             longest = FRAMES_PER_TOKEN * (self.positions + 1) - 1
             raise ValueError(
                 f"ATST-Frame's position table holds {self.positions} tokens, so at most {longest} "
-                f"frames, got {frames}; hear longer clips in windows (front end: frames: 1001)"
+                f"frames, got {frames}; longer clips are scored in windows if the front end "
+                "says frames: 1001"
             )
 
     @property

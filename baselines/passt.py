@@ -150,7 +150,8 @@ class PaSST(nn.Module):
         if not self.architecture.patch <= features.shape[1] <= self.frames:
             raise ValueError(
                 f"PaSST's position table holds clips of {self.architecture.patch} to {self.frames} "
-                f"frames, got {features.shape[1]}; hear longer ones in windows, or build it longer"
+                f"frames, got {features.shape[1]}; longer clips are scored in windows if the "
+                f"front end says frames: {self.frames}"
             )
         if augment is not None:
             features = augment.mix(augment.mask(features, fill=self.mask_value))

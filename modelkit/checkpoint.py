@@ -189,7 +189,7 @@ def load_checked(
 
     Raises:
         CheckpointError: strict, and not every entry fits (the message names each), or an entry
-            holds values that are not numbers.
+            holds values that are not finite.
     """
     ignore, fresh = tuple(ignore), tuple(fresh)
     own = module.state_dict()
@@ -214,11 +214,11 @@ def load_checked(
     )
     if strict and not report.complete:
         raise CheckpointError(f"{source}: does not fit the model:\n{report}")
-    spoiled = next((name for name in loaded if offered[name].isnan().any()), None)
+    spoiled = next((name for name in loaded if not offered[name].isfinite().all()), None)
     if spoiled is not None:
         raise CheckpointError(
-            f"{source}: {spoiled} holds values that are no numbers (NaN): its training diverged, "
-            "or the file is damaged; train again, or fetch it again"
+            f"{source}: {spoiled} holds values that are not finite (NaN or Inf): its training "
+            "diverged, or the file is damaged; train again, or fetch it again"
         )
     module.load_state_dict({name: offered[name] for name in loaded}, strict=False)
     return report

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 
+from bench.text_tables import text_of
 from synth.layout import (
     Events,
     Layout,
@@ -74,11 +73,9 @@ def _tables(rows: list[Row], classes: list[str], seconds: float, events: Events)
     parents = shared_parents(classes)
     named = [(AUDIOSET[name][0], AUDIOSET[name][1]) for name in classes]
     named += [(mid, PARENTS[mid]) for mid in parents]
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(("index", "mid", "display_name"))
-    writer.writerows((i, mid, name) for i, (mid, name) in enumerate(sorted(named)))
-    files = {"audioset/class_labels_indices.csv": table.getvalue()}
+    table = ((str(i), *pair) for i, pair in enumerate(sorted(named)))
+    header = ("index", "mid", "display_name")
+    files = {"audioset/class_labels_indices.csv": text_of([header, *table], ",")}
     for part in LISTS:
         lines: list[str] = []
         positives, used = 0, set[str]()

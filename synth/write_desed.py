@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
+from bench.text_tables import line_of, text_of
 from synth.layout import (
     Events,
     Layout,
@@ -83,10 +82,12 @@ def _tables(clips: dict[str, list[Soundscape]], events: Events) -> dict[str, str
     for part, specs in clips.items():
         rows = _weak(specs, events) if part == "weak" else _strong(specs, events)
         header = ("filename", "event_labels") if part == "weak" else _STRONG
-        files[f"desed/metadata/{LABELS[part]}"] = _tsv(header, rows)
+        files[f"desed/metadata/{LABELS[part]}"] = text_of([header, *rows])
         if part in DURATIONS:
             seconds = sorted((_filename(s), f"{s.seconds:.3f}") for s in specs)
-            files[f"desed/metadata/{DURATIONS[part]}"] = _tsv(("filename", "duration"), seconds)
+            files[f"desed/metadata/{DURATIONS[part]}"] = text_of(
+                [("filename", "duration"), *seconds]
+            )
     return files
 
 
@@ -95,7 +96,7 @@ _STRONG = ("filename", "onset", "offset", "event_label")
 
 def _weak(specs: list[Soundscape], events: Events) -> list[tuple[str, ...]]:
     return sorted(
-        (_filename(spec), ",".join(sorted({event.label for event in events[spec.path]})))
+        (_filename(spec), line_of(sorted({event.label for event in events[spec.path]}), ","))
         for spec in specs
     )
 
@@ -114,7 +115,3 @@ def _strong(specs: list[Soundscape], events: Events) -> list[tuple[str, ...]]:
 
 def _filename(spec: Soundscape) -> str:
     return spec.path.rpartition("/")[2]
-
-
-def _tsv(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    return "".join("\t".join(row) + "\n" for row in (header, *rows))

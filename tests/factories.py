@@ -16,7 +16,7 @@ import soundfile
 
 from bench.code_digest import model_stage_digest
 from bench.corpora import desed, save
-from bench.corpora.base import EVENT_COLUMNS, assemble
+from bench.corpora.base import assemble
 from bench.data.task import Task, open_task
 from bench.evaluation.evaluate import evaluate_cell
 from bench.experiment import config as experiments
@@ -34,6 +34,7 @@ from bench.files import (
     write_json_lines,
     write_sealed,
 )
+from bench.metrics.events import events_table
 from bench.models.scores import Scores, write_scores
 from bench.provenance import environment
 from bench.results.identity import fingerprints
@@ -196,7 +197,7 @@ def _corpus(config: Config, dataset: str) -> None:
         pd.DataFrame(rows),
         multilabel=settings.loss == "bce",
         synthetic=True,
-        events=pd.DataFrame(events, columns=list(EVENT_COLUMNS)) if settings.localize else None,
+        events=events_table(events) if settings.localize else None,
     )
     save(corpus, layout.corpus(dataset))
 

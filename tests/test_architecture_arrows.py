@@ -26,7 +26,10 @@ MEETS_SYNTH = (
     ROOT / "bench" / "data" / "embed.py",
     ROOT / "bench" / "corpora" / "soundscapes.py",
 )
-SYNTH_MAY_USE = ("bench.files", "bench.parallel", "bench.process.", "bench.strict")
+SYNTH_MAY_USE = (
+    *("bench.files", "bench.parallel", "bench.process.", "bench.strict"),
+    "bench.text_tables",
+)
 # The rooms of bench/: each may import those before it; the modules at its root import none.
 ROOMS = (
     *("audio", "process", "metrics", "sources", "corpora", "experiment", "data", "models"),

@@ -118,6 +118,26 @@ def test_a_pattern_that_fits_no_file_shows_what_lies_there(birds: Path) -> None:
     assert "'robin/r1_0.wav'" in line
 
 
+@pytest.mark.parametrize("by", ["split", "fold"])
+def test_equal_files_in_two_splits_or_folds_are_refused(tmp_path: Path, by: str) -> None:
+    names = {"split": ("train", "validation", "test"), "fold": ("1", "2", "3")}[by]
+    put(tmp_path / "data", *(f"{x}/{label}_{n}.wav" for x in names for label in "ab" for n in "01"))
+    of: dict[str, Any] = {"name": "mine", "pattern": f"{{{by}}}/{{label}}_{{take}}"}
+    if by == "split":
+        of["splits"] = {"by": "split", "validation": ["validation"], "test": ["test"]}
+    root = tmp_path / "data"
+    build_corpus("folder", root, tmp_path / "c", **of)
+    (root / names[0] / "b_0.wav").write_bytes((root / names[0] / "a_0.wav").read_bytes())
+    build_corpus("folder", root, tmp_path / "c", **of)  # within one it is no leak
+    for other in names[1:]:
+        (root / other / "a_1.wav").write_bytes((root / names[0] / "a_0.wav").read_bytes())
+    with pytest.raises(UserError) as refused:
+        build_corpus("folder", root, tmp_path / "c", **of)
+    lines = str(refused.value).splitlines()
+    assert len([line for line in lines if f"two {by}s" in line]) == 2
+    assert all("a_1.wav" in line for line in lines)
+
+
 # --- a folder ---------------------------------------------------------------------------------
 
 
@@ -596,7 +616,7 @@ def test_headers_of_both_tables_are_told_at_once(listed: Path) -> None:
     lines = problems_of(
         "table", listed, table="clips.csv", columns={"label": "x"}, events="events.tsv"
     )
-    assert [line.partition(":")[0] for line in lines] == ["clips.csv", "events.tsv"]
+    assert [line.partition(":")[0] for line in lines] == ["clips.csv, line 1", "events.tsv, line 1"]
     assert "columns 'filename', 'x' are missing" in lines[0]
     write(listed / "twice.csv", "filename,x,x\n0.wav,a,b\n")
     (line,) = problems_of("table", listed, table="twice.csv", columns={"label": "x"})

@@ -224,7 +224,7 @@ def test_masks_take_log_zero_normalised_and_come_before_mixup():
 @pytest.mark.parametrize(
     ("shape", "said"),
     [
-        ((1, 201, 128), "16 to 200 frames, got 201; hear longer ones in windows"),
+        ((1, 201, 128), "16 to 200 frames, got 201; longer clips"),
         ((1, 15, 128), "16 to 200 frames, got 15"),
         ((1, 200, 64), r"features \(B, T, 128\), got \(1, 200, 64\)"),
     ],

@@ -80,16 +80,16 @@ def test_labels_that_the_reference_lacks_and_late_events_are_named(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("filename\tonset\tevent_label\na.wav\t0\tCat\n", "line 1: column offset is missing"),
-        (REFERENCE.replace("\t", ","), "line 1: columns are separated by commas"),
-        (REFERENCE.replace("\t", ";"), "line 1: columns are separated by semicolons"),
-        (HEADER + "a.wav,0.0,1.0,Cat\n", "line 2: 1 fields where the header has 4"),
+        ("filename\tonset\tevent_label\na.wav\t0\tCat\n", "line 1: column 'offset' is missing"),
+        (REFERENCE.replace("\t", ","), "line 1: .* commas where tabs"),
+        (REFERENCE.replace("\t", ";"), "line 1: .* semicolons where tabs"),
+        (HEADER + "a.wav,0.0,1.0,Cat\n", "line 2: 1 fields"),
         (HEADER + "a.wav\t2.0\t1.0\tCat\n", "line 2: offset 1.0 lies before onset 2.0"),
         (HEADER + "a.wav\t0\t1\tCat\nz.wav\t0\t1\tCat\n", "line 3: file 'z.wav' is not in"),
-        (HEADER + "a.wav\tnan\t1.0\tCat\n", "line 2: onset is nan"),
-        (HEADER + "a.wav\t0.0\tinf\tCat\n", "line 2: offset is inf"),
-        (HEADER + "a.wav\t\t1.0\tCat\n", "line 2: onset '' is not a number"),
-        (HEADER + "a.wav\t0,5\t1.0\tCat\n", "line 2: onset '0,5' is not a number"),
+        (HEADER + "a.wav\tnan\t1.0\tCat\n", "line 2: 'nan' in column onset"),
+        (HEADER + "a.wav\t0.0\tinf\tCat\n", "line 2: 'inf' in column offset"),
+        (HEADER + "a.wav\t\t1.0\tCat\n", "line 2: '' in column onset"),
+        (HEADER + "a.wav\t0,5\t1.0\tCat\n", "line 2: '0,5' in column onset"),
         (HEADER + "a.wav\t-0.5\t1.0\tCat\n", "line 2: onset -0.5 is negative"),
         (HEADER + "a.wav\t0.5\t1.0\t\n", "line 2: event_label is empty"),
         (HEADER + "\t0.5\t1.0\tCat\n", "line 2: filename is empty"),
@@ -98,9 +98,9 @@ def test_labels_that_the_reference_lacks_and_late_events_are_named(tmp_path):
             "5: repeats line 2",
         ),
         (HEADER + "a.wav\t\t\t\na.wav\t\t\t\n", "line 3: repeats line 2"),
-        (HEADER + "a.wav\t0\t1\n", "line 2: 3 fields where the header has 4"),
-        ("", "line 1: no header"),
-        (b"\xff\xfe\x00", "cannot be read as UTF-8"),
+        (HEADER + "a.wav\t0\t1\n", "line 2: 3 fields"),
+        ("", "line 1: columns .* missing"),
+        (b"\xff\xfe\x00", "not UTF-8"),
     ],
 )
 def test_malformed_tables_name_file_line_and_remedy(tmp_path, text, message):
@@ -114,9 +114,9 @@ def test_malformed_tables_name_file_line_and_remedy(tmp_path, text, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("filename\tseconds\na.wav\t1\n", "line 1: column duration is missing"),
+        ("filename\tseconds\na.wav\t1\n", "line 1: column 'duration' is missing"),
         ("filename\tduration\na.wav\t0\n", "line 2: duration 0 of a.wav is not positive"),
-        ("filename\tduration\na.wav\tNaN\n", "line 2: duration is NaN"),
+        ("filename\tduration\na.wav\tNaN\n", "line 2: 'NaN' in column duration"),
         ("filename\tduration\na.wav\t1\na.wav\t2\n", "line 3: a.wav has a duration of 2 here"),
         ("filename\tduration\n", "lists no files"),
     ],
@@ -172,7 +172,7 @@ def test_tables_that_are_all_in_another_unit_are_noted(tmp_path, unit, noted):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(UserError, match="no such file"):
+    with pytest.raises(UserError, match="No such file"):
         read_events(tmp_path / "absent.tsv", KNOWN)
 
 

@@ -21,7 +21,6 @@ from bench.corpora.base import Corpus, assemble
 from bench.corpora.lengths import TOLERANCE_S, part_of
 from bench.corpora.reading import (
     AudioFolder,
-    Row,
     headless_rows,
     require,
     rows,
@@ -29,6 +28,7 @@ from bench.corpora.reading import (
 )
 from bench.files import UserError
 from bench.sources.clips import Absent
+from bench.text_tables import Row
 
 CLASS_FILE = "class_labels_indices.csv"
 TRAIN_FILES = {

@@ -18,10 +18,11 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from bench.corpora.audioset import check_share, unit_hash, youtube_id
-from bench.corpora.base import EVENT_COLUMNS, Corpus, assemble
-from bench.corpora.reading import AudioFolder, Row, lines_of, require, rows, unread_remark
-from bench.files import UserError
+from bench.corpora.base import Corpus, assemble
+from bench.corpora.reading import AudioFolder, headless_rows, require, rows, unread_remark
+from bench.metrics.events import events_table
 from bench.sources.clips import Absent
+from bench.text_tables import Row
 
 NAMES_FILE = "mid_to_display_name.tsv"
 LISTS = {"train": "audioset_train_strong.tsv", "test": "audioset_eval_strong.tsv"}
@@ -103,7 +104,7 @@ def load(
         pd.DataFrame(clips),
         multilabel=True,
         synthetic=synthetic,
-        events=pd.DataFrame(events, columns=list(EVENT_COLUMNS)),
+        events=events_table(events),
         remarks=remarks,
     )
 
@@ -156,8 +157,7 @@ def _segment(row: Row) -> Segment:
 
 def _display_names(path: Path) -> Iterator[tuple[str, str]]:
     """(machine id, display name) from the lines of a table without a header."""
-    for number, line in lines_of(path):
-        mid, tab, label = line.partition("\t")
-        if not (mid and tab and label):
-            raise UserError(f"{path}, line {number}: no machine id and name, separated by a tab")
-        yield mid, label
+    for row in headless_rows(path, ("mid", "name"), separator="\t"):
+        if not (row["mid"] and row["name"]):
+            raise row.error("no machine id and name, separated by a tab")
+        yield row["mid"], row["name"]

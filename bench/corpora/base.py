@@ -10,12 +10,12 @@ from typing import NamedTuple
 import pandas as pd
 
 from bench.files import UserError
+from bench.metrics.events import EVENT_COLUMNS
 
 SPLITS = ("train", "validation", "test")
 COLUMNS = (
     "clip", "path", "start_s", "duration_s", "split", "fold", "group", "cut_s", "strong", "labels",
 )  # fmt: skip
-EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
 TOUCH_S = 0.1  # encoders pad: two consecutive clips overlap by less than this
 
 
@@ -48,6 +48,8 @@ class Corpus:
         remarks: clip -> what is wrong with its file; it was cut, or counts as missing.
         shortest: share of its listed length that a file must have; 0 once saved, when all have it.
         straddling: recordings with clips in two folds of the published table itself.
+        own: whether it is a person's own data, of which nobody has published splits; `save` refuses
+            equal files in two of them.
         digest, audio_digest: see `save`; empty until saved.
     """
 
@@ -62,6 +64,7 @@ class Corpus:
     remarks: Mapping[str, str] = field(default_factory=dict)
     shortest: float = 0.0
     straddling: tuple[str, ...] = ()
+    own: bool = False
     digest: str = ""
     audio_digest: str = ""
 

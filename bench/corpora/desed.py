@@ -15,9 +15,10 @@ from typing import Any
 import pandas as pd
 
 from bench.corpora.audioset import cut_of
-from bench.corpora.base import EVENT_COLUMNS, Corpus, assemble
+from bench.corpora.base import Corpus, assemble
 from bench.corpora.reading import AudioFolder, require, rows
 from bench.files import UserError
+from bench.metrics.events import EVENT_COLUMNS, events_table
 from bench.sources.clips import Absent
 
 CLASSES = (
@@ -118,7 +119,7 @@ def load(
         pd.DataFrame(clips),
         multilabel=True,
         synthetic=synthetic,
-        events=pd.DataFrame(events, columns=list(EVENT_COLUMNS)),
+        events=events_table(events),
         remarks=remarks,
     )
 
@@ -146,7 +147,7 @@ def _weak(path: Path, classes: Collection[str]) -> dict[str, list[str]]:
     """Labels by file name, from lines like `file<TAB>Cat,Dog`."""
     labels: dict[str, list[str]] = {}
     for row in rows(path, ("filename", "event_labels"), separator="\t"):
-        names = [name for name in row["event_labels"].split(",") if name]
+        names = row.several("event_labels", ",")
         found = list(dict.fromkeys(row.known(name, classes) for name in names))
         if labels.setdefault(row["filename"], found) != found:
             raise row.error(f"'{row['filename']}' has other labels here than above")

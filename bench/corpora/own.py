@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from bench.corpora.base import EVENT_COLUMNS, Corpus, assemble
+from bench.corpora.base import Corpus, assemble
 from bench.corpora.entries import Entry, Names, Problems, natural
 from bench.corpora.folds import with_test_fold
 from bench.corpora.splitting import Splits, check_folds, check_splits, split
@@ -135,9 +136,29 @@ def corpus_of(
         name, root, names, table,
         multilabel=multilabel, synthetic=synthetic, events=events, remarks=remarks,
     )  # fmt: skip
+    corpus = dataclasses.replace(corpus, own=True)
     return with_test_fold(corpus, 0) if folds else corpus
 
 
-def events_table(events: Sequence[tuple[str, float, float, str]]) -> pd.DataFrame:
-    """Events as `Corpus.events` has them."""
-    return pd.DataFrame(events, columns=list(EVENT_COLUMNS))
+def refuse_copies(corpus: Corpus, digests: Mapping[str, str]) -> None:
+    """Refuse files of equal bytes in two splits or folds: one recording under two names.
+
+    Args:
+        digests: path -> digest of the file's bytes.
+
+    Raises:
+        UserError: a line for each two of them.
+    """
+    problems = Problems()
+    clips = corpus.clips.assign(bytes=corpus.clips["path"].map(digests))
+    copied = clips.groupby("bytes")["path"].transform("nunique") > 1
+    column = "fold" if (clips["fold"] >= 0).any() else "split"
+    for _, copies in clips[copied].groupby("bytes"):
+        one, *others = copies.drop_duplicates(column)["path"]
+        for two in others:
+            problems.add(
+                f"{corpus.root / one} and {corpus.root / two} are equal and lie in two {column}s; "
+                f"a recording belongs to one {column} only: remove one of them, or give both the "
+                "same group"
+            )
+    problems.refuse()

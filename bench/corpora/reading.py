@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import unicodedata
-from collections.abc import Callable, Collection, Iterator
-from functools import cached_property
+from collections.abc import Collection, Iterator
+from functools import cached_property, partial
 from pathlib import Path
 
+from bench import text_tables
 from bench.files import UserError, regular_files
+from bench.text_tables import Row, records, text_lines
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".opus", ".mp3")
 UNREAD_SUFFIXES = (
@@ -18,100 +19,13 @@ UNREAD_SUFFIXES = (
 )  # fmt: skip
 
 
-LARGEST = 1e9  # thirty years of seconds
+def composed(text: str) -> str:
+    """Letters with their accents as one character each: some systems split them in file names."""
+    return unicodedata.normalize("NFC", text)
 
 
-class Row:
-    """One line of a table: values by column name, and errors that know where they happened."""
-
-    __slots__ = ("_path", "_values", "line")
-
-    def __init__(self, path: Path, line: int, values: dict[str, str]) -> None:
-        self._path, self.line, self._values = path, line, values
-
-    def __getitem__(self, column: str) -> str:
-        return self._values[column]
-
-    def number(self, column: str) -> float:
-        """The column as a number, of a plausible size for a time or a count.
-
-        Raises:
-            UserError: it is none.
-        """
-        text = self._values[column]
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not abs(value) < LARGEST:
-            point = "; write it with a point" if "," in text else ""
-            raise self.error(f"'{text}' in column {column} is not a number{point}")
-        return value
-
-    def integer(self, column: str) -> int:
-        """The column as a whole number.
-
-        Raises:
-            UserError: it is none.
-        """
-        text = self._values[column]
-        if not text.isdecimal():
-            raise self.error(f"'{text}' in column {column} is not a whole number")
-        return int(text)
-
-    def known(self, value: str, classes: Collection[str]) -> str:
-        """`value`, if it is one of `classes`.
-
-        Raises:
-            UserError: it is not.
-        """
-        if value not in classes:
-            raise self.error(f"label '{value}' is not in the class list ({len(classes)} classes)")
-        return value
-
-    def error(self, what: str) -> UserError:
-        """An error that names this row's file and line."""
-        return UserError(f"{self._path}, line {self.line}: {what}")
-
-
-def rows(
-    path: Path,
-    columns: Collection[str],
-    *,
-    separator: str = ",",
-    on_odd: Callable[[str], None] | None = None,
-    remedy: str = "is this the data set's own file?",
-) -> Iterator[Row]:
-    """The lines of a table with a header that holds at least `columns`; lines are counted from 1.
-
-    Args:
-        on_odd: called with what is wrong with a line of another width, which is then left out.
-        remedy: what to do about a column that is missing.
-
-    Raises:
-        UserError: no such file, not text, a column that is missing or stands twice, or (without
-            `on_odd`) a line of another width.
-    """
-    lines = _lines(path, separator)
-    header = [name.strip() for name in next(lines, (1, []))[1]]
-    absent = [f"'{column}'" for column in dict.fromkeys(columns) if column not in header]
-    if absent:
-        are = "column {} is" if len(absent) == 1 else "columns {} are"
-        raise UserError(
-            f"{path}: {are.format(', '.join(absent))} missing (found: "
-            f"{', '.join(header) or 'nothing'}); {remedy}"
-        )
-    for column in columns:
-        if header.count(column) > 1:
-            raise UserError(f"{path}: column '{column}' stands twice in the header; rename one")
-    for line, values in lines:
-        if len(values) == len(header):
-            yield Row(path, line, dict(zip(header, map(str.strip, values), strict=True)))
-            continue
-        odd = f"{path}, line {line}: {len(values)} fields where the header names {len(header)}"
-        if on_odd is None:
-            raise UserError(odd)
-        on_odd(odd)
+rows = partial(text_tables.rows, letters=composed)
+"""`text_tables.rows` of a data set's own table, with composed letters."""
 
 
 def separator_of(path: Path) -> str:
@@ -124,22 +38,21 @@ def separator_of(path: Path) -> str:
     return max(",\t;", key=header.count)
 
 
-def headless_rows(path: Path, columns: Collection[str]) -> Iterator[Row]:
-    """The lines of a comma-separated table whose first lines start with '#'.
+def headless_rows(path: Path, columns: Collection[str], *, separator: str = ",") -> Iterator[Row]:
+    """The lines of a table without a header; first lines that start with '#' do not count.
 
     Raises:
         UserError: no such file, not text, or a line of another width.
     """
     in_header = True
-    for line, values in _lines(path, ","):
+    for line, values in records(path, separator, composed):
         in_header = in_header and values[0].startswith("#")
         if in_header:
             continue
+        row = Row(path, line, dict(zip(columns, values, strict=False)))
         if len(values) != len(columns):
-            raise UserError(
-                f"{path}, line {line}: {len(values)} fields, expected {', '.join(columns)}"
-            )
-        yield Row(path, line, dict(zip(columns, values, strict=True)))
+            raise row.error(f"{len(values)} fields, expected {', '.join(columns)}")
+        yield row
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
@@ -148,55 +61,14 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         UserError: no such file, or not text.
     """
-    try:
-        with open(path, encoding="utf-8-sig", newline=None) as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    yield number, composed(line.strip())
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise _not_text(path) from error
-
-
-def _lines(path: Path, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """(line number, fields) of the non-empty lines of a table."""
-    line = 1
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(
-                map(composed, file),
-                delimiter=separator,
-                skipinitialspace=separator != "\t",
-                strict=True,  # a quote that nothing closes would take in the lines that follow
-            )
-            for values in reader:
-                if any(values):
-                    yield reader.line_num, values
-                line = reader.line_num + 1
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise _not_text(path) from error
-    except csv.Error as error:
-        raise UserError(
-            f"{path}, line {line}: not a line of a table ({error}); is a quote not closed, or the "
-            "file damaged?"
-        ) from error
-
-
-def _not_text(path: Path) -> UserError:
-    return UserError(f"{path}: not UTF-8 text; save it as UTF-8, or is it damaged?")
+    for number, line in enumerate(text_lines(path, composed), start=1):
+        if line.strip():
+            yield number, line.strip()
 
 
 def _is_text(name: str) -> bool:
     """Whether the bytes of a file's name are UTF-8."""
     return name.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in name)
-
-
-def composed(text: str) -> str:
-    """Letters with their accents as one character each: some systems split them in file names."""
-    return unicodedata.normalize("NFC", text)
 
 
 def listed_name(text: str, folder: Path) -> str:

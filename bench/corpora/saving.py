@@ -19,17 +19,23 @@ from bench.audio.packs import PACK_SUFFIXES
 from bench.corpora.base import COLUMNS, Corpus, shared_recordings
 from bench.corpora.lengths import fitted
 from bench.corpora.listing import REMEDY, digest_of_lists, read_facts
+from bench.corpora.own import refuse_copies
 from bench.files import (
     atomic_write,
     damage_told,
     digest_file,
     digest_of,
     write_json,
+    write_text,
 )
+from bench.metrics.events import EVENT_COLUMNS, events_table, write_events
+from bench.text_tables import line_of, rows, text_of
 
 Progress = Callable[[int, int], None]  # called with (done, total) from time to time
 
 FILE_COLUMNS = ("path", "size", "mtime_ns", "sha256", "seconds")
+MISSING_COLUMNS = tuple(name for name in COLUMNS if name != "path")
+MISSING, EVENTS = "missing.tsv", "events.tsv"
 ROWS_AT_ONCE = 1 << 16  # of a parquet file: as many as a streaming reader holds
 
 
@@ -52,11 +58,14 @@ def save(
     `lists`, that does not depend on which clips are on this disk (`listing.digest_of_lists`).
 
     Raises:
-        UserError: no audio file is as long as its list says.
+        UserError: no audio file is as long as its list says, or equal files of a person's own data
+            lie in two splits or folds.
     """
     folder = Path(folder)
     files = _read_files(corpus, folder / "files.parquet", threads, progress)
     corpus = fitted(corpus, dict(zip(files["path"], files["seconds"], strict=True)))
+    if corpus.own:
+        refuse_copies(corpus, dict(zip(files["path"], files["sha256"], strict=True)))
     audio_digest = _digest_table(files[["path", "size", "sha256"]])
     digest = digest_of(
         {
@@ -70,15 +79,11 @@ def save(
     for name, table in (("files", files), ("clips", corpus.clips)):
         with atomic_write(folder / f"{name}.parquet") as path:
             table.to_parquet(path, index=False, row_group_size=ROWS_AT_ONCE)
-    written = ["clips.parquet"]
-    for name, frame in (
-        ("missing.tsv", corpus.missing.drop(columns="path")),
-        ("events.tsv", corpus.events),
-    ):
-        if frame is not None:
-            with atomic_write(folder / name) as path:
-                _joined(frame).to_csv(path, sep="\t", index=False)
-            written.append(name)
+    written = ["clips.parquet", MISSING]
+    write_text(folder / MISSING, text_of(_lines_of(corpus.missing)))
+    if corpus.events is not None:
+        write_events(folder / EVENTS, corpus.events)
+        written.append(EVENTS)
     by_split = corpus.coverage_by_split()
     write_json(
         folder / "corpus.json",
@@ -113,12 +118,13 @@ def open_corpus(folder: str | Path) -> Corpus:
     with damage_told(folder, REMEDY):
         clips = pd.read_parquet(folder / "clips.parquet")
         clips["labels"] = [list(labels) for labels in clips["labels"]]
-        text: dict[str, Any] = {"clip": str, "group": str, "labels": str}
-        missing = pd.read_csv(folder / "missing.tsv", sep="\t", keep_default_na=False, dtype=text)
-        missing["labels"] = [labels.split("|") if labels else [] for labels in missing["labels"]]
         events = None
-        if "events.tsv" in facts["tables"]:
-            events = pd.read_csv(folder / "events.tsv", sep="\t", dtype={"filename": str})
+        if EVENTS in facts["tables"]:
+            listed = rows(folder / EVENTS, EVENT_COLUMNS, separator="\t")
+            events = events_table(
+                (row["filename"], row.number("onset"), row.number("offset"), row["event_label"])
+                for row in listed
+            )
         return Corpus(
             name=facts["name"],
             root=Path(facts["root"]),
@@ -127,12 +133,35 @@ def open_corpus(folder: str | Path) -> Corpus:
             events=events,
             multilabel=facts["multilabel"],
             synthetic=facts["synthetic"],
-            missing=missing.assign(path="")[list(COLUMNS)],
+            missing=_read_missing(folder / MISSING),
             remarks=facts["remarks"],
             straddling=tuple(facts["straddling"]),
             digest=facts["digest"],
             audio_digest=facts["audio_digest"],
         )
+
+
+def _lines_of(missing: pd.DataFrame) -> Iterator[Iterable[str]]:
+    """The table of clips without a file, whose labels are written as a|b."""
+    yield MISSING_COLUMNS
+    table = missing.assign(labels=[line_of(labels, "|") for labels in missing["labels"]])
+    for row in table[list(MISSING_COLUMNS)].itertuples(index=False):
+        yield map(str, row)
+
+
+def _read_missing(path: Path) -> pd.DataFrame:
+    """What `_lines_of` wrote, as `Corpus.missing` has it."""
+    clips = (
+        {
+            **{name: row[name] for name in MISSING_COLUMNS},
+            "path": "",
+            "strong": row["strong"] == "True",
+            "labels": row.several("labels", "|"),
+        }
+        for row in rows(path, MISSING_COLUMNS, separator="\t")
+    )
+    numbers = {"start_s": float, "duration_s": float, "cut_s": float, "fold": int, "strong": bool}
+    return pd.DataFrame(clips, columns=list(COLUMNS)).astype(numbers)
 
 
 def _joined(table: pd.DataFrame) -> pd.DataFrame:

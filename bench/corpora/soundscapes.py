@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,10 @@ import soundfile
 from bench.audio.decode import read
 from bench.code_digest import loader_stage_digest
 from bench.corpora import desed, folder
-from bench.corpora.base import EVENT_COLUMNS, Corpus
+from bench.corpora.base import Corpus
 from bench.files import UserError, claim, digest_file, digest_of, read_json, write_json, write_text
+from bench.metrics.events import EVENT_COLUMNS
+from bench.text_tables import line_of, text_of
 from synth import mixer
 from synth.synth import RATE, gain, stream, unit
 
@@ -125,21 +127,19 @@ def _build(
             mix, events = _mixed(bank, part, number, seconds, rng)
             soundfile.write(stage / part.audio / filename, mix, OUTPUT_RATE, subtype="PCM_16")
             rows += [(filename, *event) for event in events] or [(filename, "", "", "")]
-        write_text(stage / part.labels, _weak(rows) if part is desed.WEAK else _strong(rows))
+        table = _weak(rows) if part is desed.WEAK else [EVENT_COLUMNS, *rows]
+        write_text(stage / part.labels, text_of(table))
     shutil.rmtree(whole, ignore_errors=True)
     stage.rename(whole)
 
 
-def _weak(rows: Sequence[tuple[str, str, str, str]]) -> str:
+def _weak(rows: Iterable[tuple[str, str, str, str]]) -> list[tuple[str, ...]]:
+    """The table of labels without times."""
     labels: dict[str, set[str]] = defaultdict(set)
     for filename, _, _, label in rows:
         labels[filename].add(label)
-    lines = (f"{name}\t{','.join(sorted(found))}" for name, found in labels.items())
-    return "\n".join(("filename\tevent_labels", *lines)) + "\n"
-
-
-def _strong(rows: Sequence[tuple[str, str, str, str]]) -> str:
-    return "".join("\t".join(row) + "\n" for row in (EVENT_COLUMNS, *rows))
+    listed = ((name, line_of(sorted(found), ",")) for name, found in labels.items())
+    return [("filename", "event_labels"), *listed]
 
 
 class _Bank:

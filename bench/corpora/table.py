@@ -9,12 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 
-from bench.corpora.base import EVENT_COLUMNS, Corpus
+from bench.corpora.base import Corpus
 from bench.corpora.entries import Entry, Names, Problems, Text
-from bench.corpora.own import Classes, corpus_of, events_table
+from bench.corpora.own import Classes, corpus_of
 from bench.corpora.reading import (
     AudioFolder,
-    Row,
     listed_name,
     require,
     rows,
@@ -24,7 +23,9 @@ from bench.corpora.reading import (
 from bench.corpora.saving import seconds_of
 from bench.corpora.splitting import AS_TOLD, Splits
 from bench.files import UserError
+from bench.metrics.events import EVENT_COLUMNS, events_table
 from bench.strict import Strict
+from bench.text_tables import Row
 
 IN_SECONDS = "times are in seconds of the file"
 TOLERANCE_S = 0.1  # encoders pad and cut; an event may end this much after its file
@@ -190,11 +191,11 @@ def _labels(row: Row, label: Text | Names | None, separator: str | None) -> list
                 raise row.error(f"'{mark}' in column {column}, which says 0 or 1")
         return [column for column, mark in marks.items() if mark[:1] == "1"]
     text = row[label]
-    names = text.split(separator) if separator else [text]
-    found = [name.strip() for name in names if name.strip()]
-    if not found and separator is None:
-        raise row.error(f"no label in column {label}")
-    return found
+    if separator is None:
+        if not text:
+            raise row.error(f"no label in column {label}")
+        return [text]
+    return [name.strip() for name in text.split(separator) if name.strip()]
 
 
 def _lengths(root: Path, entries: Iterable[Entry]) -> dict[str, float]:

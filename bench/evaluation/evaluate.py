@@ -81,7 +81,7 @@ def evaluate_cell(settings: config.Config, cell: cells.Cell) -> Record:
             **located,
         }
     )
-    record.write(folder / "record.json")
+    record.write(layout.record(cell))
     print(summary(record, plan.dataset.metric), flush=True)
     return record
 

@@ -119,8 +119,8 @@ def _train(settings: Config, layout: Layout, cell: Cell) -> Job:
 def _evaluate(layout: Layout, cell: Cell) -> Job:
     folder = layout.run(cell)
     read = (folder / name for name in TRAINED if name != "model.pt")
-    written = (folder / "record.json",)
-    return Job("evaluate", str(cell), written, (layout.corpus_file(cell.dataset), *read), cell)
+    inputs = (layout.corpus_file(cell.dataset), *read)
+    return Job("evaluate", str(cell), (layout.record(cell),), inputs, cell)
 
 
 def _inputs(settings: Config, cell: Cell) -> tuple[Path, ...]:

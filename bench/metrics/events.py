@@ -6,17 +6,16 @@ with a file name and nothing else says that the file has no events. Durations: `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
 
 import pandas as pd
 
 from bench.files import UserError, write_text
+from bench.text_tables import Row, rows, text_of
 
 EVENT_COLUMNS = ("filename", "onset", "offset", "event_label")
 DURATION_COLUMNS = ("filename", "duration")
-LARGEST = 1e9  # seconds, thirty years
 
 
 def read_durations(path: str | Path) -> dict[str, float]:
@@ -28,16 +27,14 @@ def read_durations(path: str | Path) -> dict[str, float]:
         UserError: names file, line and remedy.
     """
     durations: dict[str, float] = {}
-    for line, (name, text) in _rows(path, DURATION_COLUMNS):
-        duration = _seconds(path, line, "duration", text)
+    for row in _rows(path, DURATION_COLUMNS):
+        name, duration = row["filename"], _seconds(row, "duration")
         if duration <= 0:
-            _fail(path, line, f"duration {text} of {name} is not positive", "give it in seconds")
+            raise row.error(f"duration {duration:g} of {name} is not positive; give it in seconds")
         if durations.setdefault(name, duration) != duration:
-            _fail(
-                path,
-                line,
-                f"{name} has a duration of {text} here and of {durations[name]:g} above",
-                "keep the right row",
+            raise row.error(
+                f"{name} has a duration of {duration:g} here and of {durations[name]:g} above; "
+                "keep the right row"
             )
     if not durations:
         raise UserError(f"{path}: lists no files; give every scored file with its duration")
@@ -56,24 +53,29 @@ def read_events(path: str | Path, durations: Mapping[str, float]) -> pd.DataFram
     """
     seen: dict[tuple[object, ...], int] = {}
     events = []
-    for line, row in _rows(path, EVENT_COLUMNS):
-        name, onset_text, offset_text, label = row
+    for row in _rows(path, EVENT_COLUMNS, bare_first=True):
+        name, *event = (row[column] for column in EVENT_COLUMNS)
         if name not in durations:
-            _fail(path, line, f"file {name!r} is not in the durations table", "add it there")
-        if any(row[1:]):
-            onset = _seconds(path, line, "onset", onset_text)
-            offset = _seconds(path, line, "offset", offset_text)
+            raise row.error(f"file {name!r} is not in the durations table; add it there")
+        identity: tuple[object, ...] = (name,)
+        if any(event):
+            onset, offset = _seconds(row, "onset"), _seconds(row, "offset")
             if offset < onset:
-                _fail(
-                    path, line, f"offset {offset_text} lies before onset {onset_text}", "swap them"
+                raise row.error(
+                    f"offset {row['offset']} lies before onset {row['onset']}; swap them"
                 )
-            if not label:
-                _fail(path, line, "event_label is empty", "name the class or clear all three")
-            events.append((name, onset, offset, label))
-        identity: tuple[object, ...] = events[-1] if any(row[1:]) else (name,)
+            if not row["event_label"]:
+                raise row.error("event_label is empty; name the class or clear all three")
+            events.append((name, onset, offset, row["event_label"]))
+            identity = events[-1]
         if identity in seen:
-            _fail(path, line, f"repeats line {seen[identity]}", "delete one of the two rows")
-        seen[identity] = line
+            raise row.error(f"repeats line {seen[identity]}; delete one of the two rows")
+        seen[identity] = row.line
+    return events_table(events)
+
+
+def events_table(events: Iterable[tuple[str, float, float, str]]) -> pd.DataFrame:
+    """Events as a table of EVENT_COLUMNS, of the same types where there are none."""
     return pd.DataFrame(events, columns=list(EVENT_COLUMNS)).astype(
         {"filename": object, "onset": float, "offset": float, "event_label": object}
     )
@@ -84,77 +86,25 @@ def write_events(path: str | Path, events: pd.DataFrame, files: Sequence[str] = 
 
     Times are written so that reading gives the same numbers.
     """
-    rows = [
-        f"{name}\t{float(onset)!r}\t{float(offset)!r}\t{label}"
+    table = [
+        (name, repr(float(onset)), repr(float(offset)), label)
         for name, onset, offset, label in events[list(EVENT_COLUMNS)].itertuples(index=False)
     ]
     present = set(events["filename"])
-    rows += [f"{name}\t\t\t" for name in files if name not in present]
-    write_text(path, "\n".join(["\t".join(EVENT_COLUMNS), *rows]) + "\n")
+    table += [(name, "", "", "") for name in files if name not in present]
+    write_text(path, text_of([EVENT_COLUMNS, *table]))
 
 
-def _rows(path: str | Path, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Line numbers and the fields of `columns`, whatever other columns there are."""
-    lines = _text(path).split("\n")
-    if not lines[0].strip():
-        raise UserError(f"{path}, line 1: no header; it must read {' '.join(columns)} (tabs)")
-    header = [field.strip() for field in lines[0].split("\t")]
-    missing = [column for column in columns if column not in header]
-    if missing:
-        if len(header) == 1:
-            for mark, separator in ((",", "commas"), (";", "semicolons"), (" ", "spaces")):
-                if mark in header[0]:
-                    _fail(path, 1, f"columns are separated by {separator}", "separate by tabs")
-        _fail(
-            path,
-            1,
-            f"column {', '.join(missing)} is missing (found: {', '.join(header)})",
-            f"name the columns {' '.join(columns)}",
-        )
-    if len(set(header)) < len(header):
-        _fail(path, 1, "a column name appears twice", "keep one column of each name")
-    places = [header.index(column) for column in columns]
-    for line, text in enumerate(lines[1:], start=2):
-        if not text.strip():
-            continue
-        fields = [field.strip() for field in text.split("\t")]
-        if len(fields) == 1 and len(columns) > 2 and places[0] == 0 and not set(text) & set(",;"):
-            fields += [""] * (len(header) - 1)  # an editor stripped the tabs of an event-free row
-        if len(fields) != len(header):
-            _fail(
-                path,
-                line,
-                f"{len(fields)} fields where the header has {len(header)}",
-                "separate the fields by single tabs",
-            )
-        row = tuple(fields[place] for place in places)
-        if not row[0]:
-            _fail(path, line, "filename is empty", "name the file")
-        yield line, row
+def _rows(path: str | Path, columns: Sequence[str], *, bare_first: bool = False) -> Iterator[Row]:
+    remedy = f"name the columns {' '.join(columns)}"
+    for row in rows(path, columns, separator="\t", bare_first=bare_first, remedy=remedy):
+        if not row["filename"]:
+            raise row.error("filename is empty; name the file")
+        yield row
 
 
-def _text(path: str | Path) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")  # drops a byte order mark
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; check the path") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{path}: cannot be read as UTF-8 text ({error}); save it as such"
-        ) from error
-
-
-def _seconds(path: str | Path, line: int, column: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        _fail(path, line, f"{column} {text!r} is not a number", "write seconds such as 1.25")
-    if not abs(value) < LARGEST:
-        _fail(path, line, f"{column} is {text}", "give a finite time or leave the event out")
+def _seconds(row: Row, column: str) -> float:
+    value = row.number(column)
     if value < 0:
-        _fail(path, line, f"{column} {text} is negative", "count seconds from the file's start")
+        raise row.error(f"{column} {row[column]} is negative; count seconds from the file's start")
     return value
-
-
-def _fail(path: str | Path, line: int, problem: str, remedy: str) -> NoReturn:
-    raise UserError(f"{path}, line {line}: {problem}; {remedy}")

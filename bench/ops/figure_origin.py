@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
@@ -17,6 +16,7 @@ from bench.results.measured import RESCORED, Measurement, Rescored
 from bench.results.provenance import measured_sources
 from bench.results.record import Record
 from bench.results.rescored import load as load_rescored
+from bench.text_tables import records
 
 SPREAD = ("sd", "ci95_low", "ci95_high", "n")
 
@@ -148,11 +148,10 @@ def _table(settings: Config, name: str) -> Path:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows:
+    header, *lines = [values for _, values in records(path, ",")] or [[]]
+    if not lines:
         raise UserError(f"{path}: the table has no rows")
-    return rows
+    return [dict(zip(header, values, strict=True)) for values in lines]
 
 
 def _plain(text: str) -> str:

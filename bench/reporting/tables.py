@@ -6,8 +6,6 @@ record keys behind each row.
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -15,6 +13,7 @@ from itertools import groupby
 from bench.reporting.escape import markdown, prose
 from bench.results.columns import Column
 from bench.results.summary import Summary
+from bench.text_tables import text_of
 
 DASH = "–"
 DIFFERENCE = Column(
@@ -127,9 +126,7 @@ def to_csv(table: Table) -> str:
         header.append(column.key)
         if column.key in spread:
             header += [f"{column.key}_{part}" for part in ("sd", "ci95_low", "ci95_high", "n")]
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*header, "remark", "records"])
+    lines = [[*header, "remark", "records"]]
     for row in table.rows:
         line, remarks = [row.section, row.label], []
         for column in columns:
@@ -141,8 +138,8 @@ def to_csv(table: Table) -> str:
                 remarks.append(words)
             if column.key in spread:
                 line += _spread(entry.summary, scale)
-        writer.writerow([*line, "; ".join(remarks), " ".join(row.records)])
-    return out.getvalue()
+        lines.append([*line, "; ".join(remarks), " ".join(row.records)])
+    return text_of(lines, ",")
 
 
 def _has_spread(table: Table, column: Column) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.files import UserError, atomic_write
+from bench.text_tables import text_of
 
 if TYPE_CHECKING:
     from bench.tagging.tag import Tagged
@@ -49,15 +49,15 @@ def table(path: Path) -> Iterator[Callable[[Tagged, argparse.Namespace, bool], N
         UserError: the file cannot be written.
     """
     with atomic_write(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as out:
-        writer = csv.writer(out, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        out.write(text_of([COLUMNS], ","))
 
         def write(tagged: Tagged, args: argparse.Namespace, several: bool) -> None:
-            for label, score in best(tagged, args.top):
-                writer.writerow((tagged.audio, "clip", label, "", "", f"{score:.6f}"))
-            for event in tagged.events:
-                times = (f"{event.onset:.3f}", f"{event.offset:.3f}")
-                writer.writerow((tagged.audio, "event", event.label, *times, f"{event.score:.6f}"))
+            rows = [("clip", label, "", "", score) for label, score in best(tagged, args.top)]
+            rows += [
+                ("event", event.label, f"{event.onset:.3f}", f"{event.offset:.3f}", event.score)
+                for event in tagged.events
+            ]
+            out.write(text_of(((tagged.audio, *row, f"{score:.6f}") for *row, score in rows), ","))
 
         yield write
 

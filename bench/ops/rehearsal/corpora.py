@@ -5,7 +5,6 @@ in stereo or at other sample rates, and published lists that share a recording."
 from __future__ import annotations
 
 import base64
-import csv
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count
@@ -21,6 +20,7 @@ from bench.corpora.esc50 import META, STRADDLING
 from bench.corpora.speechcommands import LISTS
 from bench.experiment.released import class_list
 from bench.files import write_text
+from bench.text_tables import text_of
 
 TRAINED, OTHER = 23, 7
 """Clips of a training split, and of each of the others: primes, so that no batch size divides
@@ -67,17 +67,14 @@ def _video(*of: object) -> str:
 
 
 def _table(path: Path, rows: Iterable[Iterable[object]], separator: str = "\t") -> None:
-    write_text(path, "".join(separator.join(map(str, row)) + "\n" for row in rows))
+    write_text(path, text_of((map(str, row) for row in rows), separator))
 
 
 def _audioset(root: Path, options: Mapping[str, Any]) -> None:
     names = class_list("audioset")
     mids = [f"/m/0{number:04x}" for number in range(len(names))]
-    root.mkdir(parents=True, exist_ok=True)
-    with open(root / CLASS_FILE, "w", encoding="utf-8", newline="") as opened:
-        writer = csv.writer(opened, lineterminator="\n")
-        writer.writerow(("index", "mid", "display_name"))
-        writer.writerows(zip(count(), mids, names))
+    listed = zip(count(), mids, names)
+    _table(root / CLASS_FILE, [("index", "mid", "display_name"), *listed], ",")
     share = float(options.get("validation_share", 0.1))
     if not 0 <= share < 1:
         return  # the loader names it
@@ -121,17 +118,19 @@ def _videos(wanted: int, suits: Callable[[str], bool]) -> list[str]:
 
 def _esc50(root: Path, options: Mapping[str, Any]) -> None:
     names, numbers = class_list("esc50"), count()
-    rows = ["filename,fold,target,category,esc10,src_file,take"]
+    rows: list[tuple[object, ...]] = [
+        ("filename", "fold", "target", "category", "esc10", "src_file", "take")
+    ]
     for fold, clips in enumerate((11, 12, 11, 11, 9), start=1):  # 31 train while fold 1 is tested
         for number in range(clips):
             target = next(numbers) % len(names)
             source = STRADDLING[0] if number == 4 and fold < 3 else f"{fold}{number:04d}"
             filename = f"{fold}-{source}-A-{target}.wav"
-            rows.append(f"{filename},{fold},{target},{names[target]},False,{source},A")
+            rows.append((filename, fold, target, names[target], False, source, "A"))
             seconds = {4: 7.5, 5: 1.2}.get(number, 5.0)
             if (fold, number) != (2, 0):  # which is missing
                 _write(root / "audio" / filename, _odd(number, Audio(seconds, 44_100)))
-    write_text(root / META, "\n".join(rows) + "\n")
+    _table(root / META, rows, ",")
 
 
 def _speechcommands(root: Path, options: Mapping[str, Any]) -> None:
