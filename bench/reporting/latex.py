@@ -78,7 +78,7 @@ def to_latex(table: Table) -> str:
     ]
     lines: list[str] = []
     for number, part in enumerate(parts, 1):
-        caption = table.caption if number == 1 else f"{table.title}, continued."
+        caption = table.full_caption if number == 1 else f"{table.title}, continued."
         if len(parts) > 1:
             caption = f"{caption} Part {number} of {len(parts)}."
         lines += [rf"\begin{{{place}}}[t]", *head, rf"\caption{{{prose_latex(caption)}}}"]
