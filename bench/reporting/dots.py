@@ -94,6 +94,8 @@ def _task(analysis: Analysis, axes: Any, dataset: str, models: Sequence[str]) ->
     for place, model in enumerate(models):
         group = analysis.group(dataset, model)
         summary = group.summary(metric) if group else None
+        if group is None and model not in analysis.config.models_on(dataset):
+            continue
         if summary is None:
             silent = group is not None and not group.can_localize
             words = CANNOT if silent else "no figure"
