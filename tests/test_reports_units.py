@@ -68,16 +68,17 @@ def test_every_kind_of_data_is_told(kind: DataKind) -> None:
 
 @pytest.fixture(scope="module")
 def two_kinds(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
-    """One data set of each of two kinds; on one of them the network's last epoch counts."""
+    """One data set of each of two kinds; on one of them the networks' last epochs count."""
     root = tmp_path_factory.mktemp("kinds")
     full = factories.make_config(root).model_dump(mode="json")
     kinds = {"esc50": "real", "speechcommands": "synthetic"}
+    last = [f"{model}/speechcommands" for model in ("htsat", "pann")]
     config = factories.make_config(
         root,
         seeds=(0, 1),
         datasets={name: full["datasets"][name] | {"data_kind": kinds[name]} for name in kinds},
-        models={name: full["models"][name] for name in ("htsat", "linear")},
-        recipes={"base": full["recipes"]["base"], "htsat/speechcommands": {"select": "last"}},
+        models={name: full["models"][name] for name in ("htsat", "pann", "linear")},
+        recipes={"base": full["recipes"]["base"], **{key: {"select": "last"} for key in last}},
         ablations={},
         cost={},
         statistics={"contrasts": []},
@@ -101,9 +102,9 @@ def test_a_table_tells_what_was_chosen_for_its_own_rows(two_kinds: Analysis) -> 
     assert said["esc50"].endswith(
         "Chosen on validation clips, which are not tested: epoch and regularisation."
     )
-    network, baseline = said["speechcommands"].split(". ")
-    assert "HTS-AT" in network
-    assert "validation" not in network
+    networks, baseline = said["speechcommands"].split(". ")
+    assert networks.startswith("HTS-AT tiny, PANN-CNN tiny: ")
+    assert "validation" not in networks
     assert baseline.startswith("Linear baseline: Chosen on validation clips")
     assert baseline.endswith(": regularisation.")
 
