@@ -155,7 +155,7 @@ def test_the_last_epoch_is_chosen_on_nothing(ten: Config, tmp_path: Path) -> Non
     results = load_results(config)
     assert [breach for breach in audit(results).breaches if breach.rule == "selection"] == []
     caption = (build(config).parent / "tables" / "ten.md").read_text()
-    assert "nothing was chosen by scores" in caption
+    assert "Nothing was chosen by scores" in caption
     assert "tested as well" not in caption
 
 

@@ -24,11 +24,12 @@ from bench.experiment.config import DataKind, Statistics
 from bench.files import UserError, digest_file
 from bench.metrics.statistics import fold_interval, t_interval
 from bench.reporting import context, token_orders
-from bench.reporting.build import build
+from bench.reporting.build import build, make_tables
 from bench.reporting.latex import FONTS, ROWS_HEIGHT, to_latex
+from bench.reporting.page import render
 from bench.reporting.tables import Column, Entry, Row, Table, to_csv, to_markdown
 from bench.results import columns, names, published
-from bench.results.analysis import Analysis
+from bench.results.analysis import Analysis, analyse
 from bench.results.checks import ChanceCheck
 from bench.results.claim import entry_beside
 from bench.results.columns import significant
@@ -63,6 +64,49 @@ def group(values: list[float], model: str = "m", **recipe: str) -> Group:
 def test_every_kind_of_data_is_told(kind: DataKind) -> None:
     assert names.DATA[kind]
     assert bool(context.BANNERS[kind]) is (kind != "real")
+
+
+@pytest.fixture(scope="module")
+def two_kinds(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
+    """One data set of each of two kinds; on one of them the networks' last epochs count."""
+    root = tmp_path_factory.mktemp("kinds")
+    full = factories.make_config(root).model_dump(mode="json")
+    kinds = {"esc50": "real", "speechcommands": "synthetic"}
+    last = [f"{model}/speechcommands" for model in ("htsat", "pann")]
+    config = factories.make_config(
+        root,
+        seeds=(0, 1),
+        datasets={name: full["datasets"][name] | {"data_kind": kinds[name]} for name in kinds},
+        models={name: full["models"][name] for name in ("htsat", "pann", "linear")},
+        recipes={"base": full["recipes"]["base"], **{key: {"select": "last"} for key in last}},
+        ablations={},
+        cost={},
+        statistics={"contrasts": []},
+    )
+    factories.make_results(config)
+    return analyse(config)
+
+
+def test_a_table_tells_the_kind_of_its_own_data(two_kinds: Analysis) -> None:
+    tables = {table.name: table for table in make_tables(two_kinds)}
+    told = {"overview": "partly synthetic data", "speechcommands": "synthetic data", "esc50": ""}
+    assert {name: tables[name].data for name in told} == told
+    assert "data" not in tables["overview"].title
+    page = render(two_kinds, list(tables.values()))
+    for name in ("ESC-50", "Speech Commands V2-like (synthetic data)"):
+        assert f"<h2>{name}</h2>" in page
+
+
+def test_a_table_tells_what_was_chosen_for_its_own_rows(two_kinds: Analysis) -> None:
+    said = {name: context.protocol_sentence(two_kinds, name) for name in two_kinds.config.datasets}
+    assert said["esc50"].endswith(
+        "Chosen on validation clips, which are not tested: epoch and regularisation."
+    )
+    networks, baseline = said["speechcommands"].split(". ")
+    assert networks.startswith("HTS-AT tiny, PANN-CNN tiny: ")
+    assert "validation" not in networks
+    assert baseline.startswith("Linear baseline: Chosen on validation clips")
+    assert baseline.endswith(": regularisation.")
 
 
 def test_runs_that_differ_in_seed_and_commit_alone_are_averaged() -> None:

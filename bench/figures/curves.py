@@ -8,7 +8,7 @@ from bench.experiment.config import Config
 from bench.figures.drawing import WIDTH, Picture, colour, legend_above, new_figure, picture
 from bench.results.columns import metric_column
 from bench.results.curves import Curve
-from bench.results.names import dataset_name, model_name
+from bench.results.names import model_name, short_dataset_name
 
 
 def learning_curves(config: Config, dataset: str, curves: Mapping[str, Curve]) -> Picture | None:
@@ -34,7 +34,7 @@ def learning_curves(config: Config, dataset: str, curves: Mapping[str, Curve]) -
     axes.set_ylim(0, metric.scale)
     axes.margins(x=0.01)
     legend_above(axes)
-    name = dataset_name(config, dataset)
+    name = short_dataset_name(config, dataset)
     return picture(
         figure,
         f"Learning curves on {name}: {'; '.join(ends)}.",

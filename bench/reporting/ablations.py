@@ -32,11 +32,9 @@ def ablation_table(analysis: Analysis) -> Table:
     ]
     return Table(
         name="ablations",
-        title=f"Ablations ({context.data_words(analysis)})",
-        caption=(
-            "Each variant against its reference, paired by seed and fold "
-            f"({context.data_words(analysis)})."
-        ),
+        title="Ablations",
+        caption="Each variant against its reference, paired by seed and fold.",
+        data=context.data_words(analysis.config, _datasets(analysis)),
         columns=columns,
         rows=[_row(analysis, effect) for effect in analysis.effects],
         head="Change",
@@ -106,11 +104,11 @@ def detectable_table(analysis: Analysis) -> Table:
     """What each study can detect at all; a row per model, data set and metric."""
     return Table(
         name="detectable",
-        title=f"What the ablations can detect ({context.data_words(analysis)})",
+        title="What the ablations can detect",
         caption=(
-            f"The smallest mean difference that each study finds with {100 * POWER:g} % power "
-            f"({context.data_words(analysis)})."
+            f"The smallest mean difference that each study finds with {100 * POWER:g} % power."
         ),
+        data=context.data_words(analysis.config, _datasets(analysis)),
         columns=[
             Column("metric", "metric", words=True),
             Column("changes", "changes", 0),

@@ -14,7 +14,6 @@ from bench.figures.drawing import (
     picture,
 )
 from bench.reporting.ablations import reference_words
-from bench.reporting.context import data_words
 from bench.reporting.dots import bars, marker
 from bench.reporting.tables import DIFFERENCE
 from bench.results.analysis import Analysis
@@ -77,8 +76,7 @@ def accuracy_against_cost(analysis: Analysis, cost: str) -> Picture | None:
     return picture(
         figure,
         f"Test result against {label}: {'; '.join(said)}.",
-        f"Test result against {label} ({data_words(analysis)}), models as trained here; "
-        "bars: 95 % t-intervals over runs.",
+        f"Test result against {label}, models as trained here; bars: 95 % t-intervals over runs.",
     )
 
 
@@ -127,8 +125,8 @@ def _forest(analysis: Analysis, shown: Sequence[Effect], metric: str) -> Picture
     return picture(
         figure,
         f"Ablations, differences in {METRICS[metric]} in points: {'; '.join(said)}.",
-        f"Differences in {METRICS[metric]} from each change's reference ({data_words(analysis)}), "
-        "paired; bars: 95 % t-intervals, before correction for several comparisons.",
+        f"Differences in {METRICS[metric]} from each change's reference, paired; "
+        " bars: 95 % t-intervals, before correction for several comparisons.",
     )
 
 

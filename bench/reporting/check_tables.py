@@ -33,11 +33,9 @@ def audit_table(analysis: Analysis) -> Table:
         rows.append(Row(meaning, {"answer": Entry(words=answer or "kept")}))
     return Table(
         name="protocol",
-        title=f"Whether the protocol was kept ({context.data_words(analysis)})",
-        caption=(
-            "Each rule checked against the scored clips, the corpus tables and the records "
-            f"({context.data_words(analysis)})."
-        ),
+        title="Whether the protocol was kept",
+        caption="Each rule checked against the scored clips, the corpus tables and the records.",
+        data=context.data_words(analysis.config),
         columns=[Column("answer", "answer", words=True)],
         rows=rows,
         head="Rule",
@@ -50,11 +48,12 @@ def tuning_table(analysis: Analysis) -> Table:
     groups = [group for dataset in config.datasets for group in analysis.base_groups(dataset)]
     return Table(
         name="recipes",
-        title=f"How each recipe was chosen ({context.data_words(analysis)})",
+        title="How each recipe was chosen",
         caption=(
-            f"How the recipe of each model was chosen, on {context.data_words(analysis)}; "
+            "How the recipe of each model was chosen; "
             f"{config.tuning.trials} trials on validation data are declared for each."
         ),
+        data=context.data_words(config),
         columns=[
             Column("chosen", "how chosen", words=True),
             Column("trials", "trials", 0),
@@ -95,11 +94,9 @@ def chance_table(analysis: Analysis) -> Table:
     """Every check, a section per task."""
     return Table(
         name="chance",
-        title=f"Above chance ({context.data_words(analysis)})",
-        caption=(
-            f"Is the lower end of the 95 % interval at least {TIMES_CHANCE} times chance "
-            f"({context.data_words(analysis)})?"
-        ),
+        title="Above chance",
+        caption=f"Is the lower end of the 95 % interval at least {TIMES_CHANCE} times chance?",
+        data=context.data_words(analysis.config),
         columns=[
             Column("figure_percent", "figure (%)", 1, 100.0),
             Column("lower_bound_percent", "lower bound (%)", 1, 100.0),
@@ -129,13 +126,12 @@ def chance_table(analysis: Analysis) -> Table:
 
 def trivial_table(analysis: Analysis) -> Table:
     """Every check, a section per metric."""
+    located = [d for d, settings in analysis.config.datasets.items() if settings.localize]
     return Table(
         name="without_times",
-        title=f"Better than baselines without times ({context.data_words(analysis)})",
-        caption=(
-            "Does a model locate events better than baselines without times "
-            f"({context.data_words(analysis)})?"
-        ),
+        title="Better than baselines without times",
+        caption="Does a model locate events better than baselines without times?",
+        data=context.data_words(analysis.config, located),
         columns=[
             Column("against", "against", words=True),
             Column("model_percent", "model (%)", 1, 100.0),
@@ -178,8 +174,9 @@ def interval_table(analysis: Analysis) -> Table:
     """A row per figure; a section per data set and metric."""
     return Table(
         name="intervals",
-        title=f"Intervals of every figure ({context.data_words(analysis)})",
-        caption=f"Every test figure on {context.data_words(analysis)} with two 95 % intervals.",
+        title="Intervals of every figure",
+        caption="Every test figure with two 95 % intervals.",
+        data=context.data_words(analysis.config),
         notes=[
             "New seeds: Student's t-interval of the mean, what other seeds on this test set would "
             "give (with folds, corrected for shared training data). New seeds and new clips: "
@@ -224,8 +221,9 @@ def comparison_table(analysis: Analysis) -> Table:
     """A row per comparison, a section per family."""
     return Table(
         name="comparisons",
-        title=f"Paired comparisons ({context.data_words(analysis)})",
-        caption=f"Differences paired by seed and fold ({context.data_words(analysis)}).",
+        title="Paired comparisons",
+        caption="Differences paired by seed and fold.",
+        data=context.data_words(analysis.config),
         columns=[
             DIFFERENCE,
             Column("interval", "95 % interval", words=True),

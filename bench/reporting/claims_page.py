@@ -12,7 +12,7 @@ from bench.reporting.page import downloads, environment, style
 from bench.reporting.tables import Column, Entry, Row, Table
 from bench.results.analysis import Analysis
 from bench.results.claim import Claim
-from bench.results.names import dataset_name
+from bench.results.names import short_dataset_name
 from bench.results.published import Kind
 
 OTHER: Kind = "not comparable"
@@ -34,7 +34,7 @@ def render_claims(analysis: Analysis, table: Table) -> str:
             counts=[(kind, counts[kind]) for kind in KINDS if counts[kind]],
             sections=[(section, *_parted(list(members))) for section, members in by_section],
             reasons=[
-                (dataset_name(config, dataset), "; ".join(words))
+                (short_dataset_name(config, dataset), "; ".join(words))
                 for dataset, words in analysis.not_compared.items()
                 if words
             ],
@@ -52,11 +52,11 @@ def _parted(claims: Sequence[Claim]) -> tuple[list[Claim], list[Claim]]:
 
 def claims_table(analysis: Analysis) -> Table:
     """A row per claim."""
-    words = context.data_words(analysis)
     return Table(
         name="claims",
-        title=f"Claims of the HTS-AT paper, checked ({words})",
-        caption=f"Each claim with what was published and what was measured on {words}.",
+        title="Claims of the HTS-AT paper, checked",
+        caption="Each claim with what was published and what was measured.",
+        data=context.data_words(analysis.config),
         notes=[
             "Reproduced: "
             "the 90 % interval of the difference lies within a margin that was fixed beforehand. "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from bench.experiment.config import Config, DataKind
 from bench.metrics.statistics import ENOUGH_SEEDS
 from bench.results.analysis import Analysis
@@ -9,16 +11,13 @@ from bench.results.choices import Choice
 from bench.results.load import Results
 from bench.results.names import DATA, dataset_name, model_name, short_dataset_name
 from bench.results.record import Coverage
-from bench.results.words import counted
+from bench.results.words import counted, listed
 
 SPREAD = (
     "± is the standard deviation between runs; intervals are 95 % t-intervals of the mean over new "
     "seeds on this test set (with folds, corrected for the training data that folds share)."
 )
 UNITS = "mAP, accuracy, F1 and PSDS are in percent; their differences are in points."
-
-CLEAN = "Epochs, thresholds and filters were chosen on validation clips; test clips scored once."
-
 
 BANNERS: dict[DataKind, str] = {
     "synthetic": (
@@ -33,31 +32,46 @@ BANNERS: dict[DataKind, str] = {
 }
 
 
-def data_words(analysis: Analysis) -> str:
-    """The kinds of data, for titles that cover several data sets."""
-    return " and ".join(DATA[kind] for kind in data_kinds(analysis.config))
+def data_words(
+    config: Config, datasets: Iterable[str] | None = None, words: Mapping[DataKind, str] = DATA
+) -> str:
+    """The kinds of data of these data sets, or of all, but for the real ones: partly synthetic
+    data; empty if all are real."""
+    kinds = data_kinds(config, datasets)
+    others = listed([words[kind] for kind in kinds if kind != "real"])
+    return f"partly {others}" if others and "real" in kinds else others
 
 
-def data_kinds(config: Config) -> dict[DataKind, list[str]]:
-    """The data sets of each kind, in the config's order."""
+def data_kinds(config: Config, datasets: Iterable[str] | None = None) -> dict[DataKind, list[str]]:
+    """These data sets of each kind, or all, in the config's order."""
     kinds: dict[DataKind, list[str]] = {}
-    for name in config.datasets:
+    for name in config.datasets if datasets is None else datasets:
         kinds.setdefault(config.data_kind(name), []).append(short_dataset_name(config, name))
     return kinds
+
+
+def is_mixed(config: Config) -> bool:
+    """Whether the data sets are of several kinds."""
+    return len(data_kinds(config)) > 1
+
+
+def task_name(config: Config, dataset: str) -> str:
+    """A data set's name, with its kind of data where one sentence cannot tell it for all."""
+    return (dataset_name if is_mixed(config) else short_dataset_name)(config, dataset)
 
 
 def banner(config: Config) -> str:
     """What a reader must know about the data before any number; empty if all are real."""
     kinds = data_kinds(config)
     if len(kinds) > 1:
-        listed = (f"{', '.join(names)}: {DATA[kind]}" for kind, names in kinds.items())
-        return f"The data sets are of several kinds. {'. '.join(listed)}."
+        said = (f"{', '.join(names)}: {DATA[kind]}" for kind, names in kinds.items())
+        return f"The data sets are of several kinds. {'. '.join(said)}."
     return BANNERS[next(iter(kinds))]
 
 
 def data_sentence(analysis: Analysis, dataset: str) -> str:
     """What the numbers were measured on, with coverage and split sizes."""
-    name = dataset_name(analysis.config, dataset)
+    name = task_name(analysis.config, dataset)
     group = analysis.any_group(dataset)
     if group is None:
         return f"{name}: no usable records."
@@ -104,22 +118,27 @@ def seeds_sentence(analysis: Analysis, *datasets: str) -> str:
 
 def _counted(seeds: tuple[int, ...]) -> str:
     """0 to 9 (n = 10)."""
-    listed = ", ".join(map(str, seeds))
+    said = ", ".join(map(str, seeds))
     if len(seeds) > 3 and seeds == tuple(range(seeds[0], seeds[-1] + 1)):
-        listed = f"{seeds[0]} to {seeds[-1]}"
-    return f"{listed} (n = {len(seeds)})"
+        said = f"{seeds[0]} to {seeds[-1]}"
+    return f"{said} (n = {len(seeds)})"
 
 
 def protocol_sentence(analysis: Analysis, dataset: str) -> str:
     """How selection was done, by the clips that were scored; how seeds and folds go together."""
     models: dict[str, dict[str, None]] = {}
+    made: dict[str, dict[str, None]] = {}
     for group in analysis.base_groups(dataset):
         for run in group.runs:
-            words = _chosen(analysis.choices[run.key])
+            choice = analysis.choices[run.key]
+            words = _chosen(choice)
             models.setdefault(words, {})[model_name(analysis.config, group.model)] = None
-    said = list(models)
-    if len(said) > 1:
-        said = [f"{', '.join(names)}: {words}" for words, names in models.items()]
+            made.setdefault(words, {}).update(dict.fromkeys(choice.made if choice else ()))
+    said = []
+    for words, names in models.items():
+        who = f"{', '.join(names)}: " if len(models) > 1 else ""
+        what = f": {listed(list(made[words]))}" if made[words] else ""
+        said.append(f"{who}{words}{what}.")
     chosen = analysis.config.datasets[dataset]
     folds = chosen.folds
     if chosen.crossed:
@@ -131,18 +150,19 @@ def protocol_sentence(analysis: Analysis, dataset: str) -> str:
 
 def _chosen(choice: Choice | None) -> str:
     if choice is None:
-        return "It is not known what the epoch was chosen on: the scores cannot be read."
-    if not choice.tested:
-        return CLEAN
+        return "It is not known what the epoch was chosen on: the scores cannot be read"
     if not choice.made:
-        return "No validation clips: nothing was chosen by scores, and the last epoch counts."
-    return f"Chosen on clips that are tested as well: {' and '.join(choice.made)}."
+        return "Nothing was chosen by scores"
+    if choice.tested:
+        return "Chosen on clips that are tested as well"
+    return "Chosen on validation clips, which are not tested"
 
 
 def caption(analysis: Analysis, dataset: str, what: str) -> str:
     """One line: what, of which data, over how many seeds."""
     count = len(seeds_by_dataset(analysis, dataset).get(dataset, ()))
-    return f"{what} on {dataset_name(analysis.config, dataset)}, n = {counted(count, 'seed')}."
+    name = short_dataset_name(analysis.config, dataset)
+    return f"{what} on {name}, n = {counted(count, 'seed')}."
 
 
 def reading(*further: str) -> list[str]:

@@ -41,12 +41,12 @@ BATCHES = tuple(
 
 def cost_table(analysis: Analysis) -> Table:
     """Models measured on a few steps first, then the models of this experiment by data set."""
-    data = context.data_words(analysis)
     memory, hours = _memory(analysis), _hours(analysis)
     return Table(
         name="cost",
-        title=f"Cost: models measured on a few steps, and the runs of this experiment ({data})",
-        caption=f"Cost of networks measured on a few steps, and of the runs here ({data}).",
+        title="Cost: models measured on a few steps, and the runs of this experiment",
+        caption="Cost of networks measured on a few steps, and of the runs here.",
+        data=context.data_words(analysis.config),
         columns=[
             *(PARAMETERS, PUBLISHED, MULTIPLY_ADDS, ACTIVATIONS, memory, *BATCHES),
             *(TRAINING, INFERENCE, hours, ENERGY, PROJECTED),
@@ -54,7 +54,7 @@ def cost_table(analysis: Analysis) -> Table:
         rows=[*_measured_rows(analysis, memory), *_trained_rows(analysis, memory, hours)],
         notes=[
             "Measured on a few steps: training steps of one batch of random features. Runs of this "
-            f"experiment: mean ± standard deviation over seeds, on {data}. "
+            "experiment: mean ± standard deviation over seeds. "
             "Parameters: those that take part in the output. "
             "Activations: bytes that the backward pass keeps for one clip. "
             "Peak memory: of the process on a CPU (libraries included), of the device otherwise. "

@@ -23,7 +23,7 @@ from bench.reporting.overview import column, models_of, without_information
 from bench.results.analysis import Analysis
 from bench.results.columns import metric_column
 from bench.results.groups import Group
-from bench.results.names import CANNOT, class_name, dataset_name, model_name, short_dataset_name
+from bench.results.names import CANNOT, class_name, model_name, short_dataset_name
 from bench.results.summary import Summary
 
 MOST_CLASSES, MOST_ROWS, MOST_PANELS = 40, 14, 5
@@ -60,6 +60,7 @@ def _tasks(
     width: float,
 ) -> Picture:
     rows = -(-len(datasets) // columns)
+    columns = -(-len(datasets) // rows)  # rows of one length
     height = 0.55 + rows * (0.75 + 0.27 * len(models))
     figure, panels = new_figure(width, height, rows, columns, sharey=True, squeeze=False)
     figure.get_layout_engine().set(w_pad=0.06)
@@ -93,6 +94,8 @@ def _task(analysis: Analysis, axes: Any, dataset: str, models: Sequence[str]) ->
     for place, model in enumerate(models):
         group = analysis.group(dataset, model)
         summary = group.summary(metric) if group else None
+        if group is None and model not in analysis.config.models_on(dataset):
+            continue
         if summary is None:
             silent = group is not None and not group.can_localize
             words = CANNOT if silent else "no figure"
@@ -173,7 +176,7 @@ def by_class(analysis: Analysis, dataset: str, metric: str) -> Picture | None:
         axes.set_xticklabels(labels, fontsize=8, rotation=90)
         axes.set_ylabel(metric_column(metric).title)
     legend_above(axes)
-    task = dataset_name(analysis.config, dataset)
+    task = short_dataset_name(analysis.config, dataset)
     some = (
         f", the {len(chosen)} of {len(every):,} where models differ most"
         if len(chosen) < len(every)

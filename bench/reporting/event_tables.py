@@ -16,7 +16,7 @@ from bench.results.analysis import Analysis
 from bench.results.columns import metric_column
 from bench.results.groups import Group
 from bench.results.leaders import RULE
-from bench.results.names import CANNOT, class_name, dataset_name, model_name, variant_name
+from bench.results.names import CANNOT, class_name, model_name, variant_name
 from bench.results.summary import summarise
 from bench.results.trained import training_notes, training_of
 
@@ -57,7 +57,8 @@ def localization_table(analysis: Analysis, dataset: str) -> Table:
     rows += _tagging_rows(analysis, dataset, classes)
     return Table(
         name=dataset,
-        title=f"{dataset_name(analysis.config, dataset)}: sound event localization by class",
+        title=f"{context.task_name(analysis.config, dataset)}: sound event localization by class",
+        data=context.data_words(analysis.config, [dataset]),
         caption=context.caption(analysis, dataset, "Sound event localization by class"),
         columns=columns,
         rows=rows,
@@ -86,7 +87,8 @@ def localization_summary(analysis: Analysis, dataset: str) -> Table:
     best = {metric: analysis.bold(dataset, metric) for metric in metrics}
     return Table(
         name=summary_name(dataset),
-        title=f"{dataset_name(analysis.config, dataset)}: sound event localization by model",
+        title=f"{context.task_name(analysis.config, dataset)}: sound event localization by model",
+        data=context.data_words(analysis.config, [dataset]),
         caption=context.caption(analysis, dataset, "Sound event localization, averages of classes"),
         columns=[*map(metric_column, metrics), TRAINING],
         rows=[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -39,6 +40,8 @@ ROWS_HEIGHT = 540.0
 """Points that the rows of one float may take, so that the caption fits the page too."""
 FILLED = 0.85
 """Share of the width up to which text columns grow: figures are wider than the mean character."""
+UNIT = re.compile(r" (?=\([^()]*\)$)")
+"""The space before a heading's unit, where no line ends."""
 HEAD_WRAP, LABEL_WRAP, WORDS_WRAP, WIDEST_WORDS = 12, 26, 20, 80
 """Characters after which labels and text columns are broken into lines; text takes what is free."""
 
@@ -58,10 +61,11 @@ def to_latex(table: Table) -> str:
     columns = [c for c in table.shown if c.in_latex and not _is_empty(table, c)]
     place, wraps, widths, font = _fit(table, columns)
     parts = _parts(table, columns, wraps, widths, font.line)
-    for smaller in FONTS[FONTS.index(font) + 1 : FONTS.index(SMALLEST) + 1]:
-        whole = _parts(table, columns, wraps, widths, smaller.line)
+    for smaller in range(FONTS.index(font) + 1, FONTS.index(SMALLEST) + 1):
+        fitted = _fit(table, columns, smaller)
+        whole = _parts(table, columns, *fitted[1:3], fitted[3].line)
         if len(parts) > 1 and len(whole) == 1:
-            parts, font = whole, smaller
+            parts, (place, wraps, widths, font) = whole, fitted
     layout = "".join(
         ("l" if width < wrap else f"p{{{width * font.character:.0f}pt}}") if wrap else "r"
         for width, wrap in zip(widths, wraps, strict=True)
@@ -78,7 +82,7 @@ def to_latex(table: Table) -> str:
     ]
     lines: list[str] = []
     for number, part in enumerate(parts, 1):
-        caption = table.caption if number == 1 else f"{table.title}, continued."
+        caption = table.full_caption if number == 1 else f"{table.title}, continued."
         if len(parts) > 1:
             caption = f"{caption} Part {number} of {len(parts)}."
         lines += [rf"\begin{{{place}}}[t]", *head, rf"\caption{{{prose_latex(caption)}}}"]
@@ -167,7 +171,7 @@ def _headings(table: Table, columns: Sequence[Column]) -> list[list[str]]:
     widths = [max(map(len, below)) for below in cells] or [0] * len(titles)
     return [
         textwrap.wrap(
-            one_line(title).replace(" (", "\0("),
+            UNIT.sub("\0", one_line(title)),
             max(width, HEAD_WRAP),
             break_long_words=False,
             break_on_hyphens=False,
@@ -192,11 +196,14 @@ def _texts(row: Row, columns: Sequence[Column]) -> list[str]:
     return [row.label, *entries]
 
 
-def _fit(table: Table, columns: Sequence[Column]) -> tuple[str, list[int], list[int], Font]:
+def _fit(
+    table: Table, columns: Sequence[Column], largest: int = 0
+) -> tuple[str, list[int], list[int], Font]:
     """The float environment, the width at which the text of each column breaks (0: never), its
     characters, and the font.
 
-    The font is the largest in which the narrowest layout fits; text then takes what is free.
+    The font is the largest, from the place `largest` of FONTS on, in which the narrowest layout
+    fits; text then takes what is free.
     """
     heads = [max(map(len, lines)) for lines in _headings(table, columns)]
     texts = zip(*(_texts(row, columns) for row in table.rows), strict=True)
@@ -213,10 +220,11 @@ def _fit(table: Table, columns: Sequence[Column]) -> tuple[str, list[int], list[
         return sum(layout(words)[1]) * font.character + 2 * font.gap * (len(heads) - 1)
 
     prose = any(n > WORDS_WRAP for n, c in zip(longest[1:], columns, strict=True) if c.words)
-    narrow = [f for f in FONTS[:2] if width(WORDS_WRAP, f) <= COLUMN_WIDTH]
+    usual = FONTS[largest : max(largest + 1, 2)]
+    narrow = [f for f in usual if width(WORDS_WRAP, f) <= COLUMN_WIDTH]
     if narrow and not prose:
         return "table", *layout(WORDS_WRAP), narrow[0]
-    fonts = PROSE_FONTS if prose else FONTS
+    fonts = PROSE_FONTS if prose else FONTS[largest:]
     font = next((f for f in fonts if width(WORDS_WRAP, f) <= TEXT_WIDTH), FONTS[-1])
     wider = range(WIDEST_WORDS, WORDS_WRAP, -1)
     room = (words for words in wider if width(words, font) <= FILLED * TEXT_WIDTH)

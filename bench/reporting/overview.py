@@ -48,8 +48,7 @@ def headline(analysis: Analysis) -> str:
         tasks = f"{len(config.datasets)} data sets"
     small = [_is_small(analysis, model) for model in models]
     sizes = "small models" if all(small) else "some models small" if any(small) else ""
-    sounds = [SOUND[kind] for kind in context.data_kinds(config)]
-    aside = ", ".join(part for part in (sizes, listed([s for s in sounds if s])) if part)
+    aside = ", ".join(part for part in (sizes, context.data_words(config, words=SOUND)) if part)
     return f"{subject} on {tasks}{f': {aside}' if aside else ''}"
 
 
@@ -144,11 +143,12 @@ def overview_table(analysis: Analysis) -> Table:
     always = f"; of events: {TRIVIAL['always_active']}" if located else ""
     return Table(
         name=OVERVIEW,
-        title=f"Overview ({context.data_words(analysis)})",
+        title="Overview",
         caption=(
-            f"Main test figure of every task ({context.data_words(analysis)}), n = "
-            f"{_seed_range(analysis)}; ± standard deviation between runs."
+            f"Main test figure of every task, n = {_seed_range(analysis)}; ± standard deviation "
+            "between runs."
         ),
+        data=context.data_words(config),
         columns=[PARAMETERS, *columns, time],
         rows=[*rows, _chance_row(analysis)],
         notes=[

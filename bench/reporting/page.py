@@ -21,7 +21,7 @@ from bench.reporting.problems import problems
 from bench.reporting.speed import speed_chart
 from bench.reporting.tables import Table
 from bench.results.analysis import Analysis
-from bench.results.names import dataset_name, short_dataset_name
+from bench.results.names import short_dataset_name
 from bench.results.provenance import sources
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def render(analysis: Analysis, tables: list[Table]) -> str:
             experiment=config.experiment,
             facts=overview.facts(analysis),
             banner=context.banner(config),
+            mixed=context.is_mixed(config),
             picture=dots.models_by_tasks(analysis),
             overview=named[OVERVIEW],
             findings=findings(analysis),
@@ -138,7 +139,7 @@ def _task(analysis: Analysis, named: dict[str, Table], dataset: str) -> dict[str
     others = [metric for metric in FAMILIES if settings.localize and metric != settings.metric]
     return {
         "id": dataset,
-        "name": dataset_name(config, dataset),
+        "name": context.task_name(config, dataset),
         "short": short_dataset_name(config, dataset),
         "findings": list(task_findings(analysis, dataset)),
         "figures": by_class + learning,

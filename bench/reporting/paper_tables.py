@@ -80,13 +80,13 @@ def _table(
     rows: list[Row],
     datasets: list[str],
 ) -> Table:
-    words = context.data_words(analysis)
     return Table(
         name=name,
-        title=f"{what} ({words})",
-        caption=f"{what} ({words}); mean ± standard deviation between runs.",
+        title=what,
+        caption=f"{what}; mean ± standard deviation between runs.",
         columns=columns,
         rows=rows,
+        data=context.data_words(analysis.config, datasets),
         notes=[note for dataset in datasets for note in context.notes(analysis, dataset)],
         reading=context.reading(RULE),
     )

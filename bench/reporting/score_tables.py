@@ -10,7 +10,7 @@ from bench.results.analysis import Analysis
 from bench.results.columns import metric_column
 from bench.results.groups import Group
 from bench.results.leaders import RULE
-from bench.results.names import METRICS, dataset_name, model_name, variant_name
+from bench.results.names import METRICS, model_name, variant_name
 from bench.results.summary import summarise
 from bench.results.trained import training_notes, training_of
 
@@ -44,12 +44,13 @@ def classification_table(analysis: Analysis, dataset: str) -> Table:
     rows.sort(key=lambda row: row.section == BASELINES)
     rows += _variant_rows(analysis, dataset, metrics, folds)
     rows += _chance_row(analysis, dataset, metrics)
-    name = dataset_name(analysis.config, dataset)
+    name = context.task_name(analysis.config, dataset)
     what = "mAP, mAUC and d'" if settings.loss == "bce" else "Accuracy"
     what += " by fold and over all runs" if folds else ""
     return Table(
         name=dataset,
         title=f"{name}: {what}",
+        data=context.data_words(analysis.config, [dataset]),
         caption=context.caption(analysis, dataset, what),
         columns=columns,
         rows=rows,

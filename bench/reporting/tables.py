@@ -13,6 +13,7 @@ from itertools import groupby
 from bench.reporting.escape import markdown, prose
 from bench.results.columns import Column
 from bench.results.summary import Summary
+from bench.results.words import sentence
 from bench.text_tables import text_of
 
 DASH = "–"
@@ -88,7 +89,8 @@ class Table:
     """A table with everything needed to understand it on its own.
 
     Attributes:
-        caption: one line: what the figures are, and of which data.
+        caption: one line: what the figures are.
+        data: what kind of data they are of, where that must be told; empty if all are real.
         notes: everything else that only this table needs.
         reading: notes that other tables of the report share; the page shows them once.
     """
@@ -101,6 +103,12 @@ class Table:
     head: str = "Model"
     notes: Sequence[str] = field(default_factory=tuple)
     reading: Sequence[str] = field(default_factory=tuple)
+    data: str = ""
+
+    @property
+    def full_caption(self) -> str:
+        """The caption where nothing beside the table tells the kind of data."""
+        return f"{self.caption} {sentence(self.data)}." if self.data else self.caption
 
     @property
     def shown(self) -> list[Column]:
@@ -160,7 +168,7 @@ def _number(value: float | None, scale: float) -> str:
 
 def to_markdown(table: Table) -> str:
     """A pipe table with its caption; sections are bold lines."""
-    lines = [f"# {markdown(table.title)}", "", _prose(table.caption), ""]
+    lines = [f"# {markdown(table.title)}", "", _prose(table.full_caption), ""]
     if table.rows:
         titles = [table.head, *(column.title for column in table.shown)]
         lines += ["| " + " | ".join(map(markdown, titles)) + " |"]

@@ -19,7 +19,7 @@ class Choice:
     Attributes:
         what: "epoch" or "regularisation"; empty where no score decided (the last epoch, or the
             mean of the last ones).
-        thresholds: whether thresholds of events were chosen as well.
+        thresholds: whether thresholds and filters of events were chosen as well.
         tested: how many of the clips that these could be chosen on are tested as well.
         validation, test: digests of the scored clips of both splits.
     """
@@ -38,7 +38,8 @@ class Choice:
     @property
     def made(self) -> list[str]:
         """Everything that was chosen by scores."""
-        return [name for name in (self.what, "thresholds" * self.thresholds) if name]
+        of_events = ("thresholds", "filters") if self.thresholds else ()
+        return [name for name in (self.what, *of_events) if name]
 
 
 def choice_of(run: Run) -> Choice | None:

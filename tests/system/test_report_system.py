@@ -83,6 +83,11 @@ const target = document.getElementById(location.hash.slice(1));
 return JSON.stringify([target.open, target.querySelector('.seeds').offsetParent !== null]);
 """
 COLOURS = "return getComputedStyle(document.body).backgroundColor"
+TOO_WIDE = """
+return JSON.stringify([...document.querySelectorAll('.scroll')]
+  .filter(s => s.scrollWidth > s.clientWidth + 1).map(s => s.ariaLabel));
+"""
+COLUMNS = "return document.querySelectorAll('#overview thead th').length"
 AUDIO = """
 const audio = document.querySelector('#desed audio');
 audio.load();
@@ -123,11 +128,24 @@ def test_nothing_but_tables_scrolls_sideways(page: Path, tmp_path: Path, width: 
 
 @pytest.mark.parametrize("width", [1280, 1920])
 def test_the_widest_tables_fit_a_screen(page: Path, tmp_path: Path, width: int) -> None:
-    over = (
-        "return JSON.stringify([...document.querySelectorAll('.scroll')]"
-        ".filter(s => s.scrollWidth > s.clientWidth + 1).map(s => s.ariaLabel))"
+    assert json.loads(answer(page, tmp_path, TOO_WIDE, f"--window-size={width},900")) == []
+
+
+def test_an_overview_of_six_data_sets_fits_a_screen(tmp_path: Path) -> None:
+    full = factories.make_config(tmp_path).model_dump(mode="json")
+    one = full["datasets"]["audioset"]
+    config = factories.make_config(
+        tmp_path,
+        seeds=(0, 1),
+        datasets={f"set{n}": one | {"title": f"Soundscapes of {n}, with times"} for n in range(6)},
+        recipes={"base": full["recipes"]["base"]},
+        ablations={},
+        cost={},
     )
-    assert json.loads(answer(page, tmp_path, over, f"--window-size={width},900")) == []
+    factories.make_results(config)
+    page, size = build(config), "--window-size=1280,900"
+    assert answer(page, tmp_path, COLUMNS) == "9"
+    assert json.loads(answer(page, tmp_path, TOO_WIDE, size)) == []
 
 
 def test_a_heading_sorts_its_column_both_ways(page: Path, tmp_path: Path) -> None:
