@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -152,7 +153,7 @@ def write_experiment(folder: Path) -> Path:
     chosen = scratch.chosen(paper, [name.rsplit("/", 1)[0] for name in RUNS])
     small = scratch.scratch_of(paper, folder, chosen)
     dataset = small.datasets["audioset"].model_copy(update={"root": str(folder / "audioset")})
-    small = small.model_copy(update={"datasets": {"audioset": dataset}, "cost": small.cost})
+    small = small.model_copy(update={"datasets": {"audioset": dataset}})
     scratch.with_checkpoints(folder, small, [find_cell(small, name) for name in RUNS], True)
     path = folder / "experiment.json"
     scratch.write(small, path)
@@ -245,6 +246,7 @@ def start(config: str, name: str) -> None:
 
 def scores(config: str, name: str) -> None:
     """What a training writes, with random scores."""
+    from bench.files import write_text
     from bench.models.scores import Scores
     from bench.training.description import SCORED, Origin, Outcome, write_run
     from bench.training.train import input_digests
@@ -257,8 +259,10 @@ def scores(config: str, name: str) -> None:
     }
     cost = {"train_seconds": 1.0, "score_seconds": 1.0, "selected_epoch": 1, "epochs": 1}
     origin = Origin(plan, input_digests(plan, layout), 1)
-    curve = [{"epoch": 1, "step": 1, "train_loss": 1.0, "validation_mAP": 0.1, "seconds": 1.0}]
-    outcome = Outcome(made, None, 1, cost, curve=curve, save=lambda path: path.write_bytes(b"none"))
+    point = {"epoch": 1, "step": 1, "train_loss": 1.0, "learning_rate": 1e-4, "seconds": 1.0}
+    curve = [{**point, "validation_mAP": 0.1}]
+    save = partial(write_text, text="no weights")
+    outcome = Outcome(made, None, 1, cost, curve=curve, save=save)
     write_run(layout.run(plan.cell), origin, task, outcome)
 
 
