@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from bench.corpora import build_corpus, load, open_corpus, save
+from bench.corpora import build_corpus, load, open_corpus, save, saving
 from bench.corpora.audioset import youtube_id
 from bench.corpora.desed import CLASSES as DESED_CLASSES
 from bench.corpora.folds import with_test_fold
@@ -487,6 +487,17 @@ def test_building_loads_and_saves(desed_root: Path, tmp_path: Path) -> None:
     assert opened.digest == built.digest != ""
     assert opened.synthetic
     assert opened.coverage == (5, 6)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3])
+def test_digests_do_not_depend_on_how_tables_are_read(
+    desed_root: Path, tmp_path: Path, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = load("desed", desed_root)
+    whole = save(corpus, tmp_path / "whole")
+    monkeypatch.setattr(saving, "ROWS_AT_ONCE", rows)
+    parts = save(corpus, tmp_path / "parts")
+    assert (parts.digest, parts.audio_digest) == (whole.digest, whole.audio_digest)
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfe\x00binary\x00", b"", b"\x00" * 40])

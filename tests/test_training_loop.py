@@ -15,6 +15,7 @@ from torch import nn
 from bench import registry
 from bench.data.task import Task
 from bench.models.team import Team
+from bench.training import sampling
 from bench.training.batches import read_batches
 from bench.training.losses import Objective, clip_loss
 from bench.training.sampling import epoch_batches
@@ -77,6 +78,16 @@ def test_samplers(task) -> None:
         [epoch_batches(task, make_recipe(sampler="weighted"), 0, e) for e in (0, 1)]
     )
     assert 20 < task.targets[weighted].sum(axis=0)[2] < 60  # half of the draws, by its rarity
+
+
+@pytest.mark.parametrize("sampler", ["weighted", "balanced", "cycled"])
+def test_an_order_does_not_depend_on_how_targets_are_read(
+    task, sampler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = make_recipe(sampler=sampler)
+    whole = epoch_batches(task, recipe, 1, 2)
+    monkeypatch.setattr(sampling, "AT_ONCE", 5)
+    assert np.array_equal(epoch_batches(task, recipe, 1, 2), whole)
 
 
 def test_cycled_classes_go_through_their_clips_epoch_after_epoch(task) -> None:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from bench.audio.packs import PACK_SUFFIXES, pack_clips
-from bench.corpora.base import Corpus, assemble
+from bench.corpora.base import COLUMNS, Corpus, assemble
 from bench.corpora.lengths import TOLERANCE_S, part_of
 from bench.corpora.reading import (
     AudioFolder,
@@ -135,7 +135,7 @@ def load(
     """
     check_share(name, validation_share)
     names, places = _open(root, name, train, audio, packs)
-    clips: list[dict[str, Any]] = []
+    clips: list[tuple[Any, ...]] = []
     remarks: dict[str, str] = {}
     for file, row, start, end in _segments(root, train):
         clip = row["YTID"]
@@ -153,24 +153,15 @@ def load(
                 path, duration = "", end - start
         if remark:
             remarks[clip] = remark
+        cut_s = start if place.seconds is None else -1.0
         clips.append(
-            {
-                "clip": clip,
-                "path": path,
-                "start_s": place.start_s,
-                "duration_s": duration,
-                "split": split,
-                "fold": -1,
-                "group": clip,
-                "cut_s": start if place.seconds is None else -1.0,
-                "labels": list(labels),
-            }
+            (clip, path, place.start_s, duration, split, -1, clip, cut_s, False, list(labels))
         )
     return assemble(
         name,
         root / audio,
         names.values(),
-        pd.DataFrame(clips),
+        pd.DataFrame(clips, columns=list(COLUMNS)),
         multilabel=True,
         synthetic=synthetic,
         remarks=remarks,
@@ -219,7 +210,7 @@ def _open(
     own: dict[str, _Place] = {}
     others: dict[str, _Place] = {}
     for path in files.names:
-        cut = cut_of(Path(path).stem)
+        cut = cut_of(os.path.splitext(os.path.basename(path))[0])
         if cut is None or cut.youtube_id not in starts:
             continue
         start_s = starts[cut.youtube_id]

@@ -172,8 +172,12 @@ def _joined(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _digest_table(table: pd.DataFrame) -> str:
-    text = _joined(table).to_csv(index=False, lineterminator="\n")
-    return hashlib.sha256(text.encode()).hexdigest()
+    """sha256 of the table as CSV, some rows at a time: two million are hundreds of MB of text."""
+    digest = hashlib.sha256()
+    for first in range(0, max(1, len(table)), ROWS_AT_ONCE):
+        part = _joined(table.iloc[first : first + ROWS_AT_ONCE])
+        digest.update(part.to_csv(index=False, header=not first, lineterminator="\n").encode())
+    return digest.hexdigest()
 
 
 def _read_files(
@@ -184,18 +188,19 @@ def _read_files(
     paths = sorted(set(corpus.clips["path"]))
 
     def describe(path: str) -> tuple[Any, ...]:
-        file = corpus.root / path
+        file = os.path.join(corpus.root, path)
         state = os.stat(file)
         stamp = (state.st_size, state.st_mtime_ns)
         before = known.get(path, ())
         if before[:2] == stamp:
             return path, *before
-        return path, *stamp, digest_file(file), seconds_of(file)
+        return path, *stamp, digest_file(file), seconds_of(Path(file))
 
     rows: list[tuple[Any, ...]] = []
     with ThreadPoolExecutor(threads) as pool:
-        for batch in _batches(paths, 1024):  # bounds the queue: millions of files, flat memory
-            rows += pool.map(describe, batch)
+        # A task is many files: for one alone, handing it to a thread takes longer than its stat.
+        for described in pool.map(lambda lot: [*map(describe, lot)], _batches(paths, 64)):
+            rows += described
             if progress is not None:
                 progress(len(rows), len(paths))
     return pd.DataFrame(rows, columns=list(FILE_COLUMNS))

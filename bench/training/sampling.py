@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +12,7 @@ from bench.experiment.config import Recipe
 from bench.training.streams import generator
 
 Rows = NDArray[np.int64]
+AT_ONCE = 1 << 14  # rows of the targets
 
 
 def epoch_batches(task: Task, recipe: Recipe, seed: int, epoch: int) -> Rows:
@@ -29,11 +32,11 @@ def epoch_batches(task: Task, recipe: Recipe, seed: int, epoch: int) -> Rows:
     if recipe.sampler == "shuffle":
         order = np.resize(rng.permutation(rows), clips)
     elif recipe.sampler == "weighted":
-        order = rng.choice(rows, clips, p=_rarity(task.targets[rows]))
+        order = rng.choice(rows, clips, p=_rarity(task.targets, rows))
     elif recipe.sampler == "balanced":
-        order = rows[_class_rounds(task.targets[rows], clips, rng)]
+        order = rows[_class_rounds(*_members(task.targets, rows), clips, rng)]
     else:
-        order = rows[_class_cycles(task.targets[rows], clips, seed, epoch)]
+        order = rows[_class_cycles(*_members(task.targets, rows), clips, seed, epoch)]
     return order.reshape(-1, recipe.batch_size)
 
 
@@ -45,33 +48,40 @@ def with_partners(task: Task, recipe: Recipe, rows: Rows, rng: np.random.Generat
     return np.concatenate([rows, rng.choice(task.rows["train"], len(rows))])
 
 
-def _rarity(targets: NDArray) -> NDArray[np.float64]:
-    """The probability (N,) of each clip of `targets` (N, C), by how rare its labels are."""
-    weights: NDArray[np.float64] = targets @ (1000 / (targets.sum(axis=0) + 0.01))
+def _blocks(targets: NDArray, rows: Rows) -> Iterator[NDArray]:
+    """`targets[rows]` (N, C), some rows at a time: at AudioSet's size the whole would be a copy of
+    1.1 GB, and eight times that as floating-point numbers."""
+    return (targets[rows[first : first + AT_ONCE]] for first in range(0, len(rows), AT_ONCE))
+
+
+def _rarity(targets: NDArray, rows: Rows) -> NDArray[np.float64]:
+    """The probability (N,) of each of these clips of `targets`, by how rare its labels are."""
+    counts = sum(block.sum(axis=0) for block in _blocks(targets, rows))
+    weights = np.concatenate([block @ (1000 / (counts + 0.01)) for block in _blocks(targets, rows)])
     return weights / weights.sum()
 
 
-def _members(targets: NDArray) -> tuple[Rows, Rows]:
-    """Indices into `targets` (N, C) of each class's clips, concatenated, and the count of each
-    class that has any."""
-    places, labels = np.nonzero(targets)
+def _members(targets: NDArray, rows: Rows) -> tuple[Rows, Rows]:
+    """Indices into `rows` of each class's clips, concatenated, and the count of each class that
+    has any."""
+    found = [np.nonzero(block) for block in _blocks(targets, rows)]
+    labels = np.concatenate([labels for _, labels in found])
+    places = np.concatenate([AT_ONCE * number + own for number, (own, _) in enumerate(found)])
     sizes = np.bincount(labels)
     return places[np.argsort(labels, kind="stable")], sizes[sizes > 0]
 
 
-def _class_rounds(targets: NDArray, clips: int, rng: np.random.Generator) -> Rows:
-    """Indices of `clips` random clips in `targets` (N, C), one of each class in turn."""
-    members, sizes = _members(targets)
+def _class_rounds(members: Rows, sizes: Rows, clips: int, rng: np.random.Generator) -> Rows:
+    """`clips` random `members` of the classes, which have `sizes` of them, one class in turn."""
     rounds = np.tile(np.arange(len(sizes)), (-(-clips // len(sizes)), 1))
     turns = rng.permuted(rounds, axis=1).ravel()[:clips]
     first = np.cumsum(sizes) - sizes
     return members[first[turns] + rng.integers(sizes[turns])]
 
 
-def _class_cycles(targets: NDArray, clips: int, seed: int, epoch: int) -> Rows:
-    """Indices of the `clips` of this epoch in an endless stream of rounds over the classes. Round r
+def _class_cycles(members: Rows, sizes: Rows, clips: int, seed: int, epoch: int) -> Rows:
+    """The `clips` members of this epoch in an endless stream of rounds over the classes. Round r
     takes clip r of each class's own endless stream, so any epoch can be drawn separately."""
-    members, sizes = _members(targets)
     begin = epoch * clips
     turns = _endless(len(sizes), begin, clips, seed, 0)
     drawn = np.empty(clips, np.int64)
