@@ -1,0 +1,155 @@
+"""The main figure by training time: a picture per data set, one table, and what stays undecided."""
+
+from __future__ import annotations
+
+from bench.figures.drawing import INK, WIDTH, Picture, colour, new_figure, picture
+from bench.reporting import context
+from bench.reporting.dots import bars, marker, references
+from bench.reporting.tables import Column, Entry, Row, Table
+from bench.results.analysis import Analysis
+from bench.results.columns import metric_column, time_column
+from bench.results.names import model_name, short_dataset_name
+from bench.results.training_times import Trained
+from bench.results.words import listed, points
+
+TIMES = Column("times", "epochs (× unchanged)", 3, significant=True, short="× epochs")
+EPOCHS = Column("epochs", "epochs", 0)
+MEAN = Column("mean", "mean", 1)
+RULE = (
+    "The order of two contrasted models is undecided where one has the higher mean at one training "
+    "time and the other at another."
+)
+
+
+def undecided(analysis: Analysis, dataset: str) -> list[str]:
+    """A sentence for each contrasted pair of models whose order changes with the training time."""
+    config, metric = analysis.config, analysis.config.datasets[dataset].metric
+    said = []
+    for one in analysis.training_times[dataset].undecided:
+        names = listed([model_name(config, model) for model in one.models])
+        gaps = ", ".join(f"{points(gap, metric)} at {_times(times)}" for times, gap in one.gaps)
+        place = short_dataset_name(config, dataset)
+        said.append(
+            f"{place}: {names} are undecided, their order changes with training time ({gaps})."
+        )
+    return said
+
+
+def _times(times: float) -> str:
+    """3×, or 2.57× where epochs were rounded."""
+    return f"{times:.3g}×"
+
+
+def training_time_table(analysis: Analysis) -> Table:
+    """A row per model and training time, a section per data set."""
+    every = [
+        (d, own) for d, found in analysis.training_times.items() for own in found.lines.items()
+    ]
+    hours = time_column("training", "training of a run", [
+        one.hours for _, (_, line) in every for one in line if one.hours is not None
+    ], "run")  # fmt: skip
+    return Table(
+        name="training_time",
+        title=f"Figures by training time ({context.data_words(analysis)})",
+        caption=(
+            "Models that were also trained for other numbers of epochs, nothing else changed "
+            f"({context.data_words(analysis)})."
+        ),
+        columns=[
+            TIMES,
+            EPOCHS,
+            hours,
+            MEAN,
+            Column("interval", "95 % interval", words=True),
+            Column("runs", "runs", 0),
+        ],
+        rows=[_row(analysis, dataset, one, hours) for dataset, (_, line) in every for one in line],
+        notes=[
+            RULE,
+            *(words for name in analysis.training_times for words in undecided(analysis, name)),
+        ],
+        reading=context.reading(),
+    )
+
+
+def _row(analysis: Analysis, dataset: str, one: Trained, hours: Column) -> Row:
+    unit = metric_column(analysis.config.datasets[dataset].metric)
+    entries = {
+        TIMES.key: Entry(one.times),
+        EPOCHS.key: Entry(float(one.epochs)),
+        hours.key: Entry.of(one.group.cost("train_hours")),
+        MEAN.key: Entry.of(one.figure, unit=unit),
+        "interval": Entry(words=unit.interval(one.figure)),
+        "runs": Entry(float(one.figure.n)),
+    }
+    label = model_name(analysis.config, one.group.model)
+    section = f"{short_dataset_name(analysis.config, dataset)}, {unit.title}"
+    return Row(label, entries, one.group.record_keys, one.group.name, section)
+
+
+def pictures(analysis: Analysis) -> list[Picture]:
+    """One picture per data set whose models were also trained for another time."""
+    return [_draw(analysis, name) for name, found in analysis.training_times.items() if found.lines]
+
+
+def _draw(analysis: Analysis, dataset: str) -> Picture:
+    """The figure against epochs, and against minutes where every run states its time."""
+    config, lines = analysis.config, analysis.training_times[dataset].lines
+    metric, place = (
+        metric_column(config.datasets[dataset].metric),
+        short_dataset_name(config, dataset),
+    )
+    every = [one for line in lines.values() for one in line]
+    hours = [one.hours for one in every if one.hours is not None]
+    time = time_column("training", "training of a run", hours)
+    timed = len(hours) == len(every)
+    from matplotlib.ticker import LogLocator
+
+    figure, panels = new_figure(WIDTH, 3.0, 1, 2 if timed else 1, sharey=True, squeeze=False)
+    by_epochs, *by_time = panels.flat
+    said = []
+    for model, line in lines.items():
+        figures = [one.figure for one in line]
+        for axes in panels.flat:
+            axes.errorbar(
+                [one.times if axes is by_epochs else time.scale * (one.hours or 0) for one in line],
+                [metric.scale * summary.mean for summary in figures],
+                yerr=bars(figures, metric.scale),
+                color=colour(config, model),
+                marker=marker(analysis, model),
+                markersize=5,
+                capsize=2.5,
+                linewidth=1.6,
+                label=model_name(config, model),
+            )
+        shown = (f"{metric.text(one.figure.mean)} at {_times(one.times)}" for one in line)
+        said.append(f"{model_name(config, model)} {', '.join(shown)}")
+    for value, words, style in references(analysis, dataset):
+        for axes in panels.flat:
+            axes.axhline(
+                metric.scale * value, color=INK, linewidth=0.9, linestyle=style, label=words
+            )
+        said.append(f"{words} {metric.text(value)}")
+    for axes in panels.flat:
+        axes.set_xscale("log")
+        axes.minorticks_off()
+        axes.tick_params(labelsize=8.5)
+    times = sorted({one.times for one in every})
+    by_epochs.set_xticks(times, [_times(one) for one in times])
+    by_epochs.set_xlabel("epochs, × unchanged", fontsize=8.5)
+    by_epochs.set_ylabel(metric.title)
+    for axes in by_time:
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+        axes.set_xlabel(time.title, fontsize=8.5)
+    figure.legend(
+        *by_epochs.get_legend_handles_labels(), loc="outside upper left", ncols=3, fontsize=8.5
+    )
+    return picture(
+        figure,
+        f"{metric.title} by training time on {place}: {'; '.join(said)}.",
+        " ".join([
+            f"{place}: {metric.title} by training time, mean over runs; bars: 95 % t-intervals.",
+            *undecided(analysis, dataset),
+        ]),
+    )  # fmt: skip
