@@ -9,7 +9,7 @@ from bench.metrics.statistics import ENOUGH_SEEDS
 from bench.reporting import context
 from bench.reporting.context import incomplete
 from bench.reporting.leads import Finding, aside, bracket, cannot, certainty
-from bench.reporting.training_times import undecided
+from bench.reporting.training_times import undecided_by_task
 from bench.results.analysis import Analysis
 from bench.results.checks import TIMES_CHANCE, TRIVIAL, ChanceCheck, TrivialCheck
 from bench.results.columns import significant
@@ -65,7 +65,7 @@ def _ranking(analysis: Analysis) -> Finding | None:
     few = f" at n = {context.fewest_seeds(analysis)}"
     said = f"Decided on {listed(leads)}." if leads else f"No lead is decided{few}."
     said += f" {DETECTABLE}." if len(leads) < len(found) else ""
-    said += "".join(f" {words}" for name in config.datasets for words in undecided(analysis, name))
+    said += "".join(f" {words}" for words in undecided_by_task(analysis))
     said += f" A baseline is not below the best model on {listed(above)}." if above else ""
     return Finding(
         title,

@@ -28,11 +28,17 @@ def undecided(analysis: Analysis, dataset: str) -> list[str]:
     for one in analysis.training_times[dataset].undecided:
         names = listed([model_name(config, model) for model in one.models])
         gaps = ", ".join(f"{points(gap, metric)} at {_times(times)}" for times, gap in one.gaps)
-        place = short_dataset_name(config, dataset)
-        said.append(
-            f"{place}: {names} are undecided, their order changes with training time ({gaps})."
-        )
+        said.append(f"{names} are undecided: their order changes with training time ({gaps}).")
     return said
+
+
+def undecided_by_task(analysis: Analysis) -> list[str]:
+    """The same for all data sets, each sentence with its data set."""
+    return [
+        f"{short_dataset_name(analysis.config, dataset)}: {words}"
+        for dataset in analysis.training_times
+        for words in undecided(analysis, dataset)
+    ]
 
 
 def _times(times: float) -> str:
@@ -64,10 +70,7 @@ def training_time_table(analysis: Analysis) -> Table:
             Column("runs", "runs", 0),
         ],
         rows=[_row(analysis, dataset, one, hours) for dataset, (_, line) in every for one in line],
-        notes=[
-            RULE,
-            *(words for name in analysis.training_times for words in undecided(analysis, name)),
-        ],
+        notes=[RULE, *undecided_by_task(analysis)],
         reading=context.reading(),
     )
 
@@ -135,9 +138,11 @@ def _draw(analysis: Analysis, dataset: str) -> Picture:
         axes.minorticks_off()
         axes.tick_params(labelsize=8.5)
     times = sorted({one.times for one in every})
-    by_epochs.set_xticks(times, [_times(one) for one in times])
+    apart = [one for before, one in zip([0.0, *times], times, strict=False) if one > 1.2 * before]
+    by_epochs.set_xticks(apart, [_times(one) for one in apart])
     by_epochs.set_xlabel("epochs, × unchanged", fontsize=8.5)
     by_epochs.set_ylabel(metric.title)
+    by_epochs.set_ylim(0, 1.06 * metric.scale)
     for axes in by_time:
         axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
