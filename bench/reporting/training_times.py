@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from bench.figures.drawing import INK, WIDTH, Picture, colour, new_figure, picture
 from bench.reporting import context
 from bench.reporting.dots import bars, marker, references
@@ -98,24 +101,19 @@ def pictures(analysis: Analysis) -> list[Picture]:
 def _draw(analysis: Analysis, dataset: str) -> Picture:
     """The figure against epochs, and against minutes where every run states its time."""
     config, lines = analysis.config, analysis.training_times[dataset].lines
-    metric, place = (
-        metric_column(config.datasets[dataset].metric),
-        short_dataset_name(config, dataset),
-    )
+    metric = metric_column(config.datasets[dataset].metric)
     every = [one for line in lines.values() for one in line]
     hours = [one.hours for one in every if one.hours is not None]
     time = time_column("training", "training of a run", hours)
-    timed = len(hours) == len(every)
-    from matplotlib.ticker import LogLocator
-
-    figure, panels = new_figure(WIDTH, 3.0, 1, 2 if timed else 1, sharey=True, squeeze=False)
-    by_epochs, *by_time = panels.flat
+    panels = 2 if len(hours) == len(every) else 1
+    figure, axes = new_figure(WIDTH, 3.0, 1, panels, sharey=True, squeeze=False)
     said = []
     for model, line in lines.items():
-        figures = [one.figure for one in line]
-        for axes in panels.flat:
-            axes.errorbar(
-                [one.times if axes is by_epochs else time.scale * (one.hours or 0) for one in line],
+        places = [[one.times for one in line], [time.scale * (one.hours or 0) for one in line]]
+        figures, name = [one.figure for one in line], model_name(config, model)
+        for panel, place in zip(axes.flat, places, strict=False):
+            panel.errorbar(
+                place,
                 [metric.scale * summary.mean for summary in figures],
                 yerr=bars(figures, metric.scale),
                 color=colour(config, model),
@@ -123,38 +121,39 @@ def _draw(analysis: Analysis, dataset: str) -> Picture:
                 markersize=5,
                 capsize=2.5,
                 linewidth=1.6,
-                label=model_name(config, model),
+                label=name,
             )
         shown = (f"{metric.text(one.figure.mean)} at {_times(one.times)}" for one in line)
-        said.append(f"{model_name(config, model)} {', '.join(shown)}")
+        said.append(f"{name} {', '.join(shown)}")
     for value, words, style in references(analysis, dataset):
-        for axes in panels.flat:
-            axes.axhline(
+        for panel in axes.flat:
+            panel.axhline(
                 metric.scale * value, color=INK, linewidth=0.9, linestyle=style, label=words
             )
         said.append(f"{words} {metric.text(value)}")
-    for axes in panels.flat:
-        axes.set_xscale("log")
-        axes.minorticks_off()
-        axes.tick_params(labelsize=8.5)
-    times = sorted({one.times for one in every})
+    axes[0, 0].set_ylabel(metric.title)
+    axes[0, 0].set_ylim(0, 1.06 * metric.scale)
+    _mark_times(list(axes.flat), sorted({one.times for one in every}), time)
+    handles = axes[0, 0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper left", ncols=3, fontsize=8.5)
+    title = f"{metric.title} by training time on {short_dataset_name(config, dataset)}"
+    read = f"{title}, mean over runs; bars: 95 % t-intervals."
+    caption = " ".join([read, *undecided(analysis, dataset)])
+    return picture(figure, f"{title}: {'; '.join(said)}.", caption)
+
+
+def _mark_times(panels: Sequence[Any], times: Sequence[float], column: Column) -> None:
+    """Logarithmic axes: of the first panel by epochs, of a second by the time of `column`."""
+    from matplotlib.ticker import LogLocator
+
+    for panel in panels:
+        panel.set_xscale("log")
+        panel.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        panel.xaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
+        panel.minorticks_off()
+        panel.tick_params(labelsize=8.5)
+        panel.set_xlabel(column.title, fontsize=8.5)
+    first = panels[0]
     apart = [one for before, one in zip([0.0, *times], times, strict=False) if one > 1.2 * before]
-    by_epochs.set_xticks(apart, [_times(one) for one in apart])
-    by_epochs.set_xlabel("epochs, × unchanged", fontsize=8.5)
-    by_epochs.set_ylabel(metric.title)
-    by_epochs.set_ylim(0, 1.06 * metric.scale)
-    for axes in by_time:
-        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
-        axes.set_xlabel(time.title, fontsize=8.5)
-    figure.legend(
-        *by_epochs.get_legend_handles_labels(), loc="outside upper left", ncols=3, fontsize=8.5
-    )
-    return picture(
-        figure,
-        f"{metric.title} by training time on {place}: {'; '.join(said)}.",
-        " ".join([
-            f"{place}: {metric.title} by training time, mean over runs; bars: 95 % t-intervals.",
-            *undecided(analysis, dataset),
-        ]),
-    )  # fmt: skip
+    first.set_xticks(apart, [_times(one) for one in apart])
+    first.set_xlabel("epochs, × unchanged", fontsize=8.5)
