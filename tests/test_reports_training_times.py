@@ -4,7 +4,6 @@ rankings are called undecided."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import factories
 import pandas as pd
@@ -51,7 +50,7 @@ STUDIES = {
 }
 
 
-def experiment(root: Path, **changes: Any) -> Config:
+def experiment(root: Path) -> Config:
     full = factories.make_config(root).model_dump(mode="json")
     base = full["recipes"]["base"]
     return factories.make_config(
@@ -60,9 +59,9 @@ def experiment(root: Path, **changes: Any) -> Config:
         datasets={"esc50": full["datasets"]["esc50"] | {"seeds": None}},
         models={name: full["models"][name] for name in (*MODELS, "linear")},
         recipes={"base": base} | {name: {"epochs": epochs} for name, epochs in EPOCHS.items()},
+        statistics={"contrasts": [["htsat", "ast"], ["htsat", "pann"]]},
         ablations=STUDIES,
         cost={},
-        **changes,
     )
 
 
