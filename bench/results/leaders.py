@@ -96,15 +96,16 @@ def rivals(
     tested = [(one, other, gap) for one, other, gap in pairs if gap is not None]
     decisions = decide([gap for *_, gap in tested])
     against_best = {
-        other.name: (decision.difference, decision)
+        other.name: decision
         for (one, other, _), decision in zip(tested, decisions, strict=True)
         if one is order[0]
     }
     return tuple(
         Rival(
             group,
-            *against_best.get(group.name, (None, None)),
-            flips=frozenset((order[0].model, group.model)) in undecided,
+            decision.difference if (decision := against_best.get(group.name)) else None,
+            decision,
+            frozenset((order[0].model, group.model)) in undecided,
         )
         for group in order[1:]
     )
