@@ -411,6 +411,19 @@ def interval(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
     return {**found, "runs": found["mean_n"]}
 
 
+def by_training_time(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
+    """A row of the table of training times, beside the first run of the unchanged model."""
+    dataset, model, _, run = keys[0].split("/")
+    base = runs.record(f"{dataset}/{model}/base/{run}")["resolved"]["recipe"]["epochs"]
+    epochs = runs.record(keys[0])["resolved"]["recipe"]["epochs"]
+    found = {**interval(runs, row, keys), "epochs": epochs, "times": epochs / base}
+    for column in PER_TRAINED.keys() & set(row.index):
+        name, scale = PER_TRAINED[column]
+        hours = [runs.record(key)["cost"][name] for key in keys]
+        found |= runs.spread(column, keys, hours, scale, folds=False)
+    return found
+
+
 def recipe(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
     used = runs.record(keys[0])["resolved"]["recipe"]
     linear = "regularisation" in row["chosen"]
@@ -516,6 +529,7 @@ ROWS = {
     "ablations": ablation,
     "comparisons": comparison,
     "detectable": detects,
+    "training_time": by_training_time,
 }
 
 

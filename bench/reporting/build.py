@@ -31,6 +31,7 @@ from bench.reporting.rescored import rescore_table
 from bench.reporting.score_tables import classification_table
 from bench.reporting.speed import speed_table
 from bench.reporting.tables import Table
+from bench.reporting.training_times import training_time_table
 from bench.results import rescored
 from bench.results.analysis import Analysis, analyse
 from bench.results.released import released_runs
@@ -94,7 +95,8 @@ def make_tables(analysis: Analysis) -> list[Table]:
     tables = [overview_table(analysis)]
     tables += [task_table(analysis, dataset) for dataset in settings.datasets]
     tables += [localization_summary(analysis, dataset) for dataset in located]
-    tables += [ablation_table(analysis), detectable_table(analysis), cost_table(analysis)]
+    tables += [ablation_table(analysis), detectable_table(analysis)]
+    tables += [training_time_table(analysis), cost_table(analysis)]
     tables += [speed_table(analysis.speed)] if analysis.speed else []
     tables += [chance_table(analysis), trivial_table(analysis)]
     tables += [audit_table(analysis), tuning_table(analysis), interval_table(analysis)]

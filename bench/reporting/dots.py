@@ -114,7 +114,7 @@ def _task(analysis: Analysis, axes: Any, dataset: str, models: Sequence[str]) ->
         said.append(
             f"{model_name(analysis.config, model)}, {shown.title} {shown.text(summary.mean)}"
         )
-    for value, words, style in _references(analysis, dataset):
+    for value, words, style in references(analysis, dataset):
         axes.axvline(shown.scale * value, color=INK, linewidth=1.1, linestyle=style, label=words)
     name = short_dataset_name(analysis.config, dataset)
     axes.set_title("\n".join(textwrap.wrap(name, 16)), fontsize=9, loc="left")
@@ -124,7 +124,7 @@ def _task(analysis: Analysis, axes: Any, dataset: str, models: Sequence[str]) ->
     return said
 
 
-def _references(analysis: Analysis, dataset: str) -> list[tuple[float, str, str]]:
+def references(analysis: Analysis, dataset: str) -> list[tuple[float, str, str]]:
     """Value, words and line style of chance and of the best baseline that learns."""
     metric, found = analysis.config.datasets[dataset].metric, []
     if (chance := without_information(analysis, dataset)) is not None:

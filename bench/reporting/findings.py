@@ -9,6 +9,7 @@ from bench.metrics.statistics import ENOUGH_SEEDS
 from bench.reporting import context
 from bench.reporting.context import incomplete
 from bench.reporting.leads import Finding, aside, bracket, cannot, certainty
+from bench.reporting.training_times import undecided_by_task
 from bench.results.analysis import Analysis
 from bench.results.checks import TIMES_CHANCE, TRIVIAL, ChanceCheck, TrivialCheck
 from bench.results.columns import significant
@@ -64,6 +65,7 @@ def _ranking(analysis: Analysis) -> Finding | None:
     few = f" at n = {context.fewest_seeds(analysis)}"
     said = f"Decided on {listed(leads)}." if leads else f"No lead is decided{few}."
     said += f" {DETECTABLE}." if len(leads) < len(found) else ""
+    said += "".join(f" {words}" for words in undecided_by_task(analysis))
     said += f" A baseline is not below the best model on {listed(above)}." if above else ""
     return Finding(
         title,
@@ -83,6 +85,8 @@ def _task_line(analysis: Analysis, dataset: str, found: Standing) -> str:
     if rival.difference is not None:
         said += f", {points(rival.difference.mean, metric).removeprefix('+')} above "
         said += model_name(config, rival.group.model)
+    if rival.flips:
+        return f"{said} (undecided)"
     return f"{said} {bracket(rival.difference, rival.decision, metric)}"
 
 

@@ -6,13 +6,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.reporting.context import incomplete
+from bench.reporting.training_times import undecided
 from bench.results.analysis import Analysis
 from bench.results.columns import metric_column
 from bench.results.decisions import Decision
-from bench.results.leaders import Standing
+from bench.results.leaders import Rival, Standing
 from bench.results.names import METRICS, model_name, short_dataset_name
 from bench.results.summary import Summary
 from bench.results.words import figure_words, gap_words, listed, sentence, value_words
+
+FLIPS = "undecided: the order changes with the training time"
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,13 @@ def certainty(gap: Summary | None, decision: Decision | None, metric: str) -> st
     return f"not decided at n = {decision.pairs}" + (
         f": smallest detectable difference {least} points" if least else ""
     )
+
+
+def rival_certainty(rival: Rival, metric: str) -> str:
+    """How certain the order of the best model and another is."""
+    if rival.flips:
+        return FLIPS
+    return certainty(rival.difference, rival.decision, metric)
 
 
 def bracket(gap: Summary | None, decision: Decision | None, metric: str) -> str:
@@ -82,7 +92,8 @@ def _leader(analysis: Analysis, dataset: str, metric: str, found: Standing, task
     else:
         title = f"{task}: {_rank(analysis, found)}"
         text += _gap(analysis, found, metric)
-        certain = certainty(found.rivals[0].difference, found.rivals[0].decision, metric)
+        certain = rival_certainty(found.rivals[0], metric)
+    text += "".join(f" {words}" for words in undecided(analysis, dataset))
     if found.above:
         title += f", not above {listed([model_name(config, model) for model in found.above])}"
     warning = bool(found.above or lacking)
@@ -100,6 +111,9 @@ def _rank(analysis: Analysis, found: Standing) -> str:
     open_ones = [rival for rival in found.rivals if not rival.beaten]
     if not open_ones:
         return f"{best} leads"
+    if flipping := [rival.group.model for rival in open_ones if rival.flips]:
+        named = listed([model_name(analysis.config, model) for model in flipping])
+        return f"{best} has the highest mean, undecided against {named}"
     if any(rival.decision is None or rival.decision.limit for rival in open_ones):
         return f"{best} has the highest mean"
     named = listed([model_name(analysis.config, rival.group.model) for rival in open_ones])

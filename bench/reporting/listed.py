@@ -26,7 +26,7 @@ def table_names(settings: Config) -> list[str]:
     """
     located = [name for name, chosen in settings.datasets.items() if chosen.localize]
     names = [OVERVIEW, *settings.datasets, *map(summary_name, located)]
-    names += ["ablations", "detectable", "cost"]
+    names += ["ablations", "detectable", "training_time", "cost"]
     names += ["speed"] if load_speed() else []
     names += ["chance", "without_times", "protocol", "recipes", "intervals", "comparisons"]
     names += ["rescore"] if settings.rescore is not None else []

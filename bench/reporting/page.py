@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bench.figures.curves import learning_curves
 from bench.figures.drawing import Picture
 from bench.figures.soundscapes import scenes
-from bench.reporting import charts, context, dots, overview, token_orders
+from bench.reporting import charts, context, dots, overview, token_orders, training_times
 from bench.reporting.escape import prose
 from bench.reporting.event_tables import FAMILIES
 from bench.reporting.findings import findings
@@ -101,6 +101,8 @@ def render(analysis: Analysis, tables: list[Table]) -> str:
             ablations=named["ablations"],
             detectable=named["detectable"],
             forests=charts.forests(analysis),
+            times=training_times.pictures(analysis),
+            training_time=named["training_time"],
             orders=token_orders.pictures(config),
             cost=named["cost"],
             cost_charts=_drawn(

@@ -24,6 +24,7 @@ from bench.results.published import Compared
 from bench.results.released import Ensemble, Released, ensembles, released_runs
 from bench.results.soundscapes import Soundscape, soundscapes
 from bench.results.speed import Speed, load_speed
+from bench.results.training_times import TrainingTimes, training_times
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,6 +36,7 @@ class Analysis(Audited):
         comparisons: models trained alike against one another, then the ablations.
         chance, trivial: the checks of every model on every task.
         detectable: what each study can detect, and whether its controls came out as expected.
+        training_times: data set -> its models that were also trained for another time.
         standings: (data set, its metric) -> the ranking of models, one for each way of training.
         intervals: every figure with its bootstrap interval.
         compared: (base group, metric) -> the published figure beside it, where there is one.
@@ -49,6 +51,7 @@ class Analysis(Audited):
     detectable: tuple[Detectable, ...]
     chance: tuple[ChanceCheck, ...]
     trivial: tuple[TrivialCheck, ...]
+    training_times: Mapping[str, TrainingTimes]
     standings: Mapping[tuple[str, str], list[Standing]]
     intervals: tuple[FigureInterval, ...]
     compared: Mapping[tuple[str, str], Compared]
@@ -83,6 +86,7 @@ def analyse(config: Config) -> Analysis:
         )
     audited, found, drawn = audit(results), effects(results), draw(results)
     scored_again = rescored.load(config)
+    times = {dataset: training_times(results, found, dataset) for dataset in config.datasets}
     return Analysis(
         **vars(audited),
         effects=tuple(found),
@@ -90,8 +94,11 @@ def analyse(config: Config) -> Analysis:
         detectable=tuple(studies(found)),
         chance=tuple(chance_checks(results)),
         trivial=tuple(trivial_checks(results)),
+        training_times=times,
         standings={
-            (dataset, settings.metric): standings(results, dataset, settings.metric)
+            (dataset, settings.metric): standings(
+                results, dataset, settings.metric, times[dataset].pairs
+            )
             for dataset, settings in config.datasets.items()
         },
         intervals=tuple(intervals(results, drawn)),

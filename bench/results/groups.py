@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bench.files import UserError, damage_told, digest_file, digest_of
 from bench.results.names import DIGESTS
@@ -190,8 +191,13 @@ def digest_shared(run: Run, name: str) -> str:
     """A digest that all runs of a group have in common; of the config: whatever the seed."""
     if name != "config":
         return str(getattr(run.record.digests, name))
+    return digest_of(shared_config(run))
+
+
+def shared_config(run: Run) -> dict[str, Any]:
+    """The resolved config that all runs of a group have in common: without seed and fold."""
     resolved = run.record.resolved.values
     resolved["cell"] = {k: v for k, v in resolved["cell"].items() if k not in ("seed", "fold")}
     parent = resolved["parent"]
     resolved["parent"] = parent and parent.rsplit("/", 1)[0]
-    return digest_of(resolved)
+    return resolved

@@ -8,7 +8,7 @@ separately.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -30,15 +30,17 @@ class Rival:
 
     `difference` is the best minus this one, paired by seed and fold; None if the two have no pairs,
     or the experiment declares no contrast of them. All its contrasts are the family of `decision`.
+    `flips`: the order of the two changes with the training time, so neither is better.
     """
 
     group: Group
     difference: Summary | None = None
     decision: Decision | None = None
+    flips: bool = False
 
     @property
     def beaten(self) -> bool:
-        if self.difference is None or self.decision is None:
+        if self.flips or self.difference is None or self.decision is None:
             return False
         return self.difference.mean > 0 and self.decision.differs
 
@@ -82,24 +84,40 @@ def contrasts(
 
 
 def rivals(
-    groups: Sequence[Group], metric: str, declared: Sequence[tuple[str, str]] = ()
+    groups: Sequence[Group],
+    metric: str,
+    declared: Sequence[tuple[str, str]] = (),
+    undecided: Collection[frozenset[str]] = (),
 ) -> tuple[Rival, ...]:
     """Every group beside the best of them, in the order of means, as in the table of paired
-    comparisons."""
+    comparisons. `undecided` are the pairs of models whose order changes with the training time."""
     order = [group for group, _ in ranked(groups, metric)]
     pairs = [(*pair, paired(*pair, metric)) for pair in contrasts(order, declared)]
     tested = [(one, other, gap) for one, other, gap in pairs if gap is not None]
     decisions = decide([gap for *_, gap in tested])
     against_best = {
-        other.name: (decision.difference, decision)
+        other.name: decision
         for (one, other, _), decision in zip(tested, decisions, strict=True)
         if one is order[0]
     }
-    return tuple(Rival(group, *against_best.get(group.name, ())) for group in order[1:])
+    return tuple(
+        Rival(
+            group,
+            decision.difference if (decision := against_best.get(group.name)) else None,
+            decision,
+            frozenset((order[0].model, group.model)) in undecided,
+        )
+        for group in order[1:]
+    )
 
 
-def standings(results: Results, dataset: str, metric: str) -> list[Standing]:
-    """The ranking of the models of a data set, one for each way of training."""
+def standings(
+    results: Results, dataset: str, metric: str, undecided: Collection[frozenset[str]] = ()
+) -> list[Standing]:
+    """The ranking of the models of a data set, one for each way of training.
+
+    `undecided` are the pairs of models whose order changes with the training time.
+    """
     groups, declared = results.base_groups(dataset), results.config.statistics.contrasts
     baselines = ranked([group for group in groups if results.is_baseline(group.model)], metric)
     found = []
@@ -107,5 +125,6 @@ def standings(results: Results, dataset: str, metric: str) -> list[Standing]:
         order = ranked(models, metric)
         if order:
             above = tuple(g.model for g, s in baselines if s.mean >= order[0][1].mean)
-            found.append(Standing(training, order, rivals(models, metric, declared), above))
+            others = rivals(models, metric, declared, undecided)
+            found.append(Standing(training, order, others, above))
     return found
