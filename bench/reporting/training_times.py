@@ -59,11 +59,9 @@ def training_time_table(analysis: Analysis) -> Table:
     ], "run")  # fmt: skip
     return Table(
         name="training_time",
-        title=f"Figures by training time ({context.data_words(analysis)})",
-        caption=(
-            "Models that were also trained for other numbers of epochs, nothing else changed "
-            f"({context.data_words(analysis)})."
-        ),
+        title="Figures by training time",
+        data=context.data_words(analysis.config, [dataset for dataset, _ in every]),
+        caption="Models that were also trained for other numbers of epochs, nothing else changed.",
         columns=[
             TIMES,
             EPOCHS,

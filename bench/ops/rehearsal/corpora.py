@@ -73,8 +73,8 @@ def _table(path: Path, rows: Iterable[Iterable[object]], separator: str = "\t") 
 def _audioset(root: Path, options: Mapping[str, Any]) -> None:
     names = class_list("audioset")
     mids = [f"/m/0{number:04x}" for number in range(len(names))]
-    listed = zip(count(), mids, names)
-    _table(root / CLASS_FILE, [("index", "mid", "display_name"), *listed], ",")
+    header = ("index", "mid", "display_name")
+    _table(root / CLASS_FILE, [header, *zip(count(), mids, names)], ",")
     share = float(options.get("validation_share", 0.1))
     if not 0 <= share < 1:
         return  # the loader names it
