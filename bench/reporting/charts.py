@@ -126,7 +126,7 @@ def _forest(analysis: Analysis, shown: Sequence[Effect], metric: str) -> Picture
         figure,
         f"Ablations, differences in {METRICS[metric]} in points: {'; '.join(said)}.",
         f"Differences in {METRICS[metric]} from each change's reference, paired; "
-        " bars: 95 % t-intervals, before correction for several comparisons.",
+        "bars: 95 % t-intervals, before correction for several comparisons.",
     )
 
 
