@@ -57,10 +57,10 @@ class Row:
         try:
             value = float(text)
         except ValueError:
-            value = float("nan")
-        if not abs(value) < LARGEST:
             point = "; write it with a point" if "," in text else ""
-            raise self.error(f"'{text}' in column {column} is not a number{point}")
+            raise self.error(f"'{text}' in column {column} is not a number{point}") from None
+        if not abs(value) < LARGEST:
+            raise self.error(f"{column} is {text}; expected a number below {LARGEST:g}")
         return value
 
     def integer(self, column: str) -> int:

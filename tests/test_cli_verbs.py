@@ -153,7 +153,8 @@ def test_a_target_is_planned_with_what_its_runs_start_from_and_read() -> None:
     wanted = {"desed", *(f"checkpoints/{name}" for name in starts)}
     assert {job.name for job in jobs if job.stage == "fetch"} == wanted
     settings = status.config.load(
-        ROOT / "config" / "default.yaml", {"targets": {"x": {"about": "x", "datasets": ["esc50"]}}}
+        ROOT / "tests" / "experiment.yaml",
+        {"targets": {"x": {"about": "x", "datasets": ["esc50"]}}},
     )
     trained = {job.cell.dataset for job in plan.jobs_of(settings, "x") if job.cell}
     assert trained == {"esc50", "audioset"}
