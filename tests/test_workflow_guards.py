@@ -259,3 +259,32 @@ def test_heads_that_the_labels_train_are_taken(
     chosen = frame_models(tmp_path, supervision="strong", select="best")
     with pytest.raises(UserError, match=r"leaves weak_head, .* choose the epoch"):
         preflight.check_parts(chosen)
+
+
+COUNT_TIMERS = """
+import threading
+import time
+
+timers = [0]
+
+
+def count():
+    while True:
+        time.sleep(0.05)
+        timers.append(sum(isinstance(one, threading.Timer) for one in threading.enumerate()))
+
+
+threading.Thread(target=count, daemon=True).start()
+
+
+onsuccess:
+    print(f"timers: {max(timers)}")
+"""
+
+
+def test_finished_jobs_do_not_wake_the_scheduler_for_good(tmp_path: Path) -> None:
+    folder = make_copy(tmp_path)
+    with (folder / "Snakefile").open("a") as file:
+        file.write(COUNT_TIMERS)
+    done = snakemake(folder)
+    assert "timers: 0" in done.stdout.splitlines(), done.stdout
