@@ -112,7 +112,7 @@ def parse(section: type[Strict], values: Mapping[str, Any], where: str) -> Any:
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(section, item, where) for item in error.errors()]
+        lines = [_explain(section, values, item, where) for item in error.errors()]
         raise UserError("\n".join(lines)) from error
 
 
@@ -141,7 +141,7 @@ def as_kind(kind: Any, value: Any, path: str | Path, remedy: str) -> Any:
         raise UserError(f"{where}: {first['msg']}; {remedy}") from error
 
 
-def _explain(section: type[Strict], item: Any, where: str) -> str:
+def _explain(section: type[Strict], values: Any, item: Any, where: str) -> str:
     place = ".".join(str(part) for part in item["loc"])
     if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         allowed = _fields_at(section, item["loc"][:-1])
@@ -150,10 +150,23 @@ def _explain(section: type[Strict], item: Any, where: str) -> str:
             return f"{where}: unknown key '{place}'; it is '{FORMER[key]}' now"
         return f"{where}: unknown key '{place}'{nearest(key, allowed)}"
     if item["type"] == "missing":
-        return f"{where}: key '{place}' is missing"
+        return f"{where}: key '{place}' is missing{_misspelt(values, item['loc'])}"
     if item["type"] == "value_error":  # several values that do not fit together
         return f"{where}: {place}: {item['ctx']['error']}".replace(": : ", ": ")
     return f"{where}: {place}: {item['msg']} (got {item['input']!r})"
+
+
+def _misspelt(values: Any, location: tuple[Any, ...]) -> str:
+    """A hint where the section that lacks a key has almost the name of another: what was meant to
+    change `esc50` of an extended experiment changes nothing as `esc5`."""
+    if len(location) < 2:
+        return ""
+    *path, name, _ = location
+    for part in path:
+        values = values.get(part) if isinstance(values, Mapping) else None
+    others = [str(key) for key in values if key != name] if isinstance(values, Mapping) else []
+    close = difflib.get_close_matches(str(name), others, n=1, cutoff=0.8)
+    return f"; did you mean '{close[0]}', not '{name}'?" if close else ""
 
 
 def _fields_at(section: type[Strict], location: tuple[Any, ...]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from bench.data.featurize import run as featurize_run
 from bench.experiment import schema
 from bench.experiment.cells import Layout, find_cell
 from bench.experiment.cells import plan as cell_plan
-from bench.experiment.config import config_digest
+from bench.experiment.config import config_digest, load
 from bench.experiment.jobs import list_jobs
 from bench.experiment.running import Running
 from bench.files import UserError, read_json, write_json
@@ -62,6 +62,41 @@ def test_a_mistake_is_one_line_and_exit_code_2(experiment: Path) -> None:
 def test_a_missing_config_is_named(experiment: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["status", "--config", "nowhere.yaml"]) == 2
     assert "nowhere.yaml: no such config file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["statsu"], "'status'"),
+        (["status", "--results", "--confg", "x.yaml"], "'--confg'"),
+        (["status", "--config", "smal.yaml"], "'small.yaml'"),
+        (["status", "--config", "small"], "'small.yaml'"),
+    ],
+)
+def test_a_typo_is_one_line_that_names_it(
+    experiment: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    named: str,
+) -> None:
+    assert cli.main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert named in line
+
+
+def test_a_misspelt_data_set_of_an_extended_experiment_is_named(
+    experiment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = experiment.with_name("mine.yaml")
+    known = next(iter(EXPERIMENT["datasets"]))
+    values = {
+        "extends": experiment.name,
+        "experiment": "mine",
+        "datasets": {known[:-1]: {"root": "x"}},
+    }
+    mine.write_text(yaml.safe_dump(values))
+    assert cli.main(["status", "--config", str(mine)]) == 2
+    assert f"did you mean '{known}', not '{known[:-1]}'?" in capsys.readouterr().err
 
 
 def test_an_unknown_run_names_its_neighbours(
@@ -115,6 +150,8 @@ def test_the_examples_of_the_help_are_valid() -> None:
         for name, example in group.items():
             args = cli._parser([name]).parse_args([name, *example.split()])
             assert args.verb == name
+            assert "config" not in args or (ROOT / args.config).is_file()
+            assert name != "ensemble" or args.name in load(ROOT / args.config).ensembles
 
 
 def test_the_version_is_that_of_the_citation(capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,7 +195,7 @@ def test_a_target_is_planned_with_what_its_runs_start_from_and_read() -> None:
     )
     trained = {job.cell.dataset for job in plan.jobs_of(settings, "x") if job.cell}
     assert trained == {"esc50", "audioset"}
-    with pytest.raises(UserError, match="targets: unknown 'y'"):
+    with pytest.raises(UserError, match=r"targets of experiment '\w+': unknown 'y'"):
         plan.jobs_of(settings, "y")
 
 

@@ -118,8 +118,8 @@ class Dataset(Strict):
         None, description="name in tables and figures", examples=["Speech Commands V2"]
     )
     loader: str = Field(
-        description="loader that reads its layout: folder or table (your own data, docs/data.md), "
-        "audioset, esc50, speechcommands, desed, soundscapes, or module:function",
+        description="loader that reads its layout: folder or table (your own data, docs/data.md); "
+        f"{', '.join(sorted(registry.LOADERS.keys() - registry.OWN_DATA))}; or module:function",
         examples=["esc50"],
     )
     root: str = Field(
@@ -128,7 +128,8 @@ class Dataset(Strict):
     )
     data_kind: DataKind | None = Field(
         None,
-        description="kind of audio; null: synthetic if the embedded builder makes it, else real",
+        description="kind of audio: synthetic; recordings: recorded, but not the data set whose "
+        "layout it has; real; null: synthetic if the embedded builder makes it, else real",
     )
     source: str | None = Field(
         None,
@@ -148,7 +149,7 @@ class Dataset(Strict):
     )
     options: Values = Field(
         default_factory=dict,
-        description="options of the loader (docs/data.md)",
+        description="options of the loader (docs/data.md#options-of-the-loaders)",
         examples=[{"train": "balanced", "validation_share": 0.1}],
     )
     models: DistinctNames | None = Field(
@@ -210,8 +211,7 @@ class Model(Strict):
         None, description="name in tables and figures", examples=["HTS-AT tiny"]
     )
     architecture: str = Field(
-        description="htsat, ast, pann, mobilenet, piczak, linear, knn, svm, forest, or "
-        "module:Class",
+        description=f"{', '.join(registry.ARCHITECTURES)}, or module:Class (docs/models.md)",
         examples=["htsat"],
     )
     front_end: str = Field(
@@ -243,7 +243,9 @@ class Distill(Strict):
         description="file in the form of scores.npz with a split `train` (docs/models.md)",
         examples=["data/teacher.npz"],
     )
-    weight: float = Field(0.9, gt=0, le=1, description="of the scores; the labels keep the rest")
+    weight: float = Field(
+        0.9, gt=0, le=1, description="of the scores; the rest is that of the labels"
+    )
 
 
 class Recipe(Strict):
@@ -254,7 +256,7 @@ class Recipe(Strict):
         1.0,
         gt=0,
         exclude=True,
-        description="multiplies `epochs`, for a level of a study over several models",
+        description="multiplies `epochs`, for levels of a study whose models have different ones",
         examples=[3],
     )
     batch_size: int = Field(gt=0, description="clips per step, over all processes", examples=[64])
@@ -410,7 +412,7 @@ class Tuning(Strict):
     trials: int = Field(
         default=0,
         ge=0,
-        description="trials per model and data set; 0: recipes are set by hand, as the report says",
+        description="trials per model and data set; 0: recipes are set by hand",
         examples=[4],
     )
     space: dict[str, dict[str, list[Any]]] = Field(

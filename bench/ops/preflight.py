@@ -28,7 +28,9 @@ SPARE = 200e6  # bytes kept free besides the estimate
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument(
-        "--parts", action="store_true", help="check only the builder's sizes and the networks"
+        "--parts",
+        action="store_true",
+        help="check only the sizes of the embedded corpora and the networks",
     )
 
 
@@ -139,9 +141,11 @@ def _missing_data(settings: Config) -> Iterator[str]:
     for name, dataset in settings.datasets.items():
         here = settings.built_here(name) or dataset.source is not None
         if not here and not Path(dataset.root).is_dir():
+            own = dataset.loader in OWN_DATA
+            fetched = "" if own else f", or let datasets.{name}.source fetch it"
             yield (
-                f"datasets.{name}.root: no such folder: {dataset.root}; put {name} there, name the "
-                f"folder that holds it, or let datasets.{name}.source fetch it"
+                f"datasets.{name}.root: no such folder: {dataset.root}; put the data there, or "
+                f"name the folder that holds it{fetched}"
             )
 
 
