@@ -65,6 +65,12 @@ class AblationStudy(Strict):
     here. A variant is named by its changed levels, joined by "+".
     """
 
+    title: str | None = Field(
+        None,
+        description="name in tables and findings; null: the key in words, or the name of the model "
+        "that it is",
+        examples=["structure of HTS-AT"],
+    )
     models: DistinctNames = Field(description="models that are varied", examples=[["htsat"]])
     datasets: DistinctNames = Field(
         description="data sets that they are varied on", examples=[["desed"]]
