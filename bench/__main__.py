@@ -10,9 +10,10 @@ import os
 import signal
 import sys
 import tomllib
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from io import TextIOWrapper
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, NoReturn, TextIO
 
 from bench.code_digest import ROOT
 from bench.files import UserError
@@ -129,6 +130,18 @@ class Legible:
         return getattr(self.stream, name)
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors tell how to name a file that looks like an option."""
+
+    given: Sequence[str] = ()
+
+    def error(self, message: str) -> NoReturn:
+        files = (one for one in self.given if one.startswith("-") and os.path.exists(one))
+        if (file := next(files, None)) is not None:
+            message += f"; a file whose name begins with - is written ./{file}"
+        super().error(message)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns the exit code.
 
@@ -141,7 +154,7 @@ def main(argv: list[str] | None = None) -> int:
         faulthandler.enable()  # a mapped file that is gone ends the process without a message
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        args = _parser(arguments[:1]).parse_args(arguments)
+        args = _parser(arguments).parse_args(arguments)
         for name, least in LEAST.items():
             value = getattr(args, name, None)
             if value is not None and not value >= least:
@@ -178,15 +191,16 @@ def main(argv: list[str] | None = None) -> int:
         return 2
 
 
-def _parser(chosen: list[str]) -> argparse.ArgumentParser:
-    """The parser; only the chosen verb's module is imported."""
-    parser = argparse.ArgumentParser(
+def _parser(arguments: Sequence[str]) -> Parser:
+    """The parser of these arguments; only the chosen verb's module is imported."""
+    parser = Parser(
         prog="python -m bench",
         description=f"{__doc__}\n\n{_overview()}",
         epilog="python -m bench VERB --help shows the options of each.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="%(prog)s [-h] [--version] VERB ...",
     )
+    parser.given = arguments
     parser.add_argument("--version", action="version", version=_version())
     verbs = parser.add_subparsers(
         dest="verb", metavar="VERB", required=True, help=argparse.SUPPRESS
@@ -195,7 +209,8 @@ def _parser(chosen: list[str]) -> argparse.ArgumentParser:
     for name, verb in VERBS.items():
         example = f"python -m bench {name} {examples.get(name, '')}".rstrip()
         child = verbs.add_parser(name, description=verb.help, epilog=f"example: {example}")
-        if name in chosen:
+        child.given = arguments
+        if name in arguments[:1]:
             module = importlib.import_module(verb.module)
             module.add_arguments(child)
             child.set_defaults(run=module.run)
