@@ -10,9 +10,10 @@ import os
 import signal
 import sys
 import tomllib
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from io import TextIOWrapper
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, NoReturn, TextIO
 
 from bench.code_digest import ROOT
 from bench.files import UserError
@@ -130,6 +131,21 @@ class Legible:
         return getattr(self.stream, name)
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors tell how to name a file that looks like an option."""
+
+    given: Sequence[str] = ()
+
+    def remedy(self) -> str:
+        """What is said of a given file whose name begins with -; else nothing."""
+        files = (one for one in self.given if one.startswith("-") and os.path.exists(one))
+        file = next(files, None)
+        return "" if file is None else f"; a file whose name begins with - is written ./{file}"
+
+    def error(self, message: str) -> NoReturn:
+        super().error(message + self.remedy())
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns the exit code.
 
@@ -185,29 +201,32 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
     Raises:
         UserError: no such verb, or an argument that the verb does not take.
     """
-    verb = arguments[0] if arguments else "--help"
+    given = arguments or ["--help"]
+    verb = given[0]
     if verb not in VERBS and not verb.startswith("-"):
         from bench.strict import nearest  # late: loads pydantic
 
         raise UserError(f"unknown verb '{verb}'{nearest(verb, VERBS)}")
-    args, unknown = _parser([verb]).parse_known_args(arguments or [verb])
+    parser = _parser(given)
+    args, unknown = parser.parse_known_args(given)
     if unknown:
         raise UserError(
-            f"{verb}: unknown argument '{unknown[0]}'; `python -m bench {verb} --help` shows the "
-            "valid ones"
+            f"{verb}: unknown argument '{unknown[0]}'{parser.remedy()}; `python -m bench {verb} "
+            "--help` shows the valid ones"
         )
     return args
 
 
-def _parser(chosen: list[str]) -> argparse.ArgumentParser:
-    """The parser; only the chosen verb's module is imported."""
-    parser = argparse.ArgumentParser(
+def _parser(arguments: Sequence[str]) -> Parser:
+    """The parser of these arguments; only the chosen verb's module is imported."""
+    parser = Parser(
         prog=PROGRAM,
         description=f"{__doc__}\n\n{_overview()}",
         epilog="python -m bench VERB --help shows the options of each.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="%(prog)s [-h] [--version] VERB ...",
     )
+    parser.given = arguments
     parser.add_argument("--version", action="version", version=_version())
     verbs = parser.add_subparsers(
         dest="verb", metavar="VERB", required=True, help=argparse.SUPPRESS, prog=PROGRAM
@@ -216,7 +235,8 @@ def _parser(chosen: list[str]) -> argparse.ArgumentParser:
     for name, verb in VERBS.items():
         example = f"python -m bench {name} {examples.get(name, '')}".rstrip()
         child = verbs.add_parser(name, description=verb.help, epilog=f"example: {example}")
-        if name in chosen:
+        child.given = arguments
+        if name in arguments[:1]:
             module = importlib.import_module(verb.module)
             module.add_arguments(child)
             child.set_defaults(run=module.run)

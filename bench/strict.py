@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -34,23 +35,35 @@ FORMER = {"profile": "experiment"}
 """Former keys whose present names are not similar to them."""
 
 
-def _plain(value: Any) -> Any:
+class Quoted(str):
+    """A text that stands in quotes in a YAML file."""
+
+    __slots__ = ()
+
+
+def _plain(value: Any, *, keep_quoted: bool = True) -> Any:
     """Convert strings that represent numbers and truth values, at any depth.
 
     YAML 1.1 reads 1e-4 as a string, and `snakemake --config` passes every nested value as one.
-    Strings with a leading zero (007) stay names.
+    Strings with a leading zero (007) stay names, and so do those in quotes, if `keep_quoted`.
     """
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {
+            str(key) if isinstance(key, Quoted) else key: _plain(item, keep_quoted=keep_quoted)
+            for key, item in value.items()
+        }
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_plain(item, keep_quoted=keep_quoted) for item in value]
     if isinstance(value, float):
         return _finite(value)
     if not isinstance(value, str):
         return value
-    if NUMBER.fullmatch(value):
-        return _finite(float(value)) if set(value) & set(".eE") else int(value)
-    return TRUTH.get(value.lower(), value)
+    text = str(value)
+    if keep_quoted and isinstance(value, Quoted):
+        return text
+    if NUMBER.fullmatch(text):
+        return _finite(float(text)) if set(text) & set(".eE") else int(text)
+    return TRUTH.get(text.lower(), text)
 
 
 def _finite(value: float) -> float:
@@ -60,7 +73,12 @@ def _finite(value: float) -> float:
 
 
 Values = Annotated[dict[str, Any], BeforeValidator(_plain)]
-"""Values whose types another section knows: arguments, options, parts of a recipe."""
+"""Values that are checked later, against the types of another section or of a loader's options,
+which take a number in quotes as well where they allow no text."""
+Arguments = Annotated[dict[str, Any], BeforeValidator(partial(_plain, keep_quoted=False))]
+"""Arguments of a model, whose types nothing checks: numbers in quotes are numbers, too."""
+Candidates = Annotated[dict[str, list[Any]], BeforeValidator(_plain)]
+"""Lists of values that are checked later."""
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -210,7 +228,8 @@ def merge(base: Any, change: Any) -> Any:
 class _Loader(yaml.SafeLoader):
     """The safe loader, which also refuses a key that stands twice and aliases that multiply.
 
-    Names stay names, as in YAML 1.2: yes, off, 007, 1_000, 12:30 and 2026-05-01 are texts.
+    Names stay names, as in YAML 1.2: yes, off, 007, 1_000, 12:30 and 2026-05-01 are texts. A text
+    in quotes is a `Quoted`.
     """
 
     yaml_implicit_resolvers = {  # noqa: RUF012
@@ -250,6 +269,12 @@ class _Loader(yaml.SafeLoader):
                 seen.add(key.value)
 
 
+def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
+    text = str(loader.construct_scalar(node))
+    return Quoted(text) if node.style else text
+
+
+_Loader.add_constructor("tag:yaml.org,2002:str", _text)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"(true|True|TRUE|false|False|FALSE)$"), [*"tTfF"]
 )

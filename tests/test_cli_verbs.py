@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import errno
 import json
@@ -143,6 +144,31 @@ def test_every_verb_has_its_module_and_arguments() -> None:
         assert cli._parser([name])
     grouped = [name for group in cli.GROUPS.values() for name in group]
     assert sorted(grouped) == sorted(cli.VERBS)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["tag", "-x.wav", "--checkpoint", "model.pt"],
+        ["tag", "a.wav", "-x.wav", "--checkpoint", "model.pt"],
+        ["tag", "a.wav", "--checkpoint", "-x.wav"],
+    ],
+)
+def test_a_file_named_like_an_option_is_told_with_the_name_that_works(
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for exists in (False, True):
+        with contextlib.suppress(SystemExit):  # argparse ends some of these itself
+            assert cli.main(arguments) == 2
+        assert ("./-x.wav" in capsys.readouterr().err) is exists
+        (tmp_path / "-x.wav").touch()
+    named = [argument.replace("-x.wav", "./-x.wav") for argument in arguments]
+    assert cli.main(named) == 2
+    assert capsys.readouterr().err.startswith("error: ")
 
 
 def test_the_examples_of_the_help_are_valid() -> None:

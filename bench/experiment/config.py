@@ -19,7 +19,17 @@ from bench.audio.frontend import Transform
 from bench.experiment.ablations import BASE, AblationStudy, Variant
 from bench.experiment.extends import read
 from bench.files import UserError, digest_of
-from bench.strict import DistinctNames, DistinctSeeds, Strict, Values, known, merge, parse
+from bench.strict import (
+    Arguments,
+    Candidates,
+    DistinctNames,
+    DistinctSeeds,
+    Strict,
+    Values,
+    known,
+    merge,
+    parse,
+)
 from modelkit.settings import Mixup, SpecAugment
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
@@ -217,12 +227,12 @@ class Model(Strict):
     front_end: str = Field(
         description="one of the front ends of every data set", examples=["logmel"]
     )
-    arguments: Values = Field(
+    arguments: Arguments = Field(
         default_factory=dict,
         description="arguments of the class",
         examples=[{"preset": "tiny", "window_size": 8}],
     )
-    arguments_on: dict[str, Values] = Field(
+    arguments_on: dict[str, Arguments] = Field(
         default_factory=dict,
         description="data set -> arguments that differ there",
         examples=[{"desed": {"variant": "decision_max"}}],
@@ -415,7 +425,7 @@ class Tuning(Strict):
         description="trials per model and data set; 0: recipes are set by hand",
         examples=[4],
     )
-    space: dict[str, dict[str, list[Any]]] = Field(
+    space: dict[str, Candidates] = Field(
         default_factory=dict,
         description="base or MODEL -> recipe key -> candidate values; a model's keys replace those "
         "of base",
@@ -504,7 +514,7 @@ class Embedded(Strict):
 class Cost(Strict):
     """Cost of full-size models, measured over a few training steps each."""
 
-    models: dict[str, Values] = Field(
+    models: dict[str, Arguments] = Field(
         default_factory=dict,
         description="name -> architecture, frames and mels, further arguments of the class, and "
         "published_parameters where a paper states them",
@@ -613,19 +623,16 @@ class Config(Strict):
 
     def _check_names(self) -> None:
         """Names become parts of paths and of commands."""
-        front_ends = {name for dataset in self.datasets.values() for name in dataset.front_ends}
-        variants = {
-            variant.name for study in self.ablations.values() for variant in study.variants()
-        }
-        rules = {*self.targets, *self.ensembles}
-        for name in {
+        studies = self.ablations.values()
+        for name in (
             *self.datasets,
             *self.models,
-            *front_ends,
-            *variants,
+            *(name for dataset in self.datasets.values() for name in dataset.front_ends),
+            *(variant.name for study in studies for variant in study.variants()),
             *self.cost.models,
-            *rules,
-        }:
+            *self.targets,
+            *self.ensembles,
+        ):
             if len(name) > LONGEST:
                 raise UserError(
                     f"the name '{name[:20]}…' has {len(name)} characters; {LONGEST} are the most"

@@ -117,8 +117,7 @@ def check_parts(settings: Config) -> None:
             does not take its front end's features, returns something wrong, or gets no labels for
             an output that is scored.
     """
-    from bench.models.networks import build
-    from bench.ops.trial_pass import CLASSES, check_trained, try_network
+    from bench.ops.trial_pass import check_trained, trial
 
     if settings.embedded is not None:
         embed.sizes_of(settings.embedded)
@@ -129,8 +128,7 @@ def check_parts(settings: Config) -> None:
         shapes.setdefault(key, []).append(resolved)
     with Meter("check", len(shapes), "networks") as meter:
         for plans in shapes.values():
-            network = build(plans[0], CLASSES)
-            output = try_network(network, plans[0])
+            network, output = trial(plans[0])
             notes = (check_trained(network, output, resolved) for resolved in plans)
             for note in dict.fromkeys(filter(None, notes)):
                 print(f"note: {note}")
