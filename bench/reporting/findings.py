@@ -62,8 +62,7 @@ def _ranking(analysis: Analysis) -> Finding | None:
     leads = [short_dataset_name(config, d) for d, one in found if one.leads and not one.above]
     title = f"{model_name(config, best)} has the highest mean on {wins} of {len(found)} tasks"
     above = [short_dataset_name(config, dataset) for dataset, one in found if one.above]
-    few = f" at n = {context.fewest_seeds(analysis)}"
-    said = f"Decided on {listed(leads)}." if leads else f"No lead is decided{few}."
+    said = f"Decided on {listed(leads)}." if leads else "No lead is decided."
     said += f" {DETECTABLE}." if len(leads) < len(found) else ""
     said += "".join(f" {words}" for words in undecided_by_task(analysis))
     said += f" A baseline is not below the best model on {listed(above)}." if above else ""
@@ -145,7 +144,9 @@ def _ablations(analysis: Analysis) -> Finding | None:
     if not known:
         return None
     told = sum(decision.differs for *_, decision in known)
+    equal = sum(decision.equivalent and not decision.differs for *_, decision in known)
     title = f"Ablations: {told} of {counted(len(known), 'change')} differ from the reference"
+    title += f", {equal} {'is' if equal == 1 else 'are'} equivalent" if equal else ""
     if all(decision.limit for *_, decision in known):
         title = f"Ablations: too few seeds to decide any of {counted(len(known), 'change')}"
     lacking = [f"{sentence(e.why)}: {e.problem}." for e in leading if e.problem]
@@ -163,7 +164,7 @@ def _ablations(analysis: Analysis) -> Finding | None:
         groups=tuple(dict.fromkeys(e.group.name for e in leading if e.group)),
         warning=bool(lacking),
         lines=tuple(
-            f"{f'{model_name(config, effect.model)} ' if several else ''}{effect.why}: "
+            f"{f'{model_name(config, effect.model)}, ' if several else ''}{effect.why}: "
             f"{_pairs(effect, gap)} {bracket(gap, decision, effect.metric)}"
             for effect, gap, decision in known[:SHOWN]
         ),
