@@ -19,7 +19,7 @@ ARCHITECTURES = {
     "htsat": "HTS-AT",
     "ast": "AST",
     "pann": "PANN-CNN",
-    "mobilenet": "EfficientAT",
+    "mobilenet": "MobileNet",
     "piczak": "Piczak's CNN",
     "passt": "PaSST",
     "atst_frame": "ATST-Frame",
