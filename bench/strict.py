@@ -36,7 +36,7 @@ FORMER = {"profile": "experiment"}
 
 
 class Quoted(str):
-    """A text that stands in quotes in a YAML file."""
+    """A text that stands in quotes in a YAML file, as every text in JSON does."""
 
     __slots__ = ()
 
@@ -291,6 +291,15 @@ def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+def _quoted(value: Any) -> Any:
+    """A value of JSON with its texts as `Quoted`, at any depth."""
+    if isinstance(value, dict):
+        return {key: _quoted(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_quoted(item) for item in value]
+    return Quoted(value) if isinstance(value, str) else value
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a mapping from YAML, or from JSON (the experiments that jobs read), which is faster.
 
@@ -301,7 +310,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
-            values = json.loads(text, object_pairs_hook=_unrepeated)
+            values = _quoted(json.loads(text, object_pairs_hook=_unrepeated))
         else:
             values = yaml.load(text, _Loader)
     except FileNotFoundError as error:

@@ -15,7 +15,10 @@ from collections.abc import Iterator  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
 
 import pytest  # noqa: E402
+import yaml  # noqa: E402
 from http_server import Server  # noqa: E402
+
+from bench.strict import Quoted  # noqa: E402
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +26,12 @@ if TYPE_CHECKING:
 if threading.current_thread() is threading.main_thread():
     # A shell that starts the tests in the background lets them, and what they start, ignore Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Tests write changed copies of what `read_yaml` has read.
+yaml.SafeDumper.add_representer(
+    Quoted,
+    lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", str(text), style="'"),
+)
 
 
 @pytest.fixture
