@@ -1,8 +1,8 @@
 """AST, the audio spectrogram transformer: distilled DeiT over overlapping patches.
 
 Gong, Chung, Glass, "AST: Audio Spectrogram Transformer", Interspeech 2021 (arXiv 2104.01778), as in
-the authors' code (YuanGongND/ast, src/models/ast_models.py). It reads class and distillation token,
-so it labels clips but locates nothing in time.
+the authors' code (YuanGongND/ast, src/models/ast_models.py). It classifies from its class and
+distillation tokens, so it labels clips but locates nothing in time.
 """
 
 from __future__ import annotations

@@ -10,14 +10,16 @@ import os
 import signal
 import sys
 import tomllib
+from collections.abc import Sequence
 from contextlib import redirect_stdout
 from io import TextIOWrapper
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, NoReturn, TextIO
 
 from bench.code_digest import ROOT
 from bench.files import UserError
 from bench.process.locks import stop_with_supervisor
 
+PROGRAM = "python -m bench"
 DEFAULT_CONFIG = "config/default.yaml"
 
 
@@ -39,14 +41,14 @@ VERBS = {
     "evaluate": Verb("bench.evaluation.evaluate", "turn a run's scores into its record"),
     "released": Verb("bench.evaluation.score_released", "evaluate a released checkpoint"),
     "ensemble": Verb("bench.evaluation.ensemble", "average the scores of several runs"),
-    "cost": Verb("bench.cost.measure", "measure one full-size model for a few steps"),
+    "cost": Verb("bench.cost.measure", "measure what a full-size model costs, over a few steps"),
     "speed": Verb("speed.measure", "time our models beside installed peers", experiment=False),
     "gpu-check": Verb(
         "speed.gpu_check", "parity, reproducibility and speed on a GPU", experiment=False
     ),
     "track": Verb("bench.tracking.sync", "bring the MLflow store up to date with the records"),
     "report": Verb("bench.reporting.build", "write the report and the tables"),
-    "compare": Verb("bench.reporting.changes", "what changed between the reports of two commits"),
+    "compare": Verb("bench.reporting.changes", "what differs between two reports of an experiment"),
     "check": Verb("bench.ops.preflight", "report every problem that blocks an experiment"),
     "rehearse": Verb("bench.ops.rehearse", "try a few real steps of every distinct run"),
     "plan": Verb("bench.ops.plan", "jobs, hours and disk ahead"),
@@ -65,7 +67,7 @@ VERBS = {
     "rescore": Verb("bench.evaluation.rescore", "score the prediction files of the HTS-AT authors"),
     "schema": Verb(
         "bench.experiment.schema",
-        "write the JSON schema of the config and docs/config.md",
+        "write docs/config.md and the JSON schema of the config",
         experiment=False,
     ),
 }
@@ -76,7 +78,7 @@ GROUPS = {  # verb -> what follows it in an example
         "rehearse": "--config config/paper.yaml",
         "status": "--results",
         "explain": "desed/htsat/base/seed0",
-        "compare": "HEAD~1 HEAD",
+        "compare": "docs/default.json",
         "tune": "esc50 ast",
     },
     "Its stages, as the workflow runs them": {
@@ -87,8 +89,8 @@ GROUPS = {  # verb -> what follows it in an example
         "train": "esc50/htsat/base/fold0-seed0 --threads 2",
         "evaluate": "esc50/htsat/base/fold0-seed0",
         "teach": "esc50/htsat/base/fold0-seed0 --scores data/teacher.npz",
-        "released": "audioset/htsat/released-htsat-audioset-1/seed0 --config config/published.yaml",
-        "ensemble": "htsat_swa --config config/published.yaml",
+        "released": "audioset/htsat/released-htsat-audioset-1/seed0 --config config/paper.yaml",
+        "ensemble": "htsat_desed --config config/paper.yaml",
         "cost": "htsat",
         "rescore": "--folder data/htsat-desed",
         "track": "",
@@ -129,6 +131,21 @@ class Legible:
         return getattr(self.stream, name)
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors tell how to name a file that looks like an option."""
+
+    given: Sequence[str] = ()
+
+    def remedy(self) -> str:
+        """What is said of a given file whose name begins with -; else nothing."""
+        files = (one for one in self.given if one.startswith("-") and os.path.exists(one))
+        file = next(files, None)
+        return "" if file is None else f"; a file whose name begins with - is written ./{file}"
+
+    def error(self, message: str) -> NoReturn:
+        super().error(message + self.remedy())
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; returns the exit code.
 
@@ -141,7 +158,7 @@ def main(argv: list[str] | None = None) -> int:
         faulthandler.enable()  # a mapped file that is gone ends the process without a message
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        args = _parser(arguments[:1]).parse_args(arguments)
+        args = _parsed(arguments)
         for name, least in LEAST.items():
             value = getattr(args, name, None)
             if value is not None and not value >= least:
@@ -178,24 +195,48 @@ def main(argv: list[str] | None = None) -> int:
         return 2
 
 
-def _parser(chosen: list[str]) -> argparse.ArgumentParser:
-    """The parser; only the chosen verb's module is imported."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench",
+def _parsed(arguments: list[str]) -> argparse.Namespace:
+    """The arguments of a call; without any, its help is shown.
+
+    Raises:
+        UserError: no such verb, or an argument that the verb does not take.
+    """
+    given = arguments or ["--help"]
+    verb = given[0]
+    if verb not in VERBS and not verb.startswith("-"):
+        from bench.strict import nearest  # late: loads pydantic
+
+        raise UserError(f"unknown verb '{verb}'{nearest(verb, VERBS)}")
+    parser = _parser(given)
+    args, unknown = parser.parse_known_args(given)
+    if unknown:
+        raise UserError(
+            f"{verb}: unknown argument '{unknown[0]}'{parser.remedy()}; `python -m bench {verb} "
+            "--help` shows the valid ones"
+        )
+    return args
+
+
+def _parser(arguments: Sequence[str]) -> Parser:
+    """The parser of these arguments; only the chosen verb's module is imported."""
+    parser = Parser(
+        prog=PROGRAM,
         description=f"{__doc__}\n\n{_overview()}",
         epilog="python -m bench VERB --help shows the options of each.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="%(prog)s [-h] [--version] VERB ...",
     )
+    parser.given = arguments
     parser.add_argument("--version", action="version", version=_version())
     verbs = parser.add_subparsers(
-        dest="verb", metavar="VERB", required=True, help=argparse.SUPPRESS
+        dest="verb", metavar="VERB", required=True, help=argparse.SUPPRESS, prog=PROGRAM
     )
     examples = {name: text for group in GROUPS.values() for name, text in group.items()}
     for name, verb in VERBS.items():
         example = f"python -m bench {name} {examples.get(name, '')}".rstrip()
         child = verbs.add_parser(name, description=verb.help, epilog=f"example: {example}")
-        if name in chosen:
+        child.given = arguments
+        if name in arguments[:1]:
             module = importlib.import_module(verb.module)
             module.add_arguments(child)
             child.set_defaults(run=module.run)

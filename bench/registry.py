@@ -2,7 +2,7 @@
 
 An entry is "module:attribute". An experiment may name one directly (`architecture: my_model:Net`,
 `loader: my_data:load`): a plug-in is such a module in the working folder, or installed. Stages
-    import them by name, so that the code of one affects the results of no other.
+import them by name, so that the code of one affects the results of no other.
 """
 
 from __future__ import annotations

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -32,23 +35,35 @@ FORMER = {"profile": "experiment"}
 """Former keys whose present names are not similar to them."""
 
 
-def _plain(value: Any) -> Any:
+class Quoted(str):
+    """A text that stands in quotes in a YAML file."""
+
+    __slots__ = ()
+
+
+def _plain(value: Any, *, keep_quoted: bool = True) -> Any:
     """Convert strings that represent numbers and truth values, at any depth.
 
     YAML 1.1 reads 1e-4 as a string, and `snakemake --config` passes every nested value as one.
-    Strings with a leading zero (007) stay names.
+    Strings with a leading zero (007) stay names, and so do those in quotes, if `keep_quoted`.
     """
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {
+            str(key) if isinstance(key, Quoted) else key: _plain(item, keep_quoted=keep_quoted)
+            for key, item in value.items()
+        }
     if isinstance(value, list):
-        return [_plain(item) for item in value]
+        return [_plain(item, keep_quoted=keep_quoted) for item in value]
     if isinstance(value, float):
         return _finite(value)
     if not isinstance(value, str):
         return value
-    if NUMBER.fullmatch(value):
-        return _finite(float(value)) if set(value) & set(".eE") else int(value)
-    return TRUTH.get(value.lower(), value)
+    text = str(value)
+    if keep_quoted and isinstance(value, Quoted):
+        return text
+    if NUMBER.fullmatch(text):
+        return _finite(float(text)) if set(text) & set(".eE") else int(text)
+    return TRUTH.get(text.lower(), text)
 
 
 def _finite(value: float) -> float:
@@ -58,7 +73,12 @@ def _finite(value: float) -> float:
 
 
 Values = Annotated[dict[str, Any], BeforeValidator(_plain)]
-"""Values whose types another section knows: arguments, options, parts of a recipe."""
+"""Values that are checked later, against the types of another section or of a loader's options,
+which take a number in quotes as well where they allow no text."""
+Arguments = Annotated[dict[str, Any], BeforeValidator(partial(_plain, keep_quoted=False))]
+"""Arguments of a model, whose types nothing checks: numbers in quotes are numbers, too."""
+Candidates = Annotated[dict[str, list[Any]], BeforeValidator(_plain)]
+"""Lists of values that are checked later."""
 
 
 def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -110,7 +130,7 @@ def parse(section: type[Strict], values: Mapping[str, Any], where: str) -> Any:
     try:
         return section.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(section, item, where) for item in error.errors()]
+        lines = [_explain(section, values, item, where) for item in error.errors()]
         raise UserError("\n".join(lines)) from error
 
 
@@ -139,7 +159,7 @@ def as_kind(kind: Any, value: Any, path: str | Path, remedy: str) -> Any:
         raise UserError(f"{where}: {first['msg']}; {remedy}") from error
 
 
-def _explain(section: type[Strict], item: Any, where: str) -> str:
+def _explain(section: type[Strict], values: Any, item: Any, where: str) -> str:
     place = ".".join(str(part) for part in item["loc"])
     if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         allowed = _fields_at(section, item["loc"][:-1])
@@ -148,10 +168,23 @@ def _explain(section: type[Strict], item: Any, where: str) -> str:
             return f"{where}: unknown key '{place}'; it is '{FORMER[key]}' now"
         return f"{where}: unknown key '{place}'{nearest(key, allowed)}"
     if item["type"] == "missing":
-        return f"{where}: key '{place}' is missing"
+        return f"{where}: key '{place}' is missing{_misspelt(values, item['loc'])}"
     if item["type"] == "value_error":  # several values that do not fit together
         return f"{where}: {place}: {item['ctx']['error']}".replace(": : ", ": ")
     return f"{where}: {place}: {item['msg']} (got {item['input']!r})"
+
+
+def _misspelt(values: Any, location: tuple[Any, ...]) -> str:
+    """A hint where the section that lacks a key has almost the name of another: what was meant to
+    change `esc50` of an extended experiment changes nothing as `esc5`."""
+    if len(location) < 2:
+        return ""
+    *path, name, _ = location
+    for part in path:
+        values = values.get(part) if isinstance(values, Mapping) else None
+    others = [str(key) for key in values if key != name] if isinstance(values, Mapping) else []
+    close = difflib.get_close_matches(str(name), others, n=1, cutoff=0.8)
+    return f"; did you mean '{close[0]}', not '{name}'?" if close else ""
 
 
 def _fields_at(section: type[Strict], location: tuple[Any, ...]) -> dict[str, Any]:
@@ -195,7 +228,8 @@ def merge(base: Any, change: Any) -> Any:
 class _Loader(yaml.SafeLoader):
     """The safe loader, which also refuses a key that stands twice and aliases that multiply.
 
-    Names stay names, as in YAML 1.2: yes, off, 007, 1_000, 12:30 and 2026-05-01 are texts.
+    Names stay names, as in YAML 1.2: yes, off, 007, 1_000, 12:30 and 2026-05-01 are texts. A text
+    in quotes is a `Quoted`.
     """
 
     yaml_implicit_resolvers = {  # noqa: RUF012
@@ -235,6 +269,12 @@ class _Loader(yaml.SafeLoader):
                 seen.add(key.value)
 
 
+def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
+    text = str(loader.construct_scalar(node))
+    return Quoted(text) if node.style else text
+
+
+_Loader.add_constructor("tag:yaml.org,2002:str", _text)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"(true|True|TRUE|false|False|FALSE)$"), [*"tTfF"]
 )
@@ -243,15 +283,27 @@ _Loader.add_implicit_resolver(
 )
 
 
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A mapping of JSON, which may not repeat a key either."""
+    repeated = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
+    if repeated:
+        raise ValueError(f"the key '{repeated[0]}' is repeated")
+    return dict(pairs)
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a mapping.
+    """Read a mapping from YAML, or from JSON (the experiments that jobs read), which is faster.
 
     Raises:
         UserError: the file is missing, is not YAML, or is not a mapping.
     """
     path = Path(path)
     try:
-        values = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".json":
+            values = json.loads(text, object_pairs_hook=_unrepeated)
+        else:
+            values = yaml.load(text, _Loader)
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such config file") from error
     except OSError as error:
@@ -260,7 +312,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         raise UserError(f"{path}{line}: not valid YAML: {error.problem}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
+        kind = "JSON" if path.suffix == ".json" else "YAML"
+        raise UserError(f"{path}: not valid {kind}: {str(error).splitlines()[0]}") from error
     if not isinstance(values, dict):
         raise UserError(f"{path}: expected a mapping of keys, got {type(values).__name__}")
     return values

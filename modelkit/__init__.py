@@ -1,1 +1,1 @@
-"""What HTS-AT, AST and PANN share: the output type, augmentation, resizing, safe checkpoints."""
+"""What the models share: the output type, augmentation, resizing, safe checkpoints."""

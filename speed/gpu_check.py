@@ -31,13 +31,20 @@ PAIRS = ("htsat/official-network", "htsat/clap", "ast/transformers", "pann/offic
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument(
-        "--device", choices=("cuda", "cpu"), default="cuda", help="cpu: a rehearsal"
+        "--device",
+        choices=("cuda", "cpu"),
+        default="cuda",
+        help="cpu: a rehearsal, with small presets (default: cuda)",
     )
     parser.add_argument(
-        "--minutes", type=float, default=12.0, help="no step begins after this many (default: 12)"
+        "--minutes", type=float, default=12.0, help="no step begins after this time (default: 12)"
     )
     parser.add_argument(
-        "--output", type=Path, default=Path("work/gpu-check.json"), metavar="FILE", help="its JSON"
+        "--output",
+        type=Path,
+        default=Path("work/gpu-check.json"),
+        metavar="FILE",
+        help="the JSON of its results (default: work/gpu-check.json)",
     )
 
 

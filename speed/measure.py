@@ -30,8 +30,10 @@ TOLERATED = 0.9  # a ratio below this share of the committed one is called a reg
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument("--quick", action="store_true", help="one batch size, two rounds")
-    parser.add_argument("--pairs", nargs="+", metavar="PAIR", help="such as htsat/clap (all)")
-    parser.add_argument("--only", choices=PARTS, help="one of these parts")
+    parser.add_argument(
+        "--pairs", nargs="+", metavar="PAIR", help="such as htsat/clap (default: all)"
+    )
+    parser.add_argument("--only", choices=PARTS, help="one of these parts (default: all)")
     parser.add_argument("--batches", nargs="+", type=int, metavar="N", help="clips per step")
     parser.add_argument(
         "--rounds", type=int, help="measured rounds (default: 3 to 7, by time; 2 with --quick)"
@@ -49,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--output", type=Path, metavar="FILE", help="also write the JSON here")
     parser.add_argument(
-        "--against", type=Path, metavar="FILE", help="name ratios worse than in this earlier JSON"
+        "--against", type=Path, metavar="FILE", help="name the ratios that are worse than here"
     )
 
 

@@ -1,4 +1,4 @@
-"""Signals to people: siren, alarm bell, alarm clock, telephone."""
+"""Signals for people: siren, alarm bell, alarm clock, telephone."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import errno
 import json
@@ -22,7 +23,7 @@ from bench.data.featurize import run as featurize_run
 from bench.experiment import schema
 from bench.experiment.cells import Layout, find_cell
 from bench.experiment.cells import plan as cell_plan
-from bench.experiment.config import config_digest
+from bench.experiment.config import config_digest, load
 from bench.experiment.jobs import list_jobs
 from bench.experiment.running import Running
 from bench.files import UserError, read_json, write_json
@@ -62,6 +63,41 @@ def test_a_mistake_is_one_line_and_exit_code_2(experiment: Path) -> None:
 def test_a_missing_config_is_named(experiment: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["status", "--config", "nowhere.yaml"]) == 2
     assert "nowhere.yaml: no such config file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["statsu"], "'status'"),
+        (["status", "--results", "--confg", "x.yaml"], "'--confg'"),
+        (["status", "--config", "smal.yaml"], "'small.yaml'"),
+        (["status", "--config", "small"], "'small.yaml'"),
+    ],
+)
+def test_a_typo_is_one_line_that_names_it(
+    experiment: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    named: str,
+) -> None:
+    assert cli.main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert named in line
+
+
+def test_a_misspelt_data_set_of_an_extended_experiment_is_named(
+    experiment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = experiment.with_name("mine.yaml")
+    known = next(iter(EXPERIMENT["datasets"]))
+    values = {
+        "extends": experiment.name,
+        "experiment": "mine",
+        "datasets": {known[:-1]: {"root": "x"}},
+    }
+    mine.write_text(yaml.safe_dump(values))
+    assert cli.main(["status", "--config", str(mine)]) == 2
+    assert f"did you mean '{known}', not '{known[:-1]}'?" in capsys.readouterr().err
 
 
 def test_an_unknown_run_names_its_neighbours(
@@ -110,11 +146,38 @@ def test_every_verb_has_its_module_and_arguments() -> None:
     assert sorted(grouped) == sorted(cli.VERBS)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["tag", "-x.wav", "--checkpoint", "model.pt"],
+        ["tag", "a.wav", "-x.wav", "--checkpoint", "model.pt"],
+        ["tag", "a.wav", "--checkpoint", "-x.wav"],
+    ],
+)
+def test_a_file_named_like_an_option_is_told_with_the_name_that_works(
+    arguments: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for exists in (False, True):
+        with contextlib.suppress(SystemExit):  # argparse ends some of these itself
+            assert cli.main(arguments) == 2
+        assert ("./-x.wav" in capsys.readouterr().err) is exists
+        (tmp_path / "-x.wav").touch()
+    named = [argument.replace("-x.wav", "./-x.wav") for argument in arguments]
+    assert cli.main(named) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
 def test_the_examples_of_the_help_are_valid() -> None:
     for group in cli.GROUPS.values():
         for name, example in group.items():
             args = cli._parser([name]).parse_args([name, *example.split()])
             assert args.verb == name
+            assert "config" not in args or (ROOT / args.config).is_file()
+            assert name != "ensemble" or args.name in load(ROOT / args.config).ensembles
 
 
 def test_the_version_is_that_of_the_citation(capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,7 +221,7 @@ def test_a_target_is_planned_with_what_its_runs_start_from_and_read() -> None:
     )
     trained = {job.cell.dataset for job in plan.jobs_of(settings, "x") if job.cell}
     assert trained == {"esc50", "audioset"}
-    with pytest.raises(UserError, match="targets: unknown 'y'"):
+    with pytest.raises(UserError, match=r"targets of experiment '\w+': unknown 'y'"):
         plan.jobs_of(settings, "y")
 
 

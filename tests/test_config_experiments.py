@@ -37,6 +37,32 @@ def test_names_that_yaml_1_1_takes_for_values_stay_names(tmp_path: Path) -> None
     }
 
 
+def test_a_text_in_quotes_stays_a_text_where_texts_are_allowed(tmp_path: Path) -> None:
+    path = tmp_path / "quoted.yaml"
+    options = """{a: "1e5", b: 1e5, c: '007', d: ["true", true, "10", 10], e: {"f": "1"}}"""
+    path.write_text(
+        f"extends: default.yaml\nexperiment: quoted\ndatasets: {{esc50: {{options: {options}}}}}\n"
+        'recipes: {base: {epochs: "3", select: "last"}}\n'
+        'models: {htsat: {arguments: {window_size: "4", token_semantic: "false"}}}\n'
+        "tuning: {space: {base: {learning_rate: [1e-4, 2e-4, 3e-4, 4e-4, 5e-4]}}}\n"
+    )
+    settings = config.load(path)
+    found = settings.datasets["esc50"].options
+    expected = {"a": "1e5", "b": 1e5, "c": "007", "d": ["true", True, "10", 10], "e": {"f": "1"}}
+    assert repr(found) == repr(expected)
+    assert yaml.safe_load(yaml.safe_dump(found)) == expected  # no type of this project is left
+    assert settings.recipe("linear", "esc50").epochs == 3
+    arguments = settings.models["htsat"].arguments  # without types, a number is meant
+    assert (arguments["window_size"], arguments["token_semantic"]) == (4, False)
+    assert settings.tuning.space["base"]["learning_rate"][0] == 1e-4
+    resolved = tmp_path / "config.json"  # as the commands read it
+    resolved.write_text(settings.model_dump_json())
+    assert config.load(resolved) == settings
+    values = _default()  # as `snakemake --config` passes it
+    values["datasets"]["esc50"]["options"] = {"a": "1e5", "d": ["true"]}
+    assert config.load(values).datasets["esc50"].options == {"a": 1e5, "d": [True]}
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_committed_experiment_is_valid_and_resolves_every_cell(path: Path) -> None:
     settings = config.load(path)

@@ -132,6 +132,25 @@ def test_an_experiment_may_repeat_itself_by_aliases(here: Path) -> None:
     assert read_yaml("mine.yaml") == {"a": {"x": 1}, "b": {"x": 1}, "c": {"x": 2}}
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('{"title": "a", "paths": {"work": "b", "work": "c"}}', "the key 'work' is repeated"),
+        ('{"title": "a"', "not valid JSON"),
+        ("[" * 5000, "mine.json"),
+        ("[]", "expected a mapping"),
+        ('{"seeds": NaN}', "seeds"),
+    ],
+)
+def test_an_experiment_in_json_is_read_as_strictly(here: Path, text: str, words: str) -> None:
+    from bench.experiment.config import load
+
+    Path("mine.json").write_text(text)
+    with pytest.raises(UserError, match=words) as told:
+        load("mine.json")
+    assert "mine.json" in str(told.value)
+
+
 SHAPES = ("{}", "[]", "7", "null", '{"digest": 1}', '{"tables": []}', "{", "\xff", "")
 
 

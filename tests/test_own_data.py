@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from pydantic import TypeAdapter
 
 from bench.corpora import Corpus, build_corpus, load
 from bench.corpora.entries import Problems
 from bench.corpora.folds import with_test_fold
 from bench.corpora.pattern import Pattern
 from bench.files import UserError
+from bench.strict import Values, read_yaml
 
 
 def put(root: Path, *names: str, seconds: float = 0.1, rate: int = 1000) -> None:
@@ -220,6 +222,17 @@ def test_numbers_are_names_and_classes_of_numbers_are_in_their_order(tmp_path: P
         "folder", tmp_path, pattern="{label}/{group}", splits={**splits, "test": [8, "009"]}
     )
     assert "no clip has the group '8'" in line
+
+
+def test_names_in_quotes_may_look_like_values(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{label}/{number}.wav" for label in ("1e5", "true") for number in range(9)))
+    write(
+        tmp_path / "options.yaml",
+        'pattern: "{label}/{take}"\nclasses: ["true", "1e5"]\n'
+        'splits: {by: take, validation: ["7"], test: ["8"]}\n',
+    )
+    options = TypeAdapter(Values).validate_python(read_yaml(tmp_path / "options.yaml"))
+    assert load("folder", tmp_path, **options).classes == ("true", "1e5")
 
 
 def test_other_audio_is_told_and_other_forms_are_missing(birds: Path) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from test_htsat_checkpoints import SMALL, authors_state, imagenet_state
 
 from bench import corpora
 from bench.__main__ import main
+from bench.code_digest import ROOT
 from bench.data.task import Task
 from bench.experiment import config, released
 from bench.experiment.cells import Layout, find_cell, list_cells, plan
@@ -41,6 +44,36 @@ LOGMEL = {
     "fmax": 8000, "frames": 64,
 }  # fmt: skip
 FREE = Limits(memory=4e9, step_seconds=10.0)
+
+
+STAND_INS = """
+import hashlib, pathlib, sys
+from bench.ops.rehearsal import corpora
+audio = []
+corpora._write = lambda path, of: audio.append((str(path), of))
+for loader in corpora.WRITERS:
+    corpora.write_stand_in(loader, pathlib.Path(loader), {})
+made = [(str(p), p.read_bytes()) for p in sorted(pathlib.Path().rglob("*")) if p.is_file()]
+print(len(made), hashlib.sha256(repr((made, audio)).encode()).hexdigest())
+"""
+"""The digest of every stand-in in the working folder: names and tables, and what its audio is."""
+
+
+def test_stand_ins_are_the_same_in_every_process(tmp_path: Path) -> None:
+    digests = set()
+    for hash_seed in "012":
+        folder = tmp_path / hash_seed
+        folder.mkdir()
+        done = subprocess.run(
+            [sys.executable, "-c", STAND_INS],
+            cwd=folder,
+            env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        digests.add(done.stdout)
+    assert len(digests) == 1
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import combinations
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from bench.experiment.cells import list_cells
 from bench.experiment.config import Config
 from bench.metrics.statistics import holm
 from bench.reporting.check_tables import comparison_table, interval_table
+from bench.reporting.latex import to_latex
 from bench.reporting.tables import to_csv, to_markdown
 from bench.results.analysis import Analysis, analyse
 from bench.results.intervals import Outcomes, bootstrap
@@ -165,7 +167,13 @@ def test_enough_seeds_can_show_a_difference(tmp_path: Path) -> None:
         cell = next(c for c in list_cells(config) if str(c) == f"desed/htsat/base/seed{seed}")
         value = {"intersection_f1": {"value": 0.95 + seed / 1000}}
         factories.change_record(config, cell, metrics={"test": value})
-    rows = frame(comparison_table(analyse(config)), tmp_path)
+    table = comparison_table(analyse(config))
+    rows = frame(table, tmp_path)
     localized = rows[rows["section"].str.contains("DESED")].iloc[0]
     assert localized["conclusion"].startswith("differs")
-    assert localized["p_holm"] < 0.001
+    assert 0 < localized["p_holm"] < 0.001
+    p_values = {column.key for column in table.columns if column.p_value}
+    assert p_values == {"p", "p_holm", "p_sign_flip", "p_equivalence"}
+    for text, bound in ((to_markdown(table), r"\< 0.001"), (to_latex(table), "$<$ 0.001")):
+        assert bound in text
+        assert not re.search(r"\b0\.000\b", text)

@@ -15,7 +15,7 @@ import factories
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -26,14 +26,16 @@ from bench.metrics.statistics import fold_interval, t_interval
 from bench.reporting import context, token_orders
 from bench.reporting.build import build, make_tables
 from bench.reporting.latex import FONTS, ROWS_HEIGHT, to_latex
+from bench.reporting.leads import bracket, certainty
 from bench.reporting.page import render
 from bench.reporting.tables import Column, Entry, Row, Table, to_csv, to_markdown
 from bench.results import columns, names, published
 from bench.results.analysis import Analysis, analyse
-from bench.results.checks import ChanceCheck
+from bench.results.checks import ChanceCheck, TrivialCheck
 from bench.results.claim import entry_beside
 from bench.results.columns import significant
 from bench.results.curves import mean_curve
+from bench.results.decisions import decide
 from bench.results.groups import Group, MixedRecords, Run, group_runs, why_not_comparable
 from bench.results.identity import fingerprints
 from bench.results.leaders import Standing, standings
@@ -41,6 +43,7 @@ from bench.results.record import Record
 from bench.results.soundscapes import choose_clips, matched_words
 from bench.results.summary import summarise
 from bench.results.trained import training_notes
+from bench.results.words import sentence
 
 RECIPE = {"epochs": 3, "init": "random", "supervision": "weak"}
 
@@ -58,6 +61,43 @@ def run(
 def group(values: list[float], model: str = "m", **recipe: str) -> Group:
     runs = tuple(run(value, seed, recipe={**RECIPE, **recipe}) for seed, value in enumerate(values))
     return Group("d", model, "base", runs, len(runs))
+
+
+@given(st.floats(0, 1))
+@example(0.0)
+@example(0.001)
+def test_no_p_value_is_printed_as_zero(p: float) -> None:
+    text, words = columns.p_text(p), columns.p_words(p)
+    if p < 0.001:
+        assert (text, words) == ("< 0.001", "p < 0.001")
+    else:
+        assert words == f"p = {text}"
+        assert float(text) == pytest.approx(p, abs=0.0005 + 1e-12)
+
+
+def test_every_verdict_prints_p_values_alike() -> None:
+    gap = summarise([0.2 + k / 1e6 for k in range(8)])
+    assert gap is not None
+    (decision,) = decide([gap], 0.3)
+    assert decision.words.count("(p < 0.001 after Holm)") == 2
+    check = TrivialCheck(group([0.5]), "mAP", "clip_label", gap, gap, gap, decision)
+    assert "(p < 0.001 after Holm)" in check.answer
+    assert bracket(gap, decision, "mAP") == "(p < 0.001)"
+    assert certainty(gap, decision, "mAP").startswith("p < 0.001 ")
+    assert "p < 0.001" in published.compare_rank(gap, 0.005).reason
+
+
+def test_a_study_is_named_in_words(tmp_path: Path) -> None:
+    changed = {"models": ["htsat"], "datasets": ["esc50"]}
+    studies = {
+        key: {**changed, **title, "factors": {"size": {f"of_{key}": {"model": {"window_size": 2}}}}}
+        for key, title in (("a_key", {}), ("htsat", {}), ("other", {"title": "size of windows"}))
+    }
+    config = factories.make_config(tmp_path, ablations=studies)
+    found = [names.study_name(config, key) for key in studies]
+    assert found == ["a key", names.model_name(config, "htsat"), "size of windows"]
+    assert sentence("a key") == "A key"
+    assert sentence("window_size 2") == "window_size 2"
 
 
 @pytest.mark.parametrize("kind", get_args(DataKind))

@@ -10,16 +10,18 @@ import shutil
 import subprocess
 import sys
 from collections import namedtuple
+from contextlib import suppress
 from pathlib import Path
 from subprocess import STDOUT
 
 import pytest
+import torch
 from workflow_copy import EXPERIMENT, ROOT, due, make_copy, snakemake
 
 from bench.experiment import config
 from bench.experiment.jobs import list_jobs
 from bench.files import UserError, claim
-from bench.ops import preflight
+from bench.ops import preflight, trial_pass
 from bench.ops.plan import table
 from bench.ops.preflight import check
 from bench.ops.status import snakemake_lock
@@ -221,6 +223,47 @@ def test_a_plug_in_of_wrong_shapes_is_named_before_work(
         preflight.check_parts(settings)
 
 
+def test_a_trial_repeats_draws_and_leaves_torch_as_it_was() -> None:
+    size = (400, 500)
+    names = set(vars(torch.Tensor))
+    with suppress(KeyError), trial_pass.repeated_draws():
+        layer = torch.nn.Linear(*size)
+        torch.nn.init.trunc_normal_(layer.weight, std=0.02)
+        uniform, odd = torch.empty(size).uniform_(2, 3), torch.empty(size).t().normal_()
+        raise KeyError
+    assert set(vars(torch.Tensor)) == names
+    first = uniform.flatten()[: trial_pass.DRAWN]
+    assert torch.equal(uniform.flatten()[trial_pass.DRAWN :][: len(first)], first)
+    assert 2 <= first.min() < first.max() < 3
+    assert layer.weight.requires_grad
+    assert layer.weight.std().item() == pytest.approx(0.02, rel=0.02)
+    drawn = torch.empty(size).uniform_()
+    assert min(len(one.unique()) for one in (drawn, odd)) > trial_pass.DRAWN
+
+
+def test_a_network_that_repeated_draws_break_is_tried_with_all_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"{tmp_path.name}.py").write_text(
+        "from torch import nn\nfrom modelkit.output import ModelOutput\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self, classes, *, frames, mels, seconds):\n"
+        "        super().__init__()\n"
+        "        self.first, self.head = nn.Linear(mels, 9000), nn.Linear(9000, classes)\n"
+        "        first = self.first.weight.flatten()\n"
+        "        if (first[65_537:] == first[:-65_537]).all():\n"
+        "            raise RuntimeError('all alike')\n"
+        "    def forward(self, x):\n"
+        "        return ModelOutput(self.head(self.first(x)).mean(1), None, 0.0)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    front_end = EXPERIMENT["models"]["htsat"]["front_end"]
+    models = {"mine": {"architecture": f"{tmp_path.name}:Net", "front_end": front_end}}
+    recipes = {"base": EXPERIMENT["recipes"]["base"]}
+    settings = settings_in(tmp_path, models=models, recipes=recipes, ablations={}, cost={})
+    preflight.check_parts(settings)
+
+
 FRAMES = {
     "fmn": {"architecture": "mobilenet", "arguments": {"preset": "tiny", "variant": "fmn"}},
     "atst": {"architecture": "atst_frame", "arguments": {"preset": "tiny", "heads_for": "frames"}},
@@ -259,3 +302,32 @@ def test_heads_that_the_labels_train_are_taken(
     chosen = frame_models(tmp_path, supervision="strong", select="best")
     with pytest.raises(UserError, match=r"leaves weak_head, .* choose the epoch"):
         preflight.check_parts(chosen)
+
+
+COUNT_TIMERS = """
+import threading
+import time
+
+timers = [0]
+
+
+def count():
+    while True:
+        time.sleep(0.05)
+        timers.append(sum(isinstance(one, threading.Timer) for one in threading.enumerate()))
+
+
+threading.Thread(target=count, daemon=True).start()
+
+
+onsuccess:
+    print(f"timers: {max(timers)}")
+"""
+
+
+def test_finished_jobs_do_not_wake_the_scheduler_for_good(tmp_path: Path) -> None:
+    folder = make_copy(tmp_path)
+    with (folder / "Snakefile").open("a") as file:
+        file.write(COUNT_TIMERS)
+    done = snakemake(folder)
+    assert "timers: 0" in done.stdout.splitlines(), done.stdout

@@ -39,9 +39,11 @@ def told(corpus: Corpus) -> Iterator[str]:
         sizes = clips["split"].value_counts()
         yield f"  splits: {', '.join(f'{s} {sizes.get(s, 0):,}' for s in SPLITS)}"
     groups = clips.groupby("group").size()
+    least, most = groups.min(), groups.max()
+    each = f"{least}" if least == most else f"{least} to {most}"
     yield (
-        f"  groups: {len(groups):,} recordings or speakers, {groups.min()} to {groups.max()} clips "
-        "each; none in two splits or folds"
+        f"  groups: {len(groups):,} recordings or speakers, {each} clips each; none in two splits "
+        "or folds"
     )
     seconds = _seconds(corpus)
     yield f"  lengths: {_lengths(seconds)}"

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    parser.add_argument("--workers", type=int, default=2, help="processes (any number, same bytes)")
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=2,
+        help="processes (default: 2); any number gives the same bytes",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--from", dest="folders", action="append", default=[], metavar="FOLDER",
-        help="folder with files of the registry; may be repeated",
+        help="folder to look in first, under the names of the registry; may be repeated",
     )  # fmt: skip
     parser.add_argument(
         "--keep-archives", action="store_true", help="keep archives after unpacking"

@@ -1,4 +1,4 @@
-"""`python -m bench evaluate CELL`: from a run's scores to its record. Needs no model and no GPU."""
+"""`python -m bench evaluate RUN`: from a run's scores to its record. Needs no model and no GPU."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m bench released [CELL]`: evaluate checkpoints as their authors released them."""
+"""`python -m bench released RUN`: evaluate checkpoints as their authors released them."""
 
 from __future__ import annotations
 

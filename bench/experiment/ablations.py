@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from bench.files import UserError
-from bench.strict import DistinctNames, DistinctSeeds, Strict, Values, known
+from bench.strict import Arguments, DistinctNames, DistinctSeeds, Strict, Values, known
 
 BASE = "base"
 JOIN = "+"
@@ -27,7 +27,7 @@ class Level(Strict):
         description="the change in words, for tables; empty: the changed values",
         examples=["attention windows of 8 tokens"],
     )
-    model: Values = Field(
+    model: Arguments = Field(
         default_factory=dict, description="changed model arguments", examples=[{"window_size": 8}]
     )
     recipe: Values = Field(
@@ -65,6 +65,12 @@ class AblationStudy(Strict):
     here. A variant is named by its changed levels, joined by "+".
     """
 
+    title: str | None = Field(
+        None,
+        description="name in tables and findings; null: the key in words, or the name of the model "
+        "that it is",
+        examples=["structure of HTS-AT"],
+    )
     models: DistinctNames = Field(description="models that are varied", examples=[["htsat"]])
     datasets: DistinctNames = Field(
         description="data sets that they are varied on", examples=[["desed"]]

@@ -19,7 +19,17 @@ from bench.audio.frontend import Transform
 from bench.experiment.ablations import BASE, AblationStudy, Variant
 from bench.experiment.extends import read
 from bench.files import UserError, digest_of
-from bench.strict import DistinctNames, DistinctSeeds, Strict, Values, known, merge, parse
+from bench.strict import (
+    Arguments,
+    Candidates,
+    DistinctNames,
+    DistinctSeeds,
+    Strict,
+    Values,
+    known,
+    merge,
+    parse,
+)
 from modelkit.settings import Mixup, SpecAugment
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
@@ -118,8 +128,8 @@ class Dataset(Strict):
         None, description="name in tables and figures", examples=["Speech Commands V2"]
     )
     loader: str = Field(
-        description="loader that reads its layout: folder or table (your own data, docs/data.md), "
-        "audioset, esc50, speechcommands, desed, soundscapes, or module:function",
+        description="loader that reads its layout: folder or table (your own data, docs/data.md); "
+        f"{', '.join(sorted(registry.LOADERS.keys() - registry.OWN_DATA))}; or module:function",
         examples=["esc50"],
     )
     root: str = Field(
@@ -128,7 +138,8 @@ class Dataset(Strict):
     )
     data_kind: DataKind | None = Field(
         None,
-        description="kind of audio; null: synthetic if the embedded builder makes it, else real",
+        description="kind of audio: synthetic; recordings: recorded, but not the data set whose "
+        "layout it has; real; null: synthetic if the embedded builder makes it, else real",
     )
     source: str | None = Field(
         None,
@@ -148,7 +159,7 @@ class Dataset(Strict):
     )
     options: Values = Field(
         default_factory=dict,
-        description="options of the loader (docs/data.md)",
+        description="options of the loader (docs/data.md#options-of-the-loaders)",
         examples=[{"train": "balanced", "validation_share": 0.1}],
     )
     models: DistinctNames | None = Field(
@@ -210,19 +221,18 @@ class Model(Strict):
         None, description="name in tables and figures", examples=["HTS-AT tiny"]
     )
     architecture: str = Field(
-        description="htsat, ast, pann, mobilenet, piczak, linear, knn, svm, forest, or "
-        "module:Class",
+        description=f"{', '.join(registry.ARCHITECTURES)}, or module:Class (docs/models.md)",
         examples=["htsat"],
     )
     front_end: str = Field(
         description="one of the front ends of every data set", examples=["logmel"]
     )
-    arguments: Values = Field(
+    arguments: Arguments = Field(
         default_factory=dict,
         description="arguments of the class",
         examples=[{"preset": "tiny", "window_size": 8}],
     )
-    arguments_on: dict[str, Values] = Field(
+    arguments_on: dict[str, Arguments] = Field(
         default_factory=dict,
         description="data set -> arguments that differ there",
         examples=[{"desed": {"variant": "decision_max"}}],
@@ -243,7 +253,9 @@ class Distill(Strict):
         description="file in the form of scores.npz with a split `train` (docs/models.md)",
         examples=["data/teacher.npz"],
     )
-    weight: float = Field(0.9, gt=0, le=1, description="of the scores; the labels keep the rest")
+    weight: float = Field(
+        0.9, gt=0, le=1, description="of the scores; the rest is that of the labels"
+    )
 
 
 class Recipe(Strict):
@@ -254,7 +266,7 @@ class Recipe(Strict):
         1.0,
         gt=0,
         exclude=True,
-        description="multiplies `epochs`, for a level of a study over several models",
+        description="multiplies `epochs`, for levels of a study whose models have different ones",
         examples=[3],
     )
     batch_size: int = Field(gt=0, description="clips per step, over all processes", examples=[64])
@@ -410,10 +422,10 @@ class Tuning(Strict):
     trials: int = Field(
         default=0,
         ge=0,
-        description="trials per model and data set; 0: recipes are set by hand, as the report says",
+        description="trials per model and data set; 0: recipes are set by hand",
         examples=[4],
     )
-    space: dict[str, dict[str, list[Any]]] = Field(
+    space: dict[str, Candidates] = Field(
         default_factory=dict,
         description="base or MODEL -> recipe key -> candidate values; a model's keys replace those "
         "of base",
@@ -502,7 +514,7 @@ class Embedded(Strict):
 class Cost(Strict):
     """Cost of full-size models, measured over a few training steps each."""
 
-    models: dict[str, Values] = Field(
+    models: dict[str, Arguments] = Field(
         default_factory=dict,
         description="name -> architecture, frames and mels, further arguments of the class, and "
         "published_parameters where a paper states them",
@@ -611,19 +623,16 @@ class Config(Strict):
 
     def _check_names(self) -> None:
         """Names become parts of paths and of commands."""
-        front_ends = {name for dataset in self.datasets.values() for name in dataset.front_ends}
-        variants = {
-            variant.name for study in self.ablations.values() for variant in study.variants()
-        }
-        rules = {*self.targets, *self.ensembles}
-        for name in {
+        studies = self.ablations.values()
+        for name in (
             *self.datasets,
             *self.models,
-            *front_ends,
-            *variants,
+            *(name for dataset in self.datasets.values() for name in dataset.front_ends),
+            *(variant.name for study in studies for variant in study.variants()),
             *self.cost.models,
-            *rules,
-        }:
+            *self.targets,
+            *self.ensembles,
+        ):
             if len(name) > LONGEST:
                 raise UserError(
                     f"the name '{name[:20]}…' has {len(name)} characters; {LONGEST} are the most"

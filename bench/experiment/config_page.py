@@ -51,7 +51,8 @@ An experiment file holds the keys of the first table. `extends: FILE` takes over
 another experiment (beside the file, else in `config/`) except `experiment` and `paths`; a mapping
 is merged with the parent's, and null removes a key. A data set whose `root` is replaced inherits
 neither `source` nor `data_kind`. Unknown keys are errors that name the nearest valid key; `python
--m bench check --config FILE` finds what the types cannot.
+-m bench check --config FILE` finds what the types cannot. A value in quotes is a text wherever its
+key takes texts: `"1e5"`, `"true"`.
 
 `python -m bench schema` generates this page, and a JSON schema for editors
 (`workflow/schemas/config.schema.json`), from the types in `bench/experiment/config.py`.

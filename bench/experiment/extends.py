@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.code_digest import ROOT
 from bench.files import UserError
-from bench.strict import merge, read_yaml
+from bench.strict import merge, nearest, read_yaml
 
 CONFIG = ROOT / "config"
 OWN = ("experiment", "paths")
@@ -33,18 +33,31 @@ def read(source: str | Path | Mapping[str, Any], beneath: tuple[Path, ...] = ())
         values, folder, chain = dict(source), CONFIG, beneath
     else:
         path = Path(source)
-        values, folder, chain = read_yaml(path), path.parent, (*beneath, path.resolve())
+        try:
+            values, folder, chain = read_yaml(path), path.parent, (*beneath, path.resolve())
+        except UserError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise
+            present = map(str, _files(path.parent, Path("config")))
+            raise UserError(f"{error}{nearest(str(path), present)}") from error
         if path.resolve() in beneath:
             raise UserError(f"{' extends '.join(map(str, chain))}: a circle; remove one")
     parent = values.pop("extends", None)
     if parent is None:
         return values
-    places = [place / str(parent) for place in dict.fromkeys((folder, CONFIG))]
+    folders = tuple(dict.fromkeys((folder, CONFIG)))
+    places = [place / str(parent) for place in folders]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         where = " nor ".join(map(str, places))
-        raise UserError(f"{chain[-1] if chain else 'config'}: extends: there is no {where}")
+        near = nearest(str(parent), {path.name for path in _files(*folders)})
+        raise UserError(f"{chain[-1] if chain else 'config'}: extends: there is no {where}{near}")
     return merge(_taken_over(read(found, chain), values), values)
+
+
+def _files(*folders: Path) -> set[Path]:
+    """The YAML files in these folders."""
+    return {path for folder in folders for path in folder.glob("[!.]*.yaml")}
 
 
 def _taken_over(parent: dict[str, Any], child: Mapping[str, Any]) -> dict[str, Any]:

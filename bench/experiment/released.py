@@ -14,7 +14,7 @@ from bench.code_digest import ROOT
 from bench.experiment.config import FrontEnd
 from bench.files import UserError, digest_of
 from bench.sources.registry import Entry, Obtained
-from bench.strict import Values, known, parse, read_yaml
+from bench.strict import Arguments, known, parse, read_yaml
 
 REGISTRY = ROOT / "config" / "registry" / "checkpoints.yaml"
 
@@ -64,7 +64,7 @@ class Released(Checkpoint):
     """A model that its authors trained, to be evaluated as it is."""
 
     kind: Literal["official"] = "official"
-    arguments: Values
+    arguments: Arguments
     classes: str = Field(description="order of the outputs: a file of registry/classes/")
     desed_classes: Literal["published", "corrected"] = Field(
         "published", description="which AudioSet outputs stand for DESED's classes"

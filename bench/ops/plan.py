@@ -58,11 +58,11 @@ def jobs_of(settings: Config, target: str | None, dataset: str | None = None) ->
     if target is None and dataset is None:
         return list_jobs(settings)
     if dataset is not None:
-        known(dataset, settings.datasets, "datasets")
+        known(dataset, settings.datasets, f"datasets of experiment '{settings.experiment}'")
     if target is None:
         asked = cells.list_cells(settings)
     else:
-        known(target, settings.targets, "targets")
+        known(target, settings.targets, f"targets of experiment '{settings.experiment}'")
         asked = cells.target_cells(settings, target)
     runs: set[Cell] = set()
     read: set[str] = set()

@@ -28,7 +28,9 @@ SPARE = 200e6  # bytes kept free besides the estimate
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument(
-        "--parts", action="store_true", help="check only the builder's sizes and the networks"
+        "--parts",
+        action="store_true",
+        help="check only the sizes of the embedded corpora and the networks",
     )
 
 
@@ -115,8 +117,7 @@ def check_parts(settings: Config) -> None:
             does not take its front end's features, returns something wrong, or gets no labels for
             an output that is scored.
     """
-    from bench.models.networks import build
-    from bench.ops.trial_pass import CLASSES, check_trained, try_network
+    from bench.ops.trial_pass import check_trained, trial
 
     if settings.embedded is not None:
         embed.sizes_of(settings.embedded)
@@ -127,8 +128,7 @@ def check_parts(settings: Config) -> None:
         shapes.setdefault(key, []).append(resolved)
     with Meter("check", len(shapes), "networks") as meter:
         for plans in shapes.values():
-            network = build(plans[0], CLASSES)
-            output = try_network(network, plans[0])
+            network, output = trial(plans[0])
             notes = (check_trained(network, output, resolved) for resolved in plans)
             for note in dict.fromkeys(filter(None, notes)):
                 print(f"note: {note}")
@@ -139,9 +139,11 @@ def _missing_data(settings: Config) -> Iterator[str]:
     for name, dataset in settings.datasets.items():
         here = settings.built_here(name) or dataset.source is not None
         if not here and not Path(dataset.root).is_dir():
+            own = dataset.loader in OWN_DATA
+            fetched = "" if own else f", or let datasets.{name}.source fetch it"
             yield (
-                f"datasets.{name}.root: no such folder: {dataset.root}; put {name} there, name the "
-                f"folder that holds it, or let datasets.{name}.source fetch it"
+                f"datasets.{name}.root: no such folder: {dataset.root}; put the data there, or "
+                f"name the folder that holds it{fetched}"
             )
 
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
     parser.add_argument(
-        "--results", action="store_true", help="show the leading figures and where the report is"
+        "--results", action="store_true", help="show the main figures, and where the report is"
     )
 
 

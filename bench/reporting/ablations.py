@@ -6,10 +6,11 @@ from bench.experiment.ablations import BASE
 from bench.reporting import context
 from bench.reporting.tables import DIFFERENCE, Column, Entry, Row, Table
 from bench.results.analysis import Analysis
+from bench.results.columns import p_column
 from bench.results.decisions import POWER
 from bench.results.detectable import Detectable
 from bench.results.effects import Effect
-from bench.results.names import METRICS, model_name, short_dataset_name
+from bench.results.names import METRICS, model_name, short_dataset_name, study_name
 from bench.results.words import sentence
 
 VALUE = Column("value_percent", "value (%)", 1, 100.0)
@@ -25,9 +26,9 @@ def ablation_table(analysis: Analysis) -> Table:
         REFERENCE,
         DIFFERENCE,
         Column("interval", "95 % interval", words=True),
-        Column("p", "p", 3, spread=False, in_latex=False),
-        Column("p_holm", "p (Holm)", 3, spread=False),
-        Column("p_sign_flip", "sign-flip p", 3, spread=False, in_latex=False),
+        p_column("p", "p", in_latex=False),
+        p_column("p_holm", "p (Holm)"),
+        p_column("p_sign_flip", "sign-flip p", in_latex=False),
         Column("pairs", "pairs", 0, spread=False, in_latex=False),
     ]
     return Table(
@@ -70,7 +71,7 @@ def _row(analysis: Analysis, effect: Effect) -> Row:
         f"{METRICS[effect.metric]}"
     )
     if len(config.ablations) > 1:
-        section = f"{effect.study.replace('_', ' ')}: {section}"
+        section = f"{study_name(config, effect.study)}: {section}"
     control = {"positive": "positive control: ", "aa": "A/A control: ", None: ""}[effect.control]
     entries = {
         "variant": Entry(words=effect.variant),
@@ -133,7 +134,7 @@ def _detectable_row(analysis: Analysis, one: Detectable) -> Row:
     place = short_dataset_name(analysis.config, one.dataset)
     detectable = Entry(words="none") if one.effect is None else Entry(one.effect)
     return Row(
-        f"{one.study.replace('_', ' ')}: {model} on {place}",
+        f"{study_name(analysis.config, one.study)}: {model} on {place}",
         {
             "metric": Entry(words=METRICS[one.metric]),
             "changes": Entry(float(len(one.changes))),

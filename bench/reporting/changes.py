@@ -37,9 +37,9 @@ SHOWN = 12  # characters of a digest
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    what = "a git commit whose metrics.json was committed, or the path of one"
+    what = "the path of a report's metrics.json, or a git commit that contains it"
     parser.add_argument("old", help=what)
-    parser.add_argument("new", nargs="?", help=f"{what} (default: the present one)")
+    parser.add_argument("new", nargs="?", help=f"{what} (default: the experiment's own report)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from bench.reporting.tables import DIFFERENCE, Column, Entry, Row, Table
 from bench.results.analysis import Analysis
 from bench.results.audit import NEEDS_TABLE, RULES
 from bench.results.checks import TIMES_CHANCE, TRIVIAL, TrivialCheck
-from bench.results.columns import metric_column
+from bench.results.columns import metric_column, p_column
 from bench.results.comparisons import Paired
 from bench.results.groups import Group
 from bench.results.intervals import FigureInterval
@@ -228,15 +228,15 @@ def comparison_table(analysis: Analysis) -> Table:
             DIFFERENCE,
             Column("interval", "95 % interval", words=True),
             Column("effect_size_d", "d", 2, signed=True),
-            Column("p", "p", 3),
-            Column("p_holm", "p (Holm)", 3),
-            Column("p_sign_flip", "sign-flip p", 3, in_latex=False),
+            p_column("p", "p"),
+            p_column("p_holm", "p (Holm)"),
+            p_column("p_sign_flip", "sign-flip p", in_latex=False),
             Column("detectable_points", "detectable (points)", 1, 100.0, short="det. (points)"),
             Column("new_clips", "new seeds and clips", words=True, in_latex=False),
             Column("bootstrap_low", "bootstrap low", 3, csv_only=True),
             Column("bootstrap_high", "bootstrap high", 3, csv_only=True),
             Column("pairs", "pairs", 0, in_latex=False),
-            Column("p_equivalence", "p (equal)", 3),
+            p_column("p_equivalence", "p (equal)"),
             Column("conclusion", "conclusion", words=True),
         ],
         rows=[_comparison_row(one) for one in analysis.comparisons],

@@ -17,7 +17,7 @@ from bench.results.detectable import Detectable
 from bench.results.effects import Effect
 from bench.results.full_size import cost_name, is_full_size
 from bench.results.leaders import Standing
-from bench.results.names import model_name, short_dataset_name
+from bench.results.names import model_name, short_dataset_name, study_name
 from bench.results.published import few_seeds
 from bench.results.summary import Summary
 from bench.results.words import (
@@ -176,7 +176,7 @@ def _controls(analysis: Analysis, one: Detectable) -> str:
         return ""
     controls = {"positive control": one.control("positive"), "A/A control": one.control("aa")}
     found = "; ".join(f"{name} {said}" for name, said in controls.items() if said != "none")
-    return f"{sentence(one.study.replace('_', ' '))}: {found}." if found else ""
+    return f"{sentence(study_name(analysis.config, one.study))}: {found}." if found else ""
 
 
 def _pairs(effect: Effect, gap: Summary) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench.reporting.context import incomplete
 from bench.reporting.training_times import undecided
 from bench.results.analysis import Analysis
-from bench.results.columns import metric_column
+from bench.results.columns import metric_column, p_words
 from bench.results.decisions import Decision
 from bench.results.leaders import Rival, Standing
 from bench.results.names import METRICS, model_name, short_dataset_name
@@ -35,7 +35,7 @@ def certainty(gap: Summary | None, decision: Decision | None, metric: str) -> st
     if gap is None or decision is None:
         return "not compared"
     if decision.differs:
-        return f"p = {decision.p_holm:.2g} after Holm, n = {decision.pairs}"
+        return f"{p_words(decision.p_holm)} after Holm, n = {decision.pairs}"
     least = detectable(decision, metric)
     return f"not decided at n = {decision.pairs}" + (
         f": smallest detectable difference {least} points" if least else ""
@@ -50,11 +50,11 @@ def rival_certainty(rival: Rival, metric: str) -> str:
 
 
 def bracket(gap: Summary | None, decision: Decision | None, metric: str) -> str:
-    """(p = 0.02) if the test decides, else the smallest detectable difference as [2.1]."""
+    """(p = 0.020) if the test decides, else the smallest detectable difference as [2.1]."""
     if gap is None or decision is None:
         return "(not compared)"
     if decision.differs:
-        return f"(p = {decision.p_holm:.2g})"
+        return f"({p_words(decision.p_holm)})"
     return f"[{detectable(decision, metric) or '–'}]"
 
 
@@ -126,7 +126,7 @@ def _gap(analysis: Analysis, found: Standing, metric: str) -> str:
     said = [
         f" {best} minus {model_name(analysis.config, rival.group.model)}, paired by seed: "
         f"{gap_words(rival.difference, metric)} "
-        f"({rival.decision.limit or f'p = {rival.decision.p_holm:.2g} after Holm'})."
+        f"({rival.decision.limit or f'{p_words(rival.decision.p_holm)} after Holm'})."
         for rival in found.rivals
         if rival.difference and rival.decision
     ]

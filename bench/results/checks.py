@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 
+from bench.results.columns import p_words
 from bench.results.decisions import Decision, decide
 from bench.results.groups import Group
 from bench.results.load import Results
@@ -85,7 +86,7 @@ class TrivialCheck:
         """The verdict with its p-value, or with the reason why there is no test."""
         if self.decision.limit:
             return f"{self.verdict} mean; {self.decision.limit}"
-        return f"{self.verdict} (p = {self.decision.p_holm:.2g} after Holm)"
+        return f"{self.verdict} ({p_words(self.decision.p_holm)} after Holm)"
 
 
 def trivial_checks(results: Results) -> list[TrivialCheck]:

@@ -12,6 +12,8 @@ MINUS = "−"
 NO_PERCENTAGES = ("mAUC", "d_prime")
 TIMES = (("seconds", "s", 3600.0, 2 / 60), ("minutes", "min", 60.0, 2.0), ("hours", "h", 1.0, 0.0))
 """Unit, its symbol, how many make an hour, and the hours up to which it is used."""
+SMALLEST_P = 0.001
+"""Below it, only this bound of a p-value is printed."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Column:
         signed: whether positive values get a plus sign.
         spread: whether "± sd" is shown; the CSV always has it where it exists.
         words: a text column.
+        p_value: whether the numbers are p-values, see `p_text`.
         short: LaTeX heading where the title is too long for a paper.
         in_latex: whether the LaTeX table has the column; a note carries what it leaves out.
         csv_only: for programs; readers see the same in another column.
@@ -39,12 +42,15 @@ class Column:
     signed: bool = False
     spread: bool = True
     words: bool = False
+    p_value: bool = False
     short: str = ""
     in_latex: bool = True
     csv_only: bool = False
 
     def text(self, value: float) -> str:
         """A stored value as shown; what rounds to zero has no sign."""
+        if self.p_value:
+            return p_text(value)
         if self.significant:
             return significant(value * self.scale, self.digits)
         text = f"{value * self.scale:{'+' if self.signed else ''}.{self.digits}f}"
@@ -68,6 +74,22 @@ def metric_column(metric: str) -> Column:
     if metric in NO_PERCENTAGES:
         return Column(metric, METRICS[metric], 3)
     return Column(f"{metric}_percent", f"{METRICS[metric]} (%)", 1, 100.0)
+
+
+def p_column(key: str, title: str, *, in_latex: bool = True) -> Column:
+    """A column of p-values."""
+    return Column(key, title, p_value=True, spread=False, in_latex=in_latex)
+
+
+def p_text(p: float) -> str:
+    """A p-value: 0.020, or < 0.001."""
+    return f"< {SMALLEST_P:g}" if p < SMALLEST_P else f"{p:.3f}"
+
+
+def p_words(p: float) -> str:
+    """A p-value in a sentence: p = 0.020, or p < 0.001."""
+    text = p_text(p)
+    return f"p {text}" if p < SMALLEST_P else f"p = {text}"
 
 
 def time_column(key: str, title: str, hours: Iterable[float], short: str = "") -> Column:

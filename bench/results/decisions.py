@@ -21,6 +21,7 @@ from bench.metrics.statistics import (
     paired_t_p,
     sign_flip_p,
 )
+from bench.results.columns import p_words
 from bench.results.groups import Group
 from bench.results.summary import Summary, summarise
 
@@ -97,12 +98,12 @@ class Decision:
         if self.limit:
             return self.limit
         said = "differs" if self.differs else "no difference shown"
-        said += f" (p = {self.p_holm:.2g} after Holm)"
+        said += f" ({p_words(self.p_holm)} after Holm)"
         if self.margin is None or self.equivalence_p is None:
             return said
         return (
             f"{said}; {'equivalent' if self.equivalent else 'not shown equivalent'} within "
-            f"±{100 * self.margin:g} points (p = {self.equivalence_p:.2g} after Holm)"
+            f"±{100 * self.margin:g} points ({p_words(self.equivalence_p)} after Holm)"
         )
 
 

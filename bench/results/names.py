@@ -101,6 +101,12 @@ def variant_name(config: Config, model: str, variant: str) -> str:
     return f"{model_name(config, model)}, {variant_words(variant)}"
 
 
+def study_name(config: Config, study: str) -> str:
+    """Its title, else the name of the model that its key is, else its key in words."""
+    known = model_name(config, study) if study in config.models else study.replace("_", " ")
+    return config.ablations[study].title or known
+
+
 def class_name(name: str) -> str:
     """Alarm_bell_ringing -> Alarm bell ringing."""
     return name.replace("_", " ")

@@ -20,6 +20,7 @@ from bench.metrics.statistics import (
     welch_interval,
 )
 from bench.results.audit import Audited
+from bench.results.columns import p_words
 from bench.results.groups import Group
 from bench.results.identity import (
     fingerprints,
@@ -304,7 +305,7 @@ def compare_rank(difference: Summary, margin: float, reasons: Sequence[str] = ()
         return Verdict("not comparable", "; ".join(dict.fromkeys(reasons)))
     pairs, share = difference.units, difference.test_share
     p = inferiority_p(pairs, margin, share)
-    said = f"n = {len(pairs)} pairs, p = {p:.2g}"
+    said = f"n = {len(pairs)} pairs, {p_words(p)}"
     if p <= 1 - LEVEL:
         return Verdict("reproduced", f"at most {margin:g} lower (non-inferiority, {said})")
     if difference.high is not None and difference.high < -margin:

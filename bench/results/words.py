@@ -42,8 +42,9 @@ def gap_words(difference: Summary, metric: str) -> str:
 
 
 def sentence(text: str) -> str:
-    """`text` with a capital; names such as mAP stay as they are."""
-    return text if text[1:2].isupper() else text[:1].upper() + text[1:]
+    """`text` with a capital; names such as mAP and keys such as window_size stay as they are."""
+    first = text.partition(" ")[0]
+    return text if first[1:2].isupper() or "_" in first else text[:1].upper() + text[1:]
 
 
 def counted(number: int, one: str, several: str = "") -> str:

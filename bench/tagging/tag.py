@@ -28,8 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "audio",
         type=Path,
         nargs="+",
-        help="WAV, FLAC, OGG, MP3 of any rate, channels and length, or folders of them; JSON is "
-        "one line per file",
+        help="WAV, FLAC, Ogg, Opus or MP3 of any rate, channels and length, or folders of them",
     )
     parser.add_argument(
         "--checkpoint",
@@ -60,7 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         help="a class is active above it (default: the run's own thresholds, else 0.5)",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument(
+        "--json", action="store_true", help="print one line of JSON per file instead of tables"
+    )
     parser.add_argument(
         "--csv",
         type=Path,
@@ -68,7 +69,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="write labels and events of all recordings to one CSV instead of printing them",
     )
     parser.add_argument(
-        "--picture", type=Path, metavar="OUT.png", help="draw spectrogram and event map"
+        "--picture",
+        type=Path,
+        metavar="OUT.png",
+        help="draw spectrogram and event map of one recording",
     )
 
 

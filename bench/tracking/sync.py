@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--links",
         metavar="ADDRESS",
-        help="print what the store answers in its pages at ADDRESS, and write nothing",
+        help="print a link to MLflow at ADDRESS for each question; write nothing",
     )
 
 

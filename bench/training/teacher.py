@@ -1,4 +1,4 @@
-"""`python -m bench teach CELL --scores FILE`: a run's scores of its training clips, for students.
+"""`python -m bench teach RUN --scores FILE`: a run's scores of its training clips, for students.
 
 Distillation: a network learns from another network's scores of the training clips, besides their
 labels (Hinton et al., arXiv 1503.02531; EfficientAT's and PretrainedSED's weight of the other

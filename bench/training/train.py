@@ -1,4 +1,4 @@
-"""`python -m bench train CELL`: train one run and score its validation and test clips."""
+"""`python -m bench train RUN`: train one run and score its validation and test clips."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """`make pictures`: the pictures of README and docs anew, from an experiment's report and runs.
 
+docs/NAME.png is the overview of its report; those in docs/mlflow are of the default.
+
 They show what `test_report_system.py` and `test_mlflow_system.py` test, through the same browser.
 """
 
@@ -33,8 +35,10 @@ def main(path: str) -> None:
     """Draw all pictures from the experiment of the config file `path`."""
     settings = config.load(path)
     with tempfile.TemporaryDirectory() as folder, tab(Path(folder)) as page:
-        draw_report(page, Layout.of(settings).report / "index.html", DOCS / "report.png")
-        draw_answers(page, settings)
+        target = DOCS / f"{settings.experiment}.png"
+        draw_report(page, Layout.of(settings).report / "index.html", target)
+        if settings.experiment == "default":
+            draw_answers(page, settings)
 
 
 def draw_report(page: Tab, report: Path, target: Path) -> None:

@@ -11,6 +11,9 @@ onstart:
     outputs = [
         str(path) for job in workflow.dag.needrun_jobs() for path in job.output
     ]
+    # With a limit on submissions per second (Snakemake has one by default), each finished job makes
+    # the scheduler look at all waiting jobs once more per second: a core's worth after hundreds.
+    workflow.scheduler.job_rate_limiter = None
     try:
         held = supervise.begin(settings, outputs)
     except UserError as error:

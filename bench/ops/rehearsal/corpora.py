@@ -158,7 +158,7 @@ def _desed(root: Path, options: Mapping[str, Any]) -> None:
         shared = validation[number][: len("Y") + 11]
         public[number] = f"{shared}_{200 + number:.3f}_{210 + number:.3f}.wav"
     labels = [
-        (name, ",".join({CLASSES[number % 10], CLASSES[(number + 3) % 10]}))
+        (name, f"{CLASSES[number % 10]},{CLASSES[(number + 3) % 10]}")
         for number, name in enumerate(weak)
     ]
     _table(root / WEAK.labels, [("filename", "event_labels"), *labels])
