@@ -188,6 +188,21 @@ def test_a_job_ends_when_its_snakemake_is_killed(tmp_path: Path) -> None:
     assert job.wait(timeout=30) == 143
 
 
+def with_plug_in(folder: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> config.Config:
+    """An experiment whose one model is a plug-in in `folder`; `source` continues its class."""
+    (folder / f"{folder.name}.py").write_text(
+        "from torch import nn\nfrom modelkit.output import ModelOutput\n"
+        "class Net(nn.Module):\n"
+        "    def __init__(self, classes, *, frames, mels, seconds):\n"
+        "        super().__init__()\n" + source
+    )
+    monkeypatch.syspath_prepend(folder)
+    front_end = EXPERIMENT["models"]["htsat"]["front_end"]
+    models = {"mine": {"architecture": f"{folder.name}:Net", "front_end": front_end}}
+    recipes = {"base": EXPERIMENT["recipes"]["base"]}
+    return settings_in(folder, models=models, recipes=recipes, ablations={}, cost={})
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -206,19 +221,11 @@ def test_a_job_ends_when_its_snakemake_is_killed(tmp_path: Path) -> None:
 def test_a_plug_in_of_wrong_shapes_is_named_before_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, words: str
 ) -> None:
-    (tmp_path / f"{tmp_path.name}.py").write_text(
-        "from torch import nn\nfrom modelkit.output import ModelOutput\n"
-        "class Net(nn.Module):\n"
-        "    def __init__(self, classes, *, frames, mels, seconds):\n"
-        "        super().__init__()\n"
+    source = (
         "        self.head = nn.Linear(frames, classes)\n"
         f"    def forward(self, x):\n        {body}\n"
     )
-    monkeypatch.syspath_prepend(tmp_path)
-    front_end = EXPERIMENT["models"]["htsat"]["front_end"]
-    models = {"mine": {"architecture": f"{tmp_path.name}:Net", "front_end": front_end}}
-    recipes = {"base": EXPERIMENT["recipes"]["base"]}
-    settings = settings_in(tmp_path, models=models, recipes=recipes, ablations={}, cost={})
+    settings = with_plug_in(tmp_path, monkeypatch, source)
     with pytest.raises(UserError, match=r"models\.mine .* on features \(1, \d+, 32\).*" + words):
         preflight.check_parts(settings)
 
@@ -244,11 +251,7 @@ def test_a_trial_repeats_draws_and_leaves_torch_as_it_was() -> None:
 def test_a_network_that_repeated_draws_break_is_tried_with_all_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / f"{tmp_path.name}.py").write_text(
-        "from torch import nn\nfrom modelkit.output import ModelOutput\n"
-        "class Net(nn.Module):\n"
-        "    def __init__(self, classes, *, frames, mels, seconds):\n"
-        "        super().__init__()\n"
+    source = (
         "        self.first, self.head = nn.Linear(mels, 9000), nn.Linear(9000, classes)\n"
         "        first = self.first.weight.flatten()\n"
         "        if (first[65_537:] == first[:-65_537]).all():\n"
@@ -256,11 +259,7 @@ def test_a_network_that_repeated_draws_break_is_tried_with_all_drawn(
         "    def forward(self, x):\n"
         "        return ModelOutput(self.head(self.first(x)).mean(1), None, 0.0)\n"
     )
-    monkeypatch.syspath_prepend(tmp_path)
-    front_end = EXPERIMENT["models"]["htsat"]["front_end"]
-    models = {"mine": {"architecture": f"{tmp_path.name}:Net", "front_end": front_end}}
-    recipes = {"base": EXPERIMENT["recipes"]["base"]}
-    settings = settings_in(tmp_path, models=models, recipes=recipes, ablations={}, cost={})
+    settings = with_plug_in(tmp_path, monkeypatch, source)
     preflight.check_parts(settings)
 
 
