@@ -45,7 +45,7 @@ def _scored(analysis: Analysis, name: str, datasets: list[str]) -> Table:
         records = tuple(key for group in used for key in group.record_keys)
         rows.append(Row(model_name(analysis.config, model), entries, records))
     tasks = listed([short_dataset_name(analysis.config, dataset) for dataset in datasets])
-    return _table(analysis, name, f"Results on {tasks}", [*sizes, *shown.values()], rows, datasets)
+    return _table(analysis, name, tasks, [*sizes, *shown.values()], rows, datasets)
 
 
 def _located(analysis: Analysis, name: str, dataset: str) -> Table:
@@ -83,7 +83,7 @@ def _table(
     return Table(
         name=name,
         title=what,
-        caption=f"{what}; mean ± standard deviation between runs.",
+        caption=f"{what}, mean ± SD.",
         columns=columns,
         rows=rows,
         data=context.data_words(analysis.config, datasets),
