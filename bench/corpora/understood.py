@@ -42,8 +42,8 @@ def told(corpus: Corpus) -> Iterator[str]:
     least, most = groups.min(), groups.max()
     each = f"{least}" if least == most else f"{least} to {most}"
     yield (
-        f"  groups: {len(groups):,} recordings or speakers, {each} clips each; none in two splits "
-        "or folds"
+        f"  groups: {len(groups):,} recordings or speakers, {each} clip{'s' * (most > 1)} each; "
+        "none in two splits or folds"
     )
     seconds = _seconds(corpus)
     yield f"  lengths: {_lengths(seconds)}"
