@@ -126,6 +126,10 @@ def test_a_run_leaves_nothing_that_git_would_list(repository: Config) -> None:
     assert ignored.split() == made
 
 
+def test_a_report_is_named_by_its_folder(repository: Config) -> None:
+    assert read_version(str(METRICS.parent), METRICS) == read_json(METRICS)
+
+
 def test_a_commit_without_a_report_is_named(repository: Config) -> None:
     with pytest.raises(UserError, match=r"nowhere: neither a file nor a commit that holds"):
         read_version("nowhere", METRICS)

@@ -96,6 +96,13 @@ def test_a_study_is_named_in_words(tmp_path: Path) -> None:
     config = factories.make_config(tmp_path, ablations=studies)
     found = [names.study_name(config, key) for key in studies]
     assert found == ["a key", names.model_name(config, "htsat"), "size of windows"]
+    model, place = found[1], names.short_dataset_name(config, "esc50")
+    placed = [names.study_place(config, key, "htsat", "esc50") for key in studies]
+    assert placed == [
+        f"a key: {model} on {place}",
+        f"{model} on {place}",  # the model's name once
+        f"size of windows: {model} on {place}",
+    ]
     assert sentence("a key") == "A key"
     assert sentence("window_size 2") == "window_size 2"
 
@@ -432,6 +439,15 @@ def test_a_table_says_the_same_in_every_form() -> None:
     assert r"| C\|D | cannot localize | x, y |" in markdown
     assert frame.splitlines()[1].startswith(",A & B,50.0,14.1421")
     assert frame.splitlines()[2] == ',C|D,,,,,,"x, y",cannot localize,'
+
+
+def test_means_stand_below_each_other_in_latex() -> None:
+    spreads = [summarise([0.4, 0.6]), summarise([0.49, 0.51]), summarise([0.5])]
+    rows = [Row(f"row {k}", {"f": Entry.of(summary)}) for k, summary in enumerate(spreads)]
+    text = to_latex(Table("t", "A table", "", [Column("f", "F1 (%)", 1, 100.0)], rows))
+    assert r"& 50.0 $\pm$ 14.1 \tabularnewline" in text
+    assert r"& 50.0 $\pm$ \phantom{0}1.4 \tabularnewline" in text
+    assert r"& 50.0\phantom{ $\pm$ 14.1} \tabularnewline" in text
 
 
 def test_every_part_of_a_long_table_fits_its_page() -> None:

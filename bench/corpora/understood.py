@@ -41,8 +41,9 @@ def told(corpus: Corpus) -> Iterator[str]:
     groups = clips.groupby("group").size()
     least, most = groups.min(), groups.max()
     each = f"{least}" if least == most else f"{least} to {most}"
+    clip = "clip" if most == 1 else "clips"
     yield (
-        f"  groups: {len(groups):,} recordings or speakers, {each} clips each; none in two splits "
+        f"  groups: {len(groups):,} recordings or speakers, {each} {clip} each; none in two splits "
         "or folds"
     )
     seconds = _seconds(corpus)

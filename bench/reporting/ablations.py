@@ -10,7 +10,7 @@ from bench.results.columns import p_column
 from bench.results.decisions import POWER
 from bench.results.detectable import Detectable
 from bench.results.effects import Effect
-from bench.results.names import METRICS, model_name, short_dataset_name, study_name
+from bench.results.names import METRICS, model_name, short_dataset_name, study_place
 from bench.results.words import sentence
 
 VALUE = Column("value_percent", "value (%)", 1, 100.0)
@@ -66,12 +66,11 @@ def reference_words(analysis: Analysis, effect: Effect) -> str:
 
 def _row(analysis: Analysis, effect: Effect) -> Row:
     config = analysis.config
-    section = (
-        f"{model_name(config, effect.model)} on {short_dataset_name(config, effect.dataset)}, "
-        f"{METRICS[effect.metric]}"
-    )
     if len(config.ablations) > 1:
-        section = f"{study_name(config, effect.study)}: {section}"
+        place = study_place(config, effect.study, effect.model, effect.dataset)
+    else:
+        model = model_name(config, effect.model)
+        place = f"{model} on {short_dataset_name(config, effect.dataset)}"
     control = {"positive": "positive control: ", "aa": "A/A control: ", None: ""}[effect.control]
     entries = {
         "variant": Entry(words=effect.variant),
@@ -97,7 +96,7 @@ def _row(analysis: Analysis, effect: Effect) -> Row:
         entries,
         effect.records,
         effect.group.name if effect.group else "",
-        section,
+        f"{place}, {METRICS[effect.metric]}",
     )
 
 
@@ -130,11 +129,9 @@ def detectable_table(analysis: Analysis) -> Table:
 
 
 def _detectable_row(analysis: Analysis, one: Detectable) -> Row:
-    model = model_name(analysis.config, one.model)
-    place = short_dataset_name(analysis.config, one.dataset)
     detectable = Entry(words="none") if one.effect is None else Entry(one.effect)
     return Row(
-        f"{study_name(analysis.config, one.study)}: {model} on {place}",
+        study_place(analysis.config, one.study, one.model, one.dataset),
         {
             "metric": Entry(words=METRICS[one.metric]),
             "changes": Entry(float(len(one.changes))),

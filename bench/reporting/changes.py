@@ -37,7 +37,7 @@ SHOWN = 12  # characters of a digest
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the verb."""
-    what = "the path of a report's metrics.json, or a git commit that contains it"
+    what = "a report's folder or its metrics.json, or a git commit that contains it"
     parser.add_argument("old", help=what)
     parser.add_argument("new", nargs="?", help=f"{what} (default: the experiment's own report)")
 
@@ -83,13 +83,14 @@ def hardware(group: Group) -> str:
 
 
 def read_version(name: str, path: Path) -> dict[str, Any]:
-    """The metrics of a commit, or of a file.
+    """The metrics of a commit, of a report's folder, or of a file.
 
     Raises:
         UserError: neither a file nor a commit that holds one.
     """
-    if Path(name).is_file():
-        return read_json(name)
+    file = Path(name) / path.name if Path(name).is_dir() else Path(name)
+    if file.is_file():
+        return read_json(file)
     relative = path.resolve().relative_to(ROOT) if path.is_absolute() else path
     done = subprocess.run(
         ["git", "show", "--end-of-options", f"{name}:./{relative.as_posix()}"],

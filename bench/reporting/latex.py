@@ -80,6 +80,7 @@ def to_latex(table: Table) -> str:
         r"\toprule",
         " & ".join(map(_stacked, _headings(table, columns))) + r" \\",
     ]
+    spreads = _spreads(table, columns)
     lines: list[str] = []
     for number, part in enumerate(parts, 1):
         caption = table.full_caption if number == 1 else f"{table.title}, continued."
@@ -90,7 +91,7 @@ def to_latex(table: Table) -> str:
         lines += [
             r"\par\smallskip",
             *top,
-            *_body(part, columns, wraps),
+            *_body(part, columns, wraps, spreads),
             r"\bottomrule",
             r"\end{tabular}",
         ]
@@ -114,7 +115,9 @@ def _needs(lines: Sequence[str]) -> Iterator[str]:
         yield f"% needs XeLaTeX or LuaLaTeX, and a font that has: {' '.join(other)}"
 
 
-def _body(table: Table, columns: Sequence[Column], wraps: Sequence[int]) -> list[str]:
+def _body(
+    table: Table, columns: Sequence[Column], wraps: Sequence[int], spreads: Sequence[str]
+) -> list[str]:
     """The lines of all rows, under the names of their sections."""
     lines = []
     for section, rows in table.sections():
@@ -124,7 +127,7 @@ def _body(table: Table, columns: Sequence[Column], wraps: Sequence[int]) -> list
             lines.append(rf"\multicolumn{{{span}}}{{@{{}}l}}{{\textit{{{latex(section)}}}}} \\")
         for row in rows:
             lines += [
-                _row(row, columns, wraps),
+                _row(row, columns, wraps, spreads),
                 f"% records: {one_line(' '.join(row.records)) or 'none'}",
             ]
     return lines
@@ -231,13 +234,30 @@ def _fit(
     return "table*", *layout(next(room, WORDS_WRAP)), font
 
 
-def _row(row: Row, columns: Sequence[Column], wraps: Sequence[int]) -> str:
+def _spreads(table: Table, columns: Sequence[Column]) -> list[str]:
+    """The longest spread of each column."""
+    shown = ([row.entries.get(c.key, Entry()).spread(c) for row in table.rows] for c in columns)
+    return [max(column, key=len, default="") for column in shown]
+
+
+def _row(row: Row, columns: Sequence[Column], wraps: Sequence[int], spreads: Sequence[str]) -> str:
     cells = [_cell(row.label, wraps[0])]
-    for column, wrap in zip(columns, wraps[1:], strict=True):
+    for column, wrap, longest in zip(columns, wraps[1:], spreads, strict=True):
         entry = row.entries.get(column.key, Entry())
         text = _cell(entry.shown(column), wrap)
+        if entry.value is not None and longest:
+            text = _aligned(entry, column, longest)
         cells.append(rf"\textbf{{{text}}}" if entry.best else text)
     return " & ".join(cells) + r" \tabularnewline"
+
+
+def _aligned(entry: Entry, column: Column, longest: str) -> str:
+    """A number that takes the width of the longest spread, so that means stand below each other."""
+    number, spread = latex(entry.number(column)), entry.spread(column)
+    if not spread:
+        return rf"{number}\phantom{{ $\pm$ {longest}}}"
+    short = len(longest) - len(spread)
+    return rf"{number} $\pm$ " + (rf"\phantom{{{'0' * short}}}" if short else "") + spread
 
 
 def _cell(text: str, wrap: int) -> str:

@@ -45,7 +45,9 @@ def _scored(analysis: Analysis, name: str, datasets: list[str]) -> Table:
         records = tuple(key for group in used for key in group.record_keys)
         rows.append(Row(model_name(analysis.config, model), entries, records))
     tasks = listed([short_dataset_name(analysis.config, dataset) for dataset in datasets])
-    return _table(analysis, name, f"Results on {tasks}", [*sizes, *shown.values()], rows, datasets)
+    return _table(
+        analysis, name, f"Results on {tasks}", tasks, [*sizes, *shown.values()], rows, datasets
+    )
 
 
 def _located(analysis: Analysis, name: str, dataset: str) -> Table:
@@ -63,7 +65,7 @@ def _located(analysis: Analysis, name: str, dataset: str) -> Table:
         label = model_name(analysis.config, model)
         rows.append(Row(label, entries, group.record_keys, group.name))
     what = f"Intersection-based F1 (%) by class on {short_dataset_name(analysis.config, dataset)}"
-    return _table(analysis, name, what, [*class_columns(classes), MACRO], rows, [dataset])
+    return _table(analysis, name, what, what, [*class_columns(classes), MACRO], rows, [dataset])
 
 
 def _models(analysis: Analysis, datasets: list[str]) -> list[str]:
@@ -75,6 +77,7 @@ def _models(analysis: Analysis, datasets: list[str]) -> list[str]:
 def _table(
     analysis: Analysis,
     name: str,
+    title: str,
     what: str,
     columns: list[Column],
     rows: list[Row],
@@ -82,8 +85,8 @@ def _table(
 ) -> Table:
     return Table(
         name=name,
-        title=what,
-        caption=f"{what}; mean ± standard deviation between runs.",
+        title=title,
+        caption=f"{what}, mean ± SD.",
         columns=columns,
         rows=rows,
         data=context.data_words(analysis.config, datasets),

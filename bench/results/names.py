@@ -107,6 +107,13 @@ def study_name(config: Config, study: str) -> str:
     return config.ablations[study].title or known
 
 
+def study_place(config: Config, study: str, model: str, dataset: str) -> str:
+    """A study, and where it was made; a study that is named by its model says so once."""
+    name, own = study_name(config, study), model_name(config, model)
+    place = f"{own} on {short_dataset_name(config, dataset)}"
+    return place if name == own else f"{name}: {place}"
+
+
 def class_name(name: str) -> str:
     """Alarm_bell_ringing -> Alarm bell ringing."""
     return name.replace("_", " ")

@@ -45,6 +45,7 @@ def draw_report(page: Tab, report: Path, target: Path) -> None:
     """The overview of a report: title, picture, table and findings."""
     page.resize(WIDTH, 800)
     page.open(report.resolve().as_uri())
+    page.wait_for("document.readyState === 'complete'")  # else the overview is still growing
     edge = "document.getElementById('overview')?.getBoundingClientRect().bottom"
     page.resize(WIDTH, int(page.wait_for(edge)))
     page.picture(target)

@@ -87,6 +87,16 @@ TOO_WIDE = """
 return JSON.stringify([...document.querySelectorAll('.scroll')]
   .filter(s => s.scrollWidth > s.clientWidth + 1).map(s => s.ariaLabel));
 """
+NAV = "const list = document.querySelector('nav ul'); return list.scrollWidth - list.clientWidth"
+PRINTED = """
+const open = (what) => [...document.querySelectorAll(what)].map(fold => fold.open);
+dispatchEvent(new Event('beforeprint'));
+const printed = open('details.fold:not(.unprinted, .unprinted *)');
+const hidden = open('.unprinted details, .unprinted, .download').filter(Boolean);
+dispatchEvent(new Event('afterprint'));
+const after = open('#checks details').some(Boolean);
+return JSON.stringify([printed.every(Boolean), hidden.length, after]);
+"""
 COLUMNS = "return document.querySelectorAll('#overview thead th').length"
 AUDIO = """
 const audio = document.querySelector('#desed audio');
@@ -146,6 +156,11 @@ def test_an_overview_of_six_data_sets_fits_a_screen(tmp_path: Path) -> None:
     page, size = build(config), "--window-size=1280,900"
     assert answer(page, tmp_path, COLUMNS) == "9"
     assert json.loads(answer(page, tmp_path, TOO_WIDE, size)) == []
+    assert answer(page, tmp_path, NAV, size) == "0"
+
+
+def test_paper_shows_what_is_folded(page: Path, tmp_path: Path) -> None:
+    assert json.loads(answer(page, tmp_path, PRINTED)) == [True, 0, False]
 
 
 def test_a_heading_sorts_its_column_both_ways(page: Path, tmp_path: Path) -> None:

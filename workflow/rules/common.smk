@@ -17,6 +17,7 @@ from bench.files import UserError
 from bench.process.locks import SUPERVISOR
 from bench.experiment.wanted import fetched_here, start_name
 from bench.ops.status import resolved_path
+from bench.strict import nearest
 from bench.experiment.triggers import Triggers
 from bench.ops.receipts import KEEP, Receipts
 from bench.experiment.trials import first_cell, pairs, path_of
@@ -190,3 +191,10 @@ def tuned_parent_of(wildcards):
     if parent not in TUNED.values():
         return []
     return path_of(settings, parent.dataset, parent.model)
+
+
+def refuse(wildcards):
+    """Name the targets, in place of one that no rule makes."""
+    names = [rule.name for rule in workflow.rules if not rule.has_wildcards()]
+    wrong = wildcards.misspelt
+    raise WorkflowError(f"unknown target '{wrong}'{nearest(wrong, names)}")

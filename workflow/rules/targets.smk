@@ -19,3 +19,15 @@ for target in settings.targets:
             f"the report on {target}"
         shell:
             "python -m bench report --config {params.config:q} &> {log:q}"
+
+
+rule misspelt:
+    """What no other rule makes, and is not a path: a target that does not exist."""
+    input:
+        refuse,
+    output:
+        "{misspelt}",
+    wildcard_constraints:
+        misspelt="[^/.]+",
+    message:
+        "no such target"

@@ -61,6 +61,14 @@ const land = () => {
 addEventListener("hashchange", land);
 addEventListener("load", land);
 
+// Paper shows what is folded, but for downloads, provenance and tables a second time.
+let unfolded = [];
+addEventListener("beforeprint", () => {
+  unfolded = [...document.querySelectorAll("details:not([open], .unprinted, .unprinted *, .download)")];
+  for (const fold of unfolded) fold.open = true;
+});
+addEventListener("afterprint", () => { for (const fold of unfolded) fold.open = false; });
+
 // Search rows, figures, findings, headings and provenance; what is folded is found as well.
 const search = document.getElementById("search"), field = search.querySelector("input");
 const hits = search.querySelector("div");
