@@ -191,10 +191,3 @@ def tuned_parent_of(wildcards):
     if parent not in TUNED.values():
         return []
     return path_of(settings, parent.dataset, parent.model)
-
-
-def refuse(wildcards):
-    """Name the targets, in place of one that no rule makes."""
-    names = [rule.name for rule in workflow.rules if not rule.has_wildcards()]
-    wrong = wildcards.misspelt
-    raise WorkflowError(f"unknown target '{wrong}'{nearest(wrong, names)}")
