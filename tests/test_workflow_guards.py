@@ -57,12 +57,6 @@ def test_an_unknown_key_is_named_before_any_job(pipeline: Path) -> None:
     assert not (pipeline / "results").exists()
 
 
-def test_an_unknown_target_is_named_with_the_nearest(pipeline: Path) -> None:
-    done = snakemake(pipeline, "-n", "reprot")
-    assert done.returncode != 0
-    assert "unknown target 'reprot'; did you mean 'report'?" in done.stdout
-
-
 def test_a_second_live_call_is_refused_but_not_after_a_dead_one(pipeline: Path) -> None:
     lock = pipeline / "results" / ".snakemake.lock"
     claim(lock.parent, "experiment small", "")

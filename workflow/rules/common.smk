@@ -17,7 +17,6 @@ from bench.files import UserError
 from bench.process.locks import SUPERVISOR
 from bench.experiment.wanted import fetched_here, start_name
 from bench.ops.status import resolved_path
-from bench.strict import nearest
 from bench.experiment.triggers import Triggers
 from bench.ops.receipts import KEEP, Receipts
 from bench.experiment.trials import first_cell, pairs, path_of

@@ -19,22 +19,3 @@ for target in settings.targets:
             f"the report on {target}"
         shell:
             "python -m bench report --config {params.config:q} &> {log:q}"
-
-
-def refuse(wildcards):
-    """Name the targets, in place of one that no rule makes."""
-    names = [rule.name for rule in workflow.rules if not rule.has_wildcards()]
-    wrong = wildcards.misspelt
-    raise WorkflowError(f"unknown target '{wrong}'{nearest(wrong, names)}")
-
-
-rule misspelt:
-    """What no other rule makes, and is not a path: a target that does not exist."""
-    input:
-        refuse,
-    output:
-        "{misspelt}",
-    wildcard_constraints:
-        misspelt="[^/.]+",
-    message:
-        "no such target"
