@@ -23,18 +23,13 @@ def run(args: argparse.Namespace) -> int:
 
     folder = Layout.of(settings).corpus(args.dataset)
     with Meter(f"{args.dataset}: audio files", 0, "files") as meter:
-
-        def progress(done: int, total: int) -> None:
-            meter.total = total
-            meter.add(done - meter.done)
-
         corpus = build_corpus(
             dataset.loader,
             dataset.root,
             folder,
             name=args.dataset,
             synthetic=settings.data_kind(args.dataset) == "synthetic",
-            progress=progress,
+            progress=meter.reach,
             **dataset.options,
         )
     dataset.check_labels(corpus.multilabel, f"datasets.{args.dataset}")

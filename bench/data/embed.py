@@ -78,13 +78,8 @@ def _build(embedded: config.Embedded, sizes: EmbeddedSizes, workers: int) -> dic
     from synth import build
 
     with Meter("embedded corpora", 0, "clips") as meter:
-
-        def progress(done: int, total: int) -> None:
-            meter.total = total
-            meter.add(done - meter.done)
-
         code = stage_digest("embed")
-        manifest = build(embedded.root, sizes, code, workers=workers, progress=progress)
+        manifest = build(embedded.root, sizes, code, workers=workers, progress=meter.reach)
     if embedded.pin is not None:
         pin.check(embedded.pin)
     return manifest
