@@ -136,7 +136,6 @@ def assemble(
 
 
 def events_of(events: pd.DataFrame, clips: pd.DataFrame) -> pd.DataFrame:
-    """The events of these clips."""
     return events[events["filename"].isin(set(clips["clip"]))]
 
 

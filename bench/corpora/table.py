@@ -180,7 +180,6 @@ def _rows(table: Path, columns: Collection[str], remedy: str, problems: Problems
 
 
 def _labels(row: Row, label: Text | Names | None, separator: str | None) -> list[str]:
-    """The labels in a row."""
     if label is None:
         return []
     if isinstance(label, tuple):

@@ -10,12 +10,10 @@ from bench.strict import known
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument("dataset", help="a key of the config's datasets")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Entry of the verb."""
     settings = folders.load(args.config)
     dataset = find_dataset(settings, args.dataset)
     from bench.corpora import build_corpus, shared_recordings

@@ -17,7 +17,6 @@ from bench.strict import known
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument("--jobs", action="store_true", help="list every job as a command")
     parser.add_argument(
         "--target", metavar="NAME", help="only what `snakemake NAME` makes (a key of `targets`)"
@@ -28,7 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Entry of the verb."""
     settings = config.load(args.config)
     jobs = jobs_of(settings, args.target, args.dataset)
     if args.jobs:

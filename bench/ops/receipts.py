@@ -172,7 +172,6 @@ class Receipts:
         return self._kept[job]
 
     def place(self, job: Job) -> Path:
-        """Where the receipt of a job is."""
         name = "/".join(job.name.split()) or "all"
         return self.layout.results / "receipts" / job.stage / f"{name}.json"
 

@@ -48,7 +48,6 @@ Broken = Mapping[tuple[str, str], tuple[str, str]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument(
         "runs", nargs="*", metavar="RUN", help="DATASET, DATASET/MODEL or a run; default: all"
     )
@@ -77,7 +76,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Entry of the verb."""
     settings = folders.load(args.config)
     work = Layout.of(settings).work
     with hold(work / "rehearsal.lock", f"rehearsal of {settings.experiment}"):

@@ -35,7 +35,6 @@ MADE_BY = ("git_sha", "dirty", "cpu", "device", "threads", "started")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument(
         "pair",
         nargs="*",
@@ -46,7 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Entry of the verb."""
     if not args.pair:
         print("\n".join(_overview(config.load(args.config))))
         return 0

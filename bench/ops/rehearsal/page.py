@@ -27,7 +27,6 @@ def summary(group: Group, one: Outcome) -> str:
 
 
 def page(settings: Config, done: Rehearsal) -> str:
-    """The page, in Markdown."""
     return "\n".join(_lines(settings, done)) + "\n"
 
 
