@@ -104,8 +104,10 @@ def table(settings: Config, target: str | None = None, dataset: str | None = Non
     if estimate.full_size and not (slots.devices() or estimate.measured):
         lines += ["", "time on this machine: not estimated, full-size models need a GPU"]
     else:
+        count = workers()
+        side_by_side = f"{count} runs in parallel" if count > 1 else "one run at a time"
         time = duration(wall_seconds(ahead))
-        lines += ["", f"time on this machine: about {time} ({_side_by_side()})"]
+        lines += ["", f"time on this machine: about {time} ({side_by_side})"]
     if estimate.full_size:
         training = sum(seconds or 0.0 for job, seconds in ahead if job.stage == "train") / 3600
         devices = {rate.device for rate in estimate.measured.values()}
@@ -148,8 +150,3 @@ def duration(seconds: float) -> str:
         return f"{hours} h {minutes:02d} min"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h"
-
-
-def _side_by_side() -> str:
-    count = workers()
-    return f"{count} runs in parallel" if count > 1 else "one run at a time"
