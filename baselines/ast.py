@@ -8,7 +8,7 @@ distillation tokens, so it labels clips but locates nothing in time.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from baselines.attention import SelfAttention
+from baselines.presets import resolve
 from baselines.transformer import check_size
 from modelkit.augment import Augment
 from modelkit.checkpoint import CheckpointError, KeyReport, load_checked, read_state_dict
@@ -116,10 +117,8 @@ class AST(nn.Module):
         silence: float = 0.467,
     ) -> None:
         super().__init__()
-        if preset not in PRESETS:
-            raise ValueError(f"unknown preset {preset!r} of AST; known: {', '.join(PRESETS)}")
         given = {"dim": dim, "depth": depth, "heads": heads, "patch": patch, "stride": stride}
-        size = replace(PRESETS[preset], **{k: v for k, v in given.items() if v is not None})
+        size = resolve(PRESETS, preset, "AST", **given)
         if min(frames, mels) < size.patch:
             raise ValueError(
                 f"features of {frames} frames x {mels} mels are smaller than AST's patch of "

@@ -108,7 +108,6 @@ class NearestNeighbours(Classic):
         self.labels = _fitted(torch.zeros(neighbours, dtype=torch.int64))
 
     def solved(self, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
-        """See `Classic`."""
         if len(x) < self.architecture.neighbours:
             raise ValueError(
                 f"{len(x)} training clips are fewer than {self.architecture.neighbours} neighbours"
@@ -116,7 +115,6 @@ class NearestNeighbours(Classic):
         return {"examples": x, "labels": y}
 
     def probabilities(self, x: Tensor) -> Tensor:
-        """See `Classic`."""
         squares = (x[:, None] - self.examples).square().sum(dim=2)
         nearest = squares.topk(self.architecture.neighbours, dim=1, largest=False).indices
         votes = nn.functional.one_hot(self.labels[nearest], self.classes)
@@ -136,7 +134,6 @@ class SupportVectors(Classic):
         self.bias = _fitted(torch.zeros(pairs, dtype=torch.float64))
 
     def solved(self, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
-        """See `Classic`."""
         from sklearn.svm import SVC
 
         machine = SVC(kernel="linear", C=self.architecture.strength).fit(x, y)
@@ -176,7 +173,6 @@ class Forest(Classic):
         self.shares = _fitted(torch.full((1, classes), 1 / classes, dtype=torch.float64))
 
     def solved(self, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
-        """See `Classic`."""
         from sklearn.ensemble import RandomForestClassifier
 
         forest = RandomForestClassifier(

@@ -8,15 +8,16 @@ Audio Pattern Recognition", IEEE/ACM TASLP 28, 2020 (arXiv 1912.10211), as in th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from baselines.presets import resolve
 from modelkit import draws, kernels
 from modelkit.augment import Augment
 from modelkit.checkpoint import CheckpointError, KeyReport, load_checked, read_state_dict
@@ -90,12 +91,16 @@ class PANN(nn.Module):
             raise ValueError(
                 f"unknown variant {variant!r} of PANN; known: {', '.join(get_args(Variant))}"
             )
-        if preset not in PRESETS:
-            raise ValueError(f"unknown preset {preset!r} of PANN; known: {', '.join(PRESETS)}")
-        given: dict[str, Any] = {"conv_dropout": conv_dropout, "dropout": dropout}
-        given["channels"] = None if channels is None else tuple(channels)
-        given = {name: value for name, value in given.items() if value is not None}
-        self.architecture = size = replace(PRESETS[preset], variant=variant, **given)
+        size = resolve(
+            PRESETS,
+            preset,
+            "PANN",
+            variant=variant,
+            channels=None if channels is None else tuple(channels),
+            conv_dropout=conv_dropout,
+            dropout=dropout,
+        )
+        self.architecture = size
         self.ratio = 2 ** (len(size.channels) - 1)
         if min(frames, mels) < self.ratio:
             raise ValueError(

@@ -194,7 +194,7 @@ def _fields_at(section: type[Strict], location: tuple[Any, ...]) -> dict[str, An
         inner = _fields(current)
         if part not in inner:
             continue  # a free name (data set, model, variant) inside a mapping
-        current = _section_inside(inner[part].annotation)
+        current = section_inside(inner[part].annotation)
     return _fields(current)
 
 
@@ -205,16 +205,13 @@ def _fields(section: Any) -> dict[str, Any]:
     return dict(getattr(section, "model_fields", {}))
 
 
-def _section_inside(annotation: Any) -> Any:
+def section_inside(annotation: Any) -> type[Any] | None:
+    """The section type inside an annotation, if there is one."""
     if isinstance(annotation, type) and (
         issubclass(annotation, BaseModel) or is_dataclass(annotation)
     ):
         return annotation
-    for argument in get_args(annotation):
-        found = _section_inside(argument)
-        if found is not None:
-            return found
-    return None
+    return next(filter(None, map(section_inside, get_args(annotation))), None)
 
 
 def merge(base: Any, change: Any) -> Any:

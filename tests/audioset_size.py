@@ -147,6 +147,7 @@ def write_experiment(folder: Path) -> Path:
     """The trainings of `config/paper.yaml` on full AudioSet, with what they start from."""
     from bench.experiment.cells import find_cell
     from bench.experiment.config import load
+    from bench.files import write_json
     from bench.ops.rehearsal import scratch
 
     paper = load(ROOT / "config/paper.yaml")
@@ -156,7 +157,7 @@ def write_experiment(folder: Path) -> Path:
     small = small.model_copy(update={"datasets": {"audioset": dataset}})
     scratch.with_checkpoints(folder, small, [find_cell(small, name) for name in RUNS], True)
     path = folder / "experiment.json"
-    scratch.write(small, path)
+    write_json(path, small.model_dump(mode="json"))
     return path
 
 

@@ -214,15 +214,6 @@ def test_other_classes_need_a_new_classifier(tmp_path):
     assert torch.equal(model.v.norm.bias, official["v.norm.bias"])
 
 
-@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
-def test_half_precision_files_become_single(tmp_path, precision):
-    half = {n: v.to(precision) for n, v in random_state(official_shapes(**SMALL)).items()}
-    model = small()
-    assert model.load_official(write(tmp_path / "half.pth", half)).complete
-    assert {value.dtype for value in model.state_dict().values()} == {torch.float32}
-    assert torch.equal(model.v.norm.bias, half["v.norm.bias"].float())
-
-
 def test_the_audioset_start_fits_positions_to_shorter_clips(tmp_path):
     official = random_state(official_shapes(**SMALL))
     file = write(tmp_path / "audioset.pth", official)

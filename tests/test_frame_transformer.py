@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,7 +13,6 @@ from modern_peers import atst_frame, peer
 from torch import Tensor, nn
 
 from baselines.frame_transformer import ATSTFrame, Dasheng
-from modelkit.augment import Augment, Mixup, SpecAugment
 from modelkit.checkpoint import CheckpointError
 
 SMALL = {"dim": 48, "depth": 2, "heads": 3}
@@ -262,13 +260,6 @@ def test_dashengs_self_supervised_file_starts_a_model_with_frames(tmp_path):
     assert len(report.fresh) == 4
 
 
-def test_half_precision_files_become_single(tmp_path):
-    half = {name: value.half() for name, value in pretrained_sed(official_atst()).items()}
-    model = ATSTFrame(5, heads_for="frames", **SMALL)
-    model.load_official(save(tmp_path / "half.pt", half))
-    assert {value.dtype for value in model.state_dict().values()} == {torch.float32}
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -312,21 +303,6 @@ def test_values_below_the_lowest_take_it():
         model.lowest = None
         torch.testing.assert_close(model(features.clamp(min=-0.545)).frame_logits, seen)
         assert not torch.allclose(model(features).frame_logits, seen)
-
-
-@pytest.mark.parametrize("kind", [ATSTFrame, Dasheng])
-def test_masks_come_before_mixup(kind):
-    model = kind(3, preset="tiny", mask_value=-1.0).eval()
-    augment = Augment.draw(
-        4,
-        np.random.default_rng(0),
-        stripes=SpecAugment(2, 64, 2, 8),
-        mixup=Mixup(alpha=0.5, labels=True),
-    )
-    features = torch.randn(4, 100, 64)
-    with torch.inference_mode():
-        expected = model(augment.mix(augment.mask(features, fill=-1.0))).clip_logits
-        torch.testing.assert_close(model(features, augment=augment).clip_logits, expected)
 
 
 def test_wrong_arguments_name_the_remedy():

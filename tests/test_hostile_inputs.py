@@ -27,7 +27,7 @@ from bench.data.store import FeatureStore
 from bench.experiment.running import running_trainings
 from bench.files import UserError, regular_files
 from bench.process.locks import hold
-from bench.training import tune
+from bench.results.tuning import Trials
 
 ROOT = Path(__file__).resolve().parent.parent
 TABLES = {
@@ -161,7 +161,7 @@ def test_facts_of_another_shape_are_one_line_each(here: Path, text: str) -> None
     for read, name in (
         (lambda: corpus_facts(here), "corpus.json"),
         (lambda: FeatureStore.open(here), "digest.json"),
-        (lambda: tune._recorded(here / "mine.json"), "mine.json"),
+        (lambda: Trials.recorded(here / "mine.json"), "mine.json"),
     ):
         with pytest.raises(UserError, match=name) as told:
             read()

@@ -13,6 +13,7 @@ import pytest
 import soundfile
 import torch
 from small_training import stored
+from test_tag import CLASSES, FBANK, LOGMEL, RATE
 from torch import nn
 
 from bench.audio.decode import read
@@ -42,15 +43,7 @@ from bench.training.losses import FrameLabels, Objective
 from bench.training.train import Resources, train_cell
 from modelkit.output import ModelOutput
 
-RATE, CLASSES = 16000, ("bell", "cat", "dog")
 SECONDS = (5.0, 3.0, 5.02, 12.3, 5.1)
-LOGMEL = FrontEnd(
-    kind="logmel", sample_rate=RATE, window=1024, hop=640, mels=32, fmin=50, fmax=8000, frames=125
-)
-FBANK = FrontEnd(
-    kind="fbank", sample_rate=RATE, window=512, hop=320, mels=64, fmin=20, fmax=8000, frames=248,
-    fill="zero", normalise=True,
-)  # fmt: skip
 NETWORKS: dict[str, dict[str, Any]] = {
     "htsat": {"preset": "tiny"},
     "pann": {"preset": "tiny", "variant": "decision_max"},

@@ -67,7 +67,7 @@ def test_psds_equals_psds_eval_at_every_threshold(scenario):
     import psds_eval
 
     for seed in range(8):
-        scores, step, clips, reference, durations = random_case(seed, levels=6)
+        case = scores, step, clips, reference, durations = random_case(seed, levels=6)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             evaluator = psds_eval.PSDSEval(
@@ -80,15 +80,7 @@ def test_psds_equals_psds_eval_at_every_threshold(scenario):
             for threshold in np.unique(scores):
                 evaluator.add_operating_point(runs(scores, threshold, step, clips))
             theirs = evaluator.psds(scenario.alpha_ct, scenario.alpha_st)
-        ours = psds_of(
-            scores,
-            step,
-            clips,
-            reference,
-            durations,
-            CLASSES,
-            replace(scenario, max_efpr=theirs.max_efpr),
-        )
+        ours = psds_of(*case, CLASSES, replace(scenario, max_efpr=theirs.max_efpr))
         assert ours.value == pytest.approx(theirs.value, abs=1e-9), seed
 
 
@@ -98,7 +90,7 @@ def test_psds_equals_sed_scores_eval(scenario):
     import sed_scores_eval as package  # `make test-long` installs it
 
     for seed in range(2500):
-        scores, step, clips, reference, durations = random_case(seed, levels=1000)
+        case = scores, step, clips, reference, durations = random_case(seed, levels=1000)
         end = np.round(np.arange(scores.shape[1] + 1) * step, 6)
         frames = {
             clip: package.base_modules.scores.create_score_dataframe(part, end, list(CLASSES))
@@ -118,15 +110,7 @@ def test_psds_equals_sed_scores_eval(scenario):
             alpha_st=scenario.alpha_st,
             max_efpr=scenario.max_efpr * 5,
         )
-        ours = psds_of(
-            scores,
-            step,
-            clips,
-            reference,
-            durations,
-            CLASSES,
-            replace(scenario, max_efpr=scenario.max_efpr * 5),
-        )
+        ours = psds_of(*case, CLASSES, replace(scenario, max_efpr=scenario.max_efpr * 5))
         assert ours.value == pytest.approx(theirs, abs=1e-9), seed
         assert ours.per_class == pytest.approx(per_class, abs=1e-9), seed
 
@@ -145,16 +129,10 @@ def test_psds_by_hand():
 
 
 def test_classes_without_reference_take_no_part():
-    scores, step, clips, reference, durations = random_case(0, levels=50)
-    whole = psds_of(scores, step, clips, reference, durations, CLASSES, PSDS2)
+    scores, *others = random_case(0, levels=50)
+    whole = psds_of(scores, *others, CLASSES, PSDS2)
     wider = psds_of(
-        np.concatenate([scores, scores[:, :, :1]], axis=2),
-        step,
-        clips,
-        reference,
-        durations,
-        (*CLASSES, "harp"),
-        PSDS2,
+        np.concatenate([scores, scores[:, :, :1]], axis=2), *others, (*CLASSES, "harp"), PSDS2
     )
     assert wider.value == whole.value
     assert np.isnan(wider.per_class["harp"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -13,7 +12,6 @@ from modern_peers import peer
 from torch import Tensor, nn
 
 from baselines.mobilenet import MobileNet, scaled
-from modelkit.augment import Augment, Mixup, SpecAugment
 from modelkit.checkpoint import CheckpointError
 
 FMN_STEPS = {  # of the stem and the blocks, as EfficientSED's code lists them
@@ -231,21 +229,6 @@ def test_wrong_arguments_name_the_remedy():
         MobileNet(width=0)
 
 
-def test_masks_take_log_zero_normalised_and_come_before_mixup():
-    model = MobileNet(3, preset="tiny").eval()
-    augment = Augment.draw(
-        4,
-        np.random.default_rng(0),
-        stripes=SpecAugment(),
-        mixup=Mixup(alpha=0.5, labels=True, pairing="reversed"),
-    )
-    features = torch.randn(4, 100, 128)
-    seen = augment.mix(augment.mask(features, fill=(0 + 4.5) / 5))
-    with torch.inference_mode():
-        expected = model(seen).clip_logits
-        torch.testing.assert_close(model(features, augment=augment).clip_logits, expected)
-
-
 # --- released files ------------------------------------------------------------------------------
 
 
@@ -265,19 +248,6 @@ def test_other_classes_need_a_new_last_layer_alone(tmp_path):
     report = model.load_official(file, new_classes=True)
     assert report.fresh == ("classifier.5.weight", "classifier.5.bias")
     assert report.complete
-
-
-@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
-def test_half_precision_files_become_single(tmp_path, precision):
-    half = {
-        name: value.to(precision) if value.is_floating_point() else value
-        for name, value in released_state(official(0.4), 5).items()
-    }
-    model = MobileNet(5, width=0.4)
-    assert model.load_official(save(tmp_path / "half.pt", half)).complete
-    bias = model.classifier["5"].bias
-    assert bias.dtype == torch.float32
-    assert torch.equal(bias, half["classifier.5.bias"].float())
 
 
 def test_a_frame_wise_network_starts_from_a_clip_wise_file(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -10,6 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from baselines.frame_transformer import ATSTFrame, Dasheng
+from baselines.mobilenet import MobileNet
+from baselines.passt import PaSST
 from modelkit.augment import Augment, Mixup, Pairing, SpecAugment
 
 
@@ -160,3 +163,30 @@ def test_odd_batches_have_no_pairs() -> None:
 def test_impossible_mixup_is_refused(settings_: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="alpha > 0"):
         Mixup(**settings_)
+
+
+LOG_ZERO = (0 + 4.5) / 5
+"""The logarithm of 0 as EfficientAT and PaSST normalise it."""
+
+
+@pytest.mark.parametrize(
+    ("make", "mels", "fill"),
+    [
+        (lambda: PaSST(3, preset="tiny", frames=200), 128, LOG_ZERO),
+        (lambda: MobileNet(3, preset="tiny"), 128, LOG_ZERO),
+        (lambda: ATSTFrame(3, preset="tiny", mask_value=-1.0), 64, -1.0),
+        (lambda: Dasheng(3, preset="tiny", mask_value=-1.0), 64, -1.0),
+    ],
+    ids=["passt", "mobilenet", "atst_frame", "dasheng"],
+)
+def test_models_mask_before_they_mix(
+    make: Callable[[], torch.nn.Module], mels: int, fill: float
+) -> None:
+    model, features = make().eval(), torch.randn(4, 200, mels)
+    augment = Augment.draw(
+        4, rng(0), stripes=SpecAugment(2, 64, 2, 8), mixup=Mixup(alpha=0.5, labels=True)
+    )
+    seen = augment.mix(augment.mask(features, fill=fill))
+    with torch.inference_mode():
+        expected = model(seen).clip_logits
+        torch.testing.assert_close(model(features, augment=augment).clip_logits, expected)

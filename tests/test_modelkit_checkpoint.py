@@ -145,6 +145,15 @@ def test_a_strict_load_changes_nothing_unless_all_fits() -> None:
     assert torch.equal(model.weight, torch.ones(2, 3))
 
 
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16])
+def test_entries_in_half_precision_become_single(precision: torch.dtype) -> None:
+    model = nn.Linear(3, 2)
+    half = {name: value.to(precision) for name, value in model.state_dict().items()}
+    assert load_checked(model, half).complete
+    assert {value.dtype for value in model.state_dict().values()} == {torch.float32}
+    assert torch.equal(model.bias, half["bias"].float())
+
+
 def test_an_archive_that_grows_in_memory_is_refused_before_it_does(tmp_path: Path) -> None:
     """Two kilobytes that unpack to a hundred megabytes: torch itself never compresses."""
     path = tmp_path / "bomb.pt"

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,7 +13,6 @@ from modern_peers import peer
 from torch import Tensor, nn
 
 from baselines.passt import PaSST
-from modelkit.augment import Augment, Mixup, SpecAugment
 from modelkit.checkpoint import CheckpointError
 
 SMALL = {"dim": 48, "depth": 2, "heads": 3}
@@ -180,15 +178,6 @@ def test_shorter_clips_take_the_beginning_of_the_time_table(tmp_path):
     assert model.adapt_state(long.state_dict())["time_new_pos_embed"].shape == (1, 48, 1, 49)
 
 
-def test_half_precision_files_become_single(tmp_path):
-    theirs = official()
-    half = {name: value.half() for name, value in theirs.state_dict().items()}
-    model = PaSST(5, **SMALL).eval()
-    model.load_official(save(tmp_path / "half.pt", half))
-    assert {value.dtype for value in model.state_dict().values()} == {torch.float32}
-    assert torch.equal(model.cls_token, half["cls_token"].float())
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -204,21 +193,6 @@ def test_a_file_of_another_variant_is_one_clear_line(tmp_path, arguments, said):
         PaSST(5, **(SMALL | {"stride": 10} | arguments)).load_official(file)
     assert str(file) in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_masks_take_log_zero_normalised_and_come_before_mixup():
-    model = PaSST(3, preset="tiny", frames=200).eval()
-    augment = Augment.draw(
-        4,
-        np.random.default_rng(0),
-        stripes=SpecAugment(2, 64, 2, 8),
-        mixup=Mixup(alpha=0.5, labels=True),
-    )
-    features = torch.randn(4, 200, 128)
-    seen = augment.mix(augment.mask(features, fill=(0 + 4.5) / 5))
-    with torch.inference_mode():
-        expected = model(seen).clip_logits
-        torch.testing.assert_close(model(features, augment=augment).clip_logits, expected)
 
 
 @pytest.mark.parametrize(

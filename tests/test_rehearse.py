@@ -52,7 +52,7 @@ from bench.ops.rehearsal import corpora
 audio = []
 corpora._write = lambda path, of: audio.append((str(path), of))
 for loader in corpora.WRITERS:
-    corpora.write_stand_in(loader, pathlib.Path(loader), {})
+    corpora.WRITERS[loader](pathlib.Path(loader), {})
 made = [(str(p), p.read_bytes()) for p in sorted(pathlib.Path().rglob("*")) if p.is_file()]
 print(len(made), hashlib.sha256(repr((made, audio)).encode()).hexdigest())
 """
@@ -198,7 +198,7 @@ def test_without_stand_ins_what_is_not_here_is_named(
 ) -> None:
     done = rehearsed(values, "words/pann", stand_in=False)
     assert "no such folder: data/words" in done.failures["words/pann/base"]
-    scratch.write_stand_in("speechcommands", Path("data/words"), {})
+    scratch.WRITERS["speechcommands"](Path("data/words"), {})
     values["recipes"]["htsat"] = {"init": "official:htsat-audioset-1"}
     done = rehearsed(values, "words/htsat", stand_in=False)
     failure = done.failures["words/htsat/base"]
@@ -227,7 +227,7 @@ def test_a_run_from_a_stand_in_says_so_and_nothing_is_recorded(
 
 
 def test_a_class_list_of_another_length_is_named(values: dict[str, Any], no_views: None) -> None:
-    scratch.write_stand_in("esc50", Path("data/esc"), {})
+    scratch.WRITERS["esc50"](Path("data/esc"), {})
     with open("data/esc/meta/esc50.csv", newline="") as file:
         header, *rows = csv.reader(file)
     kept = [row for row in rows if row[2] != "17"]
@@ -374,7 +374,7 @@ PRIMES = {2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37}
 def test_stand_ins_have_the_real_classes_and_what_is_odd_in_real_folders(
     tmp_path: Path, loader: str, options: dict[str, Any], classes: int
 ) -> None:
-    scratch.write_stand_in(loader, tmp_path / "data", options)
+    scratch.WRITERS[loader](tmp_path / "data", options)
     corpus = corpora.build_corpus(loader, tmp_path / "data", tmp_path / "table", **options)
     assert len(corpus.classes) == classes
     assert set(corpus.clips["split"].value_counts()) <= PRIMES
@@ -389,7 +389,7 @@ def test_stand_ins_have_the_real_classes_and_what_is_odd_in_real_folders(
 
 
 def test_of_a_large_data_set_a_few_clips_of_each_kind_are_taken(tmp_path: Path) -> None:
-    scratch.write_stand_in("desed", tmp_path, {})
+    scratch.WRITERS["desed"](tmp_path, {})
     corpus = corpora.load("desed", tmp_path)
     few = corpus.clips
     many = few.loc[np.repeat(few.index, 40)].reset_index(drop=True)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
 import factories
 import pandas as pd
 import pytest
+from http_server import Server, whole
 
 from bench import __main__ as cli
 from bench.evaluation.rescore import output, rescore
@@ -64,29 +63,11 @@ def test_a_local_folder_is_scored_class_by_class(folder: Path) -> None:
     assert ensemble.event_based.per_class == pytest.approx({"Dog": 1.0, "Speech": 1.0})
 
 
-def test_the_files_come_from_an_address_once(folder: Path, tmp_path: Path) -> None:
-    asked: list[str] = []
-
-    class Handler(SimpleHTTPRequestHandler):
-        def __init__(self, *args: object) -> None:
-            super().__init__(*args, directory=str(folder))  # type: ignore[arg-type]
-
-        def do_GET(self) -> None:
-            asked.append(self.path)
-            super().do_GET()
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        url = f"http://127.0.0.1:{server.server_port}"
-        wanted = Rescore(folder=str(tmp_path / "cache"), url=url)
-        assert rescore(wanted) == rescore(wanted)
-    finally:
-        server.shutdown()
-    assert sorted(asked) == sorted(f"/{name}" for name in FILES)
+def test_the_files_come_from_an_address_once(server: Server, tmp_path: Path) -> None:
+    places = [server.url(f"/{name}", whole(text.encode())) for name, text in FILES.items()]
+    wanted = Rescore(folder=str(tmp_path / "cache"), url=places[0].rpartition("/")[0])
+    assert rescore(wanted) == rescore(wanted)
+    assert sorted(path for path, _ in server.requests) == sorted(f"/{name}" for name in FILES)
 
 
 def test_missing_and_malformed_files_are_named(folder: Path) -> None:

@@ -15,7 +15,7 @@ from test_sources_unpack import zip_of
 
 from bench.files import UserError, write_json
 from bench.sources import download, present, source
-from bench.sources.registry import DATA, Entry, LockFile, find_entry, read_registry
+from bench.sources.registry import Entry, LockFile, find_entry, read_registry
 from bench.strict import parse
 
 RIGHT = hashlib.sha256(b"good").hexdigest()
@@ -217,7 +217,7 @@ def test_mistakes_in_the_registry_are_named(values, said):
 
 
 def test_the_shipped_registry_is_complete():
-    entries = read_registry(DATA)
+    entries = read_registry()
     assert {"audioset", "esc50", "speechcommands", "desed"} <= set(entries)
     for name, entry in entries.items():
         assert entry.parts, name

@@ -12,7 +12,6 @@ from scipy.fft import dct
 from bench.audio.logmel import logmel
 
 BANDS, COEFFICIENTS = 128, 12
-VALUES = COEFFICIENTS + 1
 RANGE_DB = 80.0
 SILENT = 1e-10  # samples below count as 0
 
@@ -29,7 +28,7 @@ def cepstra(
 ) -> np.ndarray:
     """12 mel-frequency cepstral coefficients, the 0th left out, and the zero-crossing rate.
 
-    The rate is that of the `hop` samples around a frame's centre. `mels` is VALUES.
+    The rate is that of the `hop` samples around a frame's centre. `mels` is 13.
 
     Returns:
         (1 + N // hop, 13) float32.

@@ -6,6 +6,8 @@ import math
 import os
 import stat
 import struct
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -116,6 +118,24 @@ def decode(
     if not len(samples):
         raise AudioError(path, f"no samples from {start_s} s on")
     return _finish(path, samples, source_rate, rate, repairs)
+
+
+def seconds_of(path: Path) -> float:
+    """Length of an audio file by its header; 0 if that does not tell, as for a pack of clips."""
+    if path.suffix.lower() in PACK_SUFFIXES:
+        return 0.0
+    try:
+        found = soundfile.info(os.fsencode(path))  # names need not be UTF-8
+    except (OSError, soundfile.LibsndfileError):
+        return 0.0
+    return float(found.duration) if found.frames < UNKNOWN else 0.0
+
+
+def lengths_of(root: Path, paths: Iterable[str]) -> dict[str, float]:
+    """`seconds_of` files below `root`, by path."""
+    names = list(dict.fromkeys(paths))
+    with ThreadPoolExecutor(8) as pool:
+        return dict(zip(names, pool.map(lambda name: seconds_of(root / name), names), strict=True))
 
 
 def _from_pack(

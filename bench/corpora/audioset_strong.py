@@ -9,7 +9,6 @@ training.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,10 +83,7 @@ def load(
                 {
                     "clip": clip,
                     "path": found.get(segment.youtube_id, ""),
-                    "start_s": 0.0,
-                    "duration_s": math.nan,  # of its file
                     "split": "validation" if held_out else part,
-                    "fold": -1,
                     "group": segment.youtube_id,
                     "cut_s": segment.start_s,
                     "strong": True,

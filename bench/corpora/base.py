@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,7 +99,8 @@ def assemble(
 
     Args:
         name: the data set's key in the experiment, for messages.
-        clips: COLUMNS in any order; `strong` and `cut_s` may be left out.
+        clips: COLUMNS in any order. Those left out say: whole files, no folds, no places in a
+            recording, no strong labels.
         remarks, shortest, straddling: see `Corpus`.
 
     Raises:
@@ -107,7 +109,7 @@ def assemble(
     if not len(clips):
         raise UserError(f"{root}: {name} lists no clip at all; are its lists whole?")
     remarks = remarks or {}
-    usual = {"strong": False, "cut_s": -1.0}
+    usual = {"start_s": 0.0, "duration_s": math.nan, "fold": -1, "cut_s": -1.0, "strong": False}
     clips = clips.assign(**{key: usual[key] for key in usual.keys() - {*clips}})
     clips = clips[list(COLUMNS)].sort_values("clip", kind="stable")
     on_disk = clips["path"] != ""
@@ -136,7 +138,6 @@ def assemble(
 
 
 def events_of(events: pd.DataFrame, clips: pd.DataFrame) -> pd.DataFrame:
-    """The events of these clips."""
     return events[events["filename"].isin(set(clips["clip"]))]
 
 

@@ -204,10 +204,8 @@ def _clips(
             {
                 "clip": filename,
                 "path": files.find(filename),
-                "start_s": 0.0,
                 "duration_s": seconds.get(filename, listed_s) if cut_s >= 0 else math.nan,
                 "split": part.split,
-                "fold": -1,
                 "group": group,
                 "cut_s": cut_s,
                 "strong": part.strong,

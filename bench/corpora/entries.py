@@ -64,7 +64,6 @@ class Problems:
         return bool(self._lines)
 
     def add(self, line: str) -> None:
-        """Note one."""
         self._lines.append(line)
 
     @contextmanager

@@ -5,7 +5,6 @@ Piczak, "ESC: Dataset for environmental sound classification", ACM Multimedia 20
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +46,6 @@ def load(root: Path, *, name: str = "esc50", synthetic: bool = False) -> Corpus:
             {
                 "clip": filename,
                 "path": files.find(filename),
-                "start_s": 0.0,
-                "duration_s": math.nan,
                 "split": "train",
                 "fold": fold - 1,
                 "group": row["src_file"],

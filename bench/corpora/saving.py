@@ -7,15 +7,12 @@ import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import soundfile
 
-from bench.audio.decode import UNKNOWN
-from bench.audio.packs import PACK_SUFFIXES
+from bench.audio.decode import seconds_of
 from bench.corpora.base import COLUMNS, Corpus, shared_recordings
 from bench.corpora.lengths import fitted
 from bench.corpora.listing import REMEDY, digest_of_lists, read_facts
@@ -197,9 +194,10 @@ def _read_files(
         return path, *stamp, digest_file(file), seconds_of(Path(file))
 
     rows: list[tuple[Any, ...]] = []
+    # A task is many files: for one alone, handing it to a thread takes longer than its stat.
+    lots = (paths[first : first + 64] for first in range(0, len(paths), 64))
     with ThreadPoolExecutor(threads) as pool:
-        # A task is many files: for one alone, handing it to a thread takes longer than its stat.
-        for described in pool.map(lambda lot: [*map(describe, lot)], _batches(paths, 64)):
+        for described in pool.map(lambda lot: [*map(describe, lot)], lots):
             rows += described
             if progress is not None:
                 progress(len(rows), len(paths))
@@ -213,20 +211,3 @@ def _known_files(earlier: Path) -> dict[str, tuple[Any, ...]]:
     except (OSError, ValueError):
         return {}
     return {row[0]: row[1:] for row in table.itertuples(index=False, name=None)}
-
-
-def seconds_of(path: Path) -> float:
-    """Length of an audio file by its header; 0 if that does not tell, as for a pack of clips."""
-    if path.suffix.lower() in PACK_SUFFIXES:
-        return 0.0
-    try:
-        found = soundfile.info(os.fsencode(path))  # names need not be UTF-8
-        return float(found.duration) if found.frames < UNKNOWN else 0.0
-    except (OSError, soundfile.LibsndfileError):
-        return 0.0
-
-
-def _batches(items: Iterable[str], size: int) -> Iterator[list[str]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch

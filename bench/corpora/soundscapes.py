@@ -169,7 +169,6 @@ class _Bank:
         return unit(mixer.loop(np.roll(x, int(rng.integers(len(x)))), samples))
 
     def sound(self, folds: tuple[int, ...], label: str, rng: np.random.Generator) -> Sound:
-        """A sound of this class."""
         path = self._pick(folds, label, rng)
         if path not in self._sounds:
             x = mixer.trim(read(self._root / path, RATE).astype(np.float64))

@@ -5,7 +5,6 @@ Warden, "Speech Commands: A dataset for limited-vocabulary speech recognition", 
 
 from __future__ import annotations
 
-import math
 import re
 from pathlib import Path
 from typing import Any
@@ -64,10 +63,7 @@ def load(
             {
                 "clip": path,
                 "path": files.find(path),
-                "start_s": 0.0,
-                "duration_s": math.nan,
                 "split": splits.get(path, "train"),
-                "fold": -1,
                 "group": _speaker(root / path, speaker, f"datasets.{name}.options.speaker"),
                 "labels": [path.split("/")[0]],
             }

@@ -146,7 +146,7 @@ def _drawn(entries: list[Entry], by: str, shares: Mapping[str, float]) -> dict[s
             labelled[label].add(_value(entry, by))
     chosen: dict[str, str] = {}
     for label in sorted(labelled, key=lambda x: (len(labelled[x]), x)):
-        values = sorted(labelled[label], key=_hash)
+        values = sorted(labelled[label], key=lambda x: hashlib.sha256(x.encode()).digest())
         held = Counter(chosen[value] for value in values if value in chosen)
         free = [value for value in values if value not in chosen]
         for split, share in shares.items():
@@ -157,10 +157,6 @@ def _drawn(entries: list[Entry], by: str, shares: Mapping[str, float]) -> dict[s
             free = free[max(0, due) :]
         chosen |= dict.fromkeys(free, "train")
     return chosen
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def check_splits(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 
+from bench.audio.decode import lengths_of
 from bench.corpora.base import Corpus
 from bench.corpora.entries import Entry, Names, Problems, Text
 from bench.corpora.own import Classes, corpus_of
@@ -20,7 +20,6 @@ from bench.corpora.reading import (
     separator_of,
     stem_of,
 )
-from bench.corpora.saving import seconds_of
 from bench.corpora.splitting import AS_TOLD, Splits
 from bench.files import UserError
 from bench.metrics.events import EVENT_COLUMNS, events_table
@@ -99,7 +98,7 @@ def load(
     if not entries or (events and not timed):
         problems.refuse()
     if events or columns.start or columns.end:
-        lengths = _lengths(root, entries)
+        lengths = lengths_of(root, (entry.path for entry in entries if entry.path))
         _fit(entries, lengths, problems)
         if events is not None:
             known = {*classes, *(rename or {}), *leave_out} if classes else set()
@@ -181,7 +180,6 @@ def _rows(table: Path, columns: Collection[str], remedy: str, problems: Problems
 
 
 def _labels(row: Row, label: Text | Names | None, separator: str | None) -> list[str]:
-    """The labels in a row."""
     if label is None:
         return []
     if isinstance(label, tuple):
@@ -196,13 +194,6 @@ def _labels(row: Row, label: Text | Names | None, separator: str | None) -> list
             raise row.error(f"no label in column {label}")
         return [text]
     return [name.strip() for name in text.split(separator) if name.strip()]
-
-
-def _lengths(root: Path, entries: Iterable[Entry]) -> dict[str, float]:
-    """Seconds of every file by its path; 0 if its header does not state them."""
-    paths = sorted({entry.path for entry in entries if entry.path})
-    with ThreadPoolExecutor(8) as pool:
-        return dict(zip(paths, pool.map(lambda path: seconds_of(root / path), paths), strict=True))
 
 
 def _fit(entries: Iterable[Entry], lengths: dict[str, float], problems: Problems) -> None:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
+from bench.audio.decode import lengths_of
 from bench.corpora.base import SPLITS, Corpus
-from bench.corpora.saving import seconds_of
 
-EXAMPLES = 3
 MOST_NAMED = 12
 
 
@@ -58,7 +56,7 @@ def told(corpus: Corpus) -> Iterator[str]:
         name, remark = next(iter(corpus.remarks.items()))
         said = remark if remark.startswith(name) else f"{name}: {remark}"
         yield f"  not used or odd: {len(corpus.remarks):,} files, such as {said}"
-    for number in _spread(len(clips)):
+    for number in sorted({0, len(clips) // 2, len(clips) - 1}):  # the first, middle and last
         row: Any = clips.iloc[number]
         says = f"fold {row['fold'] + 1}" if row["fold"] >= 0 else row["split"]
         heard = ", ".join(row["labels"]) or "no label"
@@ -67,11 +65,7 @@ def told(corpus: Corpus) -> Iterator[str]:
 
 def _seconds(corpus: Corpus) -> np.ndarray:
     """Length of each clip; 0 if its file does not state it."""
-    paths = sorted(set(corpus.clips["path"]))
-    with ThreadPoolExecutor(8) as pool:
-        found = pool.map(lambda path: seconds_of(corpus.root / path), paths)
-        of_file = dict(zip(paths, found, strict=True))
-    whole = corpus.clips["path"].map(of_file)
+    whole = corpus.clips["path"].map(lengths_of(corpus.root, corpus.clips["path"]))
     return corpus.clips["duration_s"].fillna(whole).to_numpy(np.float64)
 
 
@@ -82,11 +76,6 @@ def _lengths(seconds: np.ndarray) -> str:
     text = f"{known.min():.2f} to {known.max():.2f} s, median {np.median(known):.2f} s"
     unknown = len(seconds) - len(known)
     return text + (f"; {unknown:,} files cannot be read" if unknown else "")
-
-
-def _spread(count: int) -> list[int]:
-    """Rows of the examples: first, middle and last."""
-    return sorted({0, count // 2, count - 1})[:EXAMPLES]
 
 
 def _some(names: list[str]) -> str:

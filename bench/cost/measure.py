@@ -24,13 +24,11 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument("model", help="a key of the config's cost.models")
     parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: all)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Entry of the verb."""
     settings = folders.load(args.config)
     known(args.model, settings.cost.models, "cost.models")
     values = measure(settings.cost, args.model, args.threads)

@@ -10,12 +10,10 @@ from bench.strict import known
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument("dataset", help="a key of the config's datasets")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Entry of the verb."""
     settings = folders.load(args.config)
     dataset = find_dataset(settings, args.dataset)
     from bench.corpora import build_corpus, shared_recordings
@@ -23,18 +21,13 @@ def run(args: argparse.Namespace) -> int:
 
     folder = Layout.of(settings).corpus(args.dataset)
     with Meter(f"{args.dataset}: audio files", 0, "files") as meter:
-
-        def progress(done: int, total: int) -> None:
-            meter.total = total
-            meter.add(done - meter.done)
-
         corpus = build_corpus(
             dataset.loader,
             dataset.root,
             folder,
             name=args.dataset,
             synthetic=settings.data_kind(args.dataset) == "synthetic",
-            progress=progress,
+            progress=meter.reach,
             **dataset.options,
         )
     dataset.check_labels(corpus.multilabel, f"datasets.{args.dataset}")

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument(
         "--workers",
         type=int,
@@ -27,7 +26,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Entry of the verb."""
     settings = config.load(args.config)
     if settings.embedded is None:
         raise UserError(
@@ -78,13 +76,8 @@ def _build(embedded: config.Embedded, sizes: EmbeddedSizes, workers: int) -> dic
     from synth import build
 
     with Meter("embedded corpora", 0, "clips") as meter:
-
-        def progress(done: int, total: int) -> None:
-            meter.total = total
-            meter.add(done - meter.done)
-
         code = stage_digest("embed")
-        manifest = build(embedded.root, sizes, code, workers=workers, progress=progress)
+        manifest = build(embedded.root, sizes, code, workers=workers, progress=meter.reach)
     if embedded.pin is not None:
         pin.check(embedded.pin)
     return manifest

@@ -13,14 +13,12 @@ from bench.strict import known
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument("dataset", help="a key of the config's datasets")
     parser.add_argument("front_end", help="a key of its front_ends")
     parser.add_argument("--workers", type=int, default=1, help="processes; results are the same")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Entry of the verb."""
     settings = folders.load(args.config)
     front_ends = find_dataset(settings, args.dataset).front_ends
     known(args.front_end, front_ends, f"datasets.{args.dataset}.front_ends")

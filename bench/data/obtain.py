@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument(
         "name", help="a data set of the experiment that has a source, or checkpoints/NAME"
     )
@@ -36,7 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Entry of the verb."""
     settings = folders.load(args.config)
     wanted = fetched_here(settings)
     known(args.name, wanted, f"what experiment '{settings.experiment}' fetches")

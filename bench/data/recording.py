@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from bench.audio.decode import UNKNOWN, Audio, decode
+from bench.audio.decode import Audio, decode, seconds_of
 from bench.audio.frontend import Transform
 
 PART_S = 600.0
@@ -45,7 +43,7 @@ def hear(path: Path, front_end: Transform) -> Heard:
     Short ones are decoded whole, as clips of the benchmark are. The parts of a long one join at
     whole hops; a limit to a clip's range (`range_db`) is held in each part.
     """
-    length_s = _length(path)
+    length_s = seconds_of(path)  # 0 where the header does not tell: `decode` finds out
     if length_s <= 2 * PART_S:
         sound = decode(path, front_end.sample_rate)
         own = front_end.model_copy(update={"repeat_to_s": None}).frames_of(len(sound.samples))
@@ -80,12 +78,3 @@ def _parts(
         duration = None if is_last else start + step + around - first
         sound = decode(path, front_end.sample_rate, start_s=first, duration_s=duration)
         yield sound, first, round((start - first) * rate), None if is_last else round(step * rate)
-
-
-def _length(path: Path) -> float:
-    """Seconds by the header; 0 where it does not state them, and `decode` finds out."""
-    try:
-        found = soundfile.info(os.fsencode(path))  # names need not be UTF-8
-    except (OSError, soundfile.LibsndfileError):
-        return 0.0
-    return float(found.duration) if found.frames < UNKNOWN else 0.0

@@ -104,12 +104,7 @@ class FeatureStore:
 
         Args:
             starts: (B,) the frame that each begins at; None: their first.
-
-        Raises:
-            ValueError: an unknown `fill`.
         """
-        if fill not in ("repeat", "zero", "silence"):
-            raise ValueError(f"fill '{fill}'; repeat, zero or silence")
         import torch
 
         positions = np.asarray(positions)
@@ -128,13 +123,8 @@ class FeatureStore:
                 row[length:] = 0.0 if fill == "zero" else self.silence
         return out.numpy()
 
-    def mean_std(
-        self, positions: np.ndarray, *, frames: int | None = None, fill: Fill = "zero"
-    ) -> tuple[float, float]:
+    def mean_std(self, positions: np.ndarray) -> tuple[float, float]:
         """Mean and standard deviation over all values of these clips.
-
-        With `frames`, over the batches that a model sees, padding included: AST's published
-        statistics are computed in this way (src/get_norm_stats.py).
 
         Raises:
             ValueError: no clips.
@@ -143,12 +133,8 @@ class FeatureStore:
             raise ValueError("statistics of no clips")
         count, total, squares = 0, 0.0, 0.0
         for position in np.asarray(positions):
-            if frames is None:
-                first = self.first[position]
-                values = self._tensor[first : first + self.frames[position]].double().numpy()
-            else:
-                values = self.batch(np.array([position]), frames=frames, fill=fill)
-                values = values.astype(np.float64)
+            first = self.first[position]
+            values = self._tensor[first : first + self.frames[position]].double().numpy()
             count += values.size
             total += float(values.sum())
             squares += float(np.square(values).sum())

@@ -22,12 +22,10 @@ from bench.training.description import SCORED, Origin, Outcome, write_run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument("name", help="a key of the config's ensembles")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Entry of the verb."""
     settings = folders.load(args.config)
     known(args.name, settings.ensembles, "ensembles")
     evaluate_ensemble(settings, args.name)

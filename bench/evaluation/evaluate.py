@@ -21,12 +21,10 @@ from bench.results.training import Made, Training
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument("cell", help="DATASET/MODEL/VARIANT/[foldF-]seedS, as `plan` lists them")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Entry of the verb."""
     settings = folders.load(args.config)
     evaluate_cell(settings, cells.find_cell(settings, args.cell))
     return 0

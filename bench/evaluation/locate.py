@@ -43,7 +43,6 @@ class Split:
         return cls(stored, durations, encode(events, own, corpus.classes))
 
     def frames(self, scores: Scores) -> FrameScores:
-        """Scores of these clips."""
         assert scores.frame_scores is not None
         return FrameScores(
             scores.frame_scores,
@@ -211,6 +210,5 @@ def mean_psds1(stored: StoredScores, corpus: Corpus) -> dict[str, Any]:
 
 
 def nothing() -> EventArrays:
-    """No events."""
     ints, floats = np.zeros(0, np.int64), np.zeros(0)
     return EventArrays(ints, ints, floats, floats)

@@ -17,14 +17,12 @@ from bench.results.measured import RESCORED, Rescored
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument(
         "--folder", help="folder that holds the files (default: the experiment's rescore.folder)"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Entry of the verb."""
     from bench.metrics.event_scores import FAMILIES
 
     settings = folders.load(args.config)

@@ -18,7 +18,6 @@ LONG_S = 60.0  # sound events in milliseconds or samples are longer, those in se
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of the verb."""
     table = "tab-separated: filename onset offset event_label"
     parser.add_argument("--reference", type=Path, required=True, metavar="R.tsv", help=table)
     parser.add_argument("--predictions", type=Path, required=True, metavar="P.tsv", help=table)

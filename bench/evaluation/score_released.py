@@ -57,7 +57,6 @@ DESED_CLASSES = {"published": DESED_FROM_AUDIOSET, "corrected": DESED_CORRECTED}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument(
         "cell", help="DATASET/MODEL/released-NAME/[foldF-]seedS, as `plan` lists them"
     )

@@ -327,7 +327,6 @@ class Layout:
         return self.results / "runs" / str(cell)
 
     def record(self, cell: Cell) -> Path:
-        """The record of a run."""
         return self.run(cell) / "record.json"
 
     def state(self, identity: str) -> Path:

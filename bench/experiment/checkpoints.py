@@ -50,7 +50,7 @@ def _stand_ins(folder: Path) -> list[str]:
     return listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else []
 
 
-def obtain(entry: Checkpoint, folder: Path, lock: LockFile | None = None) -> Fetched:
+def obtain(entry: Checkpoint, folder: Path) -> Fetched:
     """A file of the registry, fetched if its host allows programs to.
 
     If no checksum is published, that of the first file used is recorded and enforced.
@@ -59,8 +59,7 @@ def obtain(entry: Checkpoint, folder: Path, lock: LockFile | None = None) -> Fet
         UserError: it is missing and has to be put there by hand (the message says how), or it is
             not the file that was published or recorded.
     """
-    lock = lock or LockFile()
-    wanted = entry.entry(folder)
+    lock, wanted = LockFile(), entry.entry(folder)
     (file,) = wanted.files
     with hold(folder / ".fetched.lock", f"fetch {file.name}", patience=math.inf):
         bring(CHECKPOINTS, wanted, folder, wanted.parts, lock=lock)

@@ -23,7 +23,7 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from bench.code_digest import ROOT
 from bench.experiment.config import Config, Recipe
-from bench.strict import Strict
+from bench.strict import Strict, section_inside
 
 PATH = ROOT / "docs" / "config.md"
 CHECKED_WHEN_MERGED: dict[str, type[Strict]] = {"recipes": Recipe}
@@ -72,7 +72,7 @@ def sections(
 ) -> Iterator[tuple[str, type[Any], list[Key]]]:
     """Every section, parents first: its place in the file (NAME for free names), type and keys."""
     keys = [
-        Key(name, field, CHECKED_WHEN_MERGED.get(name) or _section(field.annotation))
+        Key(name, field, CHECKED_WHEN_MERGED.get(name) or section_inside(field.annotation))
         for name, field in _fields(section).items()
     ]
     yield place, section, keys
@@ -144,7 +144,7 @@ def _words(annotation: Any) -> str:
             words = _words(inner[0])
             return f"list of {words}{'s' * (words in PLAIN.values())}"
         return f"[{', '.join(map(_words, inner))}]"
-    if _section(annotation):
+    if section_inside(annotation):
         return "section" if origin is None else "mapping of sections"
     return PLAIN[origin or annotation]
 
@@ -170,15 +170,6 @@ def _fields(section: type[Any]) -> dict[str, FieldInfo]:
         )
         for field in fields(section)
     }
-
-
-def _section(annotation: Any) -> type[Any] | None:
-    """The section type inside an annotation, if there is one."""
-    if isinstance(annotation, type) and (
-        issubclass(annotation, Strict) or is_dataclass(annotation)
-    ):
-        return annotation
-    return next(filter(None, map(_section, get_args(annotation))), None)
 
 
 def _choices(annotation: Any) -> list[Any]:

@@ -102,7 +102,7 @@ def class_list(name: str) -> tuple[str, ...]:
 
 
 @cache
-def read_registry(path: Path = REGISTRY) -> dict[str, Checkpoint]:
+def read_registry() -> dict[str, Checkpoint]:
     """Every entry by its name.
 
     Raises:
@@ -112,9 +112,9 @@ def read_registry(path: Path = REGISTRY) -> dict[str, Checkpoint]:
         name: parse(
             Backbone if values.get("kind", "official") != "official" else Released,
             values,
-            f"{path}: {name}",
+            f"{REGISTRY}: {name}",
         )
-        for name, values in read_yaml(path).items()
+        for name, values in read_yaml(REGISTRY).items()
     }
 
 

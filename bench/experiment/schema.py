@@ -19,7 +19,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Entry of the verb."""
     write_text(PATH, text())
     write_text(config_page.PATH, config_page.text())
     return 0

@@ -57,7 +57,6 @@ class Triggers:
         return {"config": value[:16]}
 
     def embed(self) -> dict[str, str]:
-        """Of the embedded corpora."""
         embedded = self.settings.embedded
         if embedded is None:
             return {}
@@ -75,7 +74,6 @@ class Triggers:
         return _digests("featurize", chosen.model_dump(mode="json", exclude=ON_READING))
 
     def train(self, cell: str) -> dict[str, str]:
-        """Of one training."""
         chosen = self.plans[cell]
         code = model_stage_digest("train", chosen.model.architecture)
         return _digests("train", chosen.resolved, code)
@@ -95,20 +93,17 @@ class Triggers:
         return bool(entry.urls) or file_of(entry, folder) is not None
 
     def released(self, cell: str) -> dict[str, str]:
-        """Of one evaluation of a released checkpoint."""
         chosen = self.released_plans[cell]
         code = model_stage_digest("released", chosen.model.architecture)
         located = self.settings.localization.model_dump(mode="json")
         return _digests("released", [chosen.resolved, located], code)
 
     def ensemble(self, name: str) -> dict[str, str]:
-        """Of one ensemble's record."""
         cell, _ = ensemble_cells(self.settings, name)
         located = self.settings.localization.model_dump(mode="json")
         return _digests("ensemble", [plan(self.settings, cell).resolved, located])
 
     def evaluate(self, cell: str) -> dict[str, str]:
-        """Of one record."""
         chosen = self.plans[cell]
         located = self.settings.localization if chosen.dataset.localize else None
         choice = located.model_dump(mode="json") if located else None
@@ -116,7 +111,6 @@ class Triggers:
         return _digests("evaluate", [chosen.resolved, choice, names])
 
     def cost(self, model: str) -> dict[str, str]:
-        """Of one cost measurement."""
         cost = self.settings.cost
         values = cost.model_dump(mode="json", exclude={"models"})
         code = model_stage_digest("cost", cost.models[model]["architecture"])
@@ -129,12 +123,10 @@ class Triggers:
         return self.train(str(chosen.cell)) | {"tuning": digest_of(tuning)[:16]}
 
     def rescore(self) -> dict[str, str]:
-        """Of the scores of published predictions."""
         wanted = self.settings.rescore
         return _digests("rescore", wanted and wanted.model_dump(mode="json"))
 
     def track(self) -> dict[str, str]:
-        """Of the MLflow store."""
         return _digests("track", None)
 
     def report(self) -> dict[str, str]:

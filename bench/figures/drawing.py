@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.experiment.config import Config
 
 if TYPE_CHECKING:
+    import numpy as np
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -102,12 +103,25 @@ def picture(figure: Figure, alt: str, caption: str, kind: str = "svg") -> Pictur
     return Picture(f"data:{mime};base64,{encoded}", alt, caption, round(width), round(height))
 
 
-def legend_above(axes: Axes, columns: int = 4) -> None:
+def spectrogram(axes: Axes, frames: np.ndarray, seconds: float) -> None:
+    """Features (T, F) of so many seconds, time from left to right."""
+    import numpy as np
+
+    low, high = np.percentile(frames, [5, 99.7])
+    axes.imshow(
+        frames.T, origin="lower", aspect="auto", cmap="magma", vmin=low, vmax=max(high, low + 1e-3),
+        extent=(0, seconds, 0, frames.shape[1]), interpolation="nearest",
+    )  # fmt: skip
+    axes.set_ylabel("mel band")
+    axes.grid(visible=False)
+
+
+def legend_above(axes: Axes) -> None:
     """A legend above the axes: it never hides data."""
     axes.legend(
         loc="lower left",
         bbox_to_anchor=(0, 1.0),
-        ncols=columns,
+        ncols=4,
         borderaxespad=0.2,
         handlelength=1.4,
         columnspacing=1.2,

@@ -10,7 +10,16 @@ import numpy as np
 import pandas as pd
 
 from bench.experiment.config import Config
-from bench.figures.drawing import FAINT, INK, WIDTH, Picture, colour, new_figure, picture
+from bench.figures.drawing import (
+    FAINT,
+    INK,
+    WIDTH,
+    Picture,
+    colour,
+    new_figure,
+    picture,
+    spectrogram,
+)
 from bench.results.names import CANNOT, class_name, model_name
 from bench.results.soundscapes import Output, Soundscape
 from bench.results.words import counted
@@ -49,7 +58,8 @@ def _draw(config: Config, output: Output, scape: Soundscape) -> Picture:
     figure, panels = new_figure(
         WIDTH, 4.6, 3, 1, height_ratios=[0.8, 0.7, 2.0], sharex=group.can_localize
     )
-    _spectrogram(panels[0], scape, name)
+    spectrogram(panels[0], scape.frames, scape.seconds)
+    panels[0].set_title(f"{name}", loc="left", fontsize=11, fontweight="bold")
     _true_events(panels[1], scape, output.classes)
     if output.frame_scores is None:
         _clip_scores(panels[2], output, colour(config, group.model))
@@ -66,17 +76,6 @@ def _draw(config: Config, output: Output, scape: Soundscape) -> Picture:
         f"{said} ({output.run.key})",
         "png",
     )
-
-
-def _spectrogram(axes: Any, scape: Soundscape, name: str) -> None:
-    low, high = np.percentile(scape.frames, [5, 99.7])
-    axes.imshow(
-        scape.frames.T, origin="lower", aspect="auto", cmap="magma", vmin=low, vmax=high,
-        extent=(0, scape.seconds, 0, scape.frames.shape[1]), interpolation="nearest",
-    )  # fmt: skip
-    axes.set_title(f"{name}", loc="left", fontsize=11, fontweight="bold")
-    axes.set_ylabel("mel band")
-    axes.grid(visible=False)
 
 
 def _events(events: pd.DataFrame) -> str:

@@ -31,7 +31,7 @@ class EventArrays:
         return len(self.clip)
 
     def select(self, keep: NDArray) -> EventArrays:
-        """The events at the given places (boolean mask or indices in ascending order)."""
+        """The events at the given places (boolean mask or indices)."""
         return EventArrays(self.clip[keep], self.label[keep], self.onset[keep], self.offset[keep])
 
 
@@ -69,12 +69,6 @@ class FrameScores:
         object.__setattr__(self, "scores", scores)
 
 
-def _sorted(clip: Ints, label: Ints, onset: Floats, offset: Floats) -> EventArrays:
-    """Bring columns into the order that `EventArrays` promises."""
-    order = np.lexsort((offset, onset, label, clip))
-    return EventArrays(clip[order], label[order], onset[order], offset[order])
-
-
 def encode(
     events: pd.DataFrame, durations: Mapping[str, float], classes: Sequence[str]
 ) -> EventArrays:
@@ -101,12 +95,9 @@ def encode(
             f"event of {first['filename']} from {first['onset']} to {first['offset']} s "
             "has no valid times"
         )
-    return _sorted(
-        np.array([clips[name] for name in events["filename"]], np.int64),
-        np.array([labels[name] for name in events["event_label"]], np.int64),
-        onset,
-        offset,
-    )
+    clip = np.array([clips[name] for name in events["filename"]], np.int64)
+    label = np.array([labels[name] for name in events["event_label"]], np.int64)
+    return EventArrays(clip, label, onset, offset).select(np.lexsort((offset, onset, label, clip)))
 
 
 def decode(events: EventArrays, files: Iterable[str], classes: Iterable[str]) -> pd.DataFrame:

@@ -7,8 +7,7 @@ conditions, so that what the pair has in common cancels out.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,13 +35,6 @@ class Interval:
     n: int
     method: str
     covers: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The interval as JSON values; missing limits become null."""
-        return {
-            key: None if isinstance(value, float) and not math.isfinite(value) else value
-            for key, value in asdict(self).items()
-        }
 
 
 def t_interval(values: ArrayLike, level: float = 0.95) -> Interval:

@@ -35,7 +35,6 @@ class Card:
     def of_run(
         cls, plan: Plan, classes: tuple[str, ...], scale: tuple[float, float] | None
     ) -> Card:
-        """The card of a run."""
         return cls(
             str(plan.cell),
             plan.model.architecture,
@@ -48,7 +47,6 @@ class Card:
 
     @classmethod
     def of_released(cls, name: str, entry: Released) -> Card:
-        """The card of a released checkpoint."""
         return cls(
             name,
             entry.architecture,

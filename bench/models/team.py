@@ -34,14 +34,6 @@ class Team:
         """This process's part of `items`; the parts are consecutive and disjoint."""
         return np.array_split(items, self.world_size)[self.rank]
 
-    def add_up(self, *values: float) -> list[float]:
-        """Each value summed over the processes; all of them get the same sums."""
-        if self.world_size == 1:
-            return list(values)
-        total = torch.tensor(values, dtype=torch.float64)
-        distributed.all_reduce(total)
-        return total.tolist()
-
     def total(self, value: torch.Tensor) -> torch.Tensor:
         """`value` summed over the processes, on its device, without waiting for the sum."""
         if self.world_size == 1:
@@ -64,7 +56,7 @@ class Team:
         Raises:
             SystemExit: one was.
         """
-        if self.world_size > 1 and any(self.add_up(len(self.signals))):
+        if self.world_size > 1 and self.total(torch.tensor(len(self.signals))):
             raise SystemExit(128 + signal.SIGTERM)
 
     def wrap(self, model: nn.Module) -> nn.Module:

@@ -14,7 +14,6 @@ from bench.results.record import Metrics, Record
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument(
         "what",
         help="a run (DATASET/MODEL/VARIANT/[foldF-]seedS), the path of a record.json, all runs of "
@@ -24,7 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Entry of the verb."""
     path = Path(args.what)
     group = path.suffix != ".json" and ":" not in args.what and args.what.count("/") == 2
     measured = args.what.startswith("cost/") or args.what == "rescore.json"

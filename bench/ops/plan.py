@@ -17,7 +17,6 @@ from bench.strict import known
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument("--jobs", action="store_true", help="list every job as a command")
     parser.add_argument(
         "--target", metavar="NAME", help="only what `snakemake NAME` makes (a key of `targets`)"
@@ -28,7 +27,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Entry of the verb."""
     settings = config.load(args.config)
     jobs = jobs_of(settings, args.target, args.dataset)
     if args.jobs:
@@ -106,8 +104,10 @@ def table(settings: Config, target: str | None = None, dataset: str | None = Non
     if estimate.full_size and not (slots.devices() or estimate.measured):
         lines += ["", "time on this machine: not estimated, full-size models need a GPU"]
     else:
+        count = workers()
+        side_by_side = f"{count} runs in parallel" if count > 1 else "one run at a time"
         time = duration(wall_seconds(ahead))
-        lines += ["", f"time on this machine: about {time} ({_side_by_side()})"]
+        lines += ["", f"time on this machine: about {time} ({side_by_side})"]
     if estimate.full_size:
         training = sum(seconds or 0.0 for job, seconds in ahead if job.stage == "train") / 3600
         devices = {rate.device for rate in estimate.measured.values()}
@@ -150,8 +150,3 @@ def duration(seconds: float) -> str:
         return f"{hours} h {minutes:02d} min"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h"
-
-
-def _side_by_side() -> str:
-    count = workers()
-    return f"{count} runs in parallel" if count > 1 else "one run at a time"

@@ -155,11 +155,15 @@ class Receipts:
     def digest(self, path: Path) -> str:
         """sha256 of an input as its job wrote it, or of any other file as it is; empty if
         missing."""
+        if written := self._written(path):
+            return written[1]
+        return digest_file(path) if path not in self._makers and path.is_file() else ""
+
+    def _written(self, path: Path) -> tuple[int, str] | None:
+        """Bytes and sha256 of a file by the receipt of its job, if there is one."""
         maker = self._makers.get(path)
         receipt = self.receipt(maker) if maker is not None else None
-        if receipt is not None:
-            return receipt.wrote.get(str(path), (0, ""))[1]
-        return digest_file(path) if maker is None and path.is_file() else ""
+        return receipt.wrote.get(str(path)) if receipt is not None else None
 
     def receipt(self, job: Job) -> Receipt | None:
         """A job's receipt; None if it did not finish, or its receipt is damaged."""
@@ -172,7 +176,6 @@ class Receipts:
         return self._kept[job]
 
     def place(self, job: Job) -> Path:
-        """Where the receipt of a job is."""
         name = "/".join(job.name.split()) or "all"
         return self.layout.results / "receipts" / job.stage / f"{name}.json"
 
@@ -210,13 +213,11 @@ class Receipts:
         return code
 
     def _check(self, path: Path) -> None:
-        maker = self._makers.get(path)
-        receipt = self.receipt(maker) if maker is not None else None
-        known = receipt.wrote.get(str(path)) if receipt is not None else None
+        known = self._written(path)
         if known is None or not path.exists():
             return  # the job says itself what it lacks
-        assert maker is not None
         if _sealed(path) != known:
+            maker = self._makers[path]
             raise UserError(
                 f"{path}: not what `bench {maker.stage} {maker.name}` wrote; delete it, and run "
                 "the plain command, which remakes it"

@@ -32,7 +32,7 @@ from bench.experiment.cells import Cell, Layout, list_cells, plan
 from bench.experiment.config import Config
 from bench.experiment.estimate import workers
 from bench.experiment.rates import Rate, write_rates
-from bench.files import read_json, write_text
+from bench.files import read_json, write_json, write_text
 from bench.ops.rehearsal import scratch
 from bench.ops.rehearsal.outcome import FAILED, Limits, Outcome, Rehearsal
 from bench.ops.rehearsal.page import page, summary
@@ -48,7 +48,6 @@ Broken = Mapping[tuple[str, str], tuple[str, str]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument(
         "runs", nargs="*", metavar="RUN", help="DATASET, DATASET/MODEL or a run; default: all"
     )
@@ -77,7 +76,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Entry of the verb."""
     settings = folders.load(args.config)
     work = Layout.of(settings).work
     with hold(work / "rehearsal.lock", f"rehearsal of {settings.experiment}"):
@@ -117,7 +115,7 @@ def rehearse(
     folders.take(small)
     small, broken = _with_data(small, done, folder / "data", stand_in)
     path = folder / "config.json"
-    scratch.write(small, path)
+    write_json(path, small.model_dump(mode="json"))
     cells = {group_of(cell): cell for cell in list_cells(small)}
     todo = {group: cells[group] for group in groups}
     there = Path(settings.paths.checkpoints)

@@ -25,14 +25,12 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument(
         "--results", action="store_true", help="show the main figures, and where the report is"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Entry of the verb."""
     settings = config.load(args.config)
     print(results(settings) if args.results else overview(settings))
     return 0

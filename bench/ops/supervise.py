@@ -127,7 +127,6 @@ class Watcher:
         threading.Thread(target=self._run, name="progress", daemon=True).start()
 
     def line(self) -> str:
-        """The current line."""
         todo = [job for job, stamp in self.before.items() if _stamp(job) in (None, stamp)]
         running = running_trainings(self.settings)
         left = seconds_left(self.settings, todo, running)

@@ -56,6 +56,11 @@ class Meter:
             if self.clock() - self.shown >= self.every_s:
                 self._show(end="" if self.live else "\n")
 
+    def reach(self, done: float, total: float) -> None:
+        """Note that `done` of `total` is done, in the units of `add`."""
+        self.total = total
+        self.add(done - self.done)
+
     def say(self, text: str) -> None:
         """Print a separate line above the live one."""
         with self.lock:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
 from bench.experiment.config import Config
 from bench.results import published, rescored
@@ -219,11 +218,6 @@ def _from_variants(
     return make_claim(name, text, published_text, measured, verdict, groups)
 
 
-def _moves_by(expected: float, gap: Summary, reasons: Sequence[str]) -> Verdict:
-    """Equivalence to the published change, within `GAP_MARGIN`."""
-    return published.compare(gap.values, expected, GAP_MARGIN, reasons)
-
-
 def _no_pretraining(audited: Audited) -> Claim:
     def changed(variant: Resolved, base: Resolved) -> bool:
         own = variant.recipe
@@ -239,7 +233,7 @@ def _no_pretraining(audited: Audited) -> Claim:
     return _from_variants(
         audited,
         changed,
-        partial(_moves_by, without - with_it),
+        lambda gap, reasons: published.compare(gap.values, without - with_it, GAP_MARGIN, reasons),
         "no-pretraining",
         "Without pretraining HTS-AT is only 1 to 2 % lower",
         f"AudioSet mAP {value_words(without, 'mAP')} without and {value_words(with_it, 'mAP')} "

@@ -77,7 +77,6 @@ def metric_column(metric: str) -> Column:
 
 
 def p_column(key: str, title: str, *, in_latex: bool = True) -> Column:
-    """A column of p-values."""
     return Column(key, title, p_value=True, spread=False, in_latex=in_latex)
 
 

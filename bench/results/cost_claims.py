@@ -101,8 +101,9 @@ def _memory(audited: Audited) -> Claim:
     costs = _costs(audited)
     if not costs:
         return _cost_claim("memory", text, said, "not measured", NOT_MEASURED)
-    fits = {m: _clips_that_fit(costs[m]) for m in ("htsat", "ast")}
-    per_clip = {m: costs[m].activation_bytes_per_clip / 1e6 for m in fits}
+    saved = {m: costs[m].activation_bytes_per_clip for m in ("htsat", "ast")}
+    per_clip = {m: size / 1e6 for m, size in saved.items()}
+    fits = {m: largest_batch(costs[m].parameters, saved[m], CARD_GIB) for m in saved}
     ratio = fits["htsat"] / max(fits["ast"], 1)
     measured = (
         f"activations of {significant(per_clip['htsat'])} and {significant(per_clip['ast'])} MB "
@@ -120,11 +121,6 @@ def _memory(audited: Audited) -> Claim:
     else:
         verdict = _ratio_verdict(ratio, ours / theirs)
     return _cost_claim("memory", text, said, measured, verdict)
-
-
-def _clips_that_fit(cost: Measurement) -> int:
-    """As in the cost table."""
-    return largest_batch(cost.parameters, cost.activation_bytes_per_clip, CARD_GIB)
 
 
 def _ratio_verdict(ratio: float, expected: float) -> Verdict:

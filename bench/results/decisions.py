@@ -83,22 +83,24 @@ class Decision:
         return detectable([self])
 
     @property
+    def _found(self) -> str:
+        return "differs" if self.differs else "no difference shown"
+
+    @property
     def verdict(self) -> str:
         """What is decided, without its p-values."""
         if self.limit:
             return self.limit
-        said = "differs" if self.differs else "no difference shown"
         if self.margin is None or not self.equivalent:
-            return said
-        return f"{said}; equivalent within ±{100 * self.margin:g} points"
+            return self._found
+        return f"{self._found}; equivalent within ±{100 * self.margin:g} points"
 
     @property
     def words(self) -> str:
         """The verdict in words, with its p-values."""
         if self.limit:
             return self.limit
-        said = "differs" if self.differs else "no difference shown"
-        said += f" ({p_words(self.p_holm)} after Holm)"
+        said = f"{self._found} ({p_words(self.p_holm)} after Holm)"
         if self.margin is None or self.equivalence_p is None:
             return said
         return (

@@ -62,7 +62,7 @@ class Run:
     def figure(self, metric: str, class_name: str | None = None) -> float | None:
         """A test metric, of one class if named; None where the run has no such figure."""
         hand_set = self.record.hand_set if self.by_hand else None
-        found = (hand_set or self.record).test_metrics.get(metric)
+        found = (hand_set.metrics if hand_set else self.record.metrics.test).get(metric)
         if found is None or class_name is None:
             return found.value if found else None
         return (found.per_class or {}).get(class_name)

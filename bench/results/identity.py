@@ -55,13 +55,13 @@ class Fingerprints(Strict):
 
 
 @cache
-def fingerprints(path: Path = PATH) -> Fingerprints:
+def fingerprints() -> Fingerprints:
     """Every published data set and network by its name.
 
     Raises:
         UserError: the file is missing, or an entry has a wrong key or value.
     """
-    found: Fingerprints = parse(Fingerprints, read_yaml(path), str(path))
+    found: Fingerprints = parse(Fingerprints, read_yaml(PATH), str(PATH))
     return found
 
 

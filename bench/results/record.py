@@ -121,15 +121,10 @@ class Localized(Strict):
 
 
 class HandSet(Strict):
-    """Metrics at a published list of thresholds."""
+    """Metrics of the test clips at a published list of thresholds."""
 
     operating_point: OperatingPoint
     metrics: dict[str, Metric]
-
-    @property
-    def test_metrics(self) -> dict[str, Metric]:
-        """Those of the test clips; no others are computed."""
-        return self.metrics
 
 
 class Record(Made):
@@ -158,8 +153,3 @@ class Record(Made):
     trivial: dict[str, dict[str, float | None]] = Field(default_factory=dict)
     localization: Localized | None = None
     hand_set: HandSet | None = None
-
-    @property
-    def test_metrics(self) -> dict[str, Metric]:
-        """Those of the test clips."""
-        return self.metrics.test

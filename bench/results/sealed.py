@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from bench.files import UserError, damage_told, read_json, read_sealed, write_sealed
-from bench.strict import Strict
+from bench.files import UserError, damage_told, read_sealed, write_sealed
+from bench.strict import Strict, as_kind, read_as
 
 FORM = "schema"
-Read = TypeVar("Read", bound=BaseModel)
 
 
 class OtherForm(UserError):
@@ -46,7 +45,8 @@ class Sealed(Strict):
             form = values.pop(FORM, None)
         if form != cls.SCHEMA:
             raise OtherForm(f"{path}: {FORM} {form}, this version reads {cls.SCHEMA}; {cls.REMEDY}")
-        return _typed(cls, values, path, cls.REMEDY)
+        found: Self = as_kind(cls, values, path, cls.REMEDY)
+        return found
 
 
 class Open(BaseModel):
@@ -66,13 +66,5 @@ class Open(BaseModel):
         Raises:
             UserError: it is missing or damaged, or a value is absent or of another type.
         """
-        return _typed(cls, read_json(path), path, remedy)
-
-
-def _typed(kind: type[Read], values: Any, path: str | Path, remedy: str) -> Read:
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"])) or "content"
-        raise UserError(f"{path}: {key}: {first['msg']}; {remedy}") from error
+        found: Self = read_as(cls, path, remedy)
+        return found

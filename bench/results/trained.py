@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from bench.experiment import released
 from bench.results.groups import Group
 from bench.results.load import Results
@@ -51,18 +49,14 @@ def parent_of(results: Results, group: Group) -> Group | None:
     return results.groups.get(parent.group) if parent else None
 
 
-def by_training(results: Results, groups: Iterable[Group]) -> dict[str, list[Group]]:
-    """Groups that were trained alike, by the description of their training, in their order."""
-    found: dict[str, list[Group]] = {}
-    for group in groups:
-        found.setdefault(training_of(results, group), []).append(group)
-    return found
-
-
 def models_by_training(results: Results, dataset: str) -> dict[str, list[Group]]:
-    """The models of a data set that may be ranked against one another: baselines are left out."""
-    models = [g for g in results.base_groups(dataset) if not results.is_baseline(g.model)]
-    return by_training(results, models)
+    """The models of a data set that may be ranked against one another, by the description of their
+    training: baselines are left out."""
+    found: dict[str, list[Group]] = {}
+    for group in results.base_groups(dataset):
+        if not results.is_baseline(group.model):
+            found.setdefault(training_of(results, group), []).append(group)
+    return found
 
 
 def training_notes(results: Results, dataset: str) -> list[str]:

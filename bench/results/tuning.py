@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+from pydantic import model_validator
 
 from bench.experiment.ablations import BASE
 from bench.experiment.trials import path_of
@@ -50,6 +52,23 @@ class Trials(Open):
     trials: tuple[TrialValues, ...]
     chosen: int
 
+    @model_validator(mode="after")
+    def _chose_one(self) -> Self:
+        if not 0 <= self.chosen < len(self.trials):
+            raise ValueError(f"chosen: there is no trial {self.chosen}")
+        return self
+
+    @classmethod
+    def recorded(cls, path: Path) -> Self | None:
+        """The trials of a file; None where there is none.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        if not path.is_file():
+            return None
+        return cls.read(path, "restore it from git, or delete it and tune again")
+
     @property
     def best(self) -> TrialValues:
         """The trial whose values were chosen."""
@@ -80,13 +99,9 @@ def tunings(results: Results) -> dict[str, Tuning]:
     for group in results.groups.values():
         if group.variant == BASE:
             path = path_of(results.config, group.dataset, group.model)
-            trials = _read(path) if path.is_file() else None
+            trials = Trials.recorded(path)
             found[group.name] = Tuning(_how_chosen(results, group, trials), trials, path)
     return found
-
-
-def _read(path: Path) -> Trials:
-    return Trials.read(path, "take it from git again, or record new ones: python -m bench tune")
 
 
 def _how_chosen(results: Results, group: Group, trials: Trials | None) -> str:
@@ -122,7 +137,8 @@ def _inherited(results: Results, group: Group) -> Iterator[str]:
     """The words for each other experiment whose trials chose values that this recipe has."""
     path = path_of(results.config, group.dataset, group.model)
     for other in sorted(path.parents[2].glob(f"*/{group.dataset}/{group.model}.json")):
-        found = _read(other)
+        found = Trials.recorded(other)
+        assert found is not None
         best, differing = found.best, _held_against(group, found)
         if differing.isdisjoint(best.point):
             text = (
@@ -167,17 +183,15 @@ def _held_against(group: Group, found: Trials) -> set[str]:
 
 
 def _edge(found: Trials) -> str:
-    """Which values of the best trial are at the end of the range that was tried."""
-    points = [{"point": trial.point} for trial in found.trials]
-    edges = edges_of(points, found.best.point)
+    edges = edges_of(found)
     return f" ({', '.join(edges)})" if edges else ""
 
 
-def edges_of(trials: Sequence[Mapping[str, Any]], best: Mapping[str, Any]) -> list[str]:
-    """Which values of the best point are at the end of the range that was tried, in words."""
+def edges_of(found: Trials) -> list[str]:
+    """Which values of the best trial are at the end of the range that was tried, in words."""
     said = []
-    for name, value in best.items():
-        tried = [trial["point"][name] for trial in trials]
+    for name, value in found.best.point.items():
+        tried = [trial.point[name] for trial in found.trials]
         if isinstance(value, int | float) and min(tried) < max(tried):
             ends = {min(tried): "lowest", max(tried): "highest"}
             said += [f"the {ends[value]} {name} tried"] if value in ends else []

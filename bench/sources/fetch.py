@@ -75,10 +75,9 @@ def fetch(
 def fetch_all(
     wanted: Mapping[Path, Source],
     *,
-    client: httpx.Client | None = None,
+    client: httpx.Client,
     workers: int = 4,
     on_bytes: Callable[[int], None] = lambda count: None,
-    on_file: Callable[[Path, Fetched | FetchError], None] = lambda path, outcome: None,
 ) -> dict[Path, Fetched | FetchError]:
     """Fetch several files in parallel; a file that fails does not stop the others.
 
@@ -86,13 +85,7 @@ def fetch_all(
 
     Args:
         wanted: destination -> source.
-        on_file: called in a worker thread as each file ends, with its outcome.
     """
-    if client is None:
-        with new_client() as client:
-            return fetch_all(
-                wanted, client=client, workers=workers, on_bytes=on_bytes, on_file=on_file
-            )
     _check_space_for_all(wanted)
     waiting, ended = SimpleQueue[Path](), SimpleQueue[tuple[Path, Fetched | BaseException]]()
     for path in wanted:
@@ -105,10 +98,6 @@ def fetch_all(
                 path = waiting.get_nowait()
                 try:
                     outcome = fetch(wanted[path], path, client=client, on_bytes=on_bytes)
-                    on_file(path, outcome)
-                except FetchError as error:
-                    outcome = error
-                    on_file(path, error)
                 except BaseException as error:  # passed on, and raised there
                     outcome = error
                 ended.put((path, outcome))

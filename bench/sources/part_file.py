@@ -54,7 +54,6 @@ class PartFile:
         return size
 
     def discard(self) -> None:
-        """Remove the part file."""
         part_path(self.path).unlink()
 
     def version(self, url: str) -> str:

@@ -176,25 +176,25 @@ class Entry(Strict):
 
 
 @cache
-def read_registry(path: str | Path = DATA) -> dict[str, Entry]:
-    """Every entry of a registry file by its name.
+def read_registry() -> dict[str, Entry]:
+    """Every entry of the registry of data by its name.
 
     Raises:
         UserError: the file is missing, or an entry has a wrong key or value.
     """
-    values = read_yaml(path)
-    return {name: parse(Entry, entry, f"{path}: {name}") for name, entry in values.items()}
+    values = read_yaml(DATA)
+    return {name: parse(Entry, entry, f"{DATA}: {name}") for name, entry in values.items()}
 
 
-def find_entry(name: str, path: str | Path = DATA) -> Entry:
+def find_entry(name: str) -> Entry:
     """One entry.
 
     Raises:
         UserError: there is none of this name.
     """
-    entries = read_registry(path)
+    entries = read_registry()
     if name not in entries:
-        raise UserError(f"{path}: no entry '{name}'; one of {', '.join(entries)}")
+        raise UserError(f"{DATA}: no entry '{name}'; one of {', '.join(entries)}")
     return entries[name]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.figures.drawing import FAINT, legible, new_figure
+from bench.figures.drawing import FAINT, legible, new_figure, spectrogram
 from bench.results.names import class_name
 from bench.tagging.shown import best
 from bench.tagging.tag import Tagged
@@ -43,16 +43,9 @@ def _classes(tagged: Tagged) -> list[str]:
 
 
 def _spectrogram(axes: Any, tagged: Tagged) -> None:
-    frames = _reduced(tagged.features.astype(np.float32))
-    low, high = np.percentile(frames, [5, 99.7])
-    axes.imshow(
-        frames.T, origin="lower", aspect="auto", cmap="magma", vmin=low, vmax=max(high, low + 1e-3),
-        extent=(0, tagged.duration_s, 0, frames.shape[1]), interpolation="nearest",
-    )  # fmt: skip
+    spectrogram(axes, _reduced(tagged.features.astype(np.float32)), tagged.duration_s)
     name = Path(tagged.audio).name
     axes.set_title(legible(f"{name}: predictions of {tagged.card.name}"), loc="left", fontsize=11)
-    axes.set_ylabel("mel band")
-    axes.grid(visible=False)
 
 
 def _event_map(figure: Any, axes: Any, tagged: Tagged, shown: list[str]) -> None:

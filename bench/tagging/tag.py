@@ -23,7 +23,6 @@ UNKNOWN_THRESHOLD = 0.5  # where no threshold was chosen on validation data
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument(
         "audio",
         type=Path,

@@ -33,7 +33,6 @@ from bench.tracking.views import Tracked, TrackedGroup, TrackedRecord
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument(
         "--live", action="store_true", help=f"show running trainings on the server of {SERVER}"
     )
@@ -45,7 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Entry of the verb."""
     settings = folders.load(args.config)
     if args.live:
         from bench.tracking.live import follow

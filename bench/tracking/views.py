@@ -11,7 +11,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bench.experiment.ablations import Variant
 from bench.experiment.cells import Cell
 from bench.experiment.config import Config
 from bench.files import digest_file, digest_of
@@ -44,15 +43,11 @@ def change_of(settings: Config, cell: Cell) -> Change | None:
         if cell.model in study.models and cell.dataset in study.datasets:
             for variant in study.variants():
                 if variant.name == cell.variant:
-                    factors = ", ".join(_changed(variant, study.factors))
-                    return Change(factors, variant.against, variant.why)
+                    changed = [
+                        k for k, levels in study.factors.items() if {*variant.levels} & {*levels}
+                    ]
+                    return Change(", ".join(changed), variant.against, variant.why)
     return None
-
-
-def _changed(variant: Variant, factors: Mapping[str, Iterable[str]]) -> Iterator[str]:
-    for name, levels in factors.items():
-        if any(level in levels for level in variant.levels):
-            yield name
 
 
 class TrackedRecord:

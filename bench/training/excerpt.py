@@ -11,7 +11,6 @@ class Excerpt:
     """All of it. The schedule stays that of the whole training, whichever steps are taken."""
 
     def recipe(self, declared: Recipe) -> Recipe:
-        """The recipe that is trained."""
         return declared
 
     def taken(self, count: int) -> Sequence[int]:

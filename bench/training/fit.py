@@ -11,6 +11,7 @@ from torch import nn
 
 from bench.data.task import Task
 from bench.experiment.config import Recipe
+from bench.files import write_json_lines
 from bench.models.team import Team
 from bench.process.signals import held_signals
 from bench.training.batches import check_shares, on_device, read_batches
@@ -148,4 +149,4 @@ def _save(
                 "progress": dict(vars(progress)),
             }
         )
-        state.save_curve(progress.curve)
+        write_json_lines(state.folder / "metrics.jsonl", progress.curve)  # for those who watch

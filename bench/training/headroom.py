@@ -32,7 +32,14 @@ def within_memory(step: Callable[[Batch], Figures], batch: Batch, *, alone: bool
     size, where = len(batch.features), batch.features.shape[1:]
     advice = "halve batch_size"
     if alone:
-        fits = next((n for n in _halves(size) if _gets_through(step, batch, n)), 0)
+        fits = next(
+            (
+                n
+                for n in (size >> k for k in range(1, size.bit_length()))
+                if _gets_through(step, batch, n)
+            ),
+            0,
+        )
         advice = f"{fits} fit: set batch_size to it" if fits else "not even one fits"
     raise UserError(
         f"memory ran out in a training step on {size} clips of {tuple(where)} values; {advice} "
@@ -46,10 +53,6 @@ def _out_of_memory(error: BaseException) -> bool:
         isinstance(error, torch.OutOfMemoryError | MemoryError)
         or "can't allocate memory" in str(error)  # torch's CPU allocator
     )
-
-
-def _halves(size: int) -> list[int]:
-    return [size >> n for n in range(1, size.bit_length())]
 
 
 def _gets_through(step: Callable[[Batch], object], batch: Batch, size: int) -> bool:

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.files import write_json_lines, write_tensors
+from bench.files import write_tensors
 from modelkit.checkpoint import CheckpointError, read_checkpoint
 
 
@@ -39,10 +39,6 @@ class StateFolder:
             os.replace(self.current, self.previous)
         os.replace(new, self.current)
         self._saved = time.monotonic()
-
-    def save_curve(self, curve: list[dict[str, Any]]) -> None:
-        """Write the curve so far, one JSON object per line, for those who watch the run."""
-        write_json_lines(self.folder / "metrics.jsonl", curve)
 
     def load(self) -> dict[str, Any] | None:
         """The newest readable state of this identity, or None; a damaged file is skipped."""

@@ -187,7 +187,6 @@ class Arriving:
             self.done.record()
 
     def read(self) -> list[float]:
-        """The numbers."""
         if self.done is not None:
             self.done.synchronize()
         found: list[float] = self.numbers.tolist()

@@ -25,7 +25,6 @@ SPLIT = "train"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument("cell", help="a finished run: DATASET/MODEL/VARIANT/[foldF-]seedS")
     parser.add_argument("--scores", type=Path, required=True, metavar="FILE", help="to be written")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")

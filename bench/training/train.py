@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument("cell", help="DATASET/MODEL/VARIANT/[foldF-]seedS, as `plan` lists them")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (results depend on it)")
     parser.add_argument(
@@ -56,7 +55,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Entry of the verb."""
     settings = folders.load(args.config)
     cell = cells.find_cell(settings, args.cell)
     solved = settings.models[cell.model].architecture in registry.SOLVED

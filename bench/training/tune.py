@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ConfigDict
-from typing_extensions import TypedDict
 
 from bench import registry
 from bench.experiment import config, folders
@@ -30,14 +28,13 @@ from bench.experiment.trials import pairs, path_of, points, trial_cells
 from bench.files import UserError, write_json
 from bench.process.locks import hold
 from bench.results.training import Training
-from bench.results.tuning import edges_of
-from bench.strict import known, read_as
+from bench.results.tuning import Trials, edges_of
+from bench.strict import known
 
 MADE_BY = ("git_sha", "dirty", "cpu", "device", "threads", "started")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the verb."""
     parser.add_argument(
         "pair",
         nargs="*",
@@ -48,7 +45,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Entry of the verb."""
     if not args.pair:
         print("\n".join(_overview(config.load(args.config))))
         return 0
@@ -60,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     for number, trial in enumerate(found["trials"]):
         mark = "*" if number == found["chosen"] else " "
         print(f"{mark} {trial['value']:.4f}  {trial['point']}", flush=True)
-    print("\n".join(_choice(settings, dataset, model, found)), flush=True)
+    print("\n".join(_choice(settings, dataset, model, Trials.model_validate(found))), flush=True)
     return 0
 
 
@@ -137,38 +133,15 @@ def trial_of(settings: config.Config, cell: Cell, number: int, threads: int = 1)
     return Trial(point, changed, chosen, TrialLayout(**vars(Layout.of(changed)), starts=starts))
 
 
-class Recorded(TypedDict):
-    """The recorded trials of a pair, and how the best was chosen."""
-
-    __pydantic_config__ = ConfigDict(extra="allow")  # type: ignore[misc]
-    selection: str
-    trials: list[dict[str, Any]]
-    chosen: int
-
-
-def _recorded(path: Path) -> Recorded | None:
-    """The recorded trials; None where there are none.
-
-    Raises:
-        UserError: the file is damaged.
-    """
-    if not path.is_file():
-        return None
-    found: Recorded = read_as(Recorded, path, "restore it from git, or delete it and tune again")
-    if not 0 <= found["chosen"] < len(found["trials"]):
-        raise UserError(f"{path}: chosen: there is no trial {found['chosen']}; delete the file")
-    return found
-
-
 def _start(settings: config.Config, parent: Cell, threads: int) -> Path:
     """Folder of the run that trials start from: the best trial, or a variant's own run."""
     if parent not in trial_cells(settings, parent.dataset, parent.model):
         return Layout.of(settings).run(parent)
     path = path_of(settings, parent.dataset, parent.model)
-    found = _recorded(path)
+    found = Trials.recorded(path)
     if found is not None:
-        best = trial_of(settings, parent, found["chosen"], threads)
-        if _same(found["trials"][found["chosen"]]["runs"], best.facts(threads)):
+        best = trial_of(settings, parent, found.chosen, threads)
+        if _same([run.values for run in found.best.runs], best.facts(threads)):
             return best.train(threads)
     raise UserError(
         f"{path}: trials start from the best trial on {parent.dataset}, and it is "
@@ -197,8 +170,8 @@ def tune(settings: config.Config, dataset: str, model: str, threads: int = 1) ->
             "the values over"
         )
     path, tried = path_of(settings, dataset, model), points(settings, dataset, model)
-    earlier = _recorded(path)
-    before = [run for trial in earlier["trials"] for run in trial["runs"]] if earlier else []
+    earlier = Trials.recorded(path)
+    before = [run.values for one in earlier.trials for run in one.runs] if earlier else []
     recorded, cells = [], trial_cells(settings, dataset, model)
     for number, point in enumerate(tried):
         runs = []
@@ -259,23 +232,20 @@ def _outcome(trial: Trial, folder: Path) -> dict[str, Any]:
 def _overview(settings: config.Config) -> Iterator[str]:
     """The records of every pair, and what to change if the experiment has other values."""
     for dataset, model in pairs(settings):
-        path = path_of(settings, dataset, model)
         yield f"{dataset} {model}"
-        if path.is_file():
-            yield from _choice(settings, dataset, model, dict(_recorded(path) or {}))
+        if found := Trials.recorded(path_of(settings, dataset, model)):
+            yield from _choice(settings, dataset, model, found)
         else:
             yield f"  no trial recorded: `python -m bench tune {dataset} {model}`"
 
 
-def _choice(
-    settings: config.Config, dataset: str, model: str, found: Mapping[str, Any]
-) -> Iterator[str]:
+def _choice(settings: config.Config, dataset: str, model: str, found: Trials) -> Iterator[str]:
     """The best trial in words, and the line of the experiment that applies it."""
-    point, key = found["trials"][found["chosen"]]["point"], f"{model}/{dataset}"
+    point, key = found.best.point, f"{model}/{dataset}"
     values = ", ".join(f"{name} {value}" for name, value in point.items())
-    judged = f"validation {found['selection']}, mean of seeds {', '.join(map(str, found['seeds']))}"
-    yield f"  best of {len(found['trials'])} by {judged}: {values}"
-    if edges := edges_of(found["trials"], point):
+    judged = f"validation {found.selection}, mean of seeds {', '.join(map(str, found.seeds))}"
+    yield f"  best of {len(found.trials)} by {judged}: {values}"
+    if edges := edges_of(found):
         yield f"  {', '.join(edges)}: candidates beyond may be better; widen tuning.space"
     used = settings.recipe(model, dataset).model_dump(mode="json")
     if used | point == used:

@@ -38,11 +38,6 @@ class Audio(NamedTuple):
     level: float = 0.1
 
 
-def write_stand_in(loader: str, root: Path, options: Mapping[str, Any]) -> None:
-    """Write the stand-in of a data set into `root`; `loader` is a key of WRITERS."""
-    WRITERS[loader](root, options)
-
-
 def _write(path: Path, audio: Audio) -> None:
     """Noise whose level rises and falls, the same for the same path and audio."""
     seed = hashlib.sha256(path.name.encode()).digest()[:8]
@@ -205,4 +200,4 @@ WRITERS: dict[str, Callable[[Path, Mapping[str, Any]], None]] = {
     "speechcommands": _speechcommands,
     "desed": _desed,
 }
-"""By loader."""
+"""Loader -> what writes its stand-in into a folder, for these options."""

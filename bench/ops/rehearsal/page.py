@@ -27,19 +27,19 @@ def summary(group: Group, one: Outcome) -> str:
 
 
 def page(settings: Config, done: Rehearsal) -> str:
-    """The page, in Markdown."""
     return "\n".join(_lines(settings, done)) + "\n"
 
 
 def _lines(settings: Config, done: Rehearsal) -> Iterator[str]:
     failed = done.failures
     found = f"failures: {len(failed)}" if failed else "no failures"
+    devices = sorted({one.device for one in done.outcomes.values()} - {"", "cpu"})
     yield f"# Rehearsal of `{settings.experiment}`"
     yield ""
     yield (
         f"{len(done.outcomes)} distinct runs, {found}. Made by `python -m bench rehearse` in "
         f"{duration(done.seconds)} at commit {(source()['git_sha'] or 'unknown')[:12]} on "
-        f"{environment()['cpu']}, {os.cpu_count()} cores{_devices(done)}."
+        f"{', '.join([environment()['cpu'], f'{os.cpu_count()} cores', *devices])}."
     )
     yield ""
     yield (
@@ -62,11 +62,6 @@ def _lines(settings: Config, done: Rehearsal) -> Iterator[str]:
     left = "downloads, seeds after the first, trials, released checkpoints, ensembles"
     yield f"* not rehearsed: {left}"
     yield from ("", "## Plan at these rates", "", "```", table(settings), "```")
-
-
-def _devices(done: Rehearsal) -> str:
-    names = {one.device for one in done.outcomes.values()} - {"", "cpu"}
-    return f", {', '.join(sorted(names))}" if names else ""
 
 
 def _table(done: Rehearsal) -> Iterator[str]:

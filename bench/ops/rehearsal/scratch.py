@@ -18,8 +18,8 @@ from bench.experiment.cells import Cell, Layout, list_cells, plan
 from bench.experiment.checkpoints import STAND_INS
 from bench.experiment.config import Config
 from bench.experiment.released import class_list, file_of
-from bench.files import UserError, write_json, write_text
-from bench.ops.rehearsal.corpora import OPTIONS, OTHER, TRAINED, WRITERS, write_stand_in
+from bench.files import UserError, write_text
+from bench.ops.rehearsal.corpora import OPTIONS, OTHER, TRAINED, WRITERS
 from bench.strict import nearest
 
 FEW = 80  # clips: a corpus of this size is rehearsed in full
@@ -161,7 +161,7 @@ def with_data(settings: Config, name: str, folder: Path, stand_in: bool) -> tupl
             f"datasets.{name}.root: no such folder: {root}, and {why}; put the data set there"
         )
     options = {key: value for key, value in dataset.options.items() if key in OPTIONS}
-    write_stand_in(dataset.loader, folder / name, options)
+    WRITERS[dataset.loader](folder / name, options)
     changed = dataset.model_copy(update={"root": str(folder / name), "options": options})
     datasets = {**settings.datasets, name: changed}
     return settings.model_copy(update={"datasets": datasets}), f"stand-in: there is no {root}"
@@ -266,8 +266,3 @@ def few_of(corpus: corpora.Corpus) -> corpora.Corpus:
 def _evenly(rows: np.ndarray, wanted: int) -> list[int]:
     places = np.linspace(0, len(rows) - 1, min(wanted, len(rows))).round().astype(int)
     return [int(row) for row in rows[places]]
-
-
-def write(settings: Config, path: Path) -> None:
-    """The experiment as the commands read it."""
-    write_json(path, settings.model_dump(mode="json"))
