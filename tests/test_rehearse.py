@@ -27,6 +27,8 @@ from bench.experiment.estimate import Estimate
 from bench.experiment.rates import Rate, read_rates, write_rates
 from bench.experiment.released import Backbone, Released
 from bench.files import UserError, read_json
+from bench.models import torch_setup
+from bench.models.team import Team
 from bench.ops import rehearse
 from bench.ops.plan import table
 from bench.ops.rehearsal import scratch
@@ -148,6 +150,26 @@ def test_each_distinct_run_is_taken_through_once(
     assert record["experiment"] == "small-rehearsal"
     assert not list(Path("results/small").glob("*"))
     assert "stand-in" in done.data["words"]
+
+
+@pytest.mark.parametrize("emulated", [True, False])
+def test_bf16_is_rehearsed_in_fp32_on_cpus_that_emulate_it(
+    values: dict[str, Any], no_views: None, monkeypatch: pytest.MonkeyPatch, emulated: bool
+) -> None:
+    used: list[str] = []
+    real = fit.train_step
+
+    def step(*args: Any, recipe: Recipe, team: Team) -> torch.Tensor:
+        used.append(recipe.precision)
+        return real(*args, recipe=recipe, team=team)
+
+    monkeypatch.setattr(torch_setup, "emulates_bf16", lambda device: emulated)
+    monkeypatch.setattr(fit, "train_step", step)
+    done = rehearsed(values, "words/pann/base")
+    assert set(used) == {"fp32" if emulated else "bf16"}
+    assert [one.in_fp32 for one in done.outcomes.values()] == [emulated]
+    told = "bf16 was rehearsed as fp32" in page(config.load(values), done)
+    assert told == emulated
 
 
 def test_one_epoch_of_one_step_and_the_linear_baseline_are_rehearsed(

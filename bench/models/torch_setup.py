@@ -22,6 +22,12 @@ def set_up(threads: int) -> None:
     leave_compiler_out()
 
 
+def emulates_bf16(device: str) -> bool:
+    """Whether products in bf16 take about a hundred times as long as in fp32: on CPUs without
+    instructions for them, as with AVX2 alone."""
+    return device == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def compile_in_place(module: nn.Module) -> None:
     """Let `module` be computed as one graph for each shape of its input: the first calls take long.
 

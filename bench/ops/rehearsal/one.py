@@ -43,6 +43,7 @@ class _Part(Excerpt):
         self.stage = "start-up"
         self.steps: list[tuple[int, int]] = []
         self.seconds: list[float] = []
+        self.in_fp32 = False
         self.base = 0
         self.peaks: list[int] = []  # of each step, with what came before it since the last one
         self.held: list[int] = []  # after each step
@@ -54,7 +55,10 @@ class _Part(Excerpt):
         self.base = _held()
         self.stage = "first training step"
         averaged = min(declared.average_epochs, 1)  # of which the last epoch is rehearsed alone
-        return declared.model_copy(update={"batch_size": self.batch, "average_epochs": averaged})
+        changes = {"batch_size": self.batch, "average_epochs": averaged}
+        self.in_fp32 = declared.precision == "bf16" and _emulates_bf16()
+        precision = "fp32" if self.in_fp32 else declared.precision
+        return declared.model_copy(update={**changes, "precision": precision})
 
     def taken(self, count: int) -> Sequence[int]:
         self.clock = time.perf_counter()
@@ -91,6 +95,7 @@ def rehearse_run(settings: Config, cell: Cell, limits: Limits) -> Outcome:
             for ends in (SystemExit, None):
                 parts.append(_Part(outcome.rehearsed, ends))
                 _train(settings, cell, limits, parts[-1])
+            outcome.in_fp32 = parts[-1].in_fp32
             outcome.memory = max([*parts[-1].peaks, _peak()])
             stage = "resume"
             if parts[1].steps[0] in parts[2].steps:
@@ -163,6 +168,14 @@ def _judge(recipe: Recipe, outcome: Outcome, limits: Limits, cell: Cell) -> None
         f"recipes.{cell.model}/{cell.dataset}.batch_size (and learning_rate with it), or use a "
         "larger device"
     )
+
+
+def _emulates_bf16() -> bool:
+    import torch
+
+    from bench.models.torch_setup import emulates_bf16
+
+    return emulates_bf16("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _finish_step() -> None:

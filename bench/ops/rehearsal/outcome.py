@@ -37,6 +37,7 @@ class Outcome:
         batch, rehearsed: clips of the recipe's batch, and of the one that was rehearsed.
         step_seconds: of a rehearsed step.
         score_seconds: of scoring one clip.
+        in_fp32: the recipe says bf16, for which this CPU has no instructions.
         memory: peak at the rehearsed batch; `memory_per_clip` is what another clip adds.
     """
 
@@ -48,6 +49,7 @@ class Outcome:
     said: str = ""
     step_seconds: float = 0.0
     score_seconds: float = 0.0
+    in_fp32: bool = False
     memory: float = 0.0
     memory_per_clip: float = 0.0
     parameters: int = 0

@@ -33,6 +33,7 @@ def page(settings: Config, done: Rehearsal) -> str:
 def _lines(settings: Config, done: Rehearsal) -> Iterator[str]:
     failed = done.failures
     found = f"failures: {len(failed)}" if failed else "no failures"
+    emulated = any(one.in_fp32 for one in done.outcomes.values())
     devices = sorted({one.device for one in done.outcomes.values()} - {"", "cpu"})
     yield f"# Rehearsal of `{settings.experiment}`"
     yield ""
@@ -48,6 +49,7 @@ def _lines(settings: Config, done: Rehearsal) -> Iterator[str]:
         "features, sampler, schedule, augmentation, precision and loss. Batches were cut so that "
         f"a step takes about {done.limits.step_seconds:.0f} s at most and its process no more than "
         f"{done.limits.memory / GB:.1f} GB."
+        + (" bf16 was rehearsed as fp32: this CPU has no instructions for it." if emulated else "")
     )
     if failed:
         yield from ("", "## Failures", "")
