@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from bench.cost import energy
 from bench.cost.measure import multiply_adds
+from bench.models.activations import saved_activation_bytes
 from bench.results.full_size import largest_batch, projected_hours
 
 
@@ -32,6 +34,19 @@ def test_the_packages_energy_is_the_sum_since_the_start_and_survives_a_wrap(tmp_
     package(tmp_path, "intel-rapl:1", 14.5)
     package(tmp_path, "intel-rapl:0:0", 50)
     assert spent() == pytest.approx(3 + 4.5, abs=1e-3)
+
+
+def test_counting_what_a_forward_pass_keeps_keeps_nothing() -> None:
+    made: list[weakref.ref[Tensor]] = []
+
+    class Squared(nn.Linear):
+        def forward(self, input: Tensor) -> Tensor:
+            saved = super().forward(input).sigmoid()  # an output that its own gradient needs
+            made.append(weakref.ref(saved))
+            return saved * saved
+
+    assert saved_activation_bytes(Squared(4, 4), torch.ones(2, 4)) == 2 * 4 * 4
+    assert made[0]() is None
 
 
 def test_without_a_counter_there_is_no_figure(tmp_path: Path) -> None:

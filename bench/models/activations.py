@@ -19,7 +19,7 @@ def saved_activation_bytes(model: torch.nn.Module, features: torch.Tensor) -> in
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in own:
             kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+        return tensor.detach()  # itself, it would hold the graph that holds it, for good
 
     training = model.training
     buffers = {name: value.clone() for name, value in model.named_buffers()}

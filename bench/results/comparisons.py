@@ -16,7 +16,13 @@ from bench.results.groups import Group, why_not_comparable
 from bench.results.intervals import Drawn, gains
 from bench.results.leaders import contrasts
 from bench.results.load import Results
-from bench.results.names import METRICS, model_name, short_dataset_name, variant_words
+from bench.results.names import (
+    METRICS,
+    model_name,
+    short_dataset_name,
+    study_place,
+    variant_words,
+)
 from bench.results.summary import Summary
 from bench.results.trained import models_by_training
 
@@ -87,10 +93,9 @@ def _ablations(
     for effect in sorted(effects, key=lambda one: bool(one.control)):
         if effect.group is None or effect.reference is None or effect.decision is None:
             continue
-        model, place = model_name(config, effect.model), short_dataset_name(config, effect.dataset)
         what = "Controls" if effect.control else "Ablations"
-        study = effect.study.replace("_", " ")
-        family = f"{what} of {model} on {place} ({study}), {METRICS[effect.metric]}"
+        place = study_place(config, effect.study, effect.model, effect.dataset)
+        family = f"{what}, {place}, {METRICS[effect.metric]}"
         label = " minus ".join(map(variant_words, (effect.variant, effect.against)))
         pair = (effect.group, effect.reference)
         yield _paired(family, label, effect.metric, pair, effect.decision, drawn)

@@ -70,6 +70,7 @@ class _Part(Excerpt):
         self.seconds.append(now - self.clock)
         self.steps.append((epoch, step))
         self.peaks.append(_peak())
+        give_back_freed()  # else what is held seems to be what the step took
         self.held.append(_held())
         _start_peak()
         self.clock = time.perf_counter()
