@@ -28,6 +28,20 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def register(here: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[object], None]]:
+    """Puts other entries in the place of the registry."""
+
+    def put(entries: object) -> None:
+        (here / "data.yaml").write_text(yaml.safe_dump(entries))
+        monkeypatch.setattr(registry, "DATA", here / "data.yaml")
+        monkeypatch.setattr(registry.LockFile.__init__, "__defaults__", (here / "lock.json",))
+        registry.read_registry.cache_clear()
+
+    yield put
+    registry.read_registry.cache_clear()
+
+
 def archive_of_esc50(path: Path) -> bytes:
     header = "filename,fold,target,category,esc10,src_file,take\n"
     with zipfile.ZipFile(path, "w") as archive:
@@ -38,15 +52,16 @@ def archive_of_esc50(path: Path) -> bytes:
 
 
 def test_an_experiment_fetches_its_data_set_and_the_loader_reads_it(
-    here: Path, server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    here: Path,
+    server,
+    register: Callable[[object], None],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     entries = registry.read_yaml(registry.DATA)
     url = server.url("/a.zip", ranged(archive_of_esc50(here / "made.zip")))
     unpack = {"from_first": ["audio", "meta"]}
     entries["esc50"]["files"] = [{"name": "a.zip", "urls": [url], "unpack": unpack}]
-    (here / "data.yaml").write_text(yaml.safe_dump(entries))
-    monkeypatch.setattr(registry.find_entry, "__defaults__", (here / "data.yaml",))
-    monkeypatch.setattr(registry.LockFile.__init__, "__defaults__", (here / "lock.json",))
+    register(entries)
     experiment = ["--config", str(ROOT / "config" / "paper.yaml")]
     assert main(["fetch", "esc50", *experiment]) == 0
     facts = json.loads(Path("work/paper/fetched/esc50.json").read_text())
@@ -75,19 +90,17 @@ def archive_of_clips(path: Path, clips: dict[str, bytes]) -> bytes:
 
 @pytest.fixture
 def clip_by_clip(
-    here: Path, server, monkeypatch: pytest.MonkeyPatch
+    here: Path, server, register: Callable[[object], None]
 ) -> Iterator[Callable[..., int]]:
     """Fetch ESC-10 of six clips, each with its sha256, from the local server."""
     entries = registry.read_yaml(registry.DATA)
     (file,) = entries["esc10"]["files"]
     file["urls"] = [f"http://127.0.0.1:{server.server_address[1]}/esc10.zip"]
-    (here / "data.yaml").write_text(yaml.safe_dump(entries))
+    register(entries)
     sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in CLIPS.items())
     (here / "registry" / "sums").mkdir(parents=True)
     (here / "registry" / "sums" / "esc10.txt").write_text(sums)
     registry.read_sums.cache_clear()
-    monkeypatch.setattr(registry.find_entry, "__defaults__", (here / "data.yaml",))
-    monkeypatch.setattr(registry.LockFile.__init__, "__defaults__", (here / "lock.json",))
 
     def fetch(*options: str) -> int:
         config = str(ROOT / "config" / "real.yaml")
