@@ -32,14 +32,8 @@ def within_memory(step: Callable[[Batch], Figures], batch: Batch, *, alone: bool
     size, where = len(batch.features), batch.features.shape[1:]
     advice = "halve batch_size"
     if alone:
-        fits = next(
-            (
-                n
-                for n in (size >> k for k in range(1, size.bit_length()))
-                if _gets_through(step, batch, n)
-            ),
-            0,
-        )
+        halves = (size >> n for n in range(1, size.bit_length()))
+        fits = next((n for n in halves if _gets_through(step, batch, n)), 0)
         advice = f"{fits} fit: set batch_size to it" if fits else "not even one fits"
     raise UserError(
         f"memory ran out in a training step on {size} clips of {tuple(where)} values; {advice} "

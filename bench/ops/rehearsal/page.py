@@ -12,6 +12,10 @@ from bench.ops.rehearsal.scratch import Group
 from bench.provenance import environment, source
 
 GB = 1e9
+EMULATED = (
+    " bf16 was rehearsed as fp32, which takes up to twice the memory: this CPU has no instructions "
+    "for it."
+)
 
 
 def summary(group: Group, one: Outcome) -> str:
@@ -48,8 +52,7 @@ def _lines(settings: Config, done: Rehearsal) -> Iterator[str]:
         "interruption and a resumption, validation, scoring and its record, with its own model, "
         "features, sampler, schedule, augmentation, precision and loss. Batches were cut so that "
         f"a step takes about {done.limits.step_seconds:.0f} s at most and its process no more than "
-        f"{done.limits.memory / GB:.1f} GB."
-        + (" bf16 was rehearsed as fp32: this CPU has no instructions for it." if emulated else "")
+        f"{done.limits.memory / GB:.1f} GB." + (EMULATED if emulated else "")
     )
     if failed:
         yield from ("", "## Failures", "")
