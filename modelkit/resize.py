@@ -8,27 +8,18 @@ it gives its matrix, and a matrix product is deterministic in both directions.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Mode = Literal["bicubic", "bilinear"]
-
 
 @lru_cache(maxsize=64)
-def resize_matrix(
-    source: int,
-    target: int,
-    mode: Mode = "bicubic",
-    align_corners: bool = True,
-    antialias: bool = False,
-) -> Tensor:
-    """The (target, source) float32 matrix by which torch interpolates an axis; rows sum to one.
+def resize_matrix(source: int, target: int, antialias: bool = False) -> Tensor:
+    """The (target, source) float32 matrix of `F.interpolate` along one axis, bicubic and with
+    aligned corners, as the released HTS-AT stretches time (`reshape_wav2img` of its model).
 
-    The arguments are those of `F.interpolate`, which is applied along one axis. The matrix is
-    cached: do not change it in place.
+    Rows sum to one. The matrix is cached: do not change it in place.
 
     Raises:
         ValueError: a size is below one.
@@ -36,19 +27,16 @@ def resize_matrix(
     if source < 1 or target < 1:
         raise ValueError(f"cannot resize {source} values to {target}; both must be at least 1")
     with torch.inference_mode(False), torch.no_grad():  # cached: the next caller may train
-        identity = torch.eye(source)[None, None]
         return F.interpolate(
-            identity, (target, source), mode=mode, align_corners=align_corners, antialias=antialias
+            torch.eye(source)[None, None],
+            (target, source),
+            mode="bicubic",
+            align_corners=True,
+            antialias=antialias,
         )[0, 0]
 
 
-def resize_time(
-    x: Tensor,
-    target: int,
-    mode: Mode = "bicubic",
-    align_corners: bool = True,
-    antialias: bool = False,
-) -> Tensor:
+def resize_time(x: Tensor, target: int, antialias: bool = False) -> Tensor:
     """Resize the second-to-last axis of `x` (..., T, F) to (..., target, F).
 
     An `x` that already has the size is returned unchanged.
@@ -56,13 +44,12 @@ def resize_time(
     source = x.shape[-2]
     if source == target:
         return x
-    matrix = _on_device(x.device, source, target, mode, align_corners, antialias)
-    return matrix.to(x.dtype) @ x
+    return _on_device(x.device, source, target, antialias).to(x.dtype) @ x
 
 
-def _on_device(device: torch.device, *resizing: Any) -> Tensor:
+def _on_device(device: torch.device, source: int, target: int, antialias: bool) -> Tensor:
     """The matrix on the device that uses it, copied once: each copy would wait for the device."""
-    return _copied(device, *resizing)
+    return _copied(device, source, target, antialias)
 
 
 # As torch.compiler.assume_constant_result does, which loads the compiler: a compiled graph holds
@@ -71,6 +58,6 @@ _on_device._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 @lru_cache(maxsize=64)
-def _copied(device: torch.device, *resizing: Any) -> Tensor:
+def _copied(device: torch.device, source: int, target: int, antialias: bool) -> Tensor:
     with torch.inference_mode(False):
-        return resize_matrix(*resizing).to(device)
+        return resize_matrix(source, target, antialias).to(device)

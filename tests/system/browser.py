@@ -67,28 +67,20 @@ def rendered(url: str, folder: Path, milliseconds: int = 20000) -> str:
 
 
 class Tab:
-    """A page that is driven as a person would: its clicks are counted."""
+    """A page of a browser, driven through its debugging protocol."""
 
     def __init__(self, write: int, read: int) -> None:
         self.write, self.read = write, read
-        self.number, self.clicks, self.rest = 0, 0, b""
+        self.number, self.rest = 0, b""
         self.session: str | None = None
         target = self._ask("Target.createTarget", url="about:blank")["targetId"]
         asked = self._ask("Target.attachToTarget", targetId=target, flatten=True)
         self.session = asked["sessionId"]
 
     def open(self, url: str) -> None:
-        """Follow a link from elsewhere: one click, into a tab without a page before it."""
-        self.clicks += 1
+        """Load `url` into a tab without a page before it."""
         self._ask("Page.navigate", url="about:blank")
         self._ask("Page.navigate", url=url)
-
-    def click(self, text: str) -> None:
-        """Click the innermost visible element that says `text`."""
-        self.clicks += 1
-        x, y = self.wait_for(CENTRE % json.dumps(text))
-        for kind in ("mousePressed", "mouseReleased"):
-            self._ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
     def wait_for(self, expression: str, seconds: float = 60.0) -> Any:
         """The value of a JavaScript expression once it is true."""
@@ -132,20 +124,6 @@ class Tab:
             if answered.get("id") == self.number:
                 assert "error" not in answered, answered
                 return answered["result"]
-
-
-CENTRE = """
-(() => {
-  const visible = (e) => e.getClientRects().length > 0 && e.offsetWidth > 0;
-  const found = [...document.querySelectorAll('a, button, [role], span, div, p, td')]
-    .filter((e) => visible(e) && e.innerText && e.innerText.trim() === %s);
-  const last = found[found.length - 1];
-  if (!last) return null;
-  last.scrollIntoView({block: 'center'});
-  const box = last.getBoundingClientRect();
-  return [box.x + box.width / 2, box.y + box.height / 2];
-})()
-"""
 
 
 @contextmanager

@@ -113,7 +113,7 @@ def test_a_curve_draws(experiment: Config, address: str, tmp_path: Path) -> None
         ("Which run took most memory?", "cost_peak_memory_mb", None),
     ],
 )
-def test_a_question_is_answered_within_three_clicks(
+def test_a_question_is_answered_by_one_link(
     experiment: Config,
     address: str,
     tmp_path: Path,
@@ -127,7 +127,6 @@ def test_a_question_is_answered_within_three_clicks(
     with tab(tmp_path) as page:
         page.open(link)
         rows = json.loads(page.wait_for(ROWS % json.dumps(f"metrics.`{figure}`")))
-        assert page.clicks <= 3
     client = MlflowClient(f"sqlite:///{Path(experiment.paths.results).resolve()}/mlflow.db")
     desed = client.get_experiment_by_name("desed").experiment_id
     runs = {run.info.run_name: run.data for run in client.search_runs([desed])}
