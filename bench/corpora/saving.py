@@ -110,10 +110,13 @@ def open_corpus(folder: str | Path) -> Corpus:
     Raises:
         UserError: the folder holds no complete corpus, or a damaged one.
     """
+    from pyarrow.parquet import read_table
+
     folder = Path(folder)
     facts = read_facts(folder)
     with damage_told(folder, REMEDY):
-        clips = pd.read_parquet(folder / "clips.parquet")
+        table = read_table(folder / "clips.parquet")
+        clips = table.to_pandas(split_blocks=True, self_destruct=True)  # AudioSet in memory once
         clips["labels"] = [list(labels) for labels in clips["labels"]]
         events = None
         if EVENTS in facts["tables"]:

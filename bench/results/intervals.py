@@ -31,8 +31,8 @@ from bench.results.load import Results
 from bench.results.record import FAMILIES
 from bench.results.summary import Summary, repeats
 
-WORK = 1e8
-"""Limit on resamples x clips x classes of a run's figure (about 15 seconds); the number of runs
+WORK = 2e9
+"""Limit on resamples x clips x classes of a run's figure (about 5 seconds); the number of runs
 does not count, so that groups can be compared resample by resample."""
 RESAMPLES = 1000, 200
 """The usual number, and the fewest for large test sets."""
