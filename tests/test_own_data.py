@@ -529,6 +529,45 @@ def test_cuts_of_long_files_and_their_events(tmp_path: Path) -> None:
     assert own[["onset", "offset"]].values.tolist() == [[3.0, 4.0], [0.0, 1.5]]
 
 
+def test_a_list_file_takes_all_cuts_of_a_file_that_it_names(tmp_path: Path) -> None:
+    put(tmp_path, "a.wav", "b.wav", "c.wav", seconds=6.0)
+    rows = [f"{x}.wav,{start},{start + 2},call" for x in "abc" for start in (0, 2, 4)]
+    write(tmp_path / "cuts.csv", "filename,start,end,label\n" + "\n".join(rows) + "\n")
+    write(tmp_path / "v.txt", "b.wav\n")
+    write(tmp_path / "t.txt", "c.wav\n")
+    of: dict[str, Any] = {
+        "table": "cuts.csv",
+        "columns": {"start": "start", "end": "end", "label": "label"},
+        "splits": {"validation": "v.txt", "test": "t.txt"},
+    }
+    taken = load("table", tmp_path, **of).clips.groupby("split")["path"].agg(list)
+    assert taken.to_dict() == {
+        "train": ["a.wav"] * 3, "validation": ["b.wav"] * 3, "test": ["c.wav"] * 3,
+    }  # fmt: skip
+    write(tmp_path / "t.txt", "c.wav\nb.wav@2-4\n")
+    lines = problems_of("table", tmp_path, **of)
+    assert lines[0].startswith("v.txt, line 1: 'b.wav' stands in the list of another split")
+
+
+@pytest.mark.parametrize("column", ["split", "fold"])
+def test_overlapping_cuts_in_two_splits_or_folds_are_refused(tmp_path: Path, column: str) -> None:
+    put(tmp_path, "long.wav", seconds=30.0)
+    names = {"split": ("train", "validation", "test"), "fold": ("1", "2", "3")}[column]
+
+    def cut(*ends: str) -> dict[str, Any]:
+        rows = [f"long.wav,call,{ends[i]},{names[i]},g{i}" for i in range(3)]
+        write(
+            tmp_path / "cuts.csv", f"filename,label,start,end,{column},animal\n" + "\n".join(rows)
+        )
+        columns = {key: key for key in ("label", "start", "end", column)}
+        return {"table": "cuts.csv", "columns": columns | {"group": "animal"}}
+
+    assert len(load("table", tmp_path, **cut("0,10", "10,20", "20,30")).clips) == 3
+    lines = problems_of("table", tmp_path, **cut("0,10", "5,15", "9,19"))
+    assert [line.partition(":")[0] for line in lines] == [f"cuts.csv, line {n}" for n in (3, 4, 4)]
+    assert "long.wav from 5 s to 15 s overlaps 0 s to 10 s (cuts.csv, line 2)" in lines[0]
+
+
 def test_a_cut_without_an_end_lasts_to_the_end_of_its_file(listed: Path) -> None:
     rows = [f"{n}.wav,0.5,a,{s}" for n, s in enumerate(["train", "validation", "test"])]
     write(listed / "cuts.csv", "filename,start,label,split\n" + "\n".join(rows) + "\n")
