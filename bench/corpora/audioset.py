@@ -134,9 +134,8 @@ def load(
         UserError: absent files, unknown labels, malformed lines, or no audio.
     """
     check_share(name, validation_share)
-    names, places = _open(root, name, train, audio, packs)
+    names, places, remarks = _open(root, name, train, audio, packs)
     clips: list[tuple[Any, ...]] = []
-    remarks: dict[str, str] = {}
     for file, row, start, end in _segments(root, train):
         clip = row["YTID"]
         mids = [mid for mid in row["positive_labels"].split(",") if mid]
@@ -195,8 +194,8 @@ def absent(
 
 def _open(
     root: Path, name: str, train: str, audio: str, packs: str | None
-) -> tuple[dict[str, str], dict[str, Place]]:
-    """Class names by machine id, and the place of each clip by YouTube id."""
+) -> tuple[dict[str, str], dict[str, Place], dict[str, str]]:
+    """Class names by machine id, the place of each clip by YouTube id, and remarks on files."""
     if train not in TRAIN_FILES:
         raise UserError(
             f"datasets.{name}.options.train: '{train}'; one of {', '.join(TRAIN_FILES)}"
@@ -208,7 +207,7 @@ def _open(
     found = placed(files, starts)
     packed = {} if packs is None else _packed(root / packs, root / audio)
     found |= {c: place for c, place in packed.items() if not found.get(c, NOWHERE).path}
-    return _class_names(root / CLASS_FILE), found
+    return _class_names(root / CLASS_FILE), found, files.remarks
 
 
 def placed(files: AudioFolder, starts: Mapping[str, float]) -> dict[str, Place]:

@@ -65,12 +65,11 @@ def load(
         UserError: absent files, unknown labels, malformed lines, or no audio.
     """
     check_share(name, validation_share)
-    lists, places = _open(root, name, audio)
+    lists, places, remarks = _open(root, name, audio)
     classes = sorted({label for s in lists["train"].values() for *_, label in s.events})
     trained = set(classes)
     clips: list[dict[str, Any]] = []
     events: list[tuple[str, float, float, str]] = []
-    remarks: dict[str, str] = {}
     for part, segments in lists.items():
         for clip, segment in segments.items():
             own = [event for event in segment.events if event[2] in trained]
@@ -113,7 +112,7 @@ def absent(
     Raises:
         UserError: absent or malformed lists.
     """
-    lists, places = _open(root, name, audio)
+    lists, places, _ = _open(root, name, audio)
     folder = "audio" if audio == "." else audio
     for part, segments in lists.items():
         for video, start_s, _ in segments.values():
@@ -124,14 +123,15 @@ def absent(
 
 def _open(
     root: Path, name: str, audio: str
-) -> tuple[dict[str, dict[str, Segment]], dict[str, Place]]:
-    """The segments of both lists by their names, in the order of the lists, and the place of each
-    by YouTube id."""
+) -> tuple[dict[str, dict[str, Segment]], dict[str, Place], dict[str, str]]:
+    """The segments of both lists by their names, in the order of the lists, the place of each by
+    YouTube id, and remarks on files."""
     require(root, name, NAMES_FILE, *LISTS.values(), audio)
     known = dict(_display_names(root / NAMES_FILE))
     lists = {part: _segments(root / file, known) for part, file in LISTS.items()}
     starts = {s.youtube_id: s.start_s for segments in lists.values() for s in segments.values()}
-    return lists, placed(AudioFolder(root / audio), starts)
+    files = AudioFolder(root / audio)
+    return lists, placed(files, starts), files.remarks
 
 
 def _segments(path: Path, names: dict[str, str]) -> dict[str, Segment]:
