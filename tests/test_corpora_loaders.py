@@ -165,7 +165,7 @@ def test_audioset_names_malformed_lines(audioset_root: Path, line: str, message:
 def test_audioset_repeated_clip_is_refused(audioset_root: Path) -> None:
     segments = (audioset_root / "balanced_train_segments.csv").read_text()
     write(audioset_root / "unbalanced_train_segments.csv", segments)
-    with pytest.raises(UserError, match="more than once"):
+    with pytest.raises(UserError, match=r"unbalanced_train\S+, line 4: '--4gqARaEJE'"):
         load("audioset", audioset_root, train="full")
 
 
@@ -233,6 +233,7 @@ def test_esc50_source_in_two_folds_is_refused(esc50_root: Path) -> None:
         (",src_file,", ",source,", "column 'src_file' is missing"),
         ("1,0,dog,True,1000,B", "1,0,cat,True,1000,B", "line 3: target 0 is 'cat' here"),
         ("1,0,dog,True,1000,B", "1,0.5,dog,True,1000,B", "line 3: '0.5'"),
+        ("1-1000-B-0.wav", "1-1000-A-0.wav", "line 3: '1-1000-A-0.wav' repeats line 2"),
         ("1,0,dog,True,1000,B", "0,0,dog,True,1000,B", "line 3: fold 0"),
     ],
 )
@@ -406,6 +407,22 @@ def test_desed_parts_labels_and_events(desed_root: Path) -> None:
     events = corpus.events[corpus.events["filename"] == "0.wav"]
     assert events.values.tolist() == [["0.wav", 0.25, 0.5, "Dog"], ["0.wav", 1.0, 2.5, "Blender"]]
     assert len(corpus.events) == 4  # neither event-free clips nor absent files leave a row
+
+
+def test_an_event_that_a_published_list_repeats_counts_once(desed_root: Path) -> None:
+    path = desed_root / "dataset/metadata/train/synthetic21_train/soundscapes.tsv"
+    before = load("desed", desed_root)
+    write(path, path.read_text() + "0.wav\t1\t2.50\tBlender\n")
+    after = load("desed", desed_root)
+    assert after.events.equals(before.events)
+    assert list(after.remarks) == ["0.wav"]
+
+
+def test_a_file_of_two_desed_lists_is_refused(desed_root: Path) -> None:
+    path = desed_root / "dataset" / "metadata" / "eval" / "public.tsv"
+    write(path, path.read_text() + "0.wav\t1.0\t2.5\tBlender\n")
+    with pytest.raises(UserError, match=r"public\.tsv, line 4: '0\.wav' stands in .*soundscapes"):
+        load("desed", desed_root)
 
 
 @pytest.mark.parametrize(("train", "strong"), [("weak", [False, False]), ("strong", [True, True])])

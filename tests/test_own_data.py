@@ -586,7 +586,7 @@ def test_everything_wrong_with_tables_is_told_at_once(listed: Path) -> None:
         listed / "events.tsv",
         "filename\tonset\toffset\tevent_label\n"
         "nine.wav\t0\t1\ta\n1.wav\t1.5\t2.5\ta\n1.wav\t1.0\t0.5\ta\n3.wav\tsoon\t2\ta\n"
-        "2.wav\t0\t1\tb\n0.wav\t0\t1\td\n0.wav\t0\t1\t\n",
+        "2.wav\t0\t1\tb\n0.wav\t0\t1\td\n0.wav\t0\t1\t\nclips/2\t0.0\t1.0\tb\n",
     )
     lines = problems_of(
         "table", listed, table="clips.csv", columns=COLUMNS, label_separator=";",
@@ -603,6 +603,7 @@ def test_everything_wrong_with_tables_is_told_at_once(listed: Path) -> None:
         "events.tsv, line 5: 'soon' in column onset is not a number",
         "events.tsv, line 7: label 'd' is not in the class list",
         "events.tsv, line 8: an event without a label",
+        "events.tsv, line 9: repeats line 6",
         "clips.csv, line 4: labels 'a', and its events in events.tsv 'b'",
     ):
         assert any(said in line for line in lines), (said, lines)
@@ -641,12 +642,20 @@ def test_a_file_is_one_clip_however_it_is_called(name: str, listed: Path) -> Non
 
 
 def test_events_and_labels_agree_under_their_new_names(listed: Path) -> None:
-    write(listed / "events.tsv", "filename\tonset\toffset\tevent_label\n0.wav\t0\t1\told\n")
+    header = "filename\tonset\toffset\tevent_label\n"
+    write(listed / "events.tsv", header + "0.wav\t0\t1\told\n0.wav\t0\t1\ta\n")
     corpus = load(
         "table", listed, table="clips.csv", columns=COLUMNS, label_separator=";",
         events="events.tsv", rename={"old": "a"},
     )  # fmt: skip
     assert by_clip(corpus, "labels")["clips/0.wav"] == ["a"]
+    assert corpus.events is not None
+    assert corpus.events.values.tolist() == [["clips/0.wav", 0.0, 1.0, "a"]]
+
+
+def test_a_separator_that_separates_nothing_is_refused(listed: Path) -> None:
+    (line,) = problems_of("table", listed, table="clips.csv", columns=COLUMNS, label_separator="")
+    assert line.startswith("datasets.mine.options: label_separator: ")
 
 
 def test_a_quote_that_is_not_closed_takes_in_no_other_line(listed: Path) -> None:

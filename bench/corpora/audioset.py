@@ -203,7 +203,11 @@ def _open(
     folders = [audio] if packs is None else [audio, packs]
     require(root, name, CLASS_FILE, *TRAIN_FILES[train], EVAL_FILE, *folders)
     files = AudioFolder(root / audio)
-    starts = {row["YTID"]: start for _, row, start, _ in _segments(root, train)}
+    starts: dict[str, float] = {}
+    for _, row, start, _ in _segments(root, train):
+        if row["YTID"] in starts:
+            raise row.error(f"'{row['YTID']}' is listed more than once")
+        starts[row["YTID"]] = start
     found = placed(files, starts)
     packed = {} if packs is None else _packed(root / packs, root / audio)
     found |= {c: place for c, place in packed.items() if not found.get(c, NOWHERE).path}

@@ -128,15 +128,20 @@ def _open(
     YouTube id, and remarks on files."""
     require(root, name, NAMES_FILE, *LISTS.values(), audio)
     known = dict(_display_names(root / NAMES_FILE))
-    lists = {part: _segments(root / file, known) for part, file in LISTS.items()}
+    taken: dict[str, str] = {}
+    lists = {part: _segments(root / file, known, taken) for part, file in LISTS.items()}
     starts = {s.youtube_id: s.start_s for segments in lists.values() for s in segments.values()}
     files = AudioFolder(root / audio)
     return lists, placed(files, starts), files.remarks
 
 
-def _segments(path: Path, names: dict[str, str]) -> dict[str, Segment]:
+def _segments(path: Path, names: dict[str, str], taken: dict[str, str]) -> dict[str, Segment]:
+    """The segments of a list; a segment is in one list, which `taken` keeps."""
     segments: dict[str, Segment] = {}
     for row in rows(path, COLUMNS, separator="\t"):
+        other = taken.setdefault(row["segment_id"], path.name)
+        if other != path.name:
+            raise row.error(f"'{row['segment_id']}' stands in {other} too")
         segment = segments.get(row["segment_id"]) or _segment(row)
         segments[row["segment_id"]] = segment
         onset, offset = row.number("start_time_seconds"), row.number("end_time_seconds")
