@@ -140,6 +140,24 @@ def test_equal_files_in_two_splits_or_folds_are_refused(tmp_path: Path, by: str)
     assert all("a_1.wav" in line for line in lines)
 
 
+def test_files_without_sound_are_no_copies_of_each_other(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    put(root, *(f"{label}/{take}.wav" for label in "ab" for take in range(6)))
+    for number, content in enumerate((b"", b"RIFF")):
+        for name in (f"a/{2 + number}.wav", f"b/{4 + number}.wav"):
+            (root / name).write_bytes(content)
+    for name in ("a/0.wav", "b/2.wav"):
+        soundfile.write(root / name, np.zeros(100), 1000)
+    splits = {"by": "take", "validation": ["2", "3"], "test": ["4", "5"]}
+    of: dict[str, Any] = {"name": "mine", "pattern": "{label}/{take}", "splits": splits}
+    assert len(build_corpus("folder", root, tmp_path / "c", **of).clips) == 12
+    (root / "a/1.wav").write_bytes((root / "b/1.wav").read_bytes())
+    build_corpus("folder", root, tmp_path / "c", **of)
+    (root / "a/5.wav").write_bytes((root / "b/1.wav").read_bytes())
+    with pytest.raises(UserError, match=r"a/1\.wav and \S+a/5\.wav are equal"):
+        build_corpus("folder", root, tmp_path / "c", **of)
+
+
 # --- a folder ---------------------------------------------------------------------------------
 
 
@@ -639,6 +657,17 @@ def test_a_file_is_one_clip_however_it_is_called(name: str, listed: Path) -> Non
     )  # fmt: skip
     assert line.startswith("clips.csv, line 10: ")
     assert "stands in line 2 too" in line
+
+
+@pytest.mark.parametrize("way", ["root", "table"])
+def test_absolute_paths_may_lead_through_a_link(way: str, listed: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(listed, target_is_directory=True)
+    root, called = (link, listed) if way == "root" else (listed, link)
+    text = (listed / "clips.csv").read_text()
+    write(listed / "clips.csv", text.replace("clips/", f"{called.absolute()}/clips/"))
+    corpus = load("table", root, table="clips.csv", columns=COLUMNS, label_separator=";")
+    assert sorted(corpus.clips["clip"]) == NAMES
 
 
 def test_events_and_labels_agree_under_their_new_names(listed: Path) -> None:

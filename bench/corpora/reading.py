@@ -72,12 +72,15 @@ def is_text(name: str) -> bool:
 
 
 def listed_name(text: str, folder: Path) -> str:
-    """A path as a list has it, relative to `folder`: an absolute one or one with .. too."""
+    """A path as a list has it, relative to `folder`: an absolute one, also by way of a link, or one
+    with .. too."""
     if "/" not in text:
         text = text.replace("\\", "/")
     found = os.path.normpath(text)
     if os.path.isabs(found):
-        found = os.path.relpath(found, folder.absolute())
+        above = (str(path) for path in Path(found).parents)
+        same = (path for path in above if os.path.exists(path) and os.path.samefile(path, folder))
+        found = os.path.relpath(found, next(same, composed(str(folder.absolute()))))
     return found
 
 
