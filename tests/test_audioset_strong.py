@@ -75,6 +75,18 @@ def test_clips_classes_and_events_are_those_of_the_lists(root: Path, tmp_path: P
     assert corpus.coverage == (3, 4)
 
 
+def test_whole_videos_are_cut_and_other_cuts_are_missing(root: Path, tmp_path: Path) -> None:
+    write_audio(root / "audio" / "Yb0RFKhbpFJA.wav", seconds=60.0)
+    (root / "audio" / "eval" / "s9d-2nhuJCQ.flac").unlink()
+    write_audio(root / "audio" / "eval" / "s9d-2nhuJCQ_100_110.wav")
+    saved = build_corpus("audioset_strong", root, tmp_path / "corpus", validation_share=0.0)
+    places = saved.clips.set_index("clip")[["start_s", "duration_s"]].T.to_dict("list")
+    assert places == {"b0RFKhbpFJA_30000": [30.0, 10.0], "-0RWZT-miFs_420000": [0.0, 7.5]}
+    assert saved.missing["clip"].tolist() == ["missing___1_0", "s9d-2nhuJCQ_30000"]
+    assert "s9d-2nhuJCQ_100_110.wav" in saved.remarks["s9d-2nhuJCQ_30000"]
+    assert {clip.youtube_id for clip in absent(root)} == {"s9d-2nhuJCQ", "missing___1"}
+
+
 def test_validation_clips_are_those_of_audiosets_rule(root: Path) -> None:
     for share in (0.0, 0.3, 0.6, 0.99):
         corpus = load("audioset_strong", root, validation_share=share)
@@ -94,6 +106,7 @@ def test_absent_clips_say_where_they_lie_in_their_video(root: Path) -> None:
     [
         ("short_30000\t0\t1\t/m/09x0r\n", r"line 7: 'short_30000' is no YouTube id"),
         ("b0RFKhbpFJA_30000\t2\t1\t/m/09x0r\n", r"line 7: an event from 2\.0 s to 1\.0 s"),
+        ("s9d-2nhuJCQ_30000\t0\t1\t/m/09x0r\n", r"eval_strong\.tsv, line 2: 's9d-2nhuJCQ_30000'"),
         ("b0RFKhbpFJA_30000\t0\t1\t/m/xx\n", r"line 7: label '/m/xx' is not in the class list"),
     ],
 )

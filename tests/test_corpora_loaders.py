@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import unicodedata
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -163,7 +165,7 @@ def test_audioset_names_malformed_lines(audioset_root: Path, line: str, message:
 def test_audioset_repeated_clip_is_refused(audioset_root: Path) -> None:
     segments = (audioset_root / "balanced_train_segments.csv").read_text()
     write(audioset_root / "unbalanced_train_segments.csv", segments)
-    with pytest.raises(UserError, match="more than once"):
+    with pytest.raises(UserError, match=r"unbalanced_train\S+, line 4: '--4gqARaEJE'"):
         load("audioset", audioset_root, train="full")
 
 
@@ -231,6 +233,7 @@ def test_esc50_source_in_two_folds_is_refused(esc50_root: Path) -> None:
         (",src_file,", ",source,", "column 'src_file' is missing"),
         ("1,0,dog,True,1000,B", "1,0,cat,True,1000,B", "line 3: target 0 is 'cat' here"),
         ("1,0,dog,True,1000,B", "1,0.5,dog,True,1000,B", "line 3: '0.5'"),
+        ("1-1000-B-0.wav", "1-1000-A-0.wav", "line 3: '1-1000-A-0.wav' repeats line 2"),
         ("1,0,dog,True,1000,B", "0,0,dog,True,1000,B", "line 3: fold 0"),
     ],
 )
@@ -294,8 +297,27 @@ def test_speech_commands_names_bad_entries(commands_root: Path) -> None:
     with pytest.raises(UserError, match=r"testing_list\.txt, line 7: 'maybe/"):
         load("speechcommands", commands_root)
     write(listing, good + "yes/1b4c9b89_nohash_0.wav\n")
-    with pytest.raises(UserError, match=r"stands in validation_list\.txt too"):
+    with pytest.raises(UserError, match=r"line 7: .* stands in validation_list\.txt too"):
         load("speechcommands", commands_root)
+
+
+def test_words_and_speakers_are_the_same_however_their_accents_are_written(tmp_path: Path) -> None:
+    apart, whole = (unicodedata.normalize(form, "\u00e9t\u00e9") for form in ("NFD", "NFC"))
+    for word in (apart, "non"):
+        for speaker in (apart, "ann", "bob"):
+            write_audio(tmp_path / word / f"{speaker}_nohash_0.wav", 0.8)
+    for name, speaker in (("validation_list.txt", "ann"), ("testing_list.txt", apart)):
+        write(tmp_path / name, f"{apart}/{speaker}_nohash_0.wav\nnon/{speaker}_nohash_0.wav\n")
+    corpus = load("speechcommands", tmp_path, speaker=r"(\w+)_nohash_0")
+    assert corpus.classes == ("non", whole)
+    assert len(corpus.clips) == 6
+    assert corpus.clips.groupby("group")["split"].agg(list).to_dict() == {
+        "ann": ["validation"] * 2, whole: ["test"] * 2, "bob": ["train"] * 2,
+    }  # fmt: skip
+    assert set(corpus.clips.query("split == 'test'")["path"].str.split("/").str[0]) == {
+        apart,
+        "non",
+    }
 
 
 @pytest.mark.parametrize(
@@ -385,6 +407,22 @@ def test_desed_parts_labels_and_events(desed_root: Path) -> None:
     events = corpus.events[corpus.events["filename"] == "0.wav"]
     assert events.values.tolist() == [["0.wav", 0.25, 0.5, "Dog"], ["0.wav", 1.0, 2.5, "Blender"]]
     assert len(corpus.events) == 4  # neither event-free clips nor absent files leave a row
+
+
+def test_an_event_that_a_published_list_repeats_counts_once(desed_root: Path) -> None:
+    path = desed_root / "dataset/metadata/train/synthetic21_train/soundscapes.tsv"
+    before = load("desed", desed_root)
+    write(path, path.read_text() + "0.wav\t1\t2.50\tBlender\n")
+    after = load("desed", desed_root)
+    assert after.events.equals(before.events)
+    assert list(after.remarks) == ["0.wav"]
+
+
+def test_a_file_of_two_desed_lists_is_refused(desed_root: Path) -> None:
+    path = desed_root / "dataset" / "metadata" / "eval" / "public.tsv"
+    write(path, path.read_text() + "0.wav\t1.0\t2.5\tBlender\n")
+    with pytest.raises(UserError, match=r"public\.tsv, line 4: '0\.wav' stands in .*soundscapes"):
+        load("desed", desed_root)
 
 
 @pytest.mark.parametrize(("train", "strong"), [("weak", [False, False]), ("strong", [True, True])])
@@ -479,6 +517,24 @@ def test_audio_that_is_not_read_is_named_and_what_is_read_is_found_under_any_suf
     keep.rename(keep.with_suffix(".m4a"))
     with pytest.raises(UserError, match=r"can be read; \S+\.m4a: \.m4a files are not read"):
         load(name, root)
+
+
+@pytest.mark.parametrize("name", list(ROOTS))
+def test_audio_whose_name_no_list_can_hold_is_told(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    root = request.getfixturevalue(ROOTS[name])
+    before = load(name, root)
+    path = before.root / before.clips.query("split == 'train'")["path"].iat[0]
+    path.rename(os.fsdecode(os.fsencode(path.parent) + b"/caf\xe9.wav"))
+    if name == "speechcommands":  # whose training clips are those on disk
+        with pytest.raises(UserError, match=r"caf\\xe9\.wav: the name is not UTF-8 text"):
+            load(name, root)
+        return
+    after = load(name, root)
+    assert after.coverage == (before.coverage.found - 1, before.coverage.listed)
+    (told,) = after.remarks.keys() - before.remarks.keys()
+    assert told.endswith(r"caf\xe9.wav")
 
 
 def test_building_loads_and_saves(desed_root: Path, tmp_path: Path) -> None:

@@ -140,6 +140,24 @@ def test_equal_files_in_two_splits_or_folds_are_refused(tmp_path: Path, by: str)
     assert all("a_1.wav" in line for line in lines)
 
 
+def test_files_without_sound_are_no_copies_of_each_other(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    put(root, *(f"{label}/{take}.wav" for label in "ab" for take in range(6)))
+    for number, content in enumerate((b"", b"RIFF")):
+        for name in (f"a/{2 + number}.wav", f"b/{4 + number}.wav"):
+            (root / name).write_bytes(content)
+    for name in ("a/0.wav", "b/2.wav"):
+        soundfile.write(root / name, np.zeros(100), 1000)
+    splits = {"by": "take", "validation": ["2", "3"], "test": ["4", "5"]}
+    of: dict[str, Any] = {"name": "mine", "pattern": "{label}/{take}", "splits": splits}
+    assert len(build_corpus("folder", root, tmp_path / "c", **of).clips) == 12
+    (root / "a/1.wav").write_bytes((root / "b/1.wav").read_bytes())
+    build_corpus("folder", root, tmp_path / "c", **of)
+    (root / "a/5.wav").write_bytes((root / "b/1.wav").read_bytes())
+    with pytest.raises(UserError, match=r"a/1\.wav and \S+a/5\.wav are equal"):
+        build_corpus("folder", root, tmp_path / "c", **of)
+
+
 # --- a folder ---------------------------------------------------------------------------------
 
 
@@ -529,6 +547,45 @@ def test_cuts_of_long_files_and_their_events(tmp_path: Path) -> None:
     assert own[["onset", "offset"]].values.tolist() == [[3.0, 4.0], [0.0, 1.5]]
 
 
+def test_a_list_file_takes_all_cuts_of_a_file_that_it_names(tmp_path: Path) -> None:
+    put(tmp_path, "a.wav", "b.wav", "c.wav", seconds=6.0)
+    rows = [f"{x}.wav,{start},{start + 2},call" for x in "abc" for start in (0, 2, 4)]
+    write(tmp_path / "cuts.csv", "filename,start,end,label\n" + "\n".join(rows) + "\n")
+    write(tmp_path / "v.txt", "b.wav\n")
+    write(tmp_path / "t.txt", "c.wav\n")
+    of: dict[str, Any] = {
+        "table": "cuts.csv",
+        "columns": {"start": "start", "end": "end", "label": "label"},
+        "splits": {"validation": "v.txt", "test": "t.txt"},
+    }
+    taken = load("table", tmp_path, **of).clips.groupby("split")["path"].agg(list)
+    assert taken.to_dict() == {
+        "train": ["a.wav"] * 3, "validation": ["b.wav"] * 3, "test": ["c.wav"] * 3,
+    }  # fmt: skip
+    write(tmp_path / "t.txt", "c.wav\nb.wav@2-4\n")
+    lines = problems_of("table", tmp_path, **of)
+    assert lines[0].startswith("v.txt, line 1: 'b.wav' stands in the list of another split")
+
+
+@pytest.mark.parametrize("column", ["split", "fold"])
+def test_overlapping_cuts_in_two_splits_or_folds_are_refused(tmp_path: Path, column: str) -> None:
+    put(tmp_path, "long.wav", seconds=30.0)
+    names = {"split": ("train", "validation", "test"), "fold": ("1", "2", "3")}[column]
+
+    def cut(*ends: str) -> dict[str, Any]:
+        rows = [f"long.wav,call,{ends[i]},{names[i]},g{i}" for i in range(3)]
+        write(
+            tmp_path / "cuts.csv", f"filename,label,start,end,{column},animal\n" + "\n".join(rows)
+        )
+        columns = {key: key for key in ("label", "start", "end", column)}
+        return {"table": "cuts.csv", "columns": columns | {"group": "animal"}}
+
+    assert len(load("table", tmp_path, **cut("0,10", "10,20", "20,30")).clips) == 3
+    lines = problems_of("table", tmp_path, **cut("0,10", "5,15", "9,19"))
+    assert [line.partition(":")[0] for line in lines] == [f"cuts.csv, line {n}" for n in (3, 4, 4)]
+    assert "long.wav from 5 s to 15 s overlaps 0 s to 10 s (cuts.csv, line 2)" in lines[0]
+
+
 def test_a_cut_without_an_end_lasts_to_the_end_of_its_file(listed: Path) -> None:
     rows = [f"{n}.wav,0.5,a,{s}" for n, s in enumerate(["train", "validation", "test"])]
     write(listed / "cuts.csv", "filename,start,label,split\n" + "\n".join(rows) + "\n")
@@ -547,7 +604,7 @@ def test_everything_wrong_with_tables_is_told_at_once(listed: Path) -> None:
         listed / "events.tsv",
         "filename\tonset\toffset\tevent_label\n"
         "nine.wav\t0\t1\ta\n1.wav\t1.5\t2.5\ta\n1.wav\t1.0\t0.5\ta\n3.wav\tsoon\t2\ta\n"
-        "2.wav\t0\t1\tb\n0.wav\t0\t1\td\n0.wav\t0\t1\t\n",
+        "2.wav\t0\t1\tb\n0.wav\t0\t1\td\n0.wav\t0\t1\t\nclips/2\t0.0\t1.0\tb\n",
     )
     lines = problems_of(
         "table", listed, table="clips.csv", columns=COLUMNS, label_separator=";",
@@ -564,6 +621,7 @@ def test_everything_wrong_with_tables_is_told_at_once(listed: Path) -> None:
         "events.tsv, line 5: 'soon' in column onset is not a number",
         "events.tsv, line 7: label 'd' is not in the class list",
         "events.tsv, line 8: an event without a label",
+        "events.tsv, line 9: repeats line 6",
         "clips.csv, line 4: labels 'a', and its events in events.tsv 'b'",
     ):
         assert any(said in line for line in lines), (said, lines)
@@ -601,13 +659,32 @@ def test_a_file_is_one_clip_however_it_is_called(name: str, listed: Path) -> Non
     assert "stands in line 2 too" in line
 
 
+@pytest.mark.parametrize("way", ["root", "table"])
+def test_absolute_paths_may_lead_through_a_link(way: str, listed: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(listed, target_is_directory=True)
+    root, called = (link, listed) if way == "root" else (listed, link)
+    text = (listed / "clips.csv").read_text()
+    write(listed / "clips.csv", text.replace("clips/", f"{called.absolute()}/clips/"))
+    corpus = load("table", root, table="clips.csv", columns=COLUMNS, label_separator=";")
+    assert sorted(corpus.clips["clip"]) == NAMES
+
+
 def test_events_and_labels_agree_under_their_new_names(listed: Path) -> None:
-    write(listed / "events.tsv", "filename\tonset\toffset\tevent_label\n0.wav\t0\t1\told\n")
+    header = "filename\tonset\toffset\tevent_label\n"
+    write(listed / "events.tsv", header + "0.wav\t0\t1\told\n0.wav\t0\t1\ta\n")
     corpus = load(
         "table", listed, table="clips.csv", columns=COLUMNS, label_separator=";",
         events="events.tsv", rename={"old": "a"},
     )  # fmt: skip
     assert by_clip(corpus, "labels")["clips/0.wav"] == ["a"]
+    assert corpus.events is not None
+    assert corpus.events.values.tolist() == [["clips/0.wav", 0.0, 1.0, "a"]]
+
+
+def test_a_separator_that_separates_nothing_is_refused(listed: Path) -> None:
+    (line,) = problems_of("table", listed, table="clips.csv", columns=COLUMNS, label_separator="")
+    assert line.startswith("datasets.mine.options: label_separator: ")
 
 
 def test_a_quote_that_is_not_closed_takes_in_no_other_line(listed: Path) -> None:

@@ -97,6 +97,8 @@ def test_soundscapes_refuse_a_folder_of_others_and_a_class_without_clips(
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
     with pytest.raises(UserError, match=r"mine: holds files.*soundscapes\.options\.into"):
         load("soundscapes", clips, into=str(tmp_path / "mine"), **SIZES)
+    with pytest.raises(UserError, match=r"soundscapes\.options: seconds: .*greater .* 4"):
+        load("soundscapes", clips, into=str(tmp_path / "mixed"), seconds=3)
     next((clips / "001 - Rain").glob("4-*")).unlink()
     with pytest.raises(UserError, match="no clip of 'Rain' in folds 4"):
         load("soundscapes", clips, into=str(tmp_path / "mixed"), **SIZES)

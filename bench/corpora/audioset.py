@@ -10,7 +10,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,7 +94,7 @@ def holds(cut: Cut, start_s: float) -> bool:
     )
 
 
-class _Place(NamedTuple):
+class Place(NamedTuple):
     """A file that holds a clip, and where in it; the length is known for packs and measured for
     files."""
 
@@ -104,7 +104,7 @@ class _Place(NamedTuple):
     remark: str = ""
 
 
-_NOWHERE = _Place("")
+NOWHERE = Place("")
 
 
 def load(
@@ -134,9 +134,8 @@ def load(
         UserError: absent files, unknown labels, malformed lines, or no audio.
     """
     check_share(name, validation_share)
-    names, places = _open(root, name, train, audio, packs)
+    names, places, remarks = _open(root, name, train, audio, packs)
     clips: list[tuple[Any, ...]] = []
-    remarks: dict[str, str] = {}
     for file, row, start, end in _segments(root, train):
         clip = row["YTID"]
         mids = [mid for mid in row["positive_labels"].split(",") if mid]
@@ -145,7 +144,7 @@ def load(
             split = "test"
         else:
             split = "validation" if unit_hash(clip) < validation_share else "train"
-        place = places.get(clip, _NOWHERE)
+        place = places.get(clip, NOWHERE)
         path, duration, remark = place.path, end - start, place.remark
         if place.seconds is not None:
             _, duration, remark = part_of(place.seconds, end - start, shortest=SHORTEST)
@@ -187,7 +186,7 @@ def absent(
     folder = "audio" if audio == "." else audio
     for file, row, start, end in _segments(root, train):
         clip = row["YTID"]
-        if not places.get(clip, _NOWHERE).path:
+        if not places.get(clip, NOWHERE).path:
             part = PARTS[file]
             # at most a few thousand files in one folder
             yield Absent(part, clip, start, end, f"{folder}/{part}/{clip[:2]}/{clip}")
@@ -195,8 +194,8 @@ def absent(
 
 def _open(
     root: Path, name: str, train: str, audio: str, packs: str | None
-) -> tuple[dict[str, str], dict[str, _Place]]:
-    """Class names by machine id, and the place of each clip by YouTube id."""
+) -> tuple[dict[str, str], dict[str, Place], dict[str, str]]:
+    """Class names by machine id, the place of each clip by YouTube id, and remarks on files."""
     if train not in TRAIN_FILES:
         raise UserError(
             f"datasets.{name}.options.train: '{train}'; one of {', '.join(TRAIN_FILES)}"
@@ -204,22 +203,38 @@ def _open(
     folders = [audio] if packs is None else [audio, packs]
     require(root, name, CLASS_FILE, *TRAIN_FILES[train], EVAL_FILE, *folders)
     files = AudioFolder(root / audio)
-    starts = {row["YTID"]: start for _, row, start, _ in _segments(root, train)}
-    unread = _by_id((path, _Place("", remark=unread_remark(path))) for path in files.unread)
+    starts: dict[str, float] = {}
+    for _, row, start, _ in _segments(root, train):
+        if row["YTID"] in starts:
+            raise row.error(f"'{row['YTID']}' is listed more than once")
+        starts[row["YTID"]] = start
+    found = placed(files, starts)
     packed = {} if packs is None else _packed(root / packs, root / audio)
-    own: dict[str, _Place] = {}
-    others: dict[str, _Place] = {}
+    found |= {c: place for c, place in packed.items() if not found.get(c, NOWHERE).path}
+    return _class_names(root / CLASS_FILE), found, files.remarks
+
+
+def placed(files: AudioFolder, starts: Mapping[str, float]) -> dict[str, Place]:
+    """Where the listed segments are, by YouTube id: files that by their name `holds` says may hold
+    them; or no path, and a remark on a file of the same video that cannot.
+
+    Args:
+        starts: YouTube id -> the second of the video at which its segment begins.
+    """
+    unread = _by_id((path, Place("", remark=unread_remark(path))) for path in files.unread)
+    own: dict[str, Place] = {}
+    others: dict[str, Place] = {}
     for path in files.names:
         cut = cut_of(os.path.splitext(os.path.basename(path))[0])
         if cut is None or cut.youtube_id not in starts:
             continue
         start_s = starts[cut.youtube_id]
         if holds(cut, start_s):
-            own.setdefault(cut.youtube_id, _Place(path))
+            own.setdefault(cut.youtube_id, Place(path))
         else:
             told = f"{path}: by its name another part of the video than that from {start_s:g} s on"
-            others.setdefault(cut.youtube_id, _Place("", remark=f"{told}: left out"))
-    return _class_names(root / CLASS_FILE), others | unread | packed | own
+            others.setdefault(cut.youtube_id, Place("", remark=f"{told}: left out"))
+    return others | unread | own
 
 
 def _segments(root: Path, train: str) -> Iterator[tuple[str, Row, float, float]]:
@@ -232,11 +247,11 @@ def _segments(root: Path, train: str) -> Iterator[tuple[str, Row, float, float]]
             yield name, row, start, end
 
 
-def _packed(folder: Path, base: Path) -> dict[str, _Place]:
+def _packed(folder: Path, base: Path) -> dict[str, Place]:
     """The places of the clips of all packs below `folder`; a pack counts as one long recording."""
     packs = [pack for pack in sorted(folder.rglob("*")) if pack.suffix.lower() in PACK_SUFFIXES]
     return _by_id(
-        (name, _Place(os.path.relpath(pack, base), start_s, seconds))
+        (name, Place(os.path.relpath(pack, base), start_s, seconds))
         for pack in packs
         for name, start_s, seconds in pack_clips(pack)
     )
@@ -252,9 +267,9 @@ def _class_names(path: Path) -> dict[str, str]:
     return {mid: name if count[name] == 1 else f"{name} ({mid})" for mid, (_, name) in ordered}
 
 
-def _by_id(places: Iterable[tuple[str, _Place]]) -> dict[str, _Place]:
+def _by_id(places: Iterable[tuple[str, Place]]) -> dict[str, Place]:
     """Places by the YouTube id in their path; the first if there are several."""
-    found: dict[str, _Place] = {}
+    found: dict[str, Place] = {}
     for path, place in places:
         clip = youtube_id(Path(path).stem)
         if clip is not None:

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from bench.corpora.audioset import check_share, unit_hash, youtube_id
+from bench.corpora.audioset import NOWHERE, Place, check_share, placed, unit_hash
 from bench.corpora.base import Corpus, assemble
-from bench.corpora.reading import AudioFolder, headless_rows, require, rows, unread_remark
+from bench.corpora.reading import AudioFolder, headless_rows, require, rows
 from bench.metrics.events import events_table
 from bench.sources.clips import Absent
 from bench.text_tables import Row
@@ -27,7 +27,7 @@ NAMES_FILE = "mid_to_display_name.tsv"
 LISTS = {"train": "audioset_train_strong.tsv", "test": "audioset_eval_strong.tsv"}
 PARTS = {"train": "training", "test": "evaluation"}
 COLUMNS = ("segment_id", "start_time_seconds", "end_time_seconds", "label")
-SECONDS = 10.0  # of a segment, except at the end of a video; the lists do not say
+SECONDS = 10.0  # of a segment; at the end of a video it may be any shorter: the lists do not say
 _SEGMENT = re.compile(r"(?P<id>.{11})_(?P<start_ms>\d+)")
 
 
@@ -65,11 +65,9 @@ def load(
         UserError: absent files, unknown labels, malformed lines, or no audio.
     """
     check_share(name, validation_share)
-    lists = _open(root, name, audio)
+    lists, places, remarks = _open(root, name, audio)
     classes = sorted({label for s in lists["train"].values() for *_, label in s.events})
-    trained, files = set(classes), AudioFolder(root / audio)
-    found = {youtube_id(Path(path).stem): path for path in reversed(files.names)}
-    unread = {youtube_id(Path(path).stem): unread_remark(path) for path in files.unread}
+    trained = set(classes)
     clips: list[dict[str, Any]] = []
     events: list[tuple[str, float, float, str]] = []
     for part, segments in lists.items():
@@ -78,11 +76,15 @@ def load(
             if not own:
                 continue
             events += [(clip, *event) for event in own]
+            place = places.get(segment.youtube_id, NOWHERE)
+            if place.remark:
+                remarks[clip] = place.remark
             held_out = part == "train" and unit_hash(segment.youtube_id) < validation_share
             clips.append(
                 {
                     "clip": clip,
-                    "path": found.get(segment.youtube_id, ""),
+                    "path": place.path,
+                    "duration_s": SECONDS,
                     "split": "validation" if held_out else part,
                     "group": segment.youtube_id,
                     "cut_s": segment.start_s,
@@ -90,9 +92,6 @@ def load(
                     "labels": list(dict.fromkeys(label for *_, label in own)),
                 }
             )
-    remarks = {
-        c["clip"]: unread[c["group"]] for c in clips if not c["path"] and c["group"] in unread
-    }
     return assemble(
         name,
         root / audio,
@@ -113,26 +112,36 @@ def absent(
     Raises:
         UserError: absent or malformed lists.
     """
-    lists = _open(root, name, audio)
-    have = {youtube_id(Path(path).stem) for path in AudioFolder(root / audio).names}
+    lists, places, _ = _open(root, name, audio)
     folder = "audio" if audio == "." else audio
     for part, segments in lists.items():
         for video, start_s, _ in segments.values():
-            if video not in have:
+            if not places.get(video, NOWHERE).path:
                 place = f"{folder}/{PARTS[part]}/{video[:2]}/{video}"
                 yield Absent(PARTS[part], video, start_s, start_s + SECONDS, place)
 
 
-def _open(root: Path, name: str, audio: str) -> dict[str, dict[str, Segment]]:
-    """The segments of both lists by their names, in the order of the lists."""
+def _open(
+    root: Path, name: str, audio: str
+) -> tuple[dict[str, dict[str, Segment]], dict[str, Place], dict[str, str]]:
+    """The segments of both lists by their names, in the order of the lists, the place of each by
+    YouTube id, and remarks on files."""
     require(root, name, NAMES_FILE, *LISTS.values(), audio)
     known = dict(_display_names(root / NAMES_FILE))
-    return {part: _segments(root / file, known) for part, file in LISTS.items()}
+    taken: dict[str, str] = {}
+    lists = {part: _segments(root / file, known, taken) for part, file in LISTS.items()}
+    starts = {s.youtube_id: s.start_s for segments in lists.values() for s in segments.values()}
+    files = AudioFolder(root / audio)
+    return lists, placed(files, starts), files.remarks
 
 
-def _segments(path: Path, names: dict[str, str]) -> dict[str, Segment]:
+def _segments(path: Path, names: dict[str, str], taken: dict[str, str]) -> dict[str, Segment]:
+    """The segments of a list; a segment is in one list, which `taken` keeps."""
     segments: dict[str, Segment] = {}
     for row in rows(path, COLUMNS, separator="\t"):
+        other = taken.setdefault(row["segment_id"], path.name)
+        if other != path.name:
+            raise row.error(f"'{row['segment_id']}' stands in {other} too")
         segment = segments.get(row["segment_id"]) or _segment(row)
         segments[row["segment_id"]] = segment
         onset, offset = row.number("start_time_seconds"), row.number("end_time_seconds")

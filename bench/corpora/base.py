@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,6 +102,8 @@ def assemble(
         name: the data set's key in the experiment, for messages.
         clips: COLUMNS in any order. Those left out say: whole files, no folds, no places in a
             recording, no strong labels.
+        events: see `Corpus`; equal rows, as published lists may have them or new names of classes
+            make them, are one event, with a remark.
         remarks, shortest, straddling: see `Corpus`.
 
     Raises:
@@ -108,7 +111,7 @@ def assemble(
     """
     if not len(clips):
         raise UserError(f"{root}: {name} lists no clip at all; are its lists whole?")
-    remarks = remarks or {}
+    remarks = dict(remarks or {})
     usual = {"start_s": 0.0, "duration_s": math.nan, "fold": -1, "cut_s": -1.0, "strong": False}
     clips = clips.assign(**{key: usual[key] for key in usual.keys() - {*clips}})
     clips = clips[list(COLUMNS)].sort_values("clip", kind="stable")
@@ -119,7 +122,13 @@ def assemble(
         raise UserError(f"{root}: none of the {len(clips)} clips that {name} lists {told}")
     if events is not None:
         events = events_of(events, clips[on_disk])
-        events = events.sort_values(list(EVENT_COLUMNS), kind="stable").reset_index(drop=True)
+        repeated = events.duplicated(list(EVENT_COLUMNS))
+        for clip, count in Counter(events["filename"][repeated]).items():
+            said = f"{count} of its events repeat another: each counts once"
+            remarks[clip] = "; ".join(filter(None, (remarks.get(clip), said)))
+        events = (
+            events[~repeated].sort_values(list(EVENT_COLUMNS), kind="stable").reset_index(drop=True)
+        )
     corpus = Corpus(
         name=name,
         root=root,

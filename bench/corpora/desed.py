@@ -7,7 +7,7 @@ soundscape synthesis", DCASE 2019. The tree is that of the DCASE 2021-2024 recip
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from bench.corpora.reading import AudioFolder, require, rows
 from bench.files import UserError
 from bench.metrics.events import EVENT_COLUMNS, events_table
 from bench.sources.clips import Absent
+from bench.text_tables import Row
 
 CLASSES = (
     "Alarm_bell_ringing",
@@ -51,6 +52,7 @@ class Part:
 
 
 WEAK_LABELS = "metadata/train/weak.tsv"
+WEAK_COLUMNS = ("filename", "event_labels")
 WEAK = Part("train", WEAK_LABELS, "audio/train/weak")
 SYNTHETIC = Part(
     "train",
@@ -106,9 +108,11 @@ def load(
     clips: list[dict[str, Any]] = []
     events: list[tuple[str, float, float, str]] = []
     remarks: dict[str, str] = {}
+    taken: dict[str, Path] = {}
     for part in parts:
         path = root / part.labels
-        labels = _strong(path, classes, events) if part.strong else _weak(path, classes)
+        listed = _rows(path, EVENT_COLUMNS if part.strong else WEAK_COLUMNS, taken)
+        labels = _strong(listed, classes, events) if part.strong else _weak(listed, classes)
         files = AudioFolder(root, part.audio)
         clips += _clips(root, part, labels, files)
         remarks |= files.remarks
@@ -143,10 +147,19 @@ def absent(root: Path, *, name: str = "desed", train: str = "both") -> Iterator[
                 yield Absent(called, *cut, f"{base}{part.audio}/{filename}")
 
 
-def _weak(path: Path, classes: Collection[str]) -> dict[str, list[str]]:
+def _rows(path: Path, columns: Collection[str], taken: dict[str, Path]) -> Iterator[Row]:
+    """The lines of a part's list; a file belongs to one part, which `taken` keeps."""
+    for row in rows(path, columns, separator="\t"):
+        other = taken.setdefault(row["filename"], path)
+        if other != path:
+            raise row.error(f"'{row['filename']}' stands in {other} too")
+        yield row
+
+
+def _weak(listed: Iterable[Row], classes: Collection[str]) -> dict[str, list[str]]:
     """Labels by file name, from lines like `file<TAB>Cat,Dog`."""
     labels: dict[str, list[str]] = {}
-    for row in rows(path, ("filename", "event_labels"), separator="\t"):
+    for row in listed:
         names = row.several("event_labels", ",")
         found = list(dict.fromkeys(row.known(name, classes) for name in names))
         if labels.setdefault(row["filename"], found) != found:
@@ -155,14 +168,14 @@ def _weak(path: Path, classes: Collection[str]) -> dict[str, list[str]]:
 
 
 def _strong(
-    path: Path, classes: Collection[str], events: list[tuple[str, float, float, str]]
+    listed: Iterable[Row], classes: Collection[str], events: list[tuple[str, float, float, str]]
 ) -> dict[str, list[str]]:
     """Labels by file name; the events are appended to `events`.
 
     A file whose row has empty fields has no event: it is a clip, without a row in `events`.
     """
     labels: dict[str, list[str]] = {}
-    for row in rows(path, EVENT_COLUMNS, separator="\t"):
+    for row in listed:
         present = labels.setdefault(row["filename"], [])
         if not any(row[column] for column in EVENT_COLUMNS[1:]):
             continue

@@ -33,6 +33,7 @@ def load(root: Path, *, name: str = "esc50", synthetic: bool = False) -> Corpus:
     require(root, name, META, "audio")
     files = AudioFolder(root, "audio")
     names: dict[int, str] = {}
+    lines: dict[str, int] = {}
     clips: list[dict[str, Any]] = []
     for row in rows(root / META, ("filename", "fold", "target", "category", "src_file", "take")):
         target, category = row.integer("target"), row["category"]
@@ -42,6 +43,9 @@ def load(root: Path, *, name: str = "esc50", synthetic: bool = False) -> Corpus:
         if fold < 1:
             raise row.error(f"fold {fold}; folds count from 1")
         filename = row["filename"]
+        first = lines.setdefault(filename, row.line)
+        if first != row.line:
+            raise row.error(f"'{filename}' repeats line {first}; delete one of the two rows")
         clips.append(
             {
                 "clip": filename,

@@ -18,6 +18,7 @@ from bench.corpora.reading import (
     listed_name,
     require,
     stem_of,
+    unnamed_remark,
 )
 from bench.corpora.splitting import AS_TOLD, Splits
 from bench.files import UserError
@@ -61,8 +62,8 @@ def load(
     where = f"datasets.{name}.options.pattern"
     form, files, problems = Pattern(pattern, where), AudioFolder(root), Problems()
     entries, others = [], []
-    for path in sorted(files.unnamed):
-        problems.add(f"{root}/{path}: the name is not UTF-8 text; rename the file or its folder")
+    for path in files.unnamed:
+        problems.add(f"{root}/{unnamed_remark(path)}")
     for path in (*files.names, *files.unread):
         try:
             fields = form.fields_of(path)
@@ -97,7 +98,7 @@ def load(
 
 
 def _entry(root: Path, name: str, path: str, fields: dict[str, str]) -> Entry:
-    entry = Entry(name, path, str(root / name), [fields.pop("label")])
+    entry = Entry(composed(name), path, str(root / name), [fields.pop("label")])
     entry.listed = tuple(dict.fromkeys(map(composed, (name, stem_of(name)))))
     for field, value in fields.items():
         setattr(entry, field, value)

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from bench.audio.decode import AudioError, decode
 from bench.corpora.base import Corpus, assemble
 from bench.corpora.entries import Entry, Names, Problems, natural
 from bench.corpora.folds import with_test_fold
 from bench.corpora.splitting import Splits, check_folds, check_splits, split
 from bench.strict import nearest
+
+ANY_RATE = 16_000  # Hz, at which a file is tried
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,8 @@ def corpus_of(
 def refuse_copies(corpus: Corpus, digests: Mapping[str, str]) -> None:
     """Refuse files of equal bytes in two splits or folds: one recording under two names.
 
+    Files without sound (empty, silent, not decodable) are equal by chance.
+
     Args:
         digests: path -> digest of the file's bytes.
 
@@ -155,6 +160,8 @@ def refuse_copies(corpus: Corpus, digests: Mapping[str, str]) -> None:
     column = "fold" if (clips["fold"] >= 0).any() else "split"
     for _, copies in clips[copied].groupby("bytes"):
         one, *others = copies.drop_duplicates(column)["path"]
+        if not others or not _sounds(corpus.root / one):
+            continue
         for two in others:
             problems.add(
                 f"{corpus.root / one} and {corpus.root / two} are equal and lie in two {column}s; "
@@ -162,3 +169,11 @@ def refuse_copies(corpus: Corpus, digests: Mapping[str, str]) -> None:
                 "same group"
             )
     problems.refuse()
+
+
+def _sounds(path: Path) -> bool:
+    """Whether a file holds any sound."""
+    try:
+        return not decode(path, ANY_RATE).silent
+    except AudioError:
+        return False

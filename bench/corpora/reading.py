@@ -66,18 +66,21 @@ def lines_of(path: Path) -> Iterator[tuple[int, str]]:
             yield number, line.strip()
 
 
-def _is_text(name: str) -> bool:
+def is_text(name: str) -> bool:
     """Whether the bytes of a file's name are UTF-8."""
     return name.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in name)
 
 
 def listed_name(text: str, folder: Path) -> str:
-    """A path as a list has it, relative to `folder`: an absolute one or one with .. too."""
+    """A path as a list has it, relative to `folder`: an absolute one, also by way of a link, or one
+    with .. too."""
     if "/" not in text:
         text = text.replace("\\", "/")
     found = os.path.normpath(text)
     if os.path.isabs(found):
-        found = os.path.relpath(found, folder.absolute())
+        above = (str(path) for path in Path(found).parents)
+        same = (path for path in above if os.path.exists(path) and os.path.samefile(path, folder))
+        found = os.path.relpath(found, next(same, composed(str(folder.absolute()))))
     return found
 
 
@@ -105,7 +108,8 @@ class AudioFolder:
     Attributes:
         names: of the files that can be read, sorted, relative to the folder.
         unnamed: of audio whose name is not UTF-8 text, which no table can hold; made printable.
-        remarks: listed name -> why `find` did not find it, where it is one of `unread`.
+        remarks: what is wrong with files that are not found: by the listed name those that are
+            `unread`, and all that are `unnamed`.
     """
 
     def __init__(self, root: Path, below: str = "") -> None:
@@ -117,14 +121,16 @@ class AudioFolder:
         self._others: list[str] = []
         for name, _ in regular_files(root / below):
             suffix = os.path.splitext(name)[1].lower()
-            if suffix in AUDIO_SUFFIXES and not _is_text(name):
+            if suffix in AUDIO_SUFFIXES and not is_text(name):
                 self.unnamed.append(os.fsencode(name).decode(errors="backslashreplace"))
             elif suffix in AUDIO_SUFFIXES:
                 self.names.append(name)
             elif suffix in UNREAD_SUFFIXES:
                 self._others.append(name)
         self.names.sort()
+        self.unnamed.sort()
         self._others.sort()
+        self.remarks |= {self._prefix + x: unnamed_remark(self._prefix + x) for x in self.unnamed}
 
     def find(self, listed: str) -> str:
         """The file of a listed name, relative to `root`; empty where there is none to be read."""
@@ -134,7 +140,7 @@ class AudioFolder:
             return self._prefix + found
         other = self._unread_by_stem.get(stem)
         if other is not None:
-            self.remarks[listed] = unread_remark(self._prefix + other)
+            self.remarks[composed(listed)] = unread_remark(self._prefix + other)
         return ""
 
     @property
@@ -161,6 +167,11 @@ class AudioFolder:
 def unread_remark(path: str) -> str:
     """The remark on audio in a format that is not read."""
     return f"{path}: {os.path.splitext(path)[1]} files are not read; convert it to FLAC or WAV"
+
+
+def unnamed_remark(path: str) -> str:
+    """The remark on audio whose name is not text."""
+    return f"{path}: the name is not UTF-8 text; rename the file or its folder"
 
 
 def stem_of(path: str) -> str:

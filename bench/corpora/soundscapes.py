@@ -11,9 +11,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import soundfile
+from pydantic import Field
 
 from bench.audio.decode import read
 from bench.code_digest import loader_stage_digest
@@ -62,7 +64,7 @@ def load(
     *,
     name: str = "soundscapes",
     into: str,
-    seconds: float = 10.0,
+    seconds: Annotated[float, Field(ge=LONGEST_S)] = 10.0,
     weak: int = 160,
     strong: int = 160,
     validation: int = 100,
@@ -80,7 +82,7 @@ def load(
         root: ESC-10, with its folders of classes.
         name: the data set's key in the experiment.
         into: folder for the soundscapes.
-        seconds: length of each.
+        seconds: length of each; it must hold the longest sound (LONGEST_S).
         weak, strong, validation, test: numbers of them in the parts of DESED's tree.
         train: training parts, as in `desed.load`.
         seed: of everything that is drawn.

@@ -6,13 +6,22 @@ Warden, "Speech Commands: A dataset for limited-vocabulary speech recognition", 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from bench.corpora.base import Corpus, assemble
-from bench.corpora.reading import AudioFolder, lines_of, require, stem_of
+from bench.corpora.reading import (
+    AudioFolder,
+    composed,
+    is_text,
+    lines_of,
+    require,
+    stem_of,
+    unnamed_remark,
+)
 from bench.files import UserError
 
 LISTS = {"validation": "validation_list.txt", "test": "testing_list.txt"}
@@ -41,29 +50,35 @@ def load(
 
     Raises:
         UserError: absent files, a listed word without a folder, a name that does not match
-            `speaker`, or no audio.
+            `speaker` or is not UTF-8 text, or no audio.
     """
     require(root, name, *LISTS.values())
-    words = {entry.name for entry in root.iterdir() if entry.is_dir() and entry.name[0] not in "_."}
-    splits: dict[str, str] = {}
-    for split, file in LISTS.items():
-        for path in _listed(root / file, words):
-            if splits.setdefault(path, split) != split:
-                raise UserError(f"{root / file}: '{path}' stands in {LISTS['validation']} too")
     files = AudioFolder(root)
-    listed = {stem_of(path) for path in splits}
+    own = [path for path in files.unnamed if path.count("/") == 1 and path[0] != "_"]
+    if own:
+        raise UserError("\n".join(f"{root}/{unnamed_remark(path)}" for path in own))
+    names = (entry.name for entry in root.iterdir() if entry.is_dir())
+    words = {composed(name) for name in names if name[0] not in "_." and is_text(name)}
+    listed: dict[str, tuple[str, str]] = {}  # name without suffix -> listed name, split
+    for split, file in LISTS.items():
+        for line, path in _listed(root / file, words):
+            if listed.setdefault(stem_of(path), (path, split))[1] != split:
+                raise UserError(
+                    f"{root / file}, line {line}: '{path}' stands in {LISTS['validation']} too"
+                )
+    found = map(composed, (*files.names, *files.unread))
     rest = [
-        path
-        for path in (*files.names, *files.unread)
+        (path, "train")
+        for path in found
         if path.count("/") == 1 and path.split("/")[0] in words and stem_of(path) not in listed
     ]
     clips: list[dict[str, Any]] = []
-    for path in (*rest, *splits):
+    for path, split in (*rest, *listed.values()):
         clips.append(
             {
                 "clip": path,
                 "path": files.find(path),
-                "split": splits.get(path, "train"),
+                "split": split,
                 "group": _speaker(root / path, speaker, f"datasets.{name}.options.speaker"),
                 "labels": [path.split("/")[0]],
             }
@@ -100,9 +115,8 @@ def _speaker(path: Path, pattern: str, key: str) -> str:
     )
 
 
-def _listed(path: Path, words: set[str]) -> list[str]:
-    """The word/file lines of a split list."""
-    entries = []
+def _listed(path: Path, words: set[str]) -> Iterator[tuple[int, str]]:
+    """(line number, word/file) of the lines of a split list."""
     for number, line in lines_of(path):
         word, _, name = line.partition("/")
         if word not in words or not name or "/" in name:
@@ -110,5 +124,4 @@ def _listed(path: Path, words: set[str]) -> list[str]:
                 f"{path}, line {number}: '{line}' does not name a file in one of the "
                 f"{len(words)} word folders"
             )
-        entries.append(line)
-    return entries
+        yield number, line

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from bench.corpora.base import SPLITS
+from bench.corpora.base import SPLITS, TOUCH_S
 from bench.corpora.entries import Entry, Names, Problems
 from bench.corpora.reading import lines_of, listed_name, stem_of
 from bench.strict import Strict, nearest
@@ -114,7 +115,10 @@ def _take_list(
 ) -> None:
     """Put the clips that a list file names into a split."""
     path = root / listed
-    called = {name: number for number, entry in enumerate(entries) for name in entry.listed}
+    called: dict[str, list[int]] = defaultdict(list)  # a file may hold several clips
+    for number, entry in enumerate(entries):
+        for name in entry.listed:
+            called[name].append(number)
     if not path.is_file():
         problems.add(
             f"{where}.{split}: no such list file: {path}; names of groups go into a list: "
@@ -124,10 +128,10 @@ def _take_list(
     with problems.noted():
         for line, text in lines_of(path):
             name = listed_name(text, root)
-            number = called.get(name, called.get(stem_of(name)))  # another suffix is as good
-            if number is None:
+            numbers = called.get(name) or called.get(stem_of(name))  # another suffix is as good
+            if numbers is None:
                 problems.add(f"{path}, line {line}: '{text}' names no clip of the data set")
-            elif assigned.setdefault(number, split) != split:
+            elif {assigned.setdefault(number, split) for number in numbers} != {split}:
                 problems.add(
                     f"{path}, line {line}: '{text}' stands in the list of another split too"
                 )
@@ -162,7 +166,7 @@ def _drawn(entries: list[Entry], by: str, shares: Mapping[str, float]) -> dict[s
 def check_splits(
     entries: list[Entry], classes: Collection[str], where: str, problems: Problems
 ) -> None:
-    """Note groups in two splits, and splits without clips of some class."""
+    """Note recordings in two splits, and splits without clips of some class."""
     here = [entry for entry in entries if entry.path] or entries
     _check_groups(entries, "split", problems)
     if not any(entry.split for entry in entries):
@@ -187,7 +191,7 @@ def check_splits(
 def check_folds(
     name: str, entries: list[Entry], classes: Collection[str], count: int, problems: Problems
 ) -> None:
-    """Note groups in two folds, clips in none, and classes in too few folds."""
+    """Note recordings in two folds, clips in none, and classes in too few folds."""
     for entry in entries:
         if not entry.fold:
             problems.add(f"{entry.where}: no fold, where other clips have one")
@@ -209,8 +213,9 @@ def check_folds(
         )
 
 
-def _check_groups(entries: Iterable[Entry], column: str, problems: Problems) -> None:
+def _check_groups(entries: Collection[Entry], column: str, problems: Problems) -> None:
     """A recording belongs to one split and one fold; missing clips cannot leak."""
+    _check_cuts(entries, column, problems)
     first: dict[str, Entry] = {}
     told: set[str] = set()
     for entry in entries:
@@ -225,6 +230,40 @@ def _check_groups(entries: Iterable[Entry], column: str, problems: Problems) -> 
                 f"({entry.where}); a recording belongs to one {column} only: split by group, or "
                 "take {group} out where clips of a group are independent"
             )
+
+
+def _check_cuts(entries: Iterable[Entry], column: str, problems: Problems) -> None:
+    """Cuts of one file may be of several groups, and overlap only within a split or fold."""
+    cuts: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if entry.path:
+            cuts[entry.path].append(entry)
+    for path, own in cuts.items():
+        latest: dict[str, Entry] = {}  # the clip of each split or fold that ends last so far
+        for entry in sorted(own, key=lambda x: x.start_s):
+            here = getattr(entry, column)
+            for value, other in latest.items():
+                # of one group: told as such
+                if value == here or (entry.group and entry.group == other.group):
+                    continue
+                if entry.start_s < _end(other) - TOUCH_S:
+                    problems.add(
+                        f"{entry.where}: {path} from {_span(entry)} overlaps {_span(other)} "
+                        f"({other.where}), and they lie in {column}s {here} and {value}; put both "
+                        f"into one {column}, or cut them apart"
+                    )
+            if here not in latest or _end(entry) > _end(latest[here]):
+                latest[here] = entry
+
+
+def _end(entry: Entry) -> float:
+    """Where a clip ends in its file, in seconds; infinite where only the file knows."""
+    return math.inf if math.isnan(entry.duration_s) else entry.start_s + entry.duration_s
+
+
+def _span(entry: Entry) -> str:
+    end = _end(entry)
+    return f"{entry.start_s:g} s to {'its end' if math.isinf(end) else f'{end:g} s'}"
 
 
 def _some(names: Sequence[str]) -> str:

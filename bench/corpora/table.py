@@ -7,6 +7,9 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
 
 from bench.audio.decode import lengths_of
 from bench.corpora.base import Corpus
@@ -49,7 +52,7 @@ def load(
     name: str = "table",
     table: str,
     columns: Columns | None = None,
-    label_separator: str | None = None,
+    label_separator: Annotated[str, Field(min_length=1)] | None = None,
     audio: str = ".",
     events: str | None = None,
     classes: Names = (),
@@ -235,6 +238,7 @@ def _with_events(
     by_name = _by_name(entries)
     timed: set[int] = set()
     heard: dict[int, list[Event]] = defaultdict(list)
+    lines: dict[tuple[object, ...], int] = {}
     for row in timed_rows:
         with problems.noted():
             name = listed_name(row["filename"], folder)
@@ -260,6 +264,10 @@ def _with_events(
                     f"an event from {onset:g} s to {offset:g} s, and {clips[0].path} is "
                     f"{length:.3f} s long; {IN_SECONDS}"
                 )
+            # one clip or all of a file
+            first = lines.setdefault((clips[0].clip, len(clips), onset, offset, label), row.line)
+            if first != row.line:
+                raise row.error(f"repeats line {first}; delete one of the two rows")
             for entry in clips:
                 begin, end = max(0.0, onset - entry.start_s), offset - entry.start_s
                 if not math.isnan(entry.duration_s):
