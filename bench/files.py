@@ -128,7 +128,11 @@ def open_own(path: Path) -> int:
 def regular_files(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """(path relative to `root`, entry) of every file below it; hidden names are left out.
 
-    Links are followed, a folder is entered once, and pipes, sockets and devices do not count.
+    Links are followed, a folder is entered once, and pipes, sockets and devices do not count, nor
+    does a file system's own `lost+found`.
+
+    Raises:
+        UserError: a folder may not be read.
     """
     seen: set[tuple[int, int]] = set()
     waiting = [""]
@@ -142,8 +146,13 @@ def regular_files(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
             entries = list(os.scandir(root / inner))
         except FileNotFoundError:
             continue
+        except PermissionError as error:
+            raise UserError(
+                f"{root / inner}: may not be read ({error.strerror}); make it readable, or move it "
+                f"out of {root}"
+            ) from error
         for entry in entries:
-            if entry.name.startswith("."):
+            if entry.name.startswith(".") or entry.name == "lost+found":
                 continue
             try:
                 if entry.is_dir():

@@ -251,8 +251,26 @@ def test_loops_pipes_and_devices_among_the_audio_are_passed_over(here: Path) -> 
     (here / "audio" / "circle.wav").symlink_to(here / "audio" / "circle.wav")
     (here / "audio" / "endless.wav").symlink_to("/dev/zero")
     os.mkfifo(here / "audio" / "pipe.wav")
+    (here / "audio" / "lost+found").mkdir()
+    soundfile.write(here / "audio" / "lost+found" / "b.wav", np.zeros(100), 8000)
     assert [name for name, _ in regular_files(here / "audio")] == ["inner/a.wav"]
     assert AudioFolder(here, "audio").names == ["inner/a.wav"]
+
+
+def test_a_folder_that_may_not_be_read_is_named(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "audio" / "locked").mkdir(parents=True)
+    scandir = os.scandir
+
+    def refuse(path: Path) -> object:
+        if Path(path).name == "locked":  # root may read any folder
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match="audio/locked"):
+        AudioFolder(here, "audio")
 
 
 @pytest.mark.parametrize(

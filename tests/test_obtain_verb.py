@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import importlib
+import inspect
 import json
 import zipfile
 from collections.abc import Callable, Iterator
@@ -14,6 +17,8 @@ from http_server import ranged, whole
 
 from bench.__main__ import main
 from bench.corpora import load
+from bench.data import obtain
+from bench.experiment.wanted import Wanted
 from bench.sources import fetch, registry
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -177,3 +182,30 @@ def test_a_folder_that_holds_nothing_that_is_wanted_is_said(
     (here / "empty").mkdir()
     assert clip_by_clip("--from", str(here / "empty")) == 0
     assert f"--from {here / 'empty'}: holds none of ESC-10-553c8f" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("loader", "options"),
+    [
+        ("desed", {"train": "weak", "classes": ["Dog"]}),
+        ("audioset", {"train": "full", "validation_share": 0.2}),
+        ("audioset_strong", {"validation_share": 0.2}),
+    ],
+)
+def test_missing_clips_are_listed_under_any_option_of_the_loader(
+    here: Path, monkeypatch: pytest.MonkeyPatch, loader: str, options: dict
+) -> None:
+    asked: list[dict] = []
+    module = importlib.import_module(f"bench.corpora.{loader}")
+    absent = module.absent
+
+    @functools.wraps(absent)
+    def listed(root: Path, **given: object) -> list:
+        asked.append(given)
+        return []
+
+    monkeypatch.setattr(module, "absent", listed)
+    entry = registry.read_registry()[loader]
+    order = Wanted(loader, entry, here, loader, options)
+    assert obtain._clips(loader, order) == {"absent": 0}
+    inspect.signature(absent).bind(here, **asked[0])  # else a TypeError

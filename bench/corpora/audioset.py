@@ -175,7 +175,6 @@ def absent(
     train: str = "balanced",
     audio: str = ".",
     packs: str | None = None,
-    validation_share: float = 0.1,
 ) -> Iterator[Absent]:
     """The listed clips that are neither a file nor in a pack, and where `load` would find them.
 

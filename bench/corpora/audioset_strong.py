@@ -104,9 +104,7 @@ def load(
     )
 
 
-def absent(
-    root: Path, *, name: str = "audioset_strong", audio: str = ".", validation_share: float = 0.1
-) -> Iterator[Absent]:
+def absent(root: Path, *, name: str = "audioset_strong", audio: str = ".") -> Iterator[Absent]:
     """The listed clips without a file, and where `load` would find them.
 
     Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,8 +78,11 @@ def _clips(name: str, order: Wanted) -> dict[str, int]:
     if not hasattr(module, "absent"):
         return {}
 
+    taken = inspect.signature(module.absent).parameters
+    options = {key: value for key, value in order.options.items() if key in taken}
+
     def absent() -> list[Absent]:
-        return list(module.absent(order.folder, name=name, **order.options))
+        return list(module.absent(order.folder, name=name, **options))
 
     for way in order.ways:
         if way == "parquet" and entry.parquet is not None:
