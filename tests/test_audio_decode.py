@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import pickle
 import struct
+import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from bench.audio.decode import AudioError, decode, read
+from bench.audio.decode import AudioError, decode, read, seconds_of
 
 RATE = 16000
 
@@ -140,6 +141,66 @@ def test_wav_written_to_a_pipe_is_repaired(tmp_path: Path, declared: int) -> Non
     assert audio.repairs == ("the WAV header states no length: read to the end of the file",)
 
 
+@pytest.mark.parametrize("riff", [0, 8, 36, 0xFFFFFFFF])
+def test_wav_of_a_recorder_that_was_killed_before_it_wrote_sizes(tmp_path: Path, riff: int) -> None:
+    path = wav(tmp_path / "clip.wav", (tone(2.0) * 32767).astype(np.int16), 0)
+    data = bytearray(path.read_bytes())
+    data[4:8] = struct.pack("<I", riff)
+    path.write_bytes(data)
+    audio = decode(path, RATE)
+    assert seconds_of(path) == audio.duration_s == 2.0
+    np.testing.assert_allclose(audio.samples, tone(2.0), atol=1e-4)
+    assert "states no length" in audio.repairs[0]
+    part = read(path, RATE, start_s=0.5, duration_s=1.0)
+    np.testing.assert_array_equal(part, audio.samples[RATE // 2 : 3 * RATE // 2])
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_wav_whose_sizes_are_those_of_its_first_block(
+    tmp_path: Path, width: int, channels: int
+) -> None:
+    """What Python's wave leaves if it is killed before it is closed."""
+    path, whole = tmp_path / "clip.wav", tmp_path / "whole.wav"
+    block = np.random.default_rng(0).integers(0, 256, RATE * width * channels, np.uint8).tobytes()
+    with wave.open(str(whole), "wb") as file:
+        file.setparams((channels, width, RATE, 0, "NONE", ""))
+        file.writeframes(5 * block)
+    data = bytearray(whole.read_bytes())
+    data[4:8], data[40:44] = struct.pack("<I", 36 + len(block)), struct.pack("<I", len(block))
+    path.write_bytes(data)
+    assert seconds_of(path) == decode(path, RATE).duration_s == 5.0
+    np.testing.assert_array_equal(read(path, RATE), read(whole, RATE))
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        b"LIST\x1a\0\0\0INFOISFT\x0e\0\0\0Lavf60.16.100\0",
+        b"id3 " + struct.pack("<I", 90_000) + b"\xff\xd8" * 45_000,
+        b"ID3\x03\0\0\0\x05\x3f\x10" + b"\xff\xd8" * 45_000,
+        b"TAG" + b"\xe9" * 125,
+        bytes(65536),
+    ],
+)
+@pytest.mark.parametrize("frames", [RATE, RATE - 1])
+def test_what_follows_the_samples_of_a_wav_is_no_sound(
+    tmp_path: Path, after: bytes, frames: int
+) -> None:
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, tone(1.0)[:frames], RATE, subtype="PCM_U8")
+    path.write_bytes(path.read_bytes() + after)
+    audio = decode(path, RATE)
+    assert len(audio.samples) == round(seconds_of(path) * RATE) == frames
+    assert audio.repairs == ()
+    data = bytearray(path.read_bytes()[:44] + after)
+    data[40:44] = bytes(4)
+    path.write_bytes(data)
+    if after[:1].isalpha():
+        with pytest.raises(AudioError, match="no samples"):
+            decode(path, RATE)
+
+
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
 def test_truncated_files_are_named(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"clip.{suffix}"
@@ -222,8 +283,24 @@ def test_samples_that_are_no_sound(tmp_path: Path) -> None:
     stuck[: RATE // 20] = 0.3
     with pytest.raises(AudioError, match="95% of the samples stand at full scale"):
         decode(wav(path, stuck), RATE)
+    with pytest.raises(AudioError, match="95% of the samples stand at full scale"):
+        decode(wav(path, 32767 * stuck), RATE)
     clipped = np.clip(3 * tone(), -1, 1)  # loud, but a recording
     assert len(decode(wav(path, clipped), RATE).samples) == len(clipped)
+
+
+def test_integers_stored_as_floats_are_sound(tmp_path: Path) -> None:
+    path = wav(tmp_path / "clip.wav", 32767 * tone())
+    np.testing.assert_array_equal(decode(path, RATE).samples, 32767 * tone())
+
+
+@pytest.mark.parametrize("value", [127, 128, 129])
+def test_a_constant_of_one_step_is_silence(tmp_path: Path, value: int) -> None:
+    path = tmp_path / "clip.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 1, RATE, 0, "NONE", ""))
+        file.writeframes(bytes([value]) * RATE)
+    assert decode(path, RATE).silent
 
 
 def test_absent_files_and_folders(tmp_path: Path) -> None:
@@ -299,6 +376,59 @@ def test_flac_without_a_length_is_read_to_its_end(tmp_path: Path, channels: int)
     assert "states no length" in audio.repairs[-1]
     part = decode(path, RATE, start_s=0.5, duration_s=1.0)
     np.testing.assert_array_equal(part.samples, whole.samples[RATE // 2 : RATE * 3 // 2])
+    assert seconds_of(path) == 2.0
+
+
+def mp3(path: Path, sound: np.ndarray, mode: str, rate: int = RATE) -> bytes:
+    """The frames of an MP3 file without the one that states their number."""
+    soundfile.write(path, sound, rate, format="MP3", bitrate_mode=mode, compression_level=0.3)
+    data = path.read_bytes()
+    path.write_bytes(data[data.index(data[:2], 4) :])
+    return data
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 24000, 32000, 44100, 48000])
+@pytest.mark.parametrize("mode", ["CONSTANT", "VARIABLE"])
+def test_mp3_without_a_length_is_read_whole(tmp_path: Path, rate: int, mode: str) -> None:
+    """Its frames are counted; before them, there may be a picture."""
+    path = tmp_path / "clip.mp3"
+    noise = np.random.default_rng(0).normal(0, 0.1, 3 * rate)
+    mp3(path, np.concatenate([np.zeros(3 * rate), noise]), mode, rate)
+    picture = b"APIC" + struct.pack(">I", 200_000) + bytes(2) + b"\xff\xfb\x90\x44" * 50_000
+    size = bytes(len(picture) >> shift & 0x7F for shift in (21, 14, 7, 0))
+    path.write_bytes(b"ID3\x03\0\0" + size + picture + path.read_bytes() + b"TAG" + bytes(125))
+    audio = decode(path, rate)
+    assert audio.duration_s == pytest.approx(6.0, abs=0.2)
+    assert seconds_of(path) == pytest.approx(audio.duration_s, abs=0.1)
+
+
+def test_mp3_that_is_not_read_to_its_end_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "clip.mp3"
+    noise = np.random.default_rng(0).normal(0, 0.3, 10 * RATE)
+    frames = mp3(path, np.concatenate([noise, np.zeros(10 * RATE)]), "VARIABLE")
+    assert seconds_of(path) == pytest.approx(20.0, abs=0.2)
+    for duration_s in (None, 20.0):
+        with pytest.raises(
+            AudioError, match=r"of 20\.\d+ s can be read.*convert it to FLAC or WAV"
+        ):
+            decode(path, RATE, duration_s=duration_s)
+    assert len(read(path, RATE, start_s=1.0, duration_s=2.0)) == 2 * RATE
+    path.write_bytes(frames)
+    assert seconds_of(path) == decode(path, RATE).duration_s == 20.0
+    path.write_bytes(frames + frames)  # as `cat` joins them
+    with pytest.raises(AudioError, match=r"20\.00 s of 40\.\d+ s can be read"):
+        decode(path, RATE)
+    path.write_bytes(frames[: len(frames) // 3])
+    with pytest.raises(AudioError, match="truncated"):
+        decode(path, RATE)
+
+
+def test_joined_ogg_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "clip.ogg"
+    soundfile.write(path, tone(2.0), RATE)
+    path.write_bytes(path.read_bytes() * 2)
+    with pytest.raises(AudioError, match="only the first"):
+        decode(path, RATE)
 
 
 def test_pipes_and_devices_are_no_recordings(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import bench.data.features as features_module
 from bench.audio.decode import decode
 from bench.audio.frontend import Transform
-from bench.corpora import open_corpus, save
+from bench.corpora import build_corpus, open_corpus, save
 from bench.corpora.base import assemble
 from bench.data.array import Outcome, PartialArray
 from bench.data.features import featurize
@@ -327,3 +327,26 @@ def test_any_array_round_trips_through_interruption(
         [np.empty((0, mels), np.float16), *(a for lot in arrays for a in lot)]
     )
     np.testing.assert_array_equal(data, expected)
+
+
+def test_recordings_whose_header_states_no_length_are_used(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    rng = np.random.default_rng(0)
+    for label in "ab":
+        for take in range(4):
+            path = root / label / f"{take}.flac"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            soundfile.write(path, rng.normal(0, 0.1, 2 * RATE), RATE)
+    content = bytearray(path.read_bytes())
+    content[21] &= 0xF0  # STREAMINFO's 36 bits of total samples
+    content[22:26] = bytes(4)
+    path.write_bytes(content)
+    splits = {"by": "take", "validation": ["2"], "test": ["3"]}
+    options = {"name": "own", "pattern": "{label}/{take}", "splits": splits}
+    corpus = build_corpus("folder", root, tmp_path / "saved", **options)
+    assert corpus.clips["duration_s"].tolist() == [2.0] * 8
+    store = stored(tmp_path / "saved", LOGMEL, tmp_path / "out")
+    assert len(store.clips) == 8
+    assert len(set(store.frames.tolist())) == 1
+    report = json.loads((tmp_path / "out" / "corpus_report.json").read_text())
+    assert [row["clip"] for row in report["repaired"]] == [corpus.clips["clip"].iloc[-1]]

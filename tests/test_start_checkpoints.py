@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +147,35 @@ def test_runs_start_from_the_file_and_record_it_hashed_once(
     ]
     theirs = read_checkpoint(path)["state_dict"]["sed_model.norm.weight"]
     torch.testing.assert_close(weights["trunk.norm.weight"], theirs, atol=1e-6, rtol=0)
+
+
+def test_complete_checkpoints_may_lie_in_a_folder_that_cannot_be_written(
+    experiment: Config, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = bring_by_hand(experiment).parent
+    assert bench(experiment, "fetch", "checkpoints/swin") == 0
+    shutil.rmtree(folder / ".fetched")
+    files = sorted(folder.iterdir())
+    real_open, real_access = os.open, os.access
+
+    def refuse(path: Any, flags: int, *rest: Any, **more: Any) -> int:
+        if flags & os.O_ACCMODE and folder in (Path(path), *Path(path).parents):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return real_open(path, flags, *rest, **more)
+
+    def access(path: Any, mode: int) -> bool:
+        return real_access(path, mode) and not (Path(path) == folder and mode & os.W_OK)
+
+    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(os, "access", access)
+    assert bench(experiment, "check") == 0
+    for name in ("authors", "swin"):
+        assert bench(experiment, "fetch", f"checkpoints/{name}") == 0
+    assert bench(experiment, "train", ON_ESC50) == 0
+    assert [path for path in sorted(folder.iterdir()) if path.name != ".fetched"] == files
+    files[-1].unlink()
+    assert bench(experiment, "check") == 2
+    assert f"{folder} cannot be written" in capsys.readouterr().err
 
 
 def test_another_file_is_refused_by_check_and_training(

@@ -337,6 +337,29 @@ def test_folders_and_files_fill_one_csv(runs, tmp_path: Path, capsys) -> None:
     assert pd.read_csv(tmp_path / "out.csv").equals(rows)
 
 
+def test_names_that_are_not_utf8_fill_a_csv_and_what_is_left_out_of_a_folder_is_told(
+    runs, tmp_path: Path, capsys
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    latin = os.fsdecode(os.fsencode(folder) + b"/caf\xe9.wav")
+    for name in ("a.wav", os.path.basename(latin)):
+        soundfile.write(tmp_path / "new.wav", noise(1.0), RATE)
+        (tmp_path / "new.wav").rename(folder / name)
+    for name in ("b.m4a", "c.m4a", "notes.txt"):
+        (folder / name).write_bytes(b"x")
+    call = ["tag", str(folder), latin, "--checkpoint", str(runs["htsat"])]
+    assert main([*call, "--csv", str(tmp_path / "out.csv")]) == 0
+    told = capsys.readouterr().err
+    assert "left out b.m4a and 1 more" in told
+    assert r"left out caf\xe9.wav (" in told
+    names = pd.read_csv(tmp_path / "out.csv")["recording"]
+    assert list(dict.fromkeys(names)) == [f"{folder}/a.wav", rf"{folder}/caf\xe9.wav"]
+    assert main([*call, "--json"]) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines[1]["audio"] == rf"{folder}/caf\xe9.wav"
+
+
 def test_bad_checkpoints_and_arguments_are_one_line(runs, tmp_path: Path, capsys) -> None:
     audio = tmp_path / "a.wav"
     soundfile.write(audio, noise(1.0), RATE)

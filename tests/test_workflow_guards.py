@@ -16,6 +16,7 @@ from subprocess import STDOUT
 
 import pytest
 import torch
+import yaml
 from workflow_copy import EXPERIMENT, ROOT, due, make_copy, snakemake
 
 from bench.experiment import config
@@ -120,6 +121,16 @@ def test_profiles_share_what_a_machine_does_not_change() -> None:
         shared = {key: value for key, value in profiles["default"].items() if key not in own}
         assert shared.items() <= profile.items(), name
         assert set(profile) - set(shared) <= own, name
+
+
+def test_every_rule_that_takes_a_gpu_requests_one_on_a_cluster() -> None:
+    """Its own count is of the node where Snakemake runs."""
+    rules = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
+    taking = re.findall(r"rule (\w+):\n(?:(?!rule ).*\n)*? +gpu=GPUS,", rules)
+    assert {"train", "tune_pair", "evaluate_released"} <= set(taking)
+    profile = yaml.safe_load((ROOT / "profiles" / "slurm" / "profile.yaml").read_text())
+    requested = {rule for rule, wants in profile["set-resources"].items() if wants.get("gpu")}
+    assert requested == set(taking)
 
 
 def test_missing_data_names_key_folder_and_remedy(tmp_path: Path) -> None:

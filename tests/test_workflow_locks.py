@@ -17,6 +17,7 @@ import pytest
 from workflow_copy import ROOT
 
 from bench.files import UserError
+from bench.process import slots
 from bench.process.locks import Lock, hold, holder, run_lock, stop_with_supervisor
 from bench.process.slots import VISIBLE, devices, gpu_slot, own_folder
 
@@ -125,7 +126,8 @@ def test_a_job_without_its_snakemake_does_not_start(monkeypatch: pytest.MonkeyPa
 @pytest.fixture
 def two_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VISIBLE, "GPU-a,GPU-b")
-    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    for key in slots.JOB:
+        monkeypatch.delenv(key, raising=False)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
@@ -161,18 +163,58 @@ def test_several_gpus_are_claimed_together() -> None:
 
 
 @pytest.mark.usefixtures("two_gpus")
-def test_inside_slurm_its_choice_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_of_one_slurm_job_get_different_gpus_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "7")
-    with gpu_slot() as first, gpu_slot() as second:
-        assert first == second == ["GPU-a"]
-        assert os.environ[VISIBLE] == "GPU-a,GPU-b"
+    with gpu_slot() as first:
+        assert os.environ[VISIBLE] == "GPU-a"
+        os.environ[VISIBLE] = "GPU-a,GPU-b"
+        with gpu_slot() as second:
+            os.environ[VISIBLE] = "GPU-a,GPU-b"
+            monkeypatch.setenv("SLURM_JOB_ID", "8")  # its numbers may mean other GPUs
+            with gpu_slot(count=2) as other:
+                pass
+    assert (first, second, other) == (["GPU-a"], ["GPU-b"], ["GPU-a", "GPU-b"])
 
 
-def test_without_a_gpu_nothing_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VISIBLE, "-1")
+@pytest.mark.parametrize("value", ["-1", "", "NoDevFiles"])
+def test_without_a_gpu_nothing_is_claimed(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VISIBLE, value)
     assert devices() == []
     with gpu_slot() as names:
         assert names == []
+
+
+@pytest.mark.parametrize("driver", [True, False])
+@pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        ("echo GPU-a; echo GPU-b", ["GPU-a", "GPU-b"]),
+        ("echo No devices were found; exit 6", []),
+        ("echo Driver/library version mismatch; exit 18", None),
+        (None, None),  # absent
+    ],
+)
+def test_gpus_that_cannot_be_listed_are_no_reason_to_train_on_the_cpu(
+    script: str | None,
+    found: list[str] | None,
+    driver: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Without a device file of the driver, nvidia-smi may find GPUs all the same (WSL2)."""
+    monkeypatch.delenv(VISIBLE, raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(slots, "DRIVER", tmp_path if driver else tmp_path / "absent")
+    if script is not None:
+        (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "nvidia-smi").chmod(0o755)
+    if found is None and driver:
+        with pytest.raises(UserError, match=VISIBLE):
+            devices()
+    else:
+        assert devices() == (found or [])
 
 
 def test_patience_is_in_seconds(tmp_path: Path) -> None:

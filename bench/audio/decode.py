@@ -5,30 +5,30 @@ from __future__ import annotations
 import math
 import os
 import stat
-import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
 
+from bench.audio.mpeg import length_of
 from bench.audio.packs import PACK_SUFFIXES, read_row
+from bench.audio.wav import STREAMED, Completed, samples_of
 from bench.files import UserError
 
 BLOCK_VALUES = 1 << 20  # samples times channels per read: bounds memory whatever a header claims
 RATES = (1_000, 768_000)  # Hz; a header outside of this is damage, not audio
-STREAMED = (
-    0x7FFF0000  # WAV data sizes from here on are place-holders of programs that wrote to a pipe
-)
 FULL_SCALE = 0.9999
 MOST_STUCK = 0.9  # a square wave at full scale is not a recording
 UNKNOWN = 1 << 62  # frames that libsndfile reports of a FLAC file whose header states no length
 LOUDEST = 2.0**31  # times full scale; integers stored as floats stay below
+STEP = 2.0**-7  # of 8 bits, whose middle lies between two values: a constant so small is silence
 CANCELLED = 0.01  # of the power that a mix of unrelated channels has: one inverts the others
+MPEG = ("MP3", "MPEG")  # as soundfile names the format
 MP3_SLACK_S = 1.0  # libsndfile's length of an MP3 is an estimate, measured up to 0.53 s too long
 
 
@@ -86,7 +86,8 @@ def decode(
 
     Raises:
         AudioError: no such file, an empty or truncated one, no audio, no samples in the part,
-            samples that are not finite, a constant other than zero, or nothing but full scale.
+            samples that are not finite, a constant other than silence, nothing but full scale, or
+            a format that libsndfile does not read to the end.
     """
     try:
         state = Path(path).stat()
@@ -96,7 +97,7 @@ def decode(
             raise AudioError(path, "empty file (0 bytes)")
         if Path(path).suffix.lower() in PACK_SUFFIXES:
             return _finish(path, *_from_pack(path, start_s, duration_s), rate, ())
-        with soundfile.SoundFile(os.fsencode(path)) as file:  # names need not be UTF-8
+        with _opened(path) as file:
             if not RATES[0] <= file.samplerate <= RATES[1]:
                 raise AudioError(path, f"sample rate of {file.samplerate} Hz in the header")
             source_rate, container = file.samplerate, file.format
@@ -112,23 +113,35 @@ def decode(
     except soundfile.LibsndfileError as error:
         raise AudioError(path, f"not decodable ({error.error_string.rstrip('.')})") from error
     if wanted is None or len(samples) >= promised or len(samples) < wanted:
-        slack = int(MP3_SLACK_S * source_rate) if container in ("MP3", "MPEG") else 0
-        expected = promised if wanted is None else min(promised, wanted)
-        repairs += _check_complete(path, len(samples), expected - slack, source_rate)
+        if container in MPEG:
+            _check_mpeg(path, len(samples), promised, first, wanted, source_rate)
+        else:
+            expected = promised if wanted is None else min(promised, wanted)
+            repairs += _check_complete(path, len(samples), expected, source_rate)
     if not len(samples):
         raise AudioError(path, f"no samples from {start_s} s on")
     return _finish(path, samples, source_rate, rate, repairs)
 
 
 def seconds_of(path: Path) -> float:
-    """Length of an audio file by its header; 0 if that does not tell, as for a pack of clips."""
+    """Length of an audio file as `decode` reads it; 0 if it cannot be read, or is a pack of clips.
+
+    Most headers tell it. The frames of an MP3 file whose header does not are counted, and a FLAC
+    file whose header does not is decoded.
+    """
     if path.suffix.lower() in PACK_SUFFIXES:
         return 0.0
     try:
-        found = soundfile.info(os.fsencode(path))  # names need not be UTF-8
+        with _opened(path) as file:
+            if file.format in MPEG:
+                length = length_of(path)
+                if length is not None and not length.stated:
+                    return length.seconds
+            if file.frames < UNKNOWN:
+                return file.frames / file.samplerate
+        return _count_streamed(path)
     except (OSError, soundfile.LibsndfileError):
         return 0.0
-    return float(found.duration) if found.frames < UNKNOWN else 0.0
 
 
 def lengths_of(root: Path, paths: Iterable[str]) -> dict[str, float]:
@@ -136,6 +149,18 @@ def lengths_of(root: Path, paths: Iterable[str]) -> dict[str, float]:
     names = list(dict.fromkeys(paths))
     with ThreadPoolExecutor(8) as pool:
         return dict(zip(names, pool.map(lambda name: seconds_of(root / name), names), strict=True))
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[soundfile.SoundFile]:
+    """A file as libsndfile reads it; a WAV file to its end, if its header was never completed."""
+    samples = samples_of(path)
+    if samples is None or not samples.to_the_end or samples.stated >= STREAMED:
+        with soundfile.SoundFile(os.fsencode(path)) as file:  # names need not be UTF-8
+            yield file
+        return
+    with Completed(path, samples) as completed, soundfile.SoundFile(completed) as file:
+        yield file
 
 
 def _from_pack(
@@ -160,10 +185,12 @@ def _finish(
         raise AudioError(path, f"{count} samples are NaN or infinite")
     if max(high, -low) > LOUDEST:
         raise AudioError(path, f"samples of up to {max(high, -low):g} times full scale")
-    if low == high != 0:
+    if low == high and abs(low) <= STEP:
+        samples = np.zeros_like(samples)
+    elif low == high:
         raise AudioError(path, f"constant value {low:g} instead of sound")
-    if max(high, -low) >= FULL_SCALE:
-        stuck = np.count_nonzero(np.abs(samples) >= FULL_SCALE) / len(samples)
+    if (peak := max(high, -low)) >= FULL_SCALE:  # integers stored as floats have their own scale
+        stuck = np.count_nonzero(np.abs(samples) >= FULL_SCALE * peak) / len(samples)
         if stuck > MOST_STUCK:
             raise AudioError(path, f"{stuck:.0%} of the samples stand at full scale")
     duration_s = len(samples) / source_rate
@@ -215,6 +242,15 @@ def _read_streamed(
     return mixed[first:], (*repairs, said)
 
 
+def _count_streamed(path: Path) -> float:
+    """Seconds in a file of unknown length."""
+    frames = 0
+    with _Streamed(os.fsencode(path)) as file:
+        while part := len(file.read(max(1, BLOCK_VALUES // file.channels), dtype="int16")):
+            frames += part
+        return frames / file.samplerate
+
+
 def _read_channels(
     file: soundfile.SoundFile, first: int, wanted: int | None, only: int | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -253,35 +289,56 @@ def _check_complete(path: str | Path, got: int, expected: int, rate: int) -> tup
     Raises:
         AudioError: the file was cut off.
     """
+    found = samples_of(path)
+    if found is not None:
+        if found.to_the_end:
+            return ("the WAV header states no length: read to the end of the file",)
+        if found.stated > found.there:
+            reason = f"truncated: {found.there} of {found.stated} bytes of samples"
+            raise AudioError(path, reason)
+        return ()
     with open(path, "rb") as file:
-        magic = file.read(12)
-        if magic[:4] == b"RIFF" and magic[8:] == b"WAVE":
-            return _check_wav(path, file)
-        if magic[:4] == b"OggS":
-            file.seek(max(0, Path(path).stat().st_size - 65536))
-            tail = file.read()
-            last = tail.rfind(b"OggS")
-            if last < 0 or last + 5 >= len(tail) or not tail[last + 5] & 4:
-                raise AudioError(path, "truncated: the last Ogg page is missing")
+        if (magic := file.read(4)) == b"OggS":
+            _check_ogg(path, magic + file.read())
     if 0 < expected < 1 << 48 and got < expected:
         raise AudioError(path, f"truncated: {got / rate:.2f} s of {expected / rate:.2f} s")
     return ()
 
 
-def _check_wav(path: str | Path, file: BinaryIO) -> tuple[str, ...]:
-    """Compare the data chunk's size with what follows it."""
-    size_of_file = Path(path).stat().st_size
-    position = 12
-    while position + 8 <= size_of_file:
-        file.seek(position)
-        name, size = struct.unpack("<4sI", file.read(8))
-        position += 8
-        if name == b"data":
-            there = size_of_file - position
-            if size >= STREAMED or (size == 0 and there):
-                return ("the WAV header states no length: read to the end of the file",)
-            if size > there:
-                raise AudioError(path, f"truncated: {there} of {size} bytes of samples")
-            return ()
-        position += size + size % 2
-    return ()
+def _check_ogg(path: str | Path, data: bytes) -> None:
+    """Check the marks of the pages on which a stream begins and ends."""
+    last = data.rfind(b"OggS")
+    if last + 5 >= len(data) or not data[last + 5] & 4:
+        raise AudioError(path, "truncated: the last Ogg page is missing")
+    if data.rfind(b"OggS\0\2") > data.find(b"OggS\0\0") >= 0:
+        reason = "joined from several Ogg files, of which only the first can be read"
+        raise AudioError(path, f"{reason}; convert it to FLAC or WAV")
+
+
+def _check_mpeg(
+    path: str | Path, got: int, promised: int, first: int, wanted: int | None, rate: int
+) -> None:
+    """Compare what was read of an MP3 file from sample `first` on with the frames that it has.
+
+    Args:
+        promised: how much libsndfile believes to follow `first`; it reads no further.
+
+    Raises:
+        AudioError: the file was cut off, or libsndfile takes it to be shorter than it is.
+    """
+    length = length_of(path)
+    there = promised
+    if length is not None:
+        counted = round(length.seconds * rate) - first
+        there = max(promised, counted) if length.stated else counted
+    expected = there if wanted is None else min(there, wanted)
+    if got >= expected - MP3_SLACK_S * rate:
+        return
+    told = f"{got / rate:.2f} s of {expected / rate:.2f} s"
+    if got < promised:
+        raise AudioError(path, f"truncated: {told}")
+    raise AudioError(
+        path,
+        f"{told} can be read: no header states the length of this MP3, or it was joined from "
+        "several; convert it to FLAC or WAV",
+    )

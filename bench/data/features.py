@@ -131,7 +131,10 @@ def _featurize_clips(jobs: list[_Job], front_end: Transform) -> list[Outcome]:
 def _featurize_clip(job: _Job, front_end: Transform) -> Outcome:
     try:
         audio = decode(
-            job.path, front_end.sample_rate, start_s=job.start_s, duration_s=job.duration_s
+            job.path,
+            front_end.sample_rate,
+            start_s=job.start_s,
+            duration_s=job.duration_s or None,  # 0: its length could not be told
         )
     except AudioError as error:
         return Outcome(None, "excluded", error.reason, 0)

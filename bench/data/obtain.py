@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import inspect
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from bench.experiment import folders
 from bench.experiment.cells import Layout
 from bench.experiment.wanted import Wanted, fetched_here
 from bench.files import UserError, write_json
-from bench.process.locks import hold
+from bench.sources.present import sole_fetch
 from bench.sources.registry import LockFile
 from bench.strict import known
 
@@ -40,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     wanted = fetched_here(settings)
     known(args.name, wanted, f"what experiment '{settings.experiment}' fetches")
     order = wanted[args.name]
-    with hold(order.folder / ".fetched.lock", f"fetch {args.name}", patience=math.inf):
+    with sole_fetch(order.folder, args.name):
         facts = _fetch(order, args)
     write_json(Layout.of(settings).fetched(args.name), {"entry": order.key, **facts})
     return 0

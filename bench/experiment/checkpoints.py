@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from bench.experiment.cells import Plan
 from bench.experiment.released import Checkpoint
 from bench.experiment.wanted import start_name
 from bench.files import UserError
-from bench.process.locks import hold
 from bench.sources.download import bring
-from bench.sources.present import in_place, put_by_hand, record
+from bench.sources.present import in_place, put_by_hand, record, sole_fetch
 from bench.sources.registry import CHECKPOINTS, LockFile
 from bench.sources.source import Fetched
 
@@ -61,7 +59,7 @@ def obtain(entry: Checkpoint, folder: Path) -> Fetched:
     """
     lock, wanted = LockFile(), entry.entry(folder)
     (file,) = wanted.files
-    with hold(folder / ".fetched.lock", f"fetch {file.name}", patience=math.inf):
+    with sole_fetch(folder, file.name):
         bring(CHECKPOINTS, wanted, folder, wanted.parts, lock=lock)
         return put_by_hand(CHECKPOINTS, file, folder, lock)
 

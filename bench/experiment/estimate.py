@@ -104,7 +104,7 @@ class Estimate:
                 return None
             return STARTED["featurize"] + clips * front_end.seconds / AUDIO_SPEED
         if job.stage == "fetch":
-            return sum(_source_parts(self.settings, job.name).values()) / FETCH_RATE
+            return sum(source_parts(self.settings, job.name).values()) / FETCH_RATE
         if job.stage == "train" and job.cell is not None:
             return self.training_seconds(job.cell)
         return STARTED[job.stage]
@@ -220,7 +220,7 @@ class Estimate:
         for job in (job for job in jobs if not job.done):
             if job.stage == "fetch":
                 folder = fetched_here(settings)[job.name].folder
-                parts = _source_parts(settings, job.name)
+                parts = source_parts(settings, job.name)
                 new = {part: size for part, size in parts.items() if (folder, part) not in fetched}
                 fetched |= {(folder, part) for part in new}
                 ahead[f"fetched {job.name}"] = sum(new.values())
@@ -290,7 +290,7 @@ def _listed_for_training(settings: Config, dataset: str) -> int | None:
     return sum(part.clips for name, part in read if name in optional) or None
 
 
-def _source_parts(settings: Config, name: str) -> dict[str, float]:
+def source_parts(settings: Config, name: str) -> dict[str, float]:
     """Bytes on disk by part of what is fetched under this name; of a file, unless it is here."""
     wanted = fetched_here(settings)[name]
     parts = wanted.entry.wanted(wanted.options)

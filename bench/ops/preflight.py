@@ -13,7 +13,7 @@ from bench.experiment import config
 from bench.experiment.cells import Plan, list_cells, plan
 from bench.experiment.checkpoints import start_obstacle
 from bench.experiment.config import Config
-from bench.experiment.estimate import Estimate
+from bench.experiment.estimate import Estimate, source_parts
 from bench.experiment.folders import foreign, output_folders
 from bench.experiment.jobs import Job
 from bench.experiment.released import find_file
@@ -206,7 +206,8 @@ def _outputs(settings: Config) -> dict[str, Path]:
     if settings.embedded is not None:
         folders["embedded.root"] = Path(settings.embedded.root)
     for name, wanted in fetched_here(settings).items():
-        folders[f"fetched {name}"] = wanted.folder
+        if source_parts(settings, name):  # what is here is only read
+            folders[f"fetched {name}"] = wanted.folder
     return folders
 
 

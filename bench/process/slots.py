@@ -15,26 +15,39 @@ from bench.files import UserError
 from bench.process.locks import Lock
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+JOB = ("SLURM_JOB_ID", "SLURM_STEP_ID")
+DRIVER = Path("/dev/nvidiactl")
 
 
 def devices() -> list[str]:
-    """Ids of the GPUs that this process may use: CUDA_VISIBLE_DEVICES, or all by their UUIDs."""
+    """Ids of the GPUs that this process may use: CUDA_VISIBLE_DEVICES, or all by their UUIDs.
+
+    Raises:
+        UserError: the driver is there, but nvidia-smi does not list its GPUs.
+    """
     visible = os.environ.get(VISIBLE)
     if visible is not None:
-        return [name.strip() for name in visible.split(",") if name.strip() not in ("", "-1")]
-    if not Path("/proc/driver/nvidia").exists():
-        return []
+        names = [name.strip() for name in visible.split(",")]
+        return [name for name in names if name not in ("", "-1", "NoDevFiles")]
     try:
         listed = subprocess.run(
             ["nvidia-smi", "--query-gpu=uuid", "--format=csv,noheader"],
             capture_output=True,
             text=True,
-            check=True,
             timeout=60,
         )
-    except (OSError, subprocess.SubprocessError):
+    except (OSError, subprocess.SubprocessError) as error:
+        failure = str(error)
+    else:
+        if listed.returncode == 0:
+            return listed.stdout.split()
+        failure = (listed.stdout + listed.stderr).strip()
+    if not DRIVER.exists() or "No devices were found" in failure:
         return []
-    return listed.stdout.split()
+    raise UserError(
+        f"this machine has an NVIDIA driver, but its GPUs cannot be listed ({failure}): repair "
+        f"nvidia-smi, or set {VISIBLE} to their numbers (0,1,...), or to -1 to use the CPU"
+    )
 
 
 @contextmanager
@@ -43,7 +56,7 @@ def gpu_slot(purpose: str = "a run", count: int = 1) -> Iterator[list[str]]:
 
     Enter it before CUDA starts. It waits until enough are free; the kernel frees those of a process
     that dies. Without any GPU it yields an empty list. Inside a Slurm job the GPUs are those that
-    Slurm assigned.
+    Slurm assigned, and the runs of this job share them.
 
     Raises:
         UserError: the machine has GPUs, but fewer than `count`.
@@ -51,8 +64,8 @@ def gpu_slot(purpose: str = "a run", count: int = 1) -> Iterator[list[str]]:
     names = devices()
     if names and len(names) < count:
         raise UserError(f"{purpose} needs {count} GPUs, this machine shows {len(names)}")
-    if not names or "SLURM_JOB_ID" in os.environ:
-        yield names[:count]
+    if not names:
+        yield []
         return
     held = _wait_for(names, count, purpose)
     before = os.environ.get(VISIBLE)
@@ -86,6 +99,8 @@ def own_folder(path: Path) -> Path:
 def _wait_for(names: list[str], count: int, purpose: str) -> dict[str, Lock]:
     """Locks of the first `count` free GPUs; all or none are held, so that no two claims block."""
     folder = own_folder(Path(tempfile.gettempdir()) / f"bench-gpu-{os.getuid()}")
+    # Slurm may number the GPUs of each job, and of each of its steps, from 0.
+    job = "".join(f"{os.environ[key]}-" for key in JOB if key in os.environ)
     announced = False
     while True:
         held: dict[str, Lock] = {}
@@ -93,7 +108,7 @@ def _wait_for(names: list[str], count: int, purpose: str) -> dict[str, Lock]:
             if len(held) == count:
                 return held
             try:
-                held[name] = Lock(folder / f"{name}.lock", purpose).acquire(patience=0)
+                held[name] = Lock(folder / f"{job}{name}.lock", purpose).acquire(patience=0)
             except UserError:
                 continue
         if len(held) == count:

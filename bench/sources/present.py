@@ -7,10 +7,14 @@ is, the note also has its date, and the file is hashed again if that changed.
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from bench.files import UserError, digest_file, write_json
+from bench.process.locks import hold
 from bench.sources.registry import Download, LockFile
 from bench.sources.source import Fetched, Source
 from bench.strict import Strict, read_as
@@ -27,6 +31,13 @@ class _Note(Strict):
 
 
 DOWNLOADS = "downloads"  # archives lie here until they are unpacked
+
+
+def sole_fetch(folder: Path, name: str) -> AbstractContextManager[None]:
+    """Keeps other processes from fetching into a folder; one that is only read needs no lock."""
+    if folder.is_dir() and not os.access(folder, os.W_OK):
+        return nullcontext()
+    return hold(folder / ".fetched.lock", f"fetch {name}", patience=math.inf)
 
 
 def place_of(file: Download, folder: Path) -> Path:
@@ -51,7 +62,12 @@ def note(
     facts["verified"] = verified
     if file.unpack is None:
         facts["modified"] = found.path.stat().st_mtime_ns
-    write_json(_note_of(file, folder), facts)
+    try:
+        write_json(_note_of(file, folder), facts)
+    except UserError:
+        if found.received or file.unpack is not None:
+            raise
+        # A file in a read-only folder is only hashed again the next time.
 
 
 def _note_of(file: Download, folder: Path) -> Path:

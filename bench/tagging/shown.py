@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,8 @@ COLUMNS = ("recording", "kind", "label", "onset_s", "offset_s", "score")
 def recordings(named: Iterable[Path]) -> list[Path]:
     """The files that are named, and in folders all audio, at any depth, in the order of names.
 
+    What is left out of a folder is told on stderr.
+
     Raises:
         UserError: a folder without audio.
     """
@@ -33,7 +36,16 @@ def recordings(named: Iterable[Path]) -> list[Path]:
         if not path.is_dir():
             found.append(path)
             continue
-        inside = [path / name for name in AudioFolder(path).names]
+        files = AudioFolder(path)
+        for names, remedy in (
+            (files.unread, "convert to FLAC or WAV"),
+            (files.unnamed, "rename: the name is not UTF-8 text"),
+        ):
+            if names:
+                more = f" and {len(names) - 1} more" if names[1:] else ""
+                told = f"{path}: left out {min(names)}{more} ({remedy})"
+                print(told, file=sys.stderr, flush=True)
+        inside = [path / name for name in files.names]
         if not inside:
             raise UserError(f"{path}: no audio in this folder ({', '.join(AUDIO_SUFFIXES)})")
         found += inside

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -256,7 +257,7 @@ class Tagger:
             )
         located = [] if frames is None else _located(frames, step, self.point, sound.duration_s)
         return Tagged(
-            audio=str(audio),
+            audio=os.fsencode(audio).decode(errors="backslashreplace"),  # as a table can hold it
             card=card,
             duration_s=sound.duration_s,
             windows=windows,

@@ -28,6 +28,7 @@ try:
     if workflow.is_main_process:
         preflight.check(settings)
     TABLES = table_names(settings)
+    GPUS = min(1, len(slots.devices()))
 except UserError as error:
     raise WorkflowError(str(error)) from error
 
@@ -42,7 +43,6 @@ RUN = layout.results / "runs" / "{cell}"
 LOGS = layout.work / "logs"
 FETCHED = fetched_here(settings)
 TUNED = {"/".join(pair): first_cell(settings, *pair) for pair in pairs(settings)}
-GPUS = min(1, len(slots.devices()))
 
 # The commands run with this Python and this code, whatever is on the shell's path; and they may
 # keep compiled modules, without which each of them would take seconds longer to start.

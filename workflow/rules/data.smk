@@ -10,6 +10,7 @@ rule fetch:
         facts=update(layout.work / "fetched" / "{source}.json"),
     log:
         LOGS / "fetch" / "{source}.log",
+    localrule: True
     priority: 1
     conda:
         "../../environment.yml"
