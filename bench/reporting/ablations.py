@@ -40,7 +40,8 @@ def ablation_table(analysis: Analysis) -> Table:
         rows=[_row(analysis, effect) for effect in analysis.effects],
         head="Change",
         notes=[
-            "Reference: the unchanged model unless “against” names another variant. "
+            "Reference: the unchanged model unless “against” names another variant. Both means are "
+            "over the runs that both have, so that value minus reference is the difference. "
             "p: two-sided paired t-test, corrected by Holm over the changes of a section, and over "
             "its controls; the interval excludes 0 exactly where the corrected p is below 0.05. "
             "Sign-flip p: the exact test without normal differences, a check that decides nothing.",
@@ -76,10 +77,9 @@ def _row(analysis: Analysis, effect: Effect) -> Row:
         "variant": Entry(words=effect.variant),
         "against": Entry(words=reference_words(analysis, effect)),
     }
-    if effect.group is not None:
-        entries[VALUE.key] = Entry.of(effect.group.summary(effect.metric))
-    if effect.reference is not None:
-        entries[REFERENCE.key] = Entry.of(effect.reference.summary(effect.metric))
+    for column, group in zip((VALUE, REFERENCE), effect.compared, strict=True):
+        if group is not None:
+            entries[column.key] = Entry.of(group.summary(effect.metric))
     if effect.difference is None or effect.decision is None:
         entries["interval"] = Entry(words=effect.problem)
     else:

@@ -181,7 +181,8 @@ def interval_table(analysis: Analysis) -> Table:
             "New seeds: Student's t-interval of the mean, what other seeds on this test set would "
             "give (with folds, corrected for shared training data). New seeds and new clips: "
             "the same, widened by the share of the variance that a bootstrap over recordings "
-            f"attributes to the clips that runs share. {context.seeds_sentence(analysis)}"
+            f"attributes to the clips that runs share; of one run, new clips alone. "
+            f"{context.seeds_sentence(analysis)}"
         ],
         reading=context.reading(),
         columns=[
@@ -246,7 +247,8 @@ def comparison_table(analysis: Analysis) -> Table:
             "the interval for new seeds excludes 0 exactly where it is below 0.05. Sign-flip p: "
             "the exact test without normal differences, a check that decides nothing. d: mean "
             "difference over its standard deviation; detectable: the difference that the test "
-            "finds with 80 % power. New seeds and clips: recordings are resampled as well. "
+            "finds with 80 % power. New seeds and clips: recordings are resampled as well, at the "
+            "same level; of one pair, it covers new clips alone. "
             f"p (equal): that the difference is outside ±{_margins(analysis)}. "
             f"{context.seeds_sentence(analysis)}",
             *(note for d in analysis.config.datasets for note in training_notes(analysis, d)),

@@ -17,7 +17,6 @@ from bench.results.columns import metric_column
 from bench.results.groups import Group
 from bench.results.leaders import RULE
 from bench.results.names import CANNOT, class_name, model_name, variant_name
-from bench.results.summary import summarise
 from bench.results.trained import training_notes, training_of
 
 FAMILIES = {
@@ -249,7 +248,7 @@ def _trivial_entry(group: Group, baseline: str, family: str) -> Entry:
     values = group.trivial(baseline, family)
     if len(set(values)) == 1:
         return Entry(values[0])
-    return Entry.of(summarise(values))
+    return Entry.of(group.over_runs(lambda run: run.trivial(baseline, family)))
 
 
 def _tagging_rows(analysis: Analysis, dataset: str, classes: tuple[str, ...]) -> Iterator[Row]:

@@ -7,9 +7,9 @@ from itertools import product
 
 from bench.results.columns import p_words
 from bench.results.decisions import Decision, decide
-from bench.results.groups import Group
+from bench.results.groups import Group, Run
 from bench.results.load import Results
-from bench.results.summary import Summary, summarise
+from bench.results.summary import Summary
 
 TIMES_CHANCE = 3
 TRIVIAL = {
@@ -111,9 +111,11 @@ def _beside(
     group: Group, baseline: str, metric: str
 ) -> tuple[Group, str, Summary, Summary, Summary] | None:
     """A group's figures, the baseline's, and their differences; None without figures."""
-    values, trivial = group.figures(metric), group.trivial(baseline, metric)
-    if len(values) != len(trivial):
-        return None
-    gaps = [a - b for a, b in zip(values, trivial, strict=True)]
-    figure, other, difference = summarise(values), summarise(trivial), summarise(gaps)
+
+    def gap(run: Run) -> float | None:
+        own, other = run.figure(metric), run.trivial(baseline, metric)
+        return None if own is None or other is None else own - other
+
+    figure, difference = group.summary(metric), group.over_runs(gap)
+    other = group.over_runs(lambda run: run.trivial(baseline, metric))
     return (group, baseline, figure, other, difference) if figure and other and difference else None
