@@ -571,6 +571,9 @@ def _cells(path: Path, runs: Runs) -> Iterator[tuple[str, str, str, float, float
         unshown = [name for name in ("p", "p_holm") if name not in frame]
         expected = expected.drop(columns=["family", *unshown, *wide.columns], errors="ignore")
         expected = expected.join(wide)
+        if "pairs" in expected:  # one pair has no test
+            p_values = expected.filter(regex="^p(_|$)").columns
+            expected.loc[expected["pairs"] < 2, p_values] = np.nan
     numbers = frame.select_dtypes("number").drop(columns="remark", errors="ignore")
     numbers = numbers.drop(columns=numbers.filter(regex=NOT_RECOMPUTED))
     for column in numbers.columns.union(expected.columns):

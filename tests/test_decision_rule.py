@@ -17,6 +17,7 @@ from bench.metrics.statistics import equivalence_p, t_interval
 from bench.results.checks import TrivialCheck, _beside
 from bench.results.comparisons import _paired
 from bench.results.decisions import ALPHA, decide, detectable, paired
+from bench.results.detectable import Detectable
 from bench.results.effects import Effect
 from bench.results.groups import Run, group_runs
 from bench.results.intervals import Drawn
@@ -213,6 +214,24 @@ def test_a_change_and_its_reference_are_shown_over_the_runs_that_both_have() -> 
     assert len(effect.records) == 4
     alone = replace(effect, difference=None)
     assert alone.compared == (changed, reference)
+
+
+@pytest.mark.parametrize(
+    ("kind", "gaps", "told"),
+    [
+        ("positive", [0.3], "not testable"),
+        ("aa", [0.3], "not testable"),
+        ("positive", [0.3, 0.31, 0.32], "found"),
+        ("positive", [0.3, -0.3], "not found: suspect"),
+        ("aa", [0.3, 0.31, 0.32], "found: suspect"),
+        ("aa", [0.3, -0.3], "not found"),
+    ],
+)
+def test_a_control_of_one_pair_is_not_suspect(kind: Any, gaps: list[float], told: str) -> None:
+    (decision,) = decide([gap(gaps)])
+    effect = Effect("s", "m", "d", "v", "base", "why", "mAP", None, None, control=kind)
+    study = Detectable("s", "m", "d", "mAP", (), (replace(effect, decision=decision),), None)
+    assert study.control(kind) == told
 
 
 @pytest.mark.parametrize("units", ["runs", "folds", "repeats"])

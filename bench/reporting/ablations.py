@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.experiment.ablations import BASE
 from bench.reporting import context
-from bench.reporting.tables import DIFFERENCE, Column, Entry, Row, Table
+from bench.reporting.tables import DIFFERENCE, Column, Entry, Row, Table, p_values
 from bench.results.analysis import Analysis
 from bench.results.columns import p_column
 from bench.results.decisions import POWER
@@ -86,9 +86,7 @@ def _row(analysis: Analysis, effect: Effect) -> Row:
         entries |= {
             DIFFERENCE.key: Entry.of(effect.difference),
             "interval": Entry(words=DIFFERENCE.interval(effect.difference)),
-            "p": Entry(effect.decision.p),
-            "p_holm": Entry(effect.decision.p_holm),
-            "p_sign_flip": Entry(effect.decision.sign_flip_p),
+            **p_values(effect.decision),
             "pairs": Entry(float(effect.decision.pairs)),
         }
     return Row(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bench.experiment.ablations import BASE
+from bench.metrics.statistics import Interval
 from bench.reporting import context
-from bench.reporting.tables import DIFFERENCE, Column, Entry, Row, Table
+from bench.reporting.tables import DIFFERENCE, Column, Entry, Row, Table, p_values
 from bench.results.analysis import Analysis
 from bench.results.audit import NEEDS_TABLE, RULES
 from bench.results.checks import TIMES_CHANCE, TRIVIAL, TrivialCheck
@@ -181,8 +182,7 @@ def interval_table(analysis: Analysis) -> Table:
             "New seeds: Student's t-interval of the mean, what other seeds on this test set would "
             "give (with folds, corrected for shared training data). New seeds and new clips: "
             "the same, widened by the share of the variance that a bootstrap over recordings "
-            f"attributes to the clips that runs share; of one run, new clips alone. "
-            f"{context.seeds_sentence(analysis)}"
+            f"attributes to the clips that runs share. {context.seeds_sentence(analysis)}"
         ],
         reading=context.reading(),
         columns=[
@@ -207,15 +207,23 @@ def _interval_row(analysis: Analysis, one: FigureInterval) -> Row:
         "runs": Entry(float(one.summary.n)),
     }
     if found:
-        low, high = unit.text(found.low), unit.text(found.high)
-        entries["seeds_and_clips"] = Entry(words=f"[{low}, {high}]")
-        entries["bootstrap_low"] = Entry(found.low, unit=unit)
-        entries["bootstrap_high"] = Entry(found.high, unit=unit)
+        entries |= _bootstrapped("seeds_and_clips", found, unit)
     label = model_name(config, group.model)
     if group.variant != BASE:
         label = variant_name(config, group.model, group.variant)
     section = f"{short_dataset_name(config, group.dataset)}, {unit.title}"
     return Row(label, entries, group.record_keys, group.name, section)
+
+
+def _bootstrapped(key: str, found: Interval, unit: Column) -> dict[str, Entry]:
+    """The cells of an interval for new seeds and new clips; one run's says that it lacks seeds."""
+    low, high = (unit.text(bound).removeprefix("+") for bound in (found.low, found.high))
+    lacking = "" if found.n > 1 else f" ({found.covers} only)"
+    return {
+        key: Entry(words=f"[{low}, {high}]{lacking}"),
+        "bootstrap_low": Entry(found.low, unit=unit),
+        "bootstrap_high": Entry(found.high, unit=unit),
+    }
 
 
 def comparison_table(analysis: Analysis) -> Table:
@@ -248,7 +256,7 @@ def comparison_table(analysis: Analysis) -> Table:
             "the exact test without normal differences, a check that decides nothing. d: mean "
             "difference over its standard deviation; detectable: the difference that the test "
             "finds with 80 % power. New seeds and clips: recordings are resampled as well, at the "
-            "same level; of one pair, it covers new clips alone. "
+            "same level. "
             f"p (equal): that the difference is outside ±{_margins(analysis)}. "
             f"{context.seeds_sentence(analysis)}",
             *(note for d in analysis.config.datasets for note in training_notes(analysis, d)),
@@ -275,20 +283,15 @@ def _comparison_row(one: Paired) -> Row:
         DIFFERENCE.key: Entry.of(one.difference),
         "interval": Entry(words=DIFFERENCE.interval(one.difference)),
         "effect_size_d": finite(one.effect_size),
-        "p": Entry(decision.p),
-        "p_holm": Entry(decision.p_holm),
-        "p_sign_flip": Entry(decision.sign_flip_p),
+        **p_values(decision),
         "detectable_points": finite(decision.detectable),
         "new_clips": Entry(words="none"),
         "pairs": Entry(float(decision.pairs)),
-        "p_equivalence": finite(decision.equivalence_p),
+        "p_equivalence": Entry() if decision.limit else finite(decision.equivalence_p),
         "conclusion": Entry(words=one.conclusion),
     }
     if new:
-        low, high = (DIFFERENCE.text(bound).removeprefix("+") for bound in (new.low, new.high))
-        entries["new_clips"] = Entry(words=f"[{low}, {high}]")
-        entries["bootstrap_low"] = Entry(new.low, unit=DIFFERENCE)
-        entries["bootstrap_high"] = Entry(new.high, unit=DIFFERENCE)
+        entries |= _bootstrapped("new_clips", new, DIFFERENCE)
     return Row(
         one.label,
         entries,
