@@ -52,7 +52,8 @@ def metrics_of(results: Results, dataset: str) -> list[str]:
     """Every test figure of a data set that has a mean over runs."""
     settings = results.config.datasets[dataset]
     named = ["mAP", "mAUC", "d_prime"] if settings.loss == "bce" else ["accuracy", "mAP"]
-    return named + ([*EVENT_FAMILIES, "psds1", "psds2"] if settings.localize else [])
+    located = [*EVENT_FAMILIES, "psds1", "psds2"] if settings.localize else []
+    return list(dict.fromkeys([*named, *located, settings.metric]))
 
 
 @dataclass(frozen=True)
