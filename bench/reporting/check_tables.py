@@ -8,7 +8,7 @@ from bench.reporting import context
 from bench.reporting.tables import DIFFERENCE, Column, Entry, Row, Table, p_values
 from bench.results.analysis import Analysis
 from bench.results.audit import NEEDS_TABLE, RULES
-from bench.results.checks import TIMES_CHANCE, TRIVIAL, TrivialCheck
+from bench.results.checks import HALF_WAY, LARGE_CHANCE, TIMES_CHANCE, TRIVIAL, TrivialCheck
 from bench.results.columns import metric_column, p_column
 from bench.results.comparisons import Paired
 from bench.results.groups import Group
@@ -96,7 +96,10 @@ def chance_table(analysis: Analysis) -> Table:
     return Table(
         name="chance",
         title="Above chance",
-        caption=f"Is the lower end of the 95 % interval at least {TIMES_CHANCE} times chance?",
+        caption=(
+            f"Is the lower end of the 95 % interval at least {TIMES_CHANCE} times chance, or "
+            f"{HALF_WAY} where chance is above {100 * LARGE_CHANCE:g} %?"
+        ),
         data=context.data_words(analysis.config),
         columns=[
             Column("figure_percent", "figure (%)", 1, 100.0),
