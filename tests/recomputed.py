@@ -156,24 +156,25 @@ class Runs:
         self, keys: Sequence[str], values: pd.Series, folds: bool = True
     ) -> tuple[pd.Series, float]:
         """What a repetition draws anew, and test over training clips where that is folds: repeats
-        where each seed tests every fold, else folds, else runs."""
+        where each seed tests every fold, else folds, else runs; without the noise of their last
+        digits, which is no spread."""
         known = [self.record(key)["cell"] for key in keys]
         cells = pd.DataFrame(known, values.index, ["fold", "seed"])
         if not folds or (cells["fold"] < 0).all():
-            return values, 0.0
+            return values.round(12), 0.0
         per_seed = cells.groupby("seed")["fold"].nunique()
         if len(per_seed) > 1 and per_seed.min() == cells["fold"].nunique() > 1:
-            return values.groupby(cells["seed"]).mean(), 0.0
+            return values.groupby(cells["seed"]).mean().round(12), 0.0
         splits = self.record(keys[0])["splits"]
-        return values.groupby(cells["fold"]).mean(), splits["test"] / splits["train"]
+        by_fold = values.groupby(cells["fold"]).mean().round(12)
+        return by_fold, splits["test"] / splits["train"]
 
     def tested(self, keys: Sequence[str], gaps: Sequence[float]) -> dict[str, float]:
         """The paired t-test of differences, the exact one, and what a family is judged by."""
-        gap = pd.Series(np.round(gaps, 12))  # subtraction's rounding is no difference
-        units, shared = self.units(keys, gap)
+        units, shared = self.units(keys, pd.Series(gaps))
         n = len(units)
         exact = sign_flip(units.to_numpy())
-        p = exact if gap.any() else 1.0
+        p = exact if units.any() else 1.0
         if n > 1 and np.ptp(units):
             t = units.mean() / (units.std() * np.sqrt(1 / n + shared))
             p = float(2 * stats.t.sf(abs(t), n - 1))
@@ -400,9 +401,9 @@ def gaps_of(runs: Runs, row: pd.Series, keys: list[str]) -> tuple[list[str], np.
     if row.get("against") in BASELINES:
         kind = BASELINES[row["against"]]
         own = [runs.figure(key, metric) - runs.figure(key, metric, kind=kind) for key in keys]
-        return keys, np.round(own, 12)
+        return keys, np.array(own)
     paired, gaps = runs.differences(keys, metric)
-    return paired, np.round(gaps, 12)
+    return paired, np.array(gaps)
 
 
 def interval(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
@@ -443,7 +444,7 @@ def ablation(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
 
 def comparison(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
     paired, gaps = runs.differences(keys, metric_of(row))
-    gap = runs.units(paired, pd.Series(np.round(gaps, 12)))[0]
+    gap = runs.units(paired, pd.Series(gaps))[0]
     constant = np.nan if gap.any() else 0.0
     return {
         "effect_size_d": gap.mean() / gap.std() if np.ptp(gap) else constant,
@@ -455,7 +456,7 @@ def comparison(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
 def equivalence(runs: Runs, metric: str, paired: list[str], gaps: list[float]) -> float:
     """The larger p of two one-sided t-tests that the mean difference is beyond either margin."""
     margin = runs.config["statistics"]["margins"][metric]
-    units, shared = runs.units(paired, pd.Series(np.round(gaps, 12)))
+    units, shared = runs.units(paired, pd.Series(gaps))
     n, inside = len(units), abs(units.mean()) < margin
     if n > 1 and np.ptp(units):
         error = units.std() * np.sqrt(1 / n + shared)
@@ -496,7 +497,7 @@ def detects(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
     for name, own in by_variant.items():
         if against.get(name) in by_variant:
             paired, gaps = runs.differences([*own, *by_variant[against[name]]], metric)
-            units.append(runs.units(paired, pd.Series(np.round(gaps, 12))))
+            units.append(runs.units(paired, pd.Series(gaps)))
     return {
         "changes": len(units),
         "pairs": min(len(own) for own, _ in units),
@@ -570,6 +571,9 @@ def _cells(path: Path, runs: Runs) -> Iterator[tuple[str, str, str, float, float
         unshown = [name for name in ("p", "p_holm") if name not in frame]
         expected = expected.drop(columns=["family", *unshown, *wide.columns], errors="ignore")
         expected = expected.join(wide)
+        if "pairs" in expected:  # one pair has no test
+            p_values = expected.filter(regex="^p(_|$)").columns
+            expected.loc[expected["pairs"] < 2, p_values] = np.nan
     numbers = frame.select_dtypes("number").drop(columns="remark", errors="ignore")
     numbers = numbers.drop(columns=numbers.filter(regex=NOT_RECOMPUTED))
     for column in numbers.columns.union(expected.columns):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,15 @@ from hypothesis import strategies as st
 from scipy import stats
 from test_reports_units import bold, group, run, standing, standing_among
 
+from bench.metrics.resampling import Resampled
 from bench.metrics.statistics import equivalence_p, t_interval
-from bench.results.checks import TrivialCheck
+from bench.results.checks import TrivialCheck, _beside
+from bench.results.comparisons import _paired
 from bench.results.decisions import ALPHA, decide, detectable, paired
-from bench.results.groups import group_runs
+from bench.results.detectable import Detectable
+from bench.results.effects import Effect
+from bench.results.groups import Run, group_runs
+from bench.results.intervals import Drawn
 from bench.results.published import compare_rank, compare_sign
 from bench.results.summary import Summary, summarise
 
@@ -23,7 +29,7 @@ SHARE = 1 / 3
 
 
 def gap(values: Any, folds: Any = (), seeds: Any = (), share: float | None = None) -> Summary:
-    found = summarise([round(float(value), 12) for value in values], folds, share, seeds)
+    found = summarise([float(value) for value in values], folds, share, seeds)
     assert found is not None
     return found
 
@@ -150,6 +156,110 @@ def test_a_repeat_of_all_folds_is_one_unit() -> None:
     assert one_seed is not None
     assert len(one_seed.units) == FOLDS  # a single repeat: folds, with the corrected variance
     assert one_seed.test_share == pytest.approx(SHARE)
+
+
+@pytest.mark.parametrize(
+    ("clips", "counts", "p", "limit"),
+    [
+        (80, [[4, -2, -2, 2, -2], [-1, -1, 3, -2, 1]], 1.0, 0.0),
+        (70, [[0, 3, -1, 0, 1], [0, 4, -2, -2, 3]], 0.5, None),
+    ],
+)
+def test_rounding_is_no_spread_between_repeats(
+    clips: int, counts: list[list[int]], p: float, limit: float | None
+) -> None:
+    """Two repeats of five folds that gain the same number of clips in all."""
+    places = [(fold, seed) for seed in range(2) for fold in range(FOLDS)]
+    gained = [n for own in counts for n in own]
+    before = group_runs([run(50 / clips, seed, fold) for fold, seed in places])
+    after = group_runs(
+        [run((50 + n) / clips, *reversed(at)) for n, at in zip(gained, places, strict=True)]
+    )
+    difference = paired(after, before, "mAP")
+    assert difference is not None
+    assert difference.units == pytest.approx([sum(counts[0]) / FOLDS / clips] * 2)
+    (made,) = decide([difference], 0.05)
+    assert (made.p, made.differs, made.detectable) == (p, False, None)
+    assert (made.difference.low, made.difference.high) == (limit, limit)
+
+
+def test_baselines_without_times_are_paired_by_the_unit_that_models_are() -> None:
+    rng = np.random.default_rng(0)
+    figures, trivial = rng.normal((0.4, 0.3), 0.03, (2, FOLDS, 2)).T
+    runs = []
+    for fold, seed in np.ndindex(FOLDS, 2):
+        one = run(figures[fold, seed], seed, fold)
+        known = {"clip_label": {"mAP": float(trivial[fold, seed])}}
+        runs.append(Run(one.record.model_copy(update={"trivial": known}), one.folder))
+    found = _beside(group_runs(runs), "clip_label", "mAP")
+    assert found is not None
+    *_, other, difference = found
+    assert other.units == pytest.approx(trivial.mean(axis=0))
+    assert difference.units == pytest.approx((figures - trivial).mean(axis=0))
+
+
+def test_a_change_and_its_reference_are_shown_over_the_runs_that_both_have() -> None:
+    reference = group([0.2, 0.3, 0.9, 0.8], "m")
+    changed = replace(group([0.5, 0.4], "m"), variant="changed")
+    difference = paired(changed, reference, "mAP")
+    assert difference is not None
+    effect = Effect(
+        "s", "m", "d", "changed", "base", "why", "mAP", changed, reference, difference=difference
+    )
+    value, before = (one.summary("mAP") for one in effect.compared if one is not None)
+    assert value is not None
+    assert before is not None
+    assert (value.mean, before.mean) == pytest.approx((0.45, 0.25))
+    assert difference.mean == pytest.approx(value.mean - before.mean)
+    assert len(effect.records) == 4
+    alone = replace(effect, difference=None)
+    assert alone.compared == (changed, reference)
+
+
+@pytest.mark.parametrize(
+    ("kind", "gaps", "told"),
+    [
+        ("positive", [0.3], "not testable"),
+        ("aa", [0.3], "not testable"),
+        ("positive", [0.3, 0.31, 0.32], "found"),
+        ("positive", [0.3, -0.3], "not found: suspect"),
+        ("aa", [0.3, 0.31, 0.32], "found: suspect"),
+        ("aa", [0.3, -0.3], "not found"),
+    ],
+)
+def test_a_control_of_one_pair_is_not_suspect(kind: Any, gaps: list[float], told: str) -> None:
+    (decision,) = decide([gap(gaps)])
+    effect = Effect("s", "m", "d", "v", "base", "why", "mAP", None, None, control=kind)
+    study = Detectable("s", "m", "d", "mAP", (), (replace(effect, decision=decision),), None)
+    assert study.control(kind) == told
+
+
+@pytest.mark.parametrize("units", ["runs", "folds", "repeats"])
+@pytest.mark.parametrize("family", [1, 4])
+def test_new_clips_never_narrow_an_interval(units: str, family: int) -> None:
+    rng = np.random.default_rng(1)
+    seeds, folds = np.divmod(np.arange(12), 4) if units == "repeats" else (np.arange(12),) * 2
+    folds = {"runs": np.full(12, -1), "folds": folds % 4}.get(units, folds)
+    cells = list(zip(folds.tolist(), seeds.tolist(), strict=True))
+    drawn, groups = {}, []
+    for name in "ab":
+        figures = zip(rng.normal(0.5, 0.02, 12), cells, strict=True)
+        made = group_runs([run(value, seed, fold) for value, (fold, seed) in figures])
+        once = np.array(made.figures("mAP"))
+        noise = rng.normal(0, 1e-6, (200, 12))  # clips that add next to nothing
+        own, groups = {"mAP": Resampled(once, once + noise)}, [*groups, replace(made, model=name)]
+        drawn[groups[-1].name] = Drawn(tuple(r.partner for r in made.runs), ("clip",), own, {})
+    difference = paired(*groups, "mAP")
+    assert difference is not None
+    assert len(difference.units) == {"runs": 12, "folds": 4, "repeats": 3}[units]
+    others = [gap(rng.normal(0, 1, 6)) for _ in range(family - 1)]
+    decision = decide([difference, *others])[0]
+    new, shown = (
+        _paired("", "", "mAP", tuple(groups), decision, drawn).new_clips,
+        decision.difference,
+    )
+    assert new is not None
+    assert (new.low, new.high) == pytest.approx((shown.low, shown.high), abs=1e-5)
 
 
 def false_positives(repeats: int, interaction: float, experiments: int, *, blocks: bool) -> float:

@@ -261,6 +261,8 @@ def test_the_published_spread_counts(
 
 def test_folds_are_compared_by_the_corrected_interval() -> None:
     values = [0.960, 0.970, 0.975, 0.980, 0.965]
+    one = published.compare(values, 0.97, 0.001, folds=range(5), test_share=0.25, seeds=1)
+    assert "n = 5 (1 seed is few)" in one.reason
     plain = published.compare(values, 0.977, 0.001)
     corrected = published.compare(values, 0.977, 0.001, folds=range(5), test_share=0.25)
     assert (plain.kind, corrected.kind) == ("inconclusive", "inconclusive")

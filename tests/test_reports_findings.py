@@ -156,5 +156,12 @@ def test_where_no_test_can_decide_nobody_leads(config: Config, tmp_path: Path) -
     chance = next(f for f in found if f.title.endswith("clearly above chance"))
     assert chance.certainty == "1 seed is few"
     assert bold_labels(few) == set()
+    tables = Layout.of(few).report / "tables"
+    for name in ("ablations", "comparisons"):
+        rows = pd.read_csv(tables / f"{name}.csv")
+        assert len(rows)
+        assert rows.filter(regex="^p_|^p$").isna().all(axis=None)
+    drawn = pd.read_csv(tables / "intervals.csv").dropna(subset="bootstrap_low")
+    assert drawn["seeds_and_clips"].str.endswith("(new clips only)").all()
     shown = page.split("<script>")[0].replace("Every number leads to", "")
     assert not re.search(r"leads|differs \(p|better \(p", shown)

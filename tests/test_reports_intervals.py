@@ -16,7 +16,9 @@ from bench.corpora import open_corpus
 from bench.experiment.cells import list_cells
 from bench.experiment.config import Config
 from bench.metrics.statistics import holm
+from bench.reporting.changes import metrics
 from bench.reporting.check_tables import comparison_table, interval_table
+from bench.reporting.event_tables import localization_summary, localization_table
 from bench.reporting.latex import to_latex
 from bench.reporting.tables import to_csv, to_markdown
 from bench.results.analysis import Analysis, analyse
@@ -30,13 +32,16 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
 
 
 def make(
-    root: Path, seeds: tuple[int, ...], datasets: tuple[str, ...] = ("esc50", "desed")
+    root: Path,
+    seeds: tuple[int, ...],
+    datasets: tuple[str, ...] = ("esc50", "desed"),
+    **changed: str,
 ) -> Config:
     full = factories.make_config(root).model_dump(mode="json")
     config = factories.make_config(
         root,
         seeds=seeds,
-        datasets={name: full["datasets"][name] for name in datasets},
+        datasets={name: full["datasets"][name] | changed for name in datasets},
         models={name: full["models"][name] for name in ("htsat", "ast", "pann")},
         recipes={"base": full["recipes"]["base"]},
         ablations={},
@@ -91,8 +96,9 @@ def test_a_bootstrap_of_accuracy_is_that_of_its_definition(results: Analysis) ->
         one.interval for one in results.intervals if (one.group, one.metric) == (group, "accuracy")
     ]
     assert found is not None
-    # Each run tests another fold: no clips are shared, and the runs' spread holds all there is.
-    expected = stats.t.interval(0.95, 2, np.mean(figures), stats.sem(figures))
+    # Each run tests another fold: no clips are shared, and the folds' spread holds all there is.
+    error = np.std(figures, ddof=1) * np.sqrt(1 / 3 + group.test_share)
+    expected = stats.t.interval(0.95, 2, np.mean(figures), error)
     assert (found.low, found.high) == pytest.approx(expected, abs=0.03)
     rng = np.random.default_rng(1)
     drawn = [rng.choice(correct[0], len(correct[0])).mean() for _ in range(4000)]
@@ -157,6 +163,24 @@ def test_holm_runs_over_the_family_of_models(results: Analysis, tmp_path: Path) 
         t = gap.mean() / (gap.std(ddof=1) * np.sqrt(1 / 3 + share))
         p.append(2 * stats.t.sf(abs(t), 2))
     assert list(family["p_holm"]) == pytest.approx(list(holm(p)))
+
+
+def test_a_main_metric_of_its_own_is_in_every_list_of_figures(tmp_path: Path) -> None:
+    config = make(tmp_path, seeds=(0, 1), datasets=("desed",), metric="psds1_macro")
+    for cell in list_cells(config):
+        value = {"psds1_macro": {"value": 0.4 + cell.seed / 10, "per_class": {}}}
+        if cell.model != "ast":
+            factories.change_record(config, cell, metrics={"test": value})
+    analysis = analyse(config)
+    group = analysis.group("desed", "htsat")
+    assert group is not None
+    assert metrics(analysis)[group.name]["psds1_macro"]["mean"] == pytest.approx(0.45)
+    assert (group, "psds1_macro") in [(one.group, one.metric) for one in analysis.intervals]
+    summary = frame(localization_summary(analysis, "desed"), tmp_path).set_index("model")
+    assert list(summary["psds1_macro_percent"].dropna()) == pytest.approx([45, 45])
+    by_class = frame(localization_table(analysis, "desed"), tmp_path)
+    own = by_class[by_class["section"].str.startswith("Mean PSDS1")]
+    assert list(own["macro_percent"].dropna()) == pytest.approx([45, 45])
 
 
 def test_enough_seeds_can_show_a_difference(tmp_path: Path) -> None:

@@ -226,7 +226,10 @@ def test_one_run_has_no_spread() -> None:
         ([0.2, 0.5, 0.5], 0.1, "not shown"),
         ([0.20, 0.21, 0.22], 0.1, "no: above chance"),
         ([0.1, 0.1, 0.2], 0.12, "no: not above chance"),
-        ([0.9, 0.9, 0.91], 0.4, "cannot be"),
+        ([0.99, 1.0, 1.0], 1 / 2, "yes"),  # three times chance would be more than 1
+        ([0.97, 0.98, 0.99], 1 / 3, "yes"),
+        ([0.60, 0.61, 0.62], 1 / 3, "no: above chance"),
+        ([0.61, 0.61, 0.61], 0.2, "yes"),
         ([0.9], 0.1, "not known"),
     ],
 )

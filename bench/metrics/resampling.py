@@ -34,9 +34,7 @@ class Resampled:
         return Resampled(self.once[list(runs)], self.drawn[:, list(runs)])
 
     def means(self, groups: Sequence[Sequence[int]]) -> Resampled:
-        """The means of groups of runs; unchanged where there are no groups."""
-        if not groups:
-            return self
+        """The means of groups of runs."""
         once = np.array([self.once[list(own)].mean() for own in groups])
         drawn = [self.drawn[:, list(own)].mean(axis=1) for own in groups]
         return Resampled(once, np.stack(drawn, axis=1))
@@ -71,17 +69,24 @@ def resample(
     return Resampled(metric(np.ones((1, len(group)), np.int64))[0], np.concatenate(drawn))
 
 
-def interval_of(figures: Resampled, level: float = 0.95) -> Interval:
+def interval_of(
+    figures: Resampled, level: float = 0.95, test_share: float | None = None
+) -> Interval:
     """Interval of the mean over runs for new seeds and new clips.
 
-    The variance of the mean has two parts: s²/n, which covers everything that differs between runs,
-    and the contribution of the clips that they share, the mean covariance of two runs under
-    resampling (0 if each run has its own clips). The half-width is the root of the sum of squares
-    of the half-widths that either part has alone, Student's and the normal one (Howe, J. Am. Stat.
-    Assoc. 1974). A single run has only the interval for new clips.
+    The variance of the mean has two parts: s²/n, which covers everything that differs between runs
+    (s² (1/n + test_share) for folds, as in `fold_interval`), and the contribution of the clips that
+    they share, the mean covariance of two runs under resampling (0 if each run has its own clips).
+    The half-width is the root of the sum of squares of the half-widths that either part has alone,
+    Student's and the normal one (Howe, J. Am. Stat. Assoc. 1974), so it is never below Student's. A
+    single run has only the interval for new clips.
 
     It is symmetrical about the figure: percentiles of resampled mAP lean upwards, because repeated
     clips are ranked together, and cover 63 % instead of 95 % near an mAP of 0.2.
+
+    Args:
+        figures: of runs, or of the means of folds or repeats.
+        test_share: test clips over training clips, where the figures are of folds.
     """
     once, runs = figures.once, len(figures.once)
     mean, normal = float(once.mean()), float(ndtri((1 + level) / 2))
@@ -94,7 +99,7 @@ def interval_of(figures: Resampled, level: float = 0.95) -> Interval:
         covariance = np.cov(drawn, rowvar=False)
         shared = float(covariance.sum() - np.trace(covariance)) / (runs * (runs - 1))
         student = float(stdtrit(runs - 1, (1 + level) / 2))
-        between = float(once.var(ddof=1)) / runs
+        between = float(once.var(ddof=1)) * (1 / runs + (test_share or 0.0))
         half = math.sqrt(student**2 * between + normal**2 * max(shared, 0.0))
     return Interval(
         mean,

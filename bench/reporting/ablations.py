@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.experiment.ablations import BASE
 from bench.reporting import context
-from bench.reporting.tables import DIFFERENCE, Column, Entry, Row, Table
+from bench.reporting.tables import DIFFERENCE, Column, Entry, Row, Table, p_values
 from bench.results.analysis import Analysis
 from bench.results.columns import p_column
 from bench.results.decisions import POWER
@@ -40,7 +40,8 @@ def ablation_table(analysis: Analysis) -> Table:
         rows=[_row(analysis, effect) for effect in analysis.effects],
         head="Change",
         notes=[
-            "Reference: the unchanged model unless “against” names another variant. "
+            "Reference: the unchanged model unless “against” names another variant. Both means are "
+            "over the runs that both have, so that value minus reference is the difference. "
             "p: two-sided paired t-test, corrected by Holm over the changes of a section, and over "
             "its controls; the interval excludes 0 exactly where the corrected p is below 0.05. "
             "Sign-flip p: the exact test without normal differences, a check that decides nothing.",
@@ -76,19 +77,16 @@ def _row(analysis: Analysis, effect: Effect) -> Row:
         "variant": Entry(words=effect.variant),
         "against": Entry(words=reference_words(analysis, effect)),
     }
-    if effect.group is not None:
-        entries[VALUE.key] = Entry.of(effect.group.summary(effect.metric))
-    if effect.reference is not None:
-        entries[REFERENCE.key] = Entry.of(effect.reference.summary(effect.metric))
+    for column, group in zip((VALUE, REFERENCE), effect.compared, strict=True):
+        if group is not None:
+            entries[column.key] = Entry.of(group.summary(effect.metric))
     if effect.difference is None or effect.decision is None:
         entries["interval"] = Entry(words=effect.problem)
     else:
         entries |= {
             DIFFERENCE.key: Entry.of(effect.difference),
             "interval": Entry(words=DIFFERENCE.interval(effect.difference)),
-            "p": Entry(effect.decision.p),
-            "p_holm": Entry(effect.decision.p_holm),
-            "p_sign_flip": Entry(effect.decision.sign_flip_p),
+            **p_values(effect.decision),
             "pairs": Entry(float(effect.decision.pairs)),
         }
     return Row(

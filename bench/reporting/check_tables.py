@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from bench.experiment.ablations import BASE
+from bench.metrics.statistics import Interval
 from bench.reporting import context
-from bench.reporting.tables import DIFFERENCE, Column, Entry, Row, Table
+from bench.reporting.tables import DIFFERENCE, Column, Entry, Row, Table, p_values
 from bench.results.analysis import Analysis
 from bench.results.audit import NEEDS_TABLE, RULES
-from bench.results.checks import TIMES_CHANCE, TRIVIAL, TrivialCheck
+from bench.results.checks import HALF_WAY, LARGE_CHANCE, TIMES_CHANCE, TRIVIAL, TrivialCheck
 from bench.results.columns import metric_column, p_column
 from bench.results.comparisons import Paired
 from bench.results.groups import Group
@@ -95,7 +96,10 @@ def chance_table(analysis: Analysis) -> Table:
     return Table(
         name="chance",
         title="Above chance",
-        caption=f"Is the lower end of the 95 % interval at least {TIMES_CHANCE} times chance?",
+        caption=(
+            f"Is the lower end of the 95 % interval at least {TIMES_CHANCE} times chance, or "
+            f"{HALF_WAY} where chance is above {100 * LARGE_CHANCE:g} %?"
+        ),
         data=context.data_words(analysis.config),
         columns=[
             Column("figure_percent", "figure (%)", 1, 100.0),
@@ -206,15 +210,23 @@ def _interval_row(analysis: Analysis, one: FigureInterval) -> Row:
         "runs": Entry(float(one.summary.n)),
     }
     if found:
-        low, high = unit.text(found.low), unit.text(found.high)
-        entries["seeds_and_clips"] = Entry(words=f"[{low}, {high}]")
-        entries["bootstrap_low"] = Entry(found.low, unit=unit)
-        entries["bootstrap_high"] = Entry(found.high, unit=unit)
+        entries |= _bootstrapped("seeds_and_clips", found, unit)
     label = model_name(config, group.model)
     if group.variant != BASE:
         label = variant_name(config, group.model, group.variant)
     section = f"{short_dataset_name(config, group.dataset)}, {unit.title}"
     return Row(label, entries, group.record_keys, group.name, section)
+
+
+def _bootstrapped(key: str, found: Interval, unit: Column) -> dict[str, Entry]:
+    """The cells of an interval for new seeds and new clips; one run's says that it lacks seeds."""
+    low, high = (unit.text(bound).removeprefix("+") for bound in (found.low, found.high))
+    lacking = "" if found.n > 1 else f" ({found.covers} only)"
+    return {
+        key: Entry(words=f"[{low}, {high}]{lacking}"),
+        "bootstrap_low": Entry(found.low, unit=unit),
+        "bootstrap_high": Entry(found.high, unit=unit),
+    }
 
 
 def comparison_table(analysis: Analysis) -> Table:
@@ -246,7 +258,8 @@ def comparison_table(analysis: Analysis) -> Table:
             "the interval for new seeds excludes 0 exactly where it is below 0.05. Sign-flip p: "
             "the exact test without normal differences, a check that decides nothing. d: mean "
             "difference over its standard deviation; detectable: the difference that the test "
-            "finds with 80 % power. New seeds and clips: recordings are resampled as well. "
+            "finds with 80 % power. New seeds and clips: recordings are resampled as well, at the "
+            "same level. "
             f"p (equal): that the difference is outside ±{_margins(analysis)}. "
             f"{context.seeds_sentence(analysis)}",
             *(note for d in analysis.config.datasets for note in training_notes(analysis, d)),
@@ -273,20 +286,15 @@ def _comparison_row(one: Paired) -> Row:
         DIFFERENCE.key: Entry.of(one.difference),
         "interval": Entry(words=DIFFERENCE.interval(one.difference)),
         "effect_size_d": finite(one.effect_size),
-        "p": Entry(decision.p),
-        "p_holm": Entry(decision.p_holm),
-        "p_sign_flip": Entry(decision.sign_flip_p),
+        **p_values(decision),
         "detectable_points": finite(decision.detectable),
         "new_clips": Entry(words="none"),
         "pairs": Entry(float(decision.pairs)),
-        "p_equivalence": finite(decision.equivalence_p),
+        "p_equivalence": Entry() if decision.limit else finite(decision.equivalence_p),
         "conclusion": Entry(words=one.conclusion),
     }
     if new:
-        low, high = (DIFFERENCE.text(bound).removeprefix("+") for bound in (new.low, new.high))
-        entries["new_clips"] = Entry(words=f"[{low}, {high}]")
-        entries["bootstrap_low"] = Entry(new.low, unit=DIFFERENCE)
-        entries["bootstrap_high"] = Entry(new.high, unit=DIFFERENCE)
+        entries |= _bootstrapped("new_clips", new, DIFFERENCE)
     return Row(
         one.label,
         entries,

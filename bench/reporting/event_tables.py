@@ -17,7 +17,6 @@ from bench.results.columns import metric_column
 from bench.results.groups import Group
 from bench.results.leaders import RULE
 from bench.results.names import CANNOT, class_name, model_name, variant_name
-from bench.results.summary import summarise
 from bench.results.trained import training_notes, training_of
 
 FAMILIES = {
@@ -29,6 +28,11 @@ THRESHOLD_FREE = {
     "psds1": "PSDS1 (%), threshold-free: DTC = GTC = 0.7",
     "psds2": "PSDS2 (%), threshold-free: DTC = GTC = 0.1, cross-triggers weigh 0.5",
 }
+OWN = {
+    "psds1_macro": "Mean PSDS1 of the classes (%), without the weight on their spread: clips with "
+    "events, median filter over 0.36 s",
+}
+"""Figures of data sets whose main metric they are."""
 MACRO = Column("macro_percent", "average", 1, 100.0)
 SHORT = {
     "Alarm_bell_ringing": "Alarm",
@@ -49,7 +53,7 @@ def localization_table(analysis: Analysis, dataset: str) -> Table:
     columns = [*class_columns(classes), MACRO, TRAINING]
     rows = [
         row
-        for family in (*FAMILIES, *THRESHOLD_FREE)
+        for family in _scored(analysis, dataset)
         for row in _family_rows(analysis, dataset, family, classes)
     ]
     for family in list(FAMILIES)[:2]:
@@ -63,12 +67,18 @@ def localization_table(analysis: Analysis, dataset: str) -> Table:
         columns=columns,
         rows=rows,
         notes=[
-            "By class: means over runs; a class that is never found counts as zero. PSDS subtracts "
-            "the spread over classes, so its last column is not an average.",
+            "By class: means over runs; a class that is never found counts as zero. PSDS1 and "
+            "PSDS2 subtract the spread over classes, so their last column is not an average.",
             *_notes(analysis, dataset),
         ],
         reading=context.reading(RULE),
     )
+
+
+def _scored(analysis: Analysis, dataset: str) -> dict[str, str]:
+    """Every way in which a data set's events are scored, in words."""
+    main = analysis.config.datasets[dataset].metric
+    return FAMILIES | THRESHOLD_FREE | {m: words for m, words in OWN.items() if m == main}
 
 
 def class_columns(classes: Sequence[str]) -> list[Column]:
@@ -83,7 +93,7 @@ def class_columns(classes: Sequence[str]) -> list[Column]:
 
 def localization_summary(analysis: Analysis, dataset: str) -> Table:
     """A row per model: every way of scoring its events, and its clip tagging."""
-    metrics = [*FAMILIES, *THRESHOLD_FREE, "mAP"]
+    metrics = [*_scored(analysis, dataset), "mAP"]
     best = {metric: analysis.bold(dataset, metric) for metric in metrics}
     return Table(
         name=summary_name(dataset),
@@ -100,8 +110,7 @@ def localization_summary(analysis: Analysis, dataset: str) -> Table:
             ),
         ],
         notes=[
-            *FAMILIES.values(),
-            *THRESHOLD_FREE.values(),
+            *_scored(analysis, dataset).values(),
             "mAP: of clip labels, without times.",
             *_notes(analysis, dataset),
         ],
@@ -166,7 +175,7 @@ def _summary_row(
         metric_column(metric).key: Entry.of(
             group.summary(metric), best=group.name in best.get(metric, ())
         )
-        for metric in (*FAMILIES, *THRESHOLD_FREE, "mAP")
+        for metric in (*_scored(analysis, group.dataset), "mAP")
     }
     if not group.can_localize:
         entries[metric_column("intersection_f1").key] = Entry(words=CANNOT)
@@ -177,7 +186,7 @@ def _summary_row(
 def _family_rows(
     analysis: Analysis, dataset: str, family: str, classes: tuple[str, ...]
 ) -> Iterator[Row]:
-    section = (FAMILIES | THRESHOLD_FREE)[family]
+    section = _scored(analysis, dataset)[family]
     best = analysis.bold(dataset, family)
     for model in analysis.config.models_on(dataset):
         label, group = model_name(analysis.config, model), analysis.group(dataset, model)
@@ -249,7 +258,7 @@ def _trivial_entry(group: Group, baseline: str, family: str) -> Entry:
     values = group.trivial(baseline, family)
     if len(set(values)) == 1:
         return Entry(values[0])
-    return Entry.of(summarise(values))
+    return Entry.of(group.over_runs(lambda run: run.trivial(baseline, family)))
 
 
 def _tagging_rows(analysis: Analysis, dataset: str, classes: tuple[str, ...]) -> Iterator[Row]:

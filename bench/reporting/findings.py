@@ -11,7 +11,7 @@ from bench.reporting.context import incomplete
 from bench.reporting.leads import Finding, aside, bracket, cannot, certainty
 from bench.reporting.training_times import undecided_by_task
 from bench.results.analysis import Analysis
-from bench.results.checks import TIMES_CHANCE, TRIVIAL, ChanceCheck, TrivialCheck
+from bench.results.checks import TRIVIAL, ChanceCheck, TrivialCheck
 from bench.results.columns import significant
 from bench.results.detectable import Detectable
 from bench.results.effects import Effect
@@ -234,7 +234,8 @@ def _chance(analysis: Analysis) -> Finding | None:
 def _chance_sentence(analysis: Analysis, models: Sequence[ChanceCheck]) -> str:
     """The checks of the models (baselines are left out) in one or two sentences."""
     failed = [check for check in models if not check.passed]
-    text = f"The lower end of the 95 % interval is at least {TIMES_CHANCE} times chance."
+    bounds = " or ".join(dict.fromkeys(check.bound_words for check in analysis.chance))
+    text = f"The lower end of the 95 % interval is at least {bounds}."
     if not failed:
         return text
     by_task: dict[str, list[str]] = {}

@@ -12,6 +12,7 @@ from itertools import groupby
 
 from bench.reporting.escape import markdown, prose
 from bench.results.columns import Column
+from bench.results.decisions import Decision
 from bench.results.summary import Summary
 from bench.results.words import sentence
 from bench.text_tables import text_of
@@ -62,6 +63,17 @@ class Entry:
             return self.words or DASH
         spread = self.spread(column)
         return f"{self.number(column)} ± {spread}" if spread else self.number(column)
+
+
+def p_values(decision: Decision) -> dict[str, Entry]:
+    """The cells of a decision's p-values; none, shown as dashes, where there is no test."""
+    if decision.limit:
+        return {}
+    return {
+        "p": Entry(decision.p),
+        "p_holm": Entry(decision.p_holm),
+        "p_sign_flip": Entry(decision.sign_flip_p),
+    }
 
 
 @dataclass(frozen=True)

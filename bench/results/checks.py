@@ -7,11 +7,14 @@ from itertools import product
 
 from bench.results.columns import p_words
 from bench.results.decisions import Decision, decide
-from bench.results.groups import Group
+from bench.results.groups import Group, Run
 from bench.results.load import Results
-from bench.results.summary import Summary, summarise
+from bench.results.summary import Summary
 
 TIMES_CHANCE = 3
+LARGE_CHANCE = 0.2
+"""Above it, half-way to 1 is less than `TIMES_CHANCE` times chance, which no figure may reach."""
+HALF_WAY = "half-way from chance to 100 %"
 TRIVIAL = {
     "clip_label": "its clip labels over the whole clip",
     "always_active": "every class always active",
@@ -20,7 +23,8 @@ TRIVIAL = {
 
 @dataclass(frozen=True)
 class ChanceCheck:
-    """Whether the lower 95 % bound of a clip-level figure is three times chance."""
+    """Whether the lower 95 % bound of a clip-level figure is clearly above chance: three times as
+    high or, where chance is large, half-way from chance to 1."""
 
     group: Group
     metric: str
@@ -28,23 +32,30 @@ class ChanceCheck:
     chance: float
 
     @property
+    def bound(self) -> float:
+        """What the lower bound must reach."""
+        return (1 + self.chance) / 2 if self.chance > LARGE_CHANCE else TIMES_CHANCE * self.chance
+
+    @property
+    def bound_words(self) -> str:
+        return HALF_WAY if self.chance > LARGE_CHANCE else f"{TIMES_CHANCE} times chance"
+
+    @property
     def passed(self) -> bool:
-        return self.figure.low is not None and self.figure.low >= TIMES_CHANCE * self.chance
+        return self.figure.low is not None and self.figure.low >= self.bound
 
     @property
     def verdict(self) -> str:
         """The answer, with the reason if it is no."""
-        times = f"{TIMES_CHANCE} times chance"
         if self.passed:
-            return f"yes: at least {times}"
-        if TIMES_CHANCE * self.chance > 1:
-            return f"cannot be: {times} is more than 1"
+            return f"yes: at least {self.bound_words}"
         if self.figure.low is None:
             return "not known: one run has no interval"
-        if self.figure.mean >= TIMES_CHANCE * self.chance:
-            return f"not shown: the mean is {times}, its lower bound is not"
-        above = self.figure.low > self.chance
-        return f"no: above chance, but below {times}" if above else "no: not above chance"
+        if self.figure.mean >= self.bound:
+            return f"not shown: the mean reaches {self.bound_words}, its lower bound does not"
+        if self.figure.low > self.chance:
+            return f"no: above chance, but below {self.bound_words}"
+        return "no: not above chance"
 
 
 def chance_checks(results: Results) -> list[ChanceCheck]:
@@ -111,9 +122,11 @@ def _beside(
     group: Group, baseline: str, metric: str
 ) -> tuple[Group, str, Summary, Summary, Summary] | None:
     """A group's figures, the baseline's, and their differences; None without figures."""
-    values, trivial = group.figures(metric), group.trivial(baseline, metric)
-    if len(values) != len(trivial):
-        return None
-    gaps = [a - b for a, b in zip(values, trivial, strict=True)]
-    figure, other, difference = summarise(values), summarise(trivial), summarise(gaps)
+
+    def gap(run: Run) -> float | None:
+        own, other = run.figure(metric), run.trivial(baseline, metric)
+        return None if own is None or other is None else own - other
+
+    figure, difference = group.summary(metric), group.over_runs(gap)
+    other = group.over_runs(lambda run: run.trivial(baseline, metric))
     return (group, baseline, figure, other, difference) if figure and other and difference else None

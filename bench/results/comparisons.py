@@ -31,8 +31,8 @@ from bench.results.trained import models_by_training
 class Paired:
     """first - second in one metric; `family` is what Holm's correction runs over.
 
-    `new_clips` is the interval for new seeds and new recordings; None where clips cannot be
-    resampled.
+    `new_clips` is the interval for new seeds and new recordings, at the level of the decision; None
+    where clips cannot be resampled.
     """
 
     family: str
@@ -111,7 +111,9 @@ def _paired(
 ) -> Paired:
     first, second = (drawn.get(group.name) for group in groups)
     figures = gains(first, second, metric)
-    interval = interval_of(figures) if figures else None
+    interval = None
+    if figures:
+        interval = interval_of(figures, decision.level, decision.difference.test_share)
     if interval and not np.isfinite([interval.low, interval.high]).all():
         interval = None
     return Paired(family, label, metric, groups, decision, interval)

@@ -23,7 +23,7 @@ from bench.metrics.statistics import (
 )
 from bench.results.columns import p_words
 from bench.results.groups import Group
-from bench.results.summary import Summary, summarise
+from bench.results.summary import Summary
 
 ALPHA = 0.05
 POWER = 0.8
@@ -39,6 +39,7 @@ class Decision:
             where Holm's correction requires it. No limits below two pairs, or if all pairs differ
             by the same amount.
         p, p_holm: of the paired t-test; corrected over the family.
+        level: of the interval of `difference`.
         family: number of differences in the family.
         margin: differences within ± it count as none; None if none is declared.
         equivalence_p: of two one-sided tests at the margin, corrected over the family.
@@ -47,6 +48,7 @@ class Decision:
     difference: Summary
     p: float
     p_holm: float
+    level: float
     family: int
     margin: float | None = None
     equivalence_p: float | None = None
@@ -121,10 +123,11 @@ def decide(differences: Sequence[Summary], margin: float | None = None) -> list[
     same: Sequence[float | None] = [None] * len(raw)
     if margin is not None:
         same = holm([equivalence_p(g.units, margin, g.test_share) for g in differences]).tolist()
-    parts = zip(differences, raw, holm(raw).tolist(), holm_factors(raw), same, strict=True)
+    levels = (1 - ALPHA / holm_factors(raw)).tolist()
+    parts = zip(differences, raw, holm(raw).tolist(), levels, same, strict=True)
     return [
-        Decision(_widened(gap, 1 - ALPHA / factor), p, p_holm, len(raw), margin, equal)
-        for gap, p, p_holm, factor, equal in parts
+        Decision(_widened(gap, level), p, p_holm, level, len(raw), margin, equal)
+        for gap, p, p_holm, level, equal in parts
     ]
 
 
@@ -143,18 +146,27 @@ def detectable(decisions: Sequence[Decision]) -> float | None:
     return float(effect * np.sqrt(variance))
 
 
+def common(group: Group, reference: Group, metric: str) -> tuple[Group, Group] | None:
+    """Both groups with only the runs whose partner of the same fold and seed has the figure, too;
+    None if there are none."""
+    both = group, reference
+    known = [{r.partner for r in one.runs if r.figure(metric) is not None} for one in both]
+    shared = set.intersection(*known)
+    if not shared:
+        return None
+    one, other = (replace(g, runs=tuple(r for r in g.runs if r.partner in shared)) for g in both)
+    return one, other
+
+
 def paired(group: Group, reference: Group, metric: str) -> Summary | None:
     """Differences (group - reference) of the runs with the same seed and fold."""
-    before = {(run.fold, run.seed): run.figure(metric) for run in reference.runs}
-    pairs = ((run.figure(metric), before.get((run.fold, run.seed)), run) for run in group.runs)
-    # 0.50 - 0.45 and 0.35 - 0.30 are one difference: subtraction's rounding would be a spread.
-    known = [(round(a - b, 12), run) for a, b, run in pairs if a is not None and b is not None]
-    return summarise(
-        [d for d, _ in known],
-        [run.fold for _, run in known],
-        group.test_share,
-        [run.seed for _, run in known],
+    both = common(group, reference, metric)
+    if both is None:
+        return None
+    after, before = (
+        dict(zip((r.partner for r in one.runs), one.figures(metric), strict=True)) for one in both
     )
+    return both[0].over_runs(lambda run: after[run.partner] - before[run.partner])
 
 
 def _widened(gap: Summary, level: float) -> Summary:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from bench.results.decisions import detectable
+from bench.results.decisions import Decision, detectable
 from bench.results.effects import Effect
 
 
@@ -41,13 +41,15 @@ class Detectable:
 
     def control(self, kind: str) -> str:
         """Whether each control of a kind was found, and whether that is as expected."""
-        said = [
-            f"{'' if e.decision.differs else 'not '}found"
-            f"{'' if e.decision.differs is (kind == 'positive') else ': suspect'}"
-            for e in self.controls
-            if e.control == kind and e.decision
-        ]
-        return ", ".join(said) or "none"
+        own = (e.decision for e in self.controls if e.control == kind)
+        return ", ".join(_outcome(kind, decision) for decision in own if decision) or "none"
+
+
+def _outcome(kind: str, decision: Decision) -> str:
+    if decision.limit:
+        return "not testable"
+    found = "found" if decision.differs else "not found"
+    return found if decision.differs is (kind == "positive") else f"{found}: suspect"
 
 
 def studies(effects: Sequence[Effect]) -> Iterator[Detectable]:

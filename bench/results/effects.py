@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from bench.experiment.ablations import Control, Variant
-from bench.results.decisions import Decision, decide, paired
+from bench.results.decisions import Decision, common, decide, paired
 from bench.results.groups import STAGE_DIGESTS, Group, why_not_comparable
 from bench.results.load import Results
 from bench.results.summary import Summary
@@ -37,9 +37,16 @@ class Effect:
     control: Control | None = None
 
     @property
+    def compared(self) -> tuple[Group | None, Group | None]:
+        """Group and reference with the runs that `difference` is over; whole if there is none."""
+        if self.group is None or self.reference is None:
+            return self.group, self.reference
+        both = common(self.group, self.reference, self.metric) if self.difference else None
+        return both or (self.group, self.reference)
+
+    @property
     def records(self) -> tuple[str, ...]:
-        groups = (self.group, self.reference)
-        return tuple(key for group in groups if group for key in group.record_keys)
+        return tuple(key for group in self.compared if group for key in group.record_keys)
 
 
 def effects(results: Results) -> list[Effect]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,11 @@ class Run:
         """-1 where the data set has no folds."""
         return self.record.cell.fold
 
+    @property
+    def partner(self) -> tuple[int, int]:
+        """(fold, seed): what the runs that are paired with it share."""
+        return self.fold, self.seed
+
     def file(self, name: str) -> Path:
         """A file beside the record, if it is the one that the record was made with.
 
@@ -66,6 +71,10 @@ class Run:
         if found is None or class_name is None:
             return found.value if found else None
         return (found.per_class or {}).get(class_name)
+
+    def trivial(self, baseline: str, metric: str) -> float | None:
+        """A trivial localization baseline; None where the run has none."""
+        return self.record.trivial.get(baseline, {}).get(metric)
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,11 @@ class Group:
 
     def summary(self, metric: str, class_name: str | None = None) -> Summary | None:
         """A test metric over the runs; its interval knows that folds share training data."""
-        pairs = [(run.figure(metric, class_name), run) for run in self.runs]
+        return self.over_runs(lambda run: run.figure(metric, class_name))
+
+    def over_runs(self, figure: Callable[[Run], float | None]) -> Summary | None:
+        """A figure over the runs that have it, as `summary`."""
+        pairs = [(figure(run), run) for run in self.runs]
         known = [(value, run) for value, run in pairs if value is not None]
         return summarise(
             [value for value, _ in known],
@@ -139,7 +152,7 @@ class Group:
 
     def trivial(self, baseline: str, metric: str) -> list[float]:
         """A trivial localization baseline of every run."""
-        found = (run.record.trivial.get(baseline, {}).get(metric) for run in self.runs)
+        found = (run.trivial(baseline, metric) for run in self.runs)
         return [value for value in found if value is not None]
 
     @property

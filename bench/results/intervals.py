@@ -29,7 +29,7 @@ from bench.models.scores import StoredScores, read_scores
 from bench.results.groups import Group
 from bench.results.load import Results
 from bench.results.record import FAMILIES
-from bench.results.summary import Summary, repeats
+from bench.results.summary import Summary, unit_runs
 
 WORK = 2e9
 """Limit on resamples x clips x classes of a run's figure (about 5 seconds); the number of runs
@@ -52,7 +52,8 @@ def metrics_of(results: Results, dataset: str) -> list[str]:
     """Every test figure of a data set that has a mean over runs."""
     settings = results.config.datasets[dataset]
     named = ["mAP", "mAUC", "d_prime"] if settings.loss == "bce" else ["accuracy", "mAP"]
-    return named + ([*EVENT_FAMILIES, "psds1", "psds2"] if settings.localize else [])
+    located = [*EVENT_FAMILIES, "psds1", "psds2"] if settings.localize else []
+    return list(dict.fromkeys([*named, *located, settings.metric]))
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,9 @@ def intervals(results: Results, drawn: Mapping[str, Drawn]) -> Iterator[FigureIn
             if summary is None:
                 continue
             figures = own.figures.get(metric)
-            found = interval_of(by_unit(figures, own.runs)) if figures else None
+            found = None
+            if figures:
+                found = interval_of(by_unit(figures, own.runs), test_share=summary.test_share)
             problem = own.problems.get(metric, "")
             if found and not np.isfinite([found.mean, found.low, found.high]).all():
                 found, problem = None, "infinite in some resamples"
@@ -143,9 +146,10 @@ def gains(first: Drawn | None, second: Drawn | None, metric: str) -> Resampled |
 
 
 def by_unit(figures: Resampled, runs: Sequence[tuple[int, int]]) -> Resampled:
-    """The figures of runs (fold, seed) by the unit that a new seed repeats: all folds if each seed
-    tests every fold, else a run."""
-    return figures.means(repeats([fold for fold, _ in runs], [seed for _, seed in runs]))
+    """The figures of runs (fold, seed) by the units of `Summary`: repeats, else folds; runs where
+    there are no folds."""
+    folds, seeds = zip(*runs, strict=True)
+    return figures if max(folds) < 0 else figures.means(unit_runs(folds, seeds))
 
 
 class Outcomes:

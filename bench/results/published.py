@@ -250,6 +250,7 @@ def compare(
     spread: tuple[float | None, int | None] = (None, None),
     folds: Sequence[int] = (),
     test_share: float | None = None,
+    seeds: int | None = None,
 ) -> Verdict:
     """The verdict on `values` (one per run) beside one published value.
 
@@ -261,6 +262,7 @@ def compare(
             interval is then Welch's.
         folds, test_share: the fold of each run and test over training clips, where folds share
             training data; the interval is then the corrected one over fold means.
+        seeds: their number, where it is not that of `values`.
     """
     if reasons:
         return Verdict("not comparable", "; ".join(dict.fromkeys(reasons)))
@@ -279,7 +281,7 @@ def compare(
         return t_interval(shifted, level)
 
     inner, outer = interval(0.90), interval(0.95)
-    count = f"n = {len(values)}"
+    count, seeds = f"n = {len(values)}", seeds or len(values)
     if inner.low > -margin and inner.high < margin:
         return Verdict(
             "reproduced", f"90 % interval within ±{margin:g} of the published value, {count}"
@@ -288,7 +290,7 @@ def compare(
         return Verdict("better", f"95 % interval above the published value, {count}")
     if outer.high < 0:
         return Verdict("below", f"95 % interval below the published value, {count}")
-    few = f" ({few_seeds(len(values))})" if len(values) < ENOUGH_SEEDS else ""
+    few = f" ({few_seeds(seeds)})" if seeds < ENOUGH_SEEDS else ""
     return Verdict(
         "inconclusive",
         f"with {count}{few} neither within ±{margin:g} nor clear of the published value",
@@ -338,16 +340,17 @@ def against(audited: Audited, group: Group, metric: str) -> Compared | None:
     value = entry.figure(metric) if entry else None
     if entry is None or value is None:
         return None
-    known = [(run.figure(metric), run.fold) for run in group.runs]
-    kept = [(figure, fold) for figure, fold in known if figure is not None]
+    known = [(run.figure(metric), run) for run in group.runs]
+    kept = [(figure, run) for figure, run in known if figure is not None]
     verdict = compare(
-        [figure - _above_mean(entry, fold) for figure, fold in kept],
+        [figure - _above_mean(entry, run.fold) for figure, run in kept],
         value,
         MARGINS[metric],
         differences(audited, group, entry),
         spread=entry.spread(metric),
-        folds=[fold for _, fold in kept],
+        folds=[run.fold for _, run in kept],
         test_share=group.test_share,
+        seeds=len({run.seed for _, run in kept}),
     )
     return Compared(entry, value, verdict)
 

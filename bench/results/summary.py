@@ -11,6 +11,8 @@ import numpy as np
 
 from bench.metrics.statistics import fold_interval, t_interval
 
+DECIMALS = 12
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -22,7 +24,8 @@ class Summary:
         low, high: the interval of the mean, 95 % unless said otherwise; None, as `sd`, where a
             single run, fold or repeat gives none.
         units: what a repetition would draw again, over which the interval and every test are: runs;
-            fold means if each seed tests one fold; repeats if each seed tests every fold.
+            fold means if each seed tests one fold; repeats if each seed tests every fold. As the
+            mean, to 12 decimals: equal sums may differ in the last bits, and that is no spread.
         test_share: test clips over training clips, where the units are folds.
     """
 
@@ -64,22 +67,26 @@ def summarise(
         return None
     chosen, units = list(values), list(values)
     if test_share is not None:
-        if complete := repeats(folds, seeds):
-            chosen = [values[place] for own in complete for place in own]
-            units = [math.fsum(values[place] for place in own) / len(own) for own in complete]
-            test_share = None
-        else:
-            units = fold_means(values, folds)
+        own = unit_runs(folds, seeds)
+        chosen = [values[place] for unit in own for place in unit]
+        units = [_mean([values[place] for place in unit]) for unit in own]
+        test_share = None if repeats(folds, seeds) else test_share
+    units = [round(unit, DECIMALS) for unit in units]
     sd = float(np.std(chosen, ddof=1)) if len(chosen) > 1 else None
-    mean = math.fsum(chosen) / len(chosen)
+    mean = round(_mean(chosen), DECIMALS)
     limits = _limits(units, test_share, 0.95)
     return Summary(tuple(chosen), mean, sd, *limits, tuple(units), test_share)
 
 
 def fold_means(values: Sequence[float], folds: Sequence[int]) -> list[float]:
     """The mean of each fold's values, in the order of first appearance."""
-    by_fold = _places(folds).values()
-    return [math.fsum(values[place] for place in own) / len(own) for own in by_fold]
+    return [_mean([values[place] for place in own]) for own in _places(folds).values()]
+
+
+def unit_runs(folds: Sequence[int], seeds: Sequence[int]) -> list[list[int]]:
+    """The indices of the runs of each unit where there are folds: of each repeat, else of each
+    fold."""
+    return repeats(folds, seeds) or list(_places(folds).values())
 
 
 def repeats(folds: Sequence[int], seeds: Sequence[int]) -> list[list[int]]:
@@ -94,6 +101,10 @@ def _places(keys: Sequence[int]) -> dict[int, list[int]]:
     for place, key in enumerate(keys):
         found[key].append(place)
     return found
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
 
 
 def _limits(
