@@ -21,12 +21,13 @@ import pytest
 import torch
 import yaml
 from factories import ROOT, make_config, make_inputs
-from small_training import Tagger, make_recipe, make_task, train
+from small_training import make_recipe, make_task, parent_run, train
 from test_training_resumes import same
 
 from bench import __main__ as cli
 from bench.corpora import open_corpus
 from bench.data.store import FeatureStore
+from bench.experiment import cells
 from bench.experiment.cells import Layout
 from bench.experiment.config import Config
 from bench.files import UserError, write_json, write_tensors
@@ -183,19 +184,20 @@ def test_an_edited_corpus_table_is_refused(experiment: tuple[Config, str]) -> No
 
 
 def test_a_parents_weights_cut_short_flipped_or_foreign_are_refused(tmp_path: Path) -> None:
-    path, model = tmp_path / "model.pt", Tagger()
-    write_tensors(path, model.state_dict())
-    assert networks.start_from_run(Tagger(), path) == []
+    settings, path = make_config(tmp_path), tmp_path / "model.pt"
+    plan = cells.plan(settings, cells.find_cell(settings, "desed/pann/base/seed0"))
+    model = parent_run(path, plan)
+    assert networks.start_from_run(networks.build(plan, 3), plan, path).complete
     whole = path.read_bytes()
     flipped = bytearray(whole)
-    flipped[whole.index(model.out.weight.detach().numpy().tobytes())] ^= 1
+    flipped[whole.index(model.fc1.weight.detach().numpy().tobytes())] ^= 1
     for content in (whole[:-100], whole[: len(whole) // 2], bytes(flipped), b"", b"\x80\x02}q"):
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"model\.pt: .*train the run it belongs to again"):
-            networks.start_from_run(Tagger(), path)
-    write_tensors(path, {"another.weight": torch.ones(3)})
-    with pytest.raises(UserError, match=r"model\.pt: tensors of another model: another\.weight"):
-        networks.start_from_run(Tagger(), path)
+            networks.start_from_run(model, plan, path)
+    parent_run(path, cells.plan(settings, cells.find_cell(settings, "desed/htsat/base/seed0")))
+    with pytest.raises(UserError, match=r"model\.pt: tensors of another model; train"):
+        networks.start_from_run(model, plan, path)
 
 
 @pytest.mark.parametrize("jump", [-(10**9), 10**9])

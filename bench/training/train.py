@@ -161,13 +161,15 @@ def train(origin: Origin, layout: Layout, task: Task, resources: Resources) -> O
         set_up(resources.threads)
         torch.manual_seed(stream_seed(seed, "init"))
         model = networks.build(plan, len(task.corpus.classes))
-        if plan.parent is not None:
-            networks.start_from_run(model, layout.run(plan.parent) / "model.pt")
+        solved = plan.model.architecture in registry.SOLVED
+        if plan.parent is not None and not solved:
+            weights = layout.run(plan.parent) / "model.pt"
+            print(networks.start_from_run(model, plan, weights), flush=True)
         elif (start := start_of(plan)) is not None:
             print(networks.start_from_file(model, plan.recipe.init, start.path), flush=True)
         device = find_device(resources.gpus)
         model = synchronised(model.to(device), team)
-        if plan.model.architecture in registry.SOLVED:
+        if solved:
             return _outcome(model, plan, task, solve.fit(model, task, *goal), team)
         sample = torch.from_numpy(task.features(task.rows["train"][:4])).to(device)
         activation_bytes = saved_activation_bytes(model, sample) / len(sample)
