@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,12 +28,16 @@ from test_training_resumes import same
 from bench import __main__ as cli
 from bench.corpora import open_corpus
 from bench.data.store import FeatureStore
-from bench.experiment import cells
+from bench.experiment import cells, config
 from bench.experiment.cells import Layout
 from bench.experiment.config import Config
 from bench.files import UserError, write_json, write_tensors
 from bench.models import networks
+from bench.models.scores import read_scores
+from bench.ops import receipts
+from bench.training import fit
 from bench.training.state import StateFolder
+from bench.training.step import train_step
 
 DISK = [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN]
 CELL = "desed/linear/base/seed0"
@@ -83,6 +88,44 @@ def test_a_disk_that_fails_under_a_stage_is_one_line_and_the_same_command_goes_o
     assert cli.main(["train", CELL, "--config", path]) == 0
     assert cli.main(["evaluate", CELL, "--config", path]) == 0
     assert all((folder / name).exists() for name in (*OUTPUTS, "record.json"))
+
+
+def test_a_kill_before_the_receipt_costs_no_training(
+    experiment: tuple[Config, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files are hashed for a while, and the receipt of the run before is gone by then."""
+    settings, path = experiment
+    recipe = {"epochs": 2, "warmup_epochs": 1, "init": "random"}
+    settings = config.load(path, {"recipes": {"pann/desed": recipe}})
+    Path(path).write_text(yaml.safe_dump(settings.model_dump(mode="json")))
+    call = ["train", "desed/pann/base/seed0", "--config", path, "--gpus", "0"]
+    steps: list[int] = []
+
+    class Killed(BaseException):
+        pass
+
+    def killed(path: Path) -> Any:
+        raise Killed
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        steps.append(1)
+        return train_step(*arguments, **options)
+
+    monkeypatch.setattr(fit, "train_step", counted)
+    with monkeypatch.context() as patch:
+        patch.setattr(receipts, "_sealed", killed)
+        with pytest.raises(Killed):
+            cli.main(call)
+    layout = Layout.of(settings)
+    folder = layout.run(cells.find_cell(settings, call[1]))
+    once, scores = len(steps), read_scores(folder / "scores.npz", "test")
+    assert cli.main(call) == 0
+    assert len(steps) == once > 0
+    again = read_scores(folder / "scores.npz", "test")
+    assert np.array_equal(again.scores.clip_scores, scores.scores.clip_scores)
+    assert not list((layout.work / "state").glob("*/state.pt"))
+    assert cli.main(call) == 0  # by hand: all of it again
+    assert len(steps) == 2 * once
 
 
 @pytest.mark.parametrize("number", DISK)

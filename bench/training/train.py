@@ -26,6 +26,7 @@ from bench.process.memory import keep_freed_memory
 from bench.process.sampler import Sampler
 from bench.process.slots import gpu_slot
 from bench.provenance import environment
+from bench.results.training import Training
 from bench.training.description import SCORED, Origin, Outcome, write_run
 from bench.training.excerpt import WHOLE, Excerpt
 from bench.training.streams import run_seed, stream_seed
@@ -89,7 +90,8 @@ def train_cell(
 ) -> None:
     """Train a run, score it, and write model.pt, metrics.jsonl, scores.npz and training.json.
 
-    training.json is written last: if it exists, the others are complete.
+    training.json is written last: if it exists, the others are complete. The state stays: see
+    `drop_state`.
 
     Args:
         layout: other folders than the experiment's.
@@ -110,7 +112,13 @@ def train_cell(
         with Sampler() as system:
             made = train(origin, layout, task, resources)
         write_run(layout.run(cell), origin, task, replace(made, system=system.samples))
-        shutil.rmtree(state, ignore_errors=True)
+
+
+def drop_state(layout: Layout, cell: cells.Cell) -> None:
+    """Remove the state of a finished training, once nothing can ask for the training again: until
+    then a repetition goes on from its last epoch."""
+    made = Training.read(layout.run(cell) / "training.json")
+    shutil.rmtree(layout.state(made.identity), ignore_errors=True)
 
 
 def input_digests(plan: Plan, layout: Layout) -> dict[str, str]:
