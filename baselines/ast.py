@@ -7,7 +7,6 @@ distillation tokens, so it labels clips but locates nothing in time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -95,11 +94,14 @@ class AST(nn.Module):
             those of the authors' checkpoints.
         architecture: the preset with what overrode it.
         grid: (frequency, time) numbers of patches; tokens are frequency-major.
+        classifier_entries: patterns of what is new with other classes.
 
     Raises:
         ValueError: the preset is unknown, the features are smaller than one patch, or the heads do
             not divide the width.
     """
+
+    classifier_entries = CLASSIFIER
 
     def __init__(
         self,
@@ -188,14 +190,16 @@ class AST(nn.Module):
         trunk = {name.removeprefix("v."): v for name, v in state.items() if name.startswith("v.")}
         check_size(path, trunk, self.architecture.dim, self.architecture.depth)
         if POSITIONS in state:
-            released = RELEASED_GRIDS.get(state[POSITIONS].shape[1] - SPECIAL_TOKENS, self.grid)
-            if released[0] != self.grid[0]:
+            rows, patches = self.grid[0], state[POSITIONS].shape[1] - SPECIAL_TOKENS
+            released = RELEASED_GRIDS.get(patches, (rows, patches // rows))
+            if released[0] != rows:
                 raise CheckpointError(
                     f"{path}: its patches lie in {released[0]} rows of frequency, those of this "
-                    f"model in {self.grid[0]}; build AST with the file's stride and 128 mels"
+                    f"model in {rows}; build AST with the file's stride and 128 mels"
                 )
+            if patches % rows == 0:
+                state[POSITIONS] = resize_positions(state[POSITIONS], released, self.grid)
         fresh = CLASSIFIER if new_classes else ()
-        state = self.adapt_state(state)
         return load_checked(self, state, ignore=DEAD_HEADS, fresh=fresh, source=path)
 
     def load_pretrained(self, path: str | Path) -> KeyReport:
@@ -234,18 +238,11 @@ class AST(nn.Module):
             state[POSITIONS] = resize_positions(table, (side, side), self.grid)
         return load_checked(self, state, ignore=DEAD_HEADS, fresh=CLASSIFIER, source=path)
 
-    def adapt_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """`state` of an AST of other length, with its position table fitted to this grid in time.
-
-        A table that cannot have this model's rows of frequency is left as it is.
-        """
-        adapted = dict(state)
-        if POSITIONS in adapted:
-            rows, patches = self.grid[0], adapted[POSITIONS].shape[1] - SPECIAL_TOKENS
-            if patches % rows == 0:
-                source = (rows, patches // rows)
-                adapted[POSITIONS] = resize_positions(adapted[POSITIONS], source, self.grid)
-        return adapted
+    def adapt_state(self, other: AST) -> dict[str, Tensor]:
+        """The state dict of another AST, its position table fitted to this one's grid."""
+        state = other.state_dict()
+        state[POSITIONS] = resize_positions(state[POSITIONS], other.grid, self.grid)
+        return state
 
 
 class Patches(nn.Module):

@@ -70,12 +70,14 @@ class FrameTransformer(nn.Module):
     Attributes:
         architecture: the preset with what overrode it.
         positions: tokens that the position table holds.
+        classifier_entries: patterns of what is new with other classes.
 
     Raises:
         ValueError: preset or heads are unknown, the heads do not divide the width, or the clips are
             too short, or longer than the position table allows.
     """
 
+    classifier_entries = ANY_HEAD
     positions: ClassVar[int]
     qkv_bias: ClassVar[bool]
 
@@ -194,9 +196,7 @@ class FrameTransformer(nn.Module):
         state = self._own_names(read_state_dict(path))
         check_size(path, state, self.architecture.dim, self.architecture.depth)
         if new_classes:
-            return load_checked(
-                self, state, ignore=ANY_HEAD, fresh=HEADS[self.heads_for], source=path
-            )
+            return load_checked(self, state, ignore=ANY_HEAD, fresh=ANY_HEAD, source=path)
         held = {name.partition(".")[0] for name in state}
         heads = "frames" if "strong_head" in held else "clips" if "clip_head" in held else ""
         if not heads:

@@ -98,6 +98,7 @@ class MobileNet(nn.Module):
 
     Attributes:
         architecture: the preset with what overrode it.
+        classifier_entries: patterns of what is new with other classes.
 
     Raises:
         ValueError: variant or preset is unknown, or the width is not positive.
@@ -127,6 +128,11 @@ class MobileNet(nn.Module):
         self.variant, self.mels, self.seconds, self.width = variant, mels, seconds, size.width
         self.seconds_per_frame = 4 * seconds / frames
         self.mask_value = mask_value
+        # Of a clip-wise file, a frame-wise model takes neither of the classifier's two layers.
+        self.classifier_entries = {
+            "mn": ("classifier.5.*",),
+            "fmn": (*HEADS["mn"], *HEADS["fmn"]),
+        }[variant]
 
         inputs = scaled(STEM, size.width)
         layers: list[nn.Module] = [convolution(1, inputs, 3, step=(2, 2), activation=nn.Hardswish)]
@@ -204,11 +210,8 @@ class MobileNet(nn.Module):
                 "(front end: repeat_to_s: 10, and the frames of 10 s)"
             )
         state = self._own_names(path, read_state_dict(path))
-        if not new_classes:
-            return load_checked(self, state, source=path)
-        if self.variant == "mn":
-            return load_checked(self, state, fresh=("classifier.5.*",), source=path)
-        return load_checked(self, state, ignore=HEADS["mn"], fresh=HEADS["fmn"], source=path)
+        new = self.classifier_entries if new_classes else ()
+        return load_checked(self, state, ignore=new, fresh=new, source=path)
 
     def load_imagenet(self, path: str | Path) -> KeyReport:
         """Start from EfficientAT's ImageNet weights (`mn10_im.pt`); heads stay fresh.

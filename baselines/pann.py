@@ -68,10 +68,13 @@ class PANN(nn.Module):
     Attributes:
         architecture: the preset with what overrode it, and the variant.
         ratio: frames per segment, 2 ** (blocks - 1): 32 in the paper's model, 0.32 s.
+        classifier_entries: patterns of what is new with other classes.
 
     Raises:
         ValueError: variant or preset is unknown, or the features are too small for the blocks.
     """
+
+    classifier_entries = CLASSIFIERS
 
     def __init__(
         self,

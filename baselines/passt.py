@@ -9,7 +9,6 @@ labels clips but locates nothing in time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,12 +67,15 @@ class PaSST(nn.Module):
     Attributes:
         architecture: the preset with what overrode it, and the patchout.
         grid: (frequency, time) numbers of patches of the longest clip; tokens are frequency-major.
+        classifier_entries: patterns of what is new with other classes.
         The other names are those of the authors' files.
 
     Raises:
         ValueError: the preset is unknown, the features are smaller than one patch, the heads do not
             divide the width, or patchout would leave nothing.
     """
+
+    classifier_entries = CLASSIFIER
 
     def __init__(
         self,
@@ -209,7 +211,7 @@ class PaSST(nn.Module):
                 f"{self.grid[1]}: it was trained on shorter clips; use windows of its length"
             )
         fresh = CLASSIFIER if new_classes else ()
-        state = self.adapt_state(state)
+        self._cut_time(state)
         return load_checked(self, state, ignore=DEAD_HEAD, fresh=fresh, source=path)
 
     def load_imagenet(self, path: str | Path) -> KeyReport:
@@ -240,12 +242,15 @@ class PaSST(nn.Module):
             state[FREQUENCY], state[TIME] = image.mean(3, keepdim=True), image.mean(2, keepdim=True)
         return load_checked(self, state, ignore=DEAD_HEAD, fresh=CLASSIFIER, source=path)
 
-    def adapt_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """`state` of a PaSST for longer clips, with the beginning of its time table."""
-        adapted = dict(state)
-        if TIME in adapted:
-            adapted[TIME] = adapted[TIME][..., : self.grid[1]]
-        return adapted
+    def adapt_state(self, other: PaSST) -> dict[str, Tensor]:
+        """The state dict of a PaSST for longer clips, with the beginning of its time table."""
+        state = other.state_dict()
+        self._cut_time(state)
+        return state
+
+    def _cut_time(self, state: dict[str, Tensor]) -> None:
+        if TIME in state:
+            state[TIME] = state[TIME][..., : self.grid[1]]
 
 
 def _table(*shape: int) -> nn.Parameter:

@@ -153,7 +153,21 @@ def _module_digest(module: str) -> str:
         body = getattr(node, "body", None)
         if isinstance(body, list) and body and _is_docstring(body[0]):
             body[0] = ast.Pass()
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return hashlib.sha256(repr(_plain(tree)).encode()).hexdigest()
+
+
+def _plain(node: object) -> object:
+    """A syntax tree without places and empty fields: which of these a node has, and `ast.dump`
+    shows, differs between versions of Python."""
+    if isinstance(node, list):
+        return [_plain(part) for part in node]
+    if not isinstance(node, ast.AST):
+        return ascii(node)
+    if isinstance(node, ast.JoinedStr):  # Python 3.12 ends some with an empty text
+        node = ast.JoinedStr([part for part in node.values if getattr(part, "value", None) != ""])
+    fields = ((name, getattr(node, name, None)) for name in node._fields)
+    filled = [(name, _plain(value)) for name, value in fields if value not in (None, [])]
+    return type(node).__name__, filled
 
 
 def _is_docstring(node: ast.AST) -> bool:

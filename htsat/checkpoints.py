@@ -21,7 +21,7 @@ from modelkit.renaming import Renaming, authors_names
 if TYPE_CHECKING:
     from htsat.model import HTSAT
 
-_CLASSIFIER = ("tscam_conv.*", "head.*")
+CLASSIFIER = ("tscam_conv.*", "head.*")
 _DERIVED = ("*.attn_mask", "*.relative_position_index")
 _RELEASED_MASK = -100.0  # where this trunk has -inf
 _TABLE = "relative_position_bias_table"
@@ -49,12 +49,12 @@ def load_official(
         raise CheckpointError(f"{path}: {error}") from error
     unused: tuple[str, ...] = ("head.*",) if model.architecture.token_semantic else ()
     if new_classes:
-        unused = _CLASSIFIER  # of either kind: the model may have the other classifier
+        unused = CLASSIFIER  # of either kind: the model may have the other classifier
     return load_checked(
         model,
         fit_position_tables(model, state),
         ignore=(*FRONT_END_KEYS, *_DERIVED, *unused),
-        fresh=_CLASSIFIER if new_classes else (),
+        fresh=CLASSIFIER if new_classes else (),
         source=path,
     )
 
@@ -73,8 +73,8 @@ def load_pretrained(model: HTSAT, path: str | Path) -> KeyReport:
     report = load_checked(
         model,
         fit_position_tables(model, state),
-        ignore=(*FRONT_END_KEYS, *_DERIVED, *_CLASSIFIER),
-        fresh=_CLASSIFIER,
+        ignore=(*FRONT_END_KEYS, *_DERIVED, *CLASSIFIER),
+        fresh=CLASSIFIER,
         source=path,
     )
     others = (name for name in whole if not name.startswith(prefix))
@@ -96,7 +96,7 @@ def load_imagenet(model: HTSAT, path: str | Path) -> KeyReport:
         model,
         fit_position_tables(model, state),
         ignore=(*_DERIVED, "head.*", "trunk.head.*"),
-        fresh=("bn0.*", *_CLASSIFIER),
+        fresh=("bn0.*", *CLASSIFIER),
         strict=False,
         source=path,
     )

@@ -6,7 +6,6 @@ Transformer for Sound Classification and Detection", ICASSP 2022, arXiv 2202.008
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -46,9 +45,15 @@ class HTSAT(nn.Module):
         overrides: single entries of `htsat.presets.Architecture` in place of the preset's:
             token_order, window_size, token_semantic, padding and so on.
 
+    Attributes:
+        architecture: the preset with what overrode it.
+        classifier_entries: patterns of what is new with other classes, of either kind.
+
     Raises:
         ValueError: unknown preset or entry, or sizes that do not fit each other.
     """
+
+    classifier_entries = checkpoints.CLASSIFIER
 
     def __init__(
         self,
@@ -216,15 +221,15 @@ class HTSAT(nn.Module):
         """
         return checkpoints.load_imagenet(self, path)
 
-    def adapt_state(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """A state dict of this architecture, its position tables fitted to these windows.
+    def adapt_state(self, other: HTSAT) -> dict[str, Tensor]:
+        """The state dict of another HTS-AT, its position tables fitted to these windows.
 
         A table holds one row per offset between two tokens of a window, and offsets keep their
         meaning: a smaller window takes the centre of the table, and those that a larger window
         adds take the value of the nearest one. Tables of other oblong windows, or of other
         numbers of heads, stay as they are.
         """
-        return checkpoints.fit_position_tables(self, state)
+        return checkpoints.fit_position_tables(self, other.state_dict())
 
     def _fill(self, x: Tensor) -> Tensor:
         """(B, T, F) -> the frames and mels that the image holds."""

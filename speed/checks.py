@@ -91,6 +91,7 @@ def train_twice(size: Size) -> Row:
     from bench.training import fit
     from bench.training.excerpt import WHOLE, Excerpt
     from bench.training.state import StateFolder
+    from bench.training.step import is_compiled
     from speed.made_up import random_task
 
     class Interrupted(Excerpt):
@@ -120,7 +121,7 @@ def train_twice(size: Size) -> Row:
     equal = all(torch.equal(value, resumed[name]) for name, value in straight.items())
     return {
         "model": "htsat",
-        "compiled": recipe.compiled(size.device.type),
+        "compiled": is_compiled(recipe, size.device.type),
         "equal": equal and losses[0] == losses[1],
         "losses": losses[0],
     }

@@ -14,7 +14,10 @@ from torch import nn
 from bench.corpora import Corpus
 from bench.data.store import FeatureStore
 from bench.data.task import Task
+from bench.experiment.cells import Plan
 from bench.experiment.config import FrontEnd, Mixup, Recipe, SpecAugment
+from bench.models import networks
+from bench.models.card import Card
 from bench.training import fit
 from bench.training.state import StateFolder
 from bench.training.streams import stream_seed
@@ -51,6 +54,13 @@ class Tagger(nn.Module):
         x = features if augment is None else augment.mix(augment.mask(features))
         x = self.norm(x.mean(dim=1))
         return ModelOutput(self.out(self.dropout(x)), None, 0.0)
+
+
+def parent_run(path: Path, plan: Plan, classes: int = CLASSES) -> nn.Module:
+    """A network of the plan at its random start, saved as a run's model.pt."""
+    model = networks.build(plan, classes)
+    networks.save_run(model, Card.of_run(plan, tuple(map(str, range(classes))), None), path)
+    return model
 
 
 def make_task(train: int = 37, frames: int = FRAMES, mels: int = MELS) -> Task:

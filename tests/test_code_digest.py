@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import json
 import shutil
 import subprocess
@@ -9,6 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from bench import code_digest
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = """
@@ -53,6 +57,36 @@ def test_comments_docstrings_and_blank_lines_change_nothing(copy: Path) -> None:
     added = "# a remark\n\nfrom __future__ import annotations"
     assert _changed(copy, "htsat/model.py", "from __future__ import annotations", added) == set()
     assert _changed(copy, "htsat/model.py", '"""', '"""Another wording. ') == set()
+
+
+@pytest.mark.parametrize(
+    ("line", "digest"),
+    [
+        ("class A(B, c=1): pass", "150477095c6af8be"),
+        (
+            "def f(a, /, b=None, *, c=0, **d): return lambda x: {**d, a: [], b: ''}",
+            "c3d346a8f88ece21",
+        ),
+        ("f'{a!r:>{b}}' f'c{d:}' ''", "4273937d47609536"),
+    ],
+)
+def test_every_python_gives_one_digest(line: str, digest: str) -> None:
+    text = repr(code_digest._plain(ast.parse(line)))
+    assert hashlib.sha256(text.encode()).hexdigest()[:16] == digest
+
+
+@pytest.mark.parametrize(
+    ("file", "old"),
+    [
+        ("bench/steps.py", "-(-clips // batch_size)"),
+        ("bench/training/step.py", 'device == "cuda" and'),
+        ("bench/audio/frontend.py", "frames * self.hop"),
+    ],
+)
+def test_what_trainings_compute_from_their_settings_concerns_them(
+    copy: Path, file: str, old: str
+) -> None:
+    assert _changed(copy, file, old, f"1 * {old}") >= {"htsat", "ast", "pann"}
 
 
 def test_the_forward_pass_of_htsat_concerns_its_training_alone(copy: Path) -> None:

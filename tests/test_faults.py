@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,17 +22,22 @@ import pytest
 import torch
 import yaml
 from factories import ROOT, make_config, make_inputs
-from small_training import Tagger, make_recipe, make_task, train
+from small_training import make_recipe, make_task, parent_run, train
 from test_training_resumes import same
 
 from bench import __main__ as cli
 from bench.corpora import open_corpus
 from bench.data.store import FeatureStore
+from bench.experiment import cells, config
 from bench.experiment.cells import Layout
 from bench.experiment.config import Config
 from bench.files import UserError, write_json, write_tensors
 from bench.models import networks
+from bench.models.scores import read_scores
+from bench.ops import receipts
+from bench.training import fit
 from bench.training.state import StateFolder
+from bench.training.step import train_step
 
 DISK = [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.ENOTCONN]
 CELL = "desed/linear/base/seed0"
@@ -82,6 +88,44 @@ def test_a_disk_that_fails_under_a_stage_is_one_line_and_the_same_command_goes_o
     assert cli.main(["train", CELL, "--config", path]) == 0
     assert cli.main(["evaluate", CELL, "--config", path]) == 0
     assert all((folder / name).exists() for name in (*OUTPUTS, "record.json"))
+
+
+def test_a_kill_before_the_receipt_costs_no_training(
+    experiment: tuple[Config, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files are hashed for a while, and the receipt of the run before is gone by then."""
+    settings, path = experiment
+    recipe = {"epochs": 2, "warmup_epochs": 1, "init": "random"}
+    settings = config.load(path, {"recipes": {"pann/desed": recipe}})
+    Path(path).write_text(yaml.safe_dump(settings.model_dump(mode="json")))
+    call = ["train", "desed/pann/base/seed0", "--config", path, "--gpus", "0"]
+    steps: list[int] = []
+
+    class Killed(BaseException):
+        pass
+
+    def killed(path: Path) -> Any:
+        raise Killed
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        steps.append(1)
+        return train_step(*arguments, **options)
+
+    monkeypatch.setattr(fit, "train_step", counted)
+    with monkeypatch.context() as patch:
+        patch.setattr(receipts, "_sealed", killed)
+        with pytest.raises(Killed):
+            cli.main(call)
+    layout = Layout.of(settings)
+    folder = layout.run(cells.find_cell(settings, call[1]))
+    once, scores = len(steps), read_scores(folder / "scores.npz", "test")
+    assert cli.main(call) == 0
+    assert len(steps) == once > 0
+    again = read_scores(folder / "scores.npz", "test")
+    assert np.array_equal(again.scores.clip_scores, scores.scores.clip_scores)
+    assert not list((layout.work / "state").glob("*/state.pt"))
+    assert cli.main(call) == 0  # by hand: all of it again
+    assert len(steps) == 2 * once
 
 
 @pytest.mark.parametrize("number", DISK)
@@ -183,19 +227,20 @@ def test_an_edited_corpus_table_is_refused(experiment: tuple[Config, str]) -> No
 
 
 def test_a_parents_weights_cut_short_flipped_or_foreign_are_refused(tmp_path: Path) -> None:
-    path, model = tmp_path / "model.pt", Tagger()
-    write_tensors(path, model.state_dict())
-    assert networks.start_from_run(Tagger(), path) == []
+    settings, path = make_config(tmp_path), tmp_path / "model.pt"
+    plan = cells.plan(settings, cells.find_cell(settings, "desed/pann/base/seed0"))
+    model = parent_run(path, plan)
+    assert networks.start_from_run(networks.build(plan, 3), plan, path).complete
     whole = path.read_bytes()
     flipped = bytearray(whole)
-    flipped[whole.index(model.out.weight.detach().numpy().tobytes())] ^= 1
+    flipped[whole.index(model.fc1.weight.detach().numpy().tobytes())] ^= 1
     for content in (whole[:-100], whole[: len(whole) // 2], bytes(flipped), b"", b"\x80\x02}q"):
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"model\.pt: .*train the run it belongs to again"):
-            networks.start_from_run(Tagger(), path)
-    write_tensors(path, {"another.weight": torch.ones(3)})
-    with pytest.raises(UserError, match=r"model\.pt: tensors of another model: another\.weight"):
-        networks.start_from_run(Tagger(), path)
+            networks.start_from_run(model, plan, path)
+    parent_run(path, cells.plan(settings, cells.find_cell(settings, "desed/htsat/base/seed0")))
+    with pytest.raises(UserError, match=r"model\.pt: tensors of another model; train"):
+        networks.start_from_run(model, plan, path)
 
 
 @pytest.mark.parametrize("jump", [-(10**9), 10**9])

@@ -263,7 +263,7 @@ def test_other_attention_windows_keep_what_each_offset_means(tmp_path: Path, win
 
 def test_another_run_of_the_benchmark_starts_a_smaller_window() -> None:
     source, target = build(window_size=8), build(window_size=4)
-    fitted = target.adapt_state(source.state_dict())
+    fitted = target.adapt_state(source)
     target.load_state_dict(fitted)
     changed = {n for n, v in source.state_dict().items() if not torch.equal(fitted[n], v)}
     tables = {name for name in fitted if name.endswith("bias_table")}

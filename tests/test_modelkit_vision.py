@@ -35,6 +35,7 @@ layer(torch.ones(1, 2)).sum().backward()
 optimizer.step()
 optimizer.load_state_dict(optimizer.state_dict())
 assert torch.are_deterministic_algorithms_enabled()
+assert not torch.backends.cudnn.allow_tf32
 heavy = {{"torch._dynamo", "sympy", "torchvision", "timm.data.loader", "huggingface_hub"}}
 sys.exit(", ".join(sorted(heavy & set(sys.modules))) or 0)
 """

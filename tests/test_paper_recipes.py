@@ -25,6 +25,7 @@ from bench.files import UserError
 from bench.models import networks
 from bench.models.team import Team
 from bench.models.torch_setup import emulates_bf16
+from bench.steps import steps_per_epoch
 from bench.training import fit
 from bench.training.batches import Batch, read_batches
 from bench.training.losses import Objective
@@ -72,7 +73,7 @@ def test_an_epoch_is_full_batches_of_every_training_clip(name: str) -> None:
     for clips in [*awkward(batch), *PUBLISHED]:
         task = task_of(clips)
         order = epoch_batches(task, recipe, 1, 0)
-        assert order.shape == (recipe.steps(clips), batch)
+        assert order.shape == (steps_per_epoch(clips, batch), batch)
         assert (len(order) - 1) * batch < clips <= order.size
         assert not (order % 2).any()
         if recipe.sampler == "weighted":
@@ -206,6 +207,8 @@ def test_two_processes_train_every_recipe_as_one_does(tmp_path: Path) -> None:
     [
         ({"batch_size": 65}, "(pann/audioset): batch_size 65 cannot be mixed in pairs"),
         ({"epochs": 5, "average_epochs": 6}, "average_epochs 6 of 5 epochs"),
+        ({"step_epochs": [21, 11], "step_factors": [0.1, 0.5]}, "step_epochs: [21, 11]"),
+        ({"step_epochs": [11, 11]}, "step_epochs: [11, 11]"),
     ],
 )
 def test_a_recipe_that_cannot_be_held_is_refused_when_it_is_read(

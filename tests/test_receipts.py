@@ -218,3 +218,14 @@ def test_a_damaged_receipt_is_as_good_as_none(finished: config.Config) -> None:
     for content in ("{}", "[]", "null", '{"asked": 1}', "\0", ""):
         place.write_text(content)
         assert due(finished) == {"cost htsat", "report "}
+
+
+@pytest.mark.parametrize("change", [{"metric": "intersection_f1"}, {"localize": False}])
+def test_what_training_does_not_read_of_a_data_set_trains_nothing_again(
+    finished: config.Config, change: dict[str, Any]
+) -> None:
+    datasets = copy.deepcopy(EXPERIMENT["datasets"])
+    datasets["desed"] |= change
+    found = due(own_data(datasets=datasets))
+    assert f"evaluate {CELL}" in found
+    assert not [job for job in found if job.startswith("train ")]

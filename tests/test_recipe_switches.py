@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from small_training import make_recipe, make_task, train
+from factories import make_config
+from small_training import make_recipe, make_task, parent_run, train
 from test_ast_official import official_shapes, random_state
 from test_ast_official import write as write_ast
 from test_htsat_checkpoints import authors_state, build, imagenet_state, lightning, save
@@ -15,9 +17,12 @@ from torch import Tensor, nn
 
 from baselines.ast import AST
 from baselines.pann import PANN
-from bench.experiment.config import Recipe
+from bench.experiment import cells
+from bench.experiment.cells import Plan
+from bench.experiment.config import Model, Recipe
 from bench.files import UserError
 from bench.models import networks
+from bench.models.card import Card
 from bench.training.batches import draw_augment
 from bench.training.streams import generator
 
@@ -65,6 +70,117 @@ def test_the_other_models_start_from_files_too(tmp_path: Path) -> None:
         networks.start_from_file(PANN(5, preset="tiny"), "imagenet:x", path)
     with pytest.raises(UserError, match=r"absent\.pth: no such checkpoint file"):
         networks.start_from_file(model, "official:x", Path("absent.pth"))
+
+
+CELLS = {
+    "htsat": "esc50/htsat/base/fold0-seed0",
+    "ast": "esc50/ast/base/fold0-seed0",
+    "pann": "esc50/pann/base/fold0-seed0",
+}
+
+
+def plan_of(name: str, front_end: dict[str, Any] | None = None, **arguments: Any) -> Plan:
+    """The plan of a run that starts from another, with other features or arguments."""
+    settings = make_config(Path("unused"))
+    if name not in settings.models:
+        model = Model(architecture=name, front_end=settings.models["pann"].front_end)
+        found = replace(plan_of("pann"), model=model)
+    else:
+        found = cells.plan(settings, cells.find_cell(settings, CELLS[name]))
+    model = found.model.model_copy(update={"arguments": {**found.model.arguments, **arguments}})
+    changed = found.front_end.model_copy(update=front_end or {})
+    return replace(found, model=model, front_end=changed)
+
+
+@pytest.mark.parametrize("classes", [3, 5])
+@pytest.mark.parametrize(
+    ("name", "arguments", "classifier"),
+    [
+        ("htsat", {}, "tscam_conv."),
+        ("ast", {}, "mlp_head."),
+        ("pann", {"variant": "decision_att"}, "att_block."),
+        ("mobilenet", {"preset": "tiny"}, "classifier.5."),
+        ("mobilenet", {"preset": "tiny", "variant": "fmn"}, ("strong_head.", "weak_head.")),
+        ("passt", {"preset": "tiny"}, "head."),
+        ("atst_frame", {"preset": "tiny"}, "clip_head."),
+        ("toy_model:ToyNet", {}, "head."),
+    ],
+)
+def test_a_run_starts_with_all_of_its_parent_but_the_classifier(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    arguments: dict[str, Any],
+    classifier: str | tuple[str, ...],
+    classes: int,
+) -> None:
+    """Also where both have three classes."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "plugins"))
+    plan = plan_of(name, **arguments)
+    parent = parent_run(tmp_path / "model.pt", plan)
+    model = networks.build(plan, classes)
+    before = _copy(model)
+    report = networks.start_from_run(model, plan, tmp_path / "model.pt")
+    new = {key for key in before if key.startswith(classifier)}
+    assert set(report.fresh) == new
+    after = model.state_dict()
+    assert all(torch.equal(after[key], before[key]) for key in new)
+    assert all(torch.equal(after[key], parent.state_dict()[key]) for key in set(after) - new)
+
+
+def test_a_changed_structure_starts_from_the_unchanged_models_run(tmp_path: Path) -> None:
+    parent_run(tmp_path / "model.pt", plan_of("htsat"))
+    for arguments in (
+        {"window_size": 8},
+        {"token_order": "frequency_time_window"},
+        {"token_semantic": False},
+    ):
+        plan = plan_of("htsat", **arguments)
+        model = networks.build(plan, 3)
+        report = networks.start_from_run(model, plan, tmp_path / "model.pt")
+        assert len(report.loaded) + len(report.fresh) == len(model.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "said"),
+    [
+        ("htsat", {"embed_dim": 48}, r"embed_dim \d+ \(here 48\)"),
+        ("pann", {"channels": [8, 8]}, r"channels .* \(here .*8"),
+        ("ast", {"depth": 2}, r"depth 4 \(here 2\)"),
+        ("passt", {"preset": "tiny", "stride": 10}, r"stride 16 \(here 10\)"),
+    ],
+)
+def test_a_run_of_another_structure_is_no_start(
+    tmp_path: Path, name: str, arguments: dict[str, Any], said: str
+) -> None:
+    kept = {key: value for key, value in arguments.items() if key == "preset"}
+    parent_run(tmp_path / "model.pt", plan_of(name, **kept))
+    plan = plan_of(name, **arguments)
+    where = rf"init 'run:audioset': \d+ entries of esc50/.*{said}.*set the same under models\."
+    with pytest.raises(UserError, match=where):
+        networks.start_from_run(networks.build(plan, 3), plan, tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize(
+    ("features", "stride"), [({"mels": 64}, 16), ({"frames": 200}, 16), ({}, 12)]
+)
+def test_positions_of_a_parents_grid_stay_in_order(
+    tmp_path: Path, features: dict[str, Any], stride: int
+) -> None:
+    """Each patch's position holds its row: fitted to another grid, rows stay equal along time."""
+    wide = {"mels": 128, "frames": 100}
+    source = plan_of("ast", wide)
+    parent = parent_run(tmp_path / "model.pt", source)
+    rows, columns = parent.grid
+    table = parent.v.pos_embed.data
+    table[:, 2:] = torch.arange(float(rows)).repeat_interleave(columns)[None, :, None]
+    networks.save_run(parent, Card.of_run(source, ("a", "b", "c"), None), tmp_path / "model.pt")
+    plan = plan_of("ast", wide | features, stride=stride)
+    model = networks.build(plan, 3)
+    networks.start_from_run(model, plan, tmp_path / "model.pt")
+    found = model.v.pos_embed.data[0, 2:, 0].view(model.grid)
+    torch.testing.assert_close(found, found[:, :1].expand_as(found))
+    assert (found[1:, 0] > found[:-1, 0]).all()
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from bench.training.headroom import within_memory
 from bench.training.losses import Targets
 from bench.training.state import StateFolder
 from bench.training.step import DivergedError
+from modelkit.augment import Augment
 
 RECIPES: list[dict[str, Any]] = [
     {},
@@ -269,6 +270,30 @@ def test_out_of_memory_names_the_batch_size_that_fits(error: Exception) -> None:
         within_memory(NeedsMemory(13, error), batch, alone=False)
     with pytest.raises(RuntimeError, match="shapes"):
         within_memory(NeedsMemory(13, RuntimeError("shapes do not match")), batch)
+
+
+@pytest.mark.parametrize(
+    ("pairing", "batch_size", "limit", "fits"),
+    [("pairs", 64, 31, 32), ("anywhere", 12, 11, 6), ("reversed", 24, 11, 6)],
+)
+def test_the_batch_size_that_fits_counts_mixed_clips(
+    pairing: Any, batch_size: int, limit: int, fits: int
+) -> None:
+    """`limit`: clips that the network has memory for, after mixing."""
+    rows = np.arange(2 * batch_size if pairing == "anywhere" else batch_size)
+    mixup = Mixup(alpha=0.5, pairing=pairing)
+    augment = Augment.draw(len(rows), np.random.default_rng(0), mixup=mixup)
+    targets = Targets(torch.zeros(len(rows), 3), None, None, torch.ones(2))
+    batch = Batch(torch.zeros(len(rows), 4, 2), targets, augment, None, rows, 0 * rows)
+
+    def step(batch: Batch) -> None:
+        mixed = batch.features if batch.augment is None else batch.augment.mix(batch.features)
+        if len(mixed) > limit:
+            raise MemoryError
+
+    said = rf"on {batch_size} clips of \(4, 2\) values; {fits} fit: set batch_size"
+    with pytest.raises(UserError, match=said):
+        within_memory(step, batch)
 
 
 def test_memory_that_really_runs_out_is_said(task: Task, tmp_path: Path) -> None:

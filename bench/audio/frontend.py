@@ -96,6 +96,10 @@ class Transform(Strict):
         """Hop in seconds."""
         return self.hop / self.sample_rate
 
+    def seconds_of(self, frames: int) -> float:
+        """Time spanned by this many frames, in seconds."""
+        return frames * self.hop / self.sample_rate
+
     @property
     def silence(self) -> float:
         """Feature value of digital silence."""

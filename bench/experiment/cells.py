@@ -68,6 +68,8 @@ class Plan:
             *("title", "root", "data_kind", "source", "fetch", "front_ends"),
             *("seeds", "models", "crossed"),
         }
+        if not (self.released or self.members):  # a training reads neither
+            elsewhere |= {"metric", "localize"}
         return {
             "cell": asdict(self.cell),
             "dataset": self.dataset.model_dump(mode="json", exclude=elsewhere),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import reduce
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -102,7 +103,7 @@ class FrontEnd(Transform):
     @property
     def seconds(self) -> float:
         """Time spanned by `frames`, in seconds."""
-        return self.frames * self.hop / self.sample_rate
+        return self.seconds_of(self.frames)
 
     def check(self, where: str) -> None:
         """Refuse repetitions that no model would see; longer recordings are seen in full.
@@ -373,17 +374,9 @@ class Recipe(Strict):
                 f"step_factors: {len(self.step_factors)} for {len(self.step_epochs)} step_epochs; "
                 "give one for each"
             )
+        if any(later <= epoch for epoch, later in pairwise(self.step_epochs)):
+            raise ValueError(f"step_epochs: {list(self.step_epochs)} do not increase; sort them")
         return self
-
-    def steps(self, clips: int) -> int:
-        """Optimisation steps of an epoch over a training split of `clips`: full batches, as many
-        as it takes to hold them all."""
-        return -(-clips // self.batch_size)
-
-    def compiled(self, device: str, processes: int = 1) -> bool:
-        """Whether steps on a device of this type ("cuda", "cpu") are compiled."""
-        alone_on_gpu = device == "cuda" and processes == 1
-        return alone_on_gpu if self.compile == "auto" else self.compile
 
     @property
     def start(self) -> str | None:

@@ -18,6 +18,7 @@ from bench.experiment.wanted import fetched_here
 from bench.files import UserError, read_json
 from bench.process import slots
 from bench.sources.registry import find_entry
+from bench.steps import steps_per_epoch
 
 # Before a first run has finished. Full size: training on one V100, from published GPU hours
 # (HTS-AT 80 h for 30 epochs of AudioSet, AST 192 h for 5 epochs, PANN 72 h for 19.2M clips). For
@@ -124,7 +125,7 @@ class Estimate:
         if per_epoch is None:
             return None
         recipe, rate = resolved.recipe, self.rate(cell)
-        seen = recipe.steps(per_epoch) * recipe.batch_size * recipe.epochs
+        seen = steps_per_epoch(per_epoch, recipe.batch_size) * recipe.batch_size * recipe.epochs
         if rate is None or self._finished_like(cell):
             return STARTED["train"] + seen * self._seconds_per_clip(resolved)
         others = max(0, (self.clips[cell.dataset] or 0) - per_epoch)

@@ -108,7 +108,8 @@ class Triggers:
         located = self.settings.localization if chosen.dataset.localize else None
         choice = located.model_dump(mode="json") if located else None
         names = [self.settings.experiment, self.settings.data_kind(chosen.cell.dataset)]
-        return _digests("evaluate", [chosen.resolved, choice, names])
+        values = [chosen.resolved, chosen.dataset.metric, choice, names]
+        return _digests("evaluate", values)
 
     def cost(self, model: str) -> dict[str, str]:
         cost = self.settings.cost

@@ -146,37 +146,64 @@ def peak_memory(model: torch.nn.Module) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def start_from_run(model: torch.nn.Module, weights: Path) -> list[str]:
-    """Copy the weights of another run of the same architecture, all but the classifier.
+def start_from_run(model: torch.nn.Module, plan: Plan, weights: Path) -> KeyReport:
+    """Start from the weights of another run of the same architecture, all but the classifier.
 
-    Returns the names left at their random start: tensors whose shape depends on the number of
-    classes. A model with `adapt_state` first fits what its arguments reshape (HTS-AT's relative
-    position tables).
+    A model with `adapt_state` first fits what its arguments and features reshape (HTS-AT's relative
+    position tables, AST's position table).
 
     Raises:
-        UserError: the file is missing or damaged, or holds another architecture's tensors.
+        UserError: the file is missing or damaged, or an entry does not fit the plan's model; names
+            the values in which the two networks differ.
     """
-    from modelkit.checkpoint import CheckpointError, load_checked, read_state_dict
+    from modelkit.checkpoint import CheckpointError, load_checked
 
     try:
-        state = read_state_dict(weights, prefixes=())
+        other, card = _open_run(weights, plan.model.architecture)
     except FileNotFoundError as error:
         raise UserError(f"{weights}: no such file; train the run it belongs to first") from error
     except CheckpointError as error:
         raise UserError(f"{error}, or train the run it belongs to again") from error
+    if card.architecture != plan.model.architecture:
+        raise UserError(f"{weights}: tensors of another model; train the run it belongs to again")
+    new = _classifier_entries(model, other, card)
     adapt = getattr(model, "adapt_state", None)
-    if adapt is not None:
-        state = adapt(state)
-    own = model.state_dict()
-    foreign = sorted(set(state) ^ set(own))
-    if foreign:
-        raise UserError(f"{weights}: tensors of another model: {', '.join(foreign[:5])}")
-    fresh = [name for name in own if own[name].shape != state[name].shape]
-    try:
-        load_checked(model, state, fresh=fresh, source=weights)
-    except CheckpointError as error:
-        raise UserError(str(error)) from error
-    return fresh
+    state = other.state_dict() if adapt is None else adapt(other)
+    report = load_checked(model, state, ignore=new, fresh=new, strict=False, source=weights)
+    if report.complete:
+        return report
+    theirs = _structure(other, card.arguments, card.front_end)
+    own = _structure(model, plan.model.arguments, plan.front_end)
+    differing = [key for key in {**theirs, **own} if theirs.get(key) != own.get(key)]
+    names = (*report.missing, *report.unexpected, *(name for name, *_ in report.misshaped))
+    raise UserError(
+        f"{plan.cell}: recipe init '{plan.recipe.init}': {len(names)} entries of {card.name} do "
+        f"not fit ({names[0]}): it has "
+        + ", ".join(f"{key} {theirs.get(key)} (here {own.get(key)})" for key in differing)
+        + f"; set the same under models.{plan.cell.model}, or start from a run of this variant "
+        "(init: run:DATASET/VARIANT)"
+    )
+
+
+def _structure(
+    model: torch.nn.Module, arguments: Mapping[str, Any], front_end: FrontEnd
+) -> dict[str, Any]:
+    """What the shapes of a model's entries follow from, besides its classes."""
+    values = resolved_values(model) or arguments
+    return {**values, "frames": front_end.frames, "mels": front_end.mels}
+
+
+def _classifier_entries(
+    model: torch.nn.Module, other: torch.nn.Module, card: Card
+) -> tuple[str, ...]:
+    """Patterns of the entries that are new with other classes: as the model states them, else those
+    whose shape depends on the number of classes in the model of the card, `other`."""
+    stated: tuple[str, ...] | None = getattr(model, "classifier_entries", None)
+    if stated is not None:
+        return stated
+    more = construct(card.architecture, card.arguments, card.front_end, len(card.classes) + 1)
+    shapes = {name: value.shape for name, value in more.state_dict().items()}
+    return tuple(name for name, v in other.state_dict().items() if v.shape != shapes[name])
 
 
 def start_from_file(model: torch.nn.Module, init: str, path: Path) -> KeyReport:

@@ -19,6 +19,7 @@ def set_up(threads: int) -> None:
     torch.set_deterministic_debug_mode("error")
     # Only helps to find reads of uninitialised memory; it costs a write of every new tensor.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.allow_tf32 = False  # True by default: convolutions would round to 10 bits
     leave_compiler_out()
 
 

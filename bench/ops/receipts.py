@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bench.data.fingerprint import fingerprint
 from bench.experiment import config
-from bench.experiment.cells import Layout
+from bench.experiment.cells import Layout, find_cell
 from bench.experiment.config import Config
 from bench.experiment.jobs import Job, jobs_on_request, list_jobs
 from bench.experiment.triggers import Triggers
@@ -245,4 +245,9 @@ def run_verb(args: argparse.Namespace) -> int:
         job is None or "RANK" in os.environ
     ):  # in a team, the process that started it writes the receipt
         return int(args.run(args))  # it says itself that there is no such job
-    return receipts.perform(job, lambda: int(args.run(args)))
+    code = receipts.perform(job, lambda: int(args.run(args)))
+    if code == 0 and job.stage == "train":
+        from bench.training.train import drop_state  # late: no other job needs it
+
+        drop_state(receipts.layout, find_cell(receipts.settings, job.name))
+    return code

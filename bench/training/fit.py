@@ -15,6 +15,7 @@ from bench.files import write_json_lines
 from bench.models.team import Team
 from bench.models.torch_setup import emulates_bf16
 from bench.process.signals import held_signals
+from bench.steps import steps_per_epoch
 from bench.training.batches import check_shares, on_device, read_batches
 from bench.training.excerpt import WHOLE, Excerpt
 from bench.training.headroom import within_memory
@@ -58,7 +59,7 @@ def fit(
     """
     team, recipe = team or Team(), excerpt.recipe(recipe)
     check_shares(recipe, team)
-    steps = recipe.steps(len(task.rows["train"]))
+    steps = steps_per_epoch(len(task.rows["train"]), recipe.batch_size)
     optimizer = make_optimizer(model, recipe)
     objective, batch_loss = make_loss(model, task, recipe, loss, team)
     device = next(model.parameters()).device

@@ -29,16 +29,20 @@ def within_memory(step: Callable[[Batch], Figures], batch: Batch, *, alone: bool
         if not _out_of_memory(error):
             raise
     # Only here, outside the handler, are the failed step's tensors freed.
-    size, where = len(batch.features), batch.features.shape[1:]
+    where, size, merged = batch.features.shape[1:], len(batch.features), 1
+    if batch.augment is not None:
+        size = batch.augment.size  # of what the network computes, after mixing
+        if batch.augment.mixup is not None and batch.augment.mixup.pairing == "pairs":
+            merged = 2  # clips of batch_size in each of them
     advice = "halve batch_size"
     if alone:
         halves = (size >> n for n in range(1, size.bit_length()))
         fits = next((n for n in halves if _gets_through(step, batch, n)), 0)
-        advice = f"{fits} fit: set batch_size to it" if fits else "not even one fits"
+        advice = f"{merged * fits} fit: set batch_size to it" if fits else "not even one fits"
     raise UserError(
-        f"memory ran out in a training step on {size} clips of {tuple(where)} values; {advice} "
-        "(and lower learning_rate with it), set precision to bf16, or use a larger device; "
-        "the last good state is kept"
+        f"memory ran out in a training step on {merged * size} clips of {tuple(where)} values; "
+        f"{advice} (and lower learning_rate with it), set precision to bf16, or use a larger "
+        "device; the last good state is kept"
     )
 
 

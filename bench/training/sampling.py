@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bench.data.task import Task
 from bench.experiment.config import Recipe
+from bench.steps import steps_per_epoch
 from bench.training.streams import generator
 
 Rows = NDArray[np.int64]
@@ -27,7 +28,7 @@ def epoch_batches(task: Task, recipe: Recipe, seed: int, epoch: int) -> Rows:
     and continues in the next epoch where it stopped (PANNs, BalancedTrainSampler).
     """
     rows = task.rows["train"]
-    clips = recipe.steps(len(rows)) * recipe.batch_size
+    clips = steps_per_epoch(len(rows), recipe.batch_size) * recipe.batch_size
     rng = generator(seed, "order", epoch)
     if recipe.sampler == "shuffle":
         order = np.resize(rng.permutation(rows), clips)

@@ -85,9 +85,15 @@ def make_loss(
     grid = None if recipe.supervision == "weak" else _grid(model, task)
     objective = Objective(task, loss, recipe.supervision, grid, recipe.distill)
     batch_loss = BatchLoss(model, objective)
-    if recipe.compiled(next(model.parameters()).device.type, team.world_size):
+    if is_compiled(recipe, next(model.parameters()).device.type, team.world_size):
         compile_in_place(batch_loss)
     return objective, team.wrap(batch_loss)
+
+
+def is_compiled(recipe: Recipe, device: str, processes: int = 1) -> bool:
+    """Whether steps on a device of this type ("cuda", "cpu") are compiled."""
+    alone_on_gpu = device == "cuda" and processes == 1
+    return alone_on_gpu if recipe.compile == "auto" else recipe.compile
 
 
 @torch.no_grad()

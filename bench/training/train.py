@@ -26,6 +26,7 @@ from bench.process.memory import keep_freed_memory
 from bench.process.sampler import Sampler
 from bench.process.slots import gpu_slot
 from bench.provenance import environment
+from bench.results.training import Training
 from bench.training.description import SCORED, Origin, Outcome, write_run
 from bench.training.excerpt import WHOLE, Excerpt
 from bench.training.streams import run_seed, stream_seed
@@ -89,7 +90,8 @@ def train_cell(
 ) -> None:
     """Train a run, score it, and write model.pt, metrics.jsonl, scores.npz and training.json.
 
-    training.json is written last: if it exists, the others are complete.
+    training.json is written last: if it exists, the others are complete. The state stays: see
+    `drop_state`.
 
     Args:
         layout: other folders than the experiment's.
@@ -110,7 +112,13 @@ def train_cell(
         with Sampler() as system:
             made = train(origin, layout, task, resources)
         write_run(layout.run(cell), origin, task, replace(made, system=system.samples))
-        shutil.rmtree(state, ignore_errors=True)
+
+
+def drop_state(layout: Layout, cell: cells.Cell) -> None:
+    """Remove the state of a finished training, once nothing can ask for the training again: until
+    then a repetition goes on from its last epoch."""
+    made = Training.read(layout.run(cell) / "training.json")
+    shutil.rmtree(layout.state(made.identity), ignore_errors=True)
 
 
 def input_digests(plan: Plan, layout: Layout) -> dict[str, str]:
@@ -161,13 +169,15 @@ def train(origin: Origin, layout: Layout, task: Task, resources: Resources) -> O
         set_up(resources.threads)
         torch.manual_seed(stream_seed(seed, "init"))
         model = networks.build(plan, len(task.corpus.classes))
-        if plan.parent is not None:
-            networks.start_from_run(model, layout.run(plan.parent) / "model.pt")
+        solved = plan.model.architecture in registry.SOLVED
+        if plan.parent is not None and not solved:
+            weights = layout.run(plan.parent) / "model.pt"
+            print(networks.start_from_run(model, plan, weights), flush=True)
         elif (start := start_of(plan)) is not None:
             print(networks.start_from_file(model, plan.recipe.init, start.path), flush=True)
         device = find_device(resources.gpus)
         model = synchronised(model.to(device), team)
-        if plan.model.architecture in registry.SOLVED:
+        if solved:
             return _outcome(model, plan, task, solve.fit(model, task, *goal), team)
         sample = torch.from_numpy(task.features(task.rows["train"][:4])).to(device)
         activation_bytes = saved_activation_bytes(model, sample) / len(sample)

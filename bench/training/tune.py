@@ -97,7 +97,7 @@ class Trial:
 
     def train(self, threads: int) -> Path:
         """Train it unless it is finished; the folder of its run."""
-        from bench.training.train import Resources, train_cell
+        from bench.training.train import Resources, drop_state, train_cell
 
         cell, facts = self.plan.cell, self.facts(threads)
         folder = self.layout.run(cell)
@@ -113,6 +113,7 @@ class Trial:
                     return folder
             print(f"trial of {cell}: {dict(self.point)}", file=sys.stderr, flush=True)
             train_cell(self.settings, cell, Resources(threads=threads), self.layout)
+            drop_state(self.layout, cell)
         return folder
 
 

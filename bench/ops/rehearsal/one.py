@@ -117,10 +117,11 @@ def rehearse_run(settings: Config, cell: Cell, limits: Limits) -> Outcome:
 
 def _train(settings: Config, cell: Cell, limits: Limits, part: _Part) -> None:
     """`python -m bench train`, as far as the excerpt goes."""
-    from bench.training.train import Resources, train_cell
+    from bench.training.train import Resources, drop_state, train_cell
 
     try:
         train_cell(settings, cell, Resources(threads=limits.threads, excerpt=part))
+        drop_state(Layout.of(settings), cell)
     except (_Enough, SystemExit):
         if part.ends is None:
             raise
