@@ -480,7 +480,9 @@ def test_the_pictured_soundscape_is_the_busiest_with_two_classes() -> None:
     clips = pd.DataFrame({"clip": ["train.wav", "one.wav", "z.wav", "b.wav"]})
     clips["split"] = ["train", "test", "test", "test"]
     corpus = Corpus("d", Path(), ("a", "b"), clips, table, True, True, clips.iloc[:0])
-    assert choose_clips(corpus, 1) == ["b.wav"]
+    tested = {"one.wav", "z.wav", "b.wav"}
+    assert choose_clips(corpus, tested, 1) == ["b.wav"]
+    assert choose_clips(corpus, tested - {"b.wav"}) == ["z.wav", "one.wav"]
 
 
 def test_curves_average_the_epochs_that_every_run_has(tmp_path: Path) -> None:
