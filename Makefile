@@ -62,9 +62,12 @@ lint: test-environment  ## ruff, mypy, snakefmt, snakemake --lint
 speed: test-environment  ## our models beside installed peers, and what became slower than the committed ratios
 	python -m bench speed --only models --pairs htsat/official pann/official --batches 4 --rounds 3 --against docs/speed.json
 
+# It shows the store of the results folder: a server has pages of its own.
+ui: export MLFLOW_TRACKING_URI :=
 ui: environment  ## the MLflow UI on 127.0.0.1:5000, with links to what people ask of the runs
 	@python -m bench track --links http://127.0.0.1:5000 --config config/$(EXPERIMENT).yaml
-	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///results/$(EXPERIMENT)/mlflow.db
+	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri \
+	    "$$(python -m bench track --store --config config/$(EXPERIMENT).yaml)"
 
 pictures: test-environment  ## renew the pictures of README and docs from EXPERIMENT's report and runs
 	PYTHONPATH=. python tests/system/pictures.py config/$(EXPERIMENT).yaml
