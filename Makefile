@@ -46,7 +46,8 @@ test-system: test-environment  ## what needs system packages (browser, LaTeX): i
 test-gpu: test-environment  ## the models beside their peers, and two equal trainings, on the first CUDA device
 	pytest -m cuda -rs
 
-gpu-check:  ## on a GPU, in 12 minutes: parity, equal trainings, rates, peers; DEVICE=cpu rehearses it
+gpu-check:  ## on a GPU, in 12 minutes, after `make test-environment` or with your own torch: parity, equal trainings, rates, peers; DEVICE=cpu rehearses it
+	@python -c 'import numpy, pydantic, torch, yaml' 2> /dev/null || { echo 'gpu-check: packages are missing: run it after `make test-environment`, or with your own torch and the rest of requirements.txt' >&2; exit 2; }
 	python -m bench gpu-check --device $(DEVICE) --output work/gpu-check.json
 
 torture: test-environment  ## 50 times kill -9 at random moments; every run must come out equal
@@ -93,6 +94,6 @@ environment:  ## .venv with the pinned closure
 test-environment:
 	@./environment.sh test
 
-clean:  ## delete what runs have made (not the environment, not downloads)
+clean:  ## delete what runs have made here (not the environment, not downloads, no folder elsewhere)
 	rm -rf .snakemake
-	find work results data reports -mindepth 2 -maxdepth 2 -name .owner -printf "%h\\0" 2> /dev/null | xargs -0 rm -rf
+	find work results data reports -mindepth 2 -maxdepth 3 -name .owner -printf "%h\\0" 2> /dev/null | xargs -0 rm -rf
