@@ -2,7 +2,8 @@
 # steps are those of the Makefile, which its tests run.
 #
 #   docker build --tag htsat-benchmark .
-#   docker run --rm --volume "$PWD/out:/benchmark/out" htsat-benchmark make reproduce
+#   docker run --rm --volume "$PWD/reports:/benchmark/reports" --volume "$PWD/results:/benchmark/results" \
+#       htsat-benchmark make reproduce
 #   docker run --rm htsat-benchmark make test
 #
 # Apptainer, without a daemon and without root, on a cluster:

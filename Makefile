@@ -46,7 +46,8 @@ test-system: test-environment  ## what needs system packages (browser, LaTeX): i
 test-gpu: test-environment  ## the models beside their peers, and two equal trainings, on the first CUDA device
 	pytest -m cuda -rs
 
-gpu-check:  ## on a GPU, in 12 minutes: parity, equal trainings, rates, peers; DEVICE=cpu rehearses it
+gpu-check:  ## on a GPU, in 12 minutes, after `make test-environment` or with your own torch: parity, equal trainings, rates, peers; DEVICE=cpu rehearses it
+	@python -c 'import numpy, pydantic, torch, yaml' 2> /dev/null || { echo 'gpu-check: packages are missing: run it after `make test-environment`, or with your own torch and the rest of requirements.txt' >&2; exit 2; }
 	python -m bench gpu-check --device $(DEVICE) --output work/gpu-check.json
 
 torture: test-environment  ## 50 times kill -9 at random moments; every run must come out equal
@@ -62,9 +63,12 @@ lint: test-environment  ## ruff, mypy, snakefmt, snakemake --lint
 speed: test-environment  ## our models beside installed peers, and what became slower than the committed ratios
 	python -m bench speed --only models --pairs htsat/official pann/official --batches 4 --rounds 3 --against docs/speed.json
 
+# It shows the store of the results folder: a server has pages of its own.
+ui: export MLFLOW_TRACKING_URI :=
 ui: environment  ## the MLflow UI on 127.0.0.1:5000, with links to what people ask of the runs
 	@python -m bench track --links http://127.0.0.1:5000 --config config/$(EXPERIMENT).yaml
-	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///results/$(EXPERIMENT)/mlflow.db
+	mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri \
+	    "$$(python -m bench track --store --config config/$(EXPERIMENT).yaml)"
 
 pictures: test-environment  ## renew the pictures of README and docs from EXPERIMENT's report and runs
 	PYTHONPATH=. python tests/system/pictures.py config/$(EXPERIMENT).yaml
@@ -90,6 +94,6 @@ environment:  ## .venv with the pinned closure
 test-environment:
 	@./environment.sh test
 
-clean:  ## delete what runs have made (not the environment, not downloads)
+clean:  ## delete what runs have made here (not the environment, not downloads, no folder elsewhere)
 	rm -rf .snakemake
-	find work results data reports -mindepth 2 -maxdepth 2 -name .owner -printf "%h\\0" 2> /dev/null | xargs -0 rm -rf
+	find work results data reports -mindepth 2 -maxdepth 3 -name .owner -printf "%h\\0" 2> /dev/null | xargs -0 rm -rf

@@ -5,7 +5,7 @@
 # known by content (Python, place, lists of pins): no date counts, and a checkout that moved gets a new one.
 set -eu
 
-case $1 in
+case ${1-} in
 runtime) lists=requirements.txt ;;
 test) lists="requirements.txt requirements-test.txt requirements-oracles.txt" ;;
 *) echo "usage: environment.sh runtime|test" >&2 && exit 2 ;;

@@ -305,8 +305,11 @@ def overview(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
     hours = [
         np.mean([runs.record(k)["cost"]["train_hours"] for k in own]) for own in by_task.values()
     ]
+    model, declared = keys[0].split("/")[1], runs.config["datasets"].values()
+    tasks = [one for one in declared if one["models"] is None or model in one["models"]]
+    total = sum(hours) if len(hours) == len(tasks) else np.nan
     times = {"hours": 1.0, "minutes": 60.0, "seconds": 3600.0}
-    shown = {f"training_{u}": per * sum(hours) for u, per in times.items()}
+    shown = {f"training_{u}": per * total for u, per in times.items()}
     found |= {column: value for column, value in shown.items() if column in row.index}
     first = [runs.record(own[0])["parameters"] for own in by_task.values()]
     return found | {"parameters_M": max(first) / 1e6}

@@ -247,6 +247,28 @@ def test_another_run_s_files_beside_a_record_are_named_and_not_used(
     assert str(one / name) in why
 
 
+def test_clips_without_features_or_scores_are_not_pictured(experiment: Config) -> None:
+    """A clip that featurize excludes, for one front end or for all, stays in the corpus table."""
+    layout, cell = Layout.of(experiment), find_cell(experiment, "desed/htsat/base/seed0")
+    (_, unheard, unscored), _ = soundscapes(load_results(experiment), "desed")
+    index = layout.features("desed", experiment.models["htsat"].front_end) / "index.parquet"
+    table = pd.read_parquet(index)
+    table[table["clip"] != unheard.clip].to_parquet(index, index=False)
+    scores, events = (layout.run(cell) / name for name in ("scores.npz", "events.tsv"))
+    with np.load(scores) as stored:
+        arrays = dict(stored)
+    arrays["split"][arrays["clip_ids"] == unscored.clip] = "train"
+    np.savez(scores, **arrays)
+    kept = [line for line in events.read_text().splitlines(True) if unscored.clip not in line]
+    events.write_text("".join(kept))
+    files = {path.name: digest_file(path) for path in (scores, events)}
+    factories.change_record(experiment, cell, files=files)
+    shown, why = soundscapes(load_results(experiment), "desed")
+    assert why == ""
+    assert len(shown) == 3
+    assert not {unheard.clip, unscored.clip} & {scape.clip for scape in shown}
+
+
 @pytest.mark.parametrize("select", ["best", "last"])
 def test_the_published_fold_protocol_is_told_by_what_was_chosen(
     experiment: Config, select: str

@@ -11,10 +11,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from factories import change_record, make_config, make_inputs, make_run
+from factories import change_record, make_config, make_inputs, make_run, record_values
 from workflow_copy import EXPERIMENT, ROOT
 
 from bench import __main__ as cli
@@ -251,6 +252,28 @@ def test_explain_tells_figures_origin_and_how_to_make_them_again(tmp_path: Path)
     for part in ("code_train digest", "starts from", "seeds", "learning_rate", "commit", "command"):
         assert re.search(rf"^  {part} +\S", text, re.MULTILINE), part
     assert re.search(r"^  .*bench evaluate desed/htsat/base/seed1", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "random weights"),
+        ({"recipe": {"init": "imagenet:swin-tiny-c24"}}, "imagenet:swin-tiny-c24"),
+        ({"released": {}, "cell": {"variant": "released-ast-x"}}, "ast-x"),
+        ({"members": ["d/m/base/seed0", "d/m/base/seed1"]}, "d/m/base/seed0, d/m/base/seed1"),
+        ({"recipe": {"init": "run:audioset"}, "parent": "a/m/base/seed0"}, "a/m/base/seed0"),
+    ],
+)
+def test_explain_tells_what_a_run_starts_from(changes: dict[str, Any], said: str) -> None:
+    values = record_values()
+    values["cell"] |= changes.pop("cell", {})
+    values["resolved"] |= changes
+    if "parent" in changes:
+        values["parent"] = {"key": changes["parent"], "identity": ""}
+    text = explain(Record.model_validate(values), Path("record.json"))
+    (line,) = re.findall(r"^  starts from +(.*)$", text, re.MULTILINE)
+    assert said in line
+    assert ("random" in line) == (said == "random weights")
 
 
 def test_a_record_of_a_changed_checkout_holds_the_changes(

@@ -21,6 +21,7 @@ from bench.experiment.cells import Layout, list_cells
 from bench.experiment.config import Distill
 from bench.files import UserError, digest_file, read_json
 from bench.models.scores import Scores, read_scores, write_scores
+from bench.ops.receipts import Receipts
 from bench.training.losses import Objective
 from bench.training.teacher import Teacher
 from modelkit.augment import Augment, Mixup
@@ -189,3 +190,31 @@ def test_a_run_teaches_a_student(experiment: Path, tmp_path: Path, capsys) -> No
     described = read_json(layout.run(student) / "training.json")
     assert described["digests"]["teacher"] == digest_file(scores)
     assert described["resolved"]["recipe"]["distill"]["weight"] == 0.9
+
+
+def test_another_teacher_trains_its_students_again_and_a_moved_one_does_not(
+    experiment: Path, tmp_path: Path
+) -> None:
+    scores, moved = tmp_path / "pann.npz", tmp_path / "moved.npz"
+    values = yaml.safe_load(experiment.read_text())
+    student = str(list_cells(config.load(experiment))[0])
+
+    def changed() -> str:
+        receipts = Receipts(config.load(experiment))
+        return receipts.changed(receipts.jobs["train", student])
+
+    scores.write_bytes(b"one")
+    receipts = Receipts(config.load(experiment))
+    job = receipts.jobs["train", student]
+    job.output.parent.mkdir(parents=True)
+    for path in job.writes:
+        path.write_text("made")
+    receipts.perform(job, lambda: 0)
+    assert changed() == ""
+    scores.rename(moved)
+    assert changed() == "another teacher"
+    values["recipes"]["mn"]["distill"]["scores"] = str(moved)
+    experiment.write_text(yaml.safe_dump(values))
+    assert changed() == ""
+    moved.write_bytes(b"two")
+    assert changed() == "another teacher"

@@ -51,6 +51,13 @@ def installed(folder: Path) -> list[str]:
     return (folder / ".venv" / "installed").read_text().splitlines()
 
 
+@pytest.mark.parametrize("arguments", [(), ("all",)])
+def test_it_says_what_it_takes(checkout: Path, arguments: tuple[str, ...]) -> None:
+    done = subprocess.run(["./environment.sh", *arguments], cwd=checkout, capture_output=True)
+    assert done.returncode == 2
+    assert done.stderr == b"usage: environment.sh runtime|test\n"
+
+
 def test_it_is_made_once_and_kept_while_it_holds_what_is_due(checkout: Path) -> None:
     assert make(checkout).returncode == 0
     assert len(installed(checkout)) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,17 @@ def contents(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file() and ".snakemake" not in path.parts
     }
+
+
+def test_make_clean_deletes_what_is_claimed_and_no_download(tmp_path: Path) -> None:
+    for made in ("work/x", "results/x", "reports/x", "data/default", "data/real/soundscapes"):
+        claim(tmp_path / made, "a run", "")
+        write(tmp_path / made / "deeper" / "file", "")
+    write(tmp_path / "data" / "real" / "esc10" / "dog.ogg", "")
+    command = ["make", "-f", str(ROOT / "Makefile"), "clean"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert list(contents(tmp_path)) == ["data/real/esc10/dog.ogg"]
+    assert not (tmp_path / "data" / "real" / "soundscapes").exists()
 
 
 def test_a_child_has_its_own_name_and_folders(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import factories
@@ -112,6 +113,29 @@ def test_headline_bold_and_tests_agree_and_a_plug_in_is_one_of_the_models(config
     for words in ("F1 (%) by class", "Learning curves", "Soundscape", "on every task"):
         assert any(words in alt and "Toy net" in alt for alt in images), words
     assert "HTS-AT, AST, PANN-CNN and Toy net on DESED-like: some models small" in page
+
+
+def test_the_ranking_covers_every_way_of_training_and_a_tie_is_no_win(config: Config) -> None:
+    analysis = analyse(config)
+    ((key, (one,)),) = analysis.standings.items()
+    best, *others = one.ranked
+    assert len(others) == 2  # AST cannot localize
+    tied = replace(one, ranked=(best, *((group, best[1]) for group, _ in others)))
+    ranking = findings(replace(analysis, standings={key: [tied]}))[0]
+    assert ranking.title == "Models share the highest mean on 1 of 1 tasks"
+    assert "Toy net, level with " in ranking.lines[0]
+    assert "above" not in ranking.lines[0]
+    ways = [
+        replace(one, training="one way", ranked=one.ranked[1:], rivals=one.rivals[1:]),
+        replace(one, training="another", ranked=one.ranked[:1], rivals=()),
+    ]
+    ranking = findings(replace(analysis, standings={key: ways}))[0]
+    assert ranking.title.endswith("on 1 of 1 rankings of models trained alike")
+    lower, higher = ranking.lines
+    assert lower.startswith("DESED-like (one way): ")
+    assert higher.startswith("DESED-like (another): Toy net ")
+    assert higher.endswith(", alone")
+    assert ranking.groups == (others[0][0].name, "desed/toy/base")
 
 
 def test_every_model_has_a_colour_of_its_own(config: Config) -> None:

@@ -23,7 +23,7 @@ from bench.corpora.base import Corpus
 from bench.experiment.config import DataKind, Statistics
 from bench.files import UserError, digest_file
 from bench.metrics.statistics import fold_interval, t_interval
-from bench.reporting import context, token_orders
+from bench.reporting import context, overview, token_orders
 from bench.reporting.build import build, make_tables
 from bench.reporting.latex import FONTS, ROWS_HEIGHT, to_latex
 from bench.reporting.leads import bracket, certainty
@@ -483,7 +483,20 @@ def test_the_pictured_soundscape_is_the_busiest_with_two_classes() -> None:
     clips = pd.DataFrame({"clip": ["train.wav", "one.wav", "z.wav", "b.wav"]})
     clips["split"] = ["train", "test", "test", "test"]
     corpus = Corpus("d", Path(), ("a", "b"), clips, table, True, True, clips.iloc[:0])
-    assert choose_clips(corpus, 1) == ["b.wav"]
+    tested = {"one.wav", "z.wav", "b.wav"}
+    assert choose_clips(corpus, tested, 1) == ["b.wav"]
+    assert choose_clips(corpus, tested - {"b.wav"}) == ["z.wav", "one.wav"]
+
+
+def test_training_times_are_summed_over_every_task_that_a_model_is_declared_on() -> None:
+    analysis: Any = SimpleNamespace(
+        config=SimpleNamespace(
+            datasets={"a": None, "b": None}, models_on=lambda d: ["m"] if d == "b" else ["m", "few"]
+        ),
+        group=lambda d, _: SimpleNamespace(cost=lambda _: summarise([2.0])) if d == "a" else None,
+    )
+    assert overview._hours(analysis, "m") is None
+    assert overview._hours(analysis, "few") == 2.0
 
 
 def test_curves_average_the_epochs_that_every_run_has(tmp_path: Path) -> None:

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import make_results, make_small_config
+from factories import make_config, make_results, make_small_config, record_values
 
 from bench.experiment.cells import Layout, list_cells
 from bench.experiment.config import Config
 from bench.files import write_json_lines
-from bench.tracking import rows
+from bench.results.record import Record
+from bench.tracking import notes, rows
 from bench.tracking.store import Store, send
-from bench.tracking.views import Tracked, TrackedGroup, TrackedRecord
+from bench.tracking.views import Change, Tracked, TrackedGroup, TrackedRecord
 
 
 @pytest.fixture
@@ -103,3 +104,16 @@ def test_every_address_of_files_moves_and_no_other(config: Config, tmp_path: Pat
     assert all(place.startswith(f"{old}/") for place in before[:4])
     assert after[:4] == [place.replace(old, "file:///new%20place") for place in before[:4]]
     assert after[4:] == before[4:]
+
+
+def test_a_variant_that_localizes_has_a_reference_that_does_not(tmp_path: Path) -> None:
+    values = record_values()
+    values["cell"] |= {"dataset": "desed", "model": "pann", "variant": "decision_max"}
+    settings = make_config(tmp_path)
+    assert settings.datasets["desed"].metric == "intersection_f1"
+    figures = {"test_intersection_f1": 0.3, "test_mAP": 0.5}
+    figures |= {"reference_test_mAP": 0.4, "change_test_mAP": 0.1}
+    change = Change("decision", "base", "a linear head")
+    note = notes.of_group(settings, [Record.model_validate(values)], figures, change)
+    (row,) = (line for line in note.splitlines() if line.startswith("| intersection F1"))
+    assert [cell.strip() for cell in row.split("|")[2:-1]] == ["30.0 %", "", "", ""]

@@ -13,6 +13,7 @@ import yaml
 from factories import ROOT, make_config, make_results, make_small_config
 
 from bench import __main__ as cli
+from bench.experiment import folders
 from bench.experiment.cells import Layout
 from bench.experiment.config import Config
 from bench.files import UserError
@@ -80,6 +81,22 @@ def test_a_disk_that_is_full_under_the_store_is_one_line(
     told = capsys.readouterr().err.splitlines()[-1]
     assert told.startswith("error: [Errno 28] No space left on device: 'mlflow.db'; finished work")
     assert [path.name for path in (tmp_path / "results").iterdir()] == [".owner"]
+
+
+def test_asking_where_the_store_is_is_not_the_job(
+    experiment: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No receipt: the store may lack records that are newer than it."""
+    path, results = tmp_path / "experiment.yaml", tmp_path / "results"
+    path.write_text(yaml.safe_dump(experiment.model_dump(mode="json")))
+    assert cli.main(["track", "--store", "--config", str(path)]) == 0
+    assert capsys.readouterr().out == f"sqlite:///{results}/mlflow.db\n"
+    assert not results.exists()
+    folders.take(experiment)
+    Store(experiment).experiment("desed")
+    assert cli.main(["track", "--links", "http://localhost", "--config", str(path)]) == 0
+    assert "http://localhost/" in capsys.readouterr().out
+    assert not (results / "receipts").exists()
 
 
 def test_runs_that_were_made_but_not_filled_are_written_again(

@@ -62,7 +62,8 @@ class Plan:
 
     @cached_property
     def resolved(self) -> dict[str, Any]:
-        """JSON-like form, hashed for the run's identity. Paths are left out: data has a digest."""
+        """JSON-like form, hashed for the run's identity. Paths are left out: data and a teacher's
+        scores have digests."""
         model = self.model.model_dump(mode="json", exclude={"title", "arguments_on"})
         elsewhere = {
             *("title", "root", "data_kind", "source", "fetch", "front_ends"),
@@ -76,7 +77,9 @@ class Plan:
             "model": model,
             "front_end": self.front_end.model_dump(mode="json"),
             "recipe": self.recipe.model_dump(
-                mode="json", include={"test_shifts"} if self.released else None
+                mode="json",
+                include={"test_shifts"} if self.released else None,
+                exclude={"distill": {"scores"}},
             ),
             "parent": str(self.parent) if self.parent else None,
             **({"released": self.released.values} if self.released else {}),

@@ -43,6 +43,7 @@ class Triggers:
 
     def __init__(self, settings: Config) -> None:
         self.settings = settings
+        self._read: dict[str, str] = {}
 
     @cached_property
     def plans(self) -> dict[str, Plan]:
@@ -74,9 +75,20 @@ class Triggers:
         return _digests("featurize", chosen.model_dump(mode="json", exclude=ON_READING))
 
     def train(self, cell: str) -> dict[str, str]:
+        """Of one run; a teacher's scores count wherever they are."""
         chosen = self.plans[cell]
         code = model_stage_digest("train", chosen.model.architecture)
-        return _digests("train", chosen.resolved, code)
+        digests = _digests("train", chosen.resolved, code)
+        if chosen.recipe.distill is not None:
+            digests["teacher"] = self._given(chosen.recipe.distill.scores)
+        return digests
+
+    def _given(self, name: str) -> str:
+        """Of a file that no job makes, read once; empty if it is missing."""
+        if name not in self._read:
+            path = Path(name)
+            self._read[name] = digest_file(path)[:16] if path.is_file() else ""
+        return self._read[name]
 
     @cached_property
     def released_plans(self) -> dict[str, Plan]:

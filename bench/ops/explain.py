@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.experiment import config
-from bench.experiment.cells import Layout, find_cell
+from bench.experiment.cells import RELEASED, Layout, find_cell
 from bench.files import digest_file
 from bench.results.record import Metrics, Record
 
@@ -66,7 +66,7 @@ def explain(record: Record, path: Path) -> str:
             {
                 "clips": f"{splits}; {record.coverage.found} of "
                 f"{record.coverage.listed} listed are on disk",
-                "starts from": record.parent.key if record.parent else "random weights",
+                "starts from": _start(record),
                 "seeds": ", ".join(f"{name} {seed}" for name, seed in record.seeds.items()),
                 "identity": record.identity,
                 **{f"{name} digest": value for name, value in digests.items()},
@@ -80,6 +80,19 @@ def explain(record: Record, path: Path) -> str:
         *(["", "uncommitted changes, for `git apply`", made.diff] if made.diff else []),
     ]
     return "\n".join(lines)
+
+
+def _start(record: Record) -> str:
+    """What a run's weights began as: a run, released files in the config's words, or random."""
+    resolved = record.resolved
+    if record.parent is not None:
+        return record.parent.key
+    if resolved.members:
+        return f"the trained {', '.join(resolved.members)}"
+    if resolved.released is not None:
+        return f"the released {record.cell.variant.removeprefix(RELEASED)}, not trained here"
+    init = resolved.recipe.init
+    return "random weights" if init == "random" else init
 
 
 def _files(record: Record, folder: Path) -> Iterator[tuple[str, str]]:

@@ -43,7 +43,7 @@ NAMES = {
     "report": (),
 }
 """Which arguments of a verb name the job."""
-NO_JOB = {"live", "released", "folder"}
+NO_JOB = {"live", "links", "store", "released", "folder"}
 """Options with which a verb is not the DAG's job."""
 
 

@@ -48,20 +48,27 @@ def findings(analysis: Analysis) -> list[Finding]:
 
 
 def _ranking(analysis: Analysis) -> Finding | None:
-    """Which model is best on how many tasks, a line for each task."""
+    """Which model is best on how many tasks, a line for each; where models were trained in several
+    ways, a line for each way."""
     config = analysis.config
-    found = [
-        (dataset, one)
-        for dataset in config.datasets
-        for one in analysis.standings[dataset, config.datasets[dataset].metric][:1]
-        if dataset not in analysis.mixed and one.rivals
+    tasks = {d: analysis.standings[d, config.datasets[d].metric] for d in config.datasets}
+    shown = [
+        (dataset, one, short_dataset_name(config, dataset) + way)
+        for dataset, standings in tasks.items()
+        if dataset not in analysis.mixed and any(one.rivals for one in standings)
+        for one in standings
+        for way in [f" ({one.training})" if len(standings) > 1 else ""]
     ]
+    found = [(one, place) for _, one, place in shown if one.rivals]
     if not found:
         return None
-    best, wins = Counter(one.best.model for _, one in found).most_common(1)[0]
-    leads = [short_dataset_name(config, d) for d, one in found if one.leads and not one.above]
-    title = f"{model_name(config, best)} has the highest mean on {wins} of {len(found)} tasks"
-    above = [short_dataset_name(config, dataset) for dataset, one in found if one.above]
+    alike = len({dataset for dataset, *_ in shown}) == len(shown)
+    of = f"of {len(found)} {'tasks' if alike else 'rankings of models trained alike'}"
+    title = f"Models share the highest mean on {len(found)} {of}"
+    for best, wins in Counter(one.best.model for one, _ in found if not one.level).most_common(1):
+        title = f"{model_name(config, best)} has the highest mean on {wins} {of}"
+    leads = [place for one, place in found if one.leads and not one.above]
+    above = [place for one, place in found if one.above]
     said = f"Decided on {listed(leads)}." if leads else "No lead is decided."
     said += f" {DETECTABLE}." if len(leads) < len(found) else ""
     said += "".join(f" {words}" for words in undecided_by_task(analysis))
@@ -69,19 +76,22 @@ def _ranking(analysis: Analysis) -> Finding | None:
     return Finding(
         title,
         said,
-        groups=tuple(one.best.name for _, one in found),
+        groups=tuple(one.best.name for _, one, _ in shown),
         warning=bool(above),
-        lines=tuple(_task_line(analysis, dataset, one) for dataset, one in found),
+        lines=tuple(_task_line(analysis, *one) for one in shown),
     )
 
 
-def _task_line(analysis: Analysis, dataset: str, found: Standing) -> str:
+def _task_line(analysis: Analysis, dataset: str, found: Standing, place: str) -> str:
     """AudioSet-like: HTS-AT tiny, 3.1 points above AST tiny [4.2]."""
     config, metric = analysis.config, analysis.config.datasets[dataset].metric
-    place = short_dataset_name(config, dataset)
     said = f"{place}: {model_name(config, found.best.model)}"
+    if not found.rivals:
+        return f"{said} {value_words(found.ranked[0][1].mean, metric)}, alone"
     rival = found.rivals[0]
-    if rival.difference is not None:
+    if found.level:
+        said += f", level with {listed([model_name(config, g.model) for g in found.level])}"
+    elif rival.difference is not None:
         said += f", {points(rival.difference.mean, metric).removeprefix('+')} above "
         said += model_name(config, rival.group.model)
     if rival.flips:

@@ -103,11 +103,9 @@ def _leader(analysis: Analysis, dataset: str, metric: str, found: Standing, task
 def _rank(analysis: Analysis, found: Standing) -> str:
     """Which model is first, and how strongly that may be stated."""
     best = model_name(analysis.config, found.best.model)
-    tied = [g for g, s in found.ranked if s.mean == found.ranked[0][1].mean]
-    if len(tied) > 1:
-        return (
-            f"{listed([model_name(analysis.config, g.model) for g in tied])} share the highest mean"
-        )
+    if found.level:
+        tied = [model_name(analysis.config, g.model) for g in (found.best, *found.level)]
+        return f"{listed(tied)} share the highest mean"
     open_ones = [rival for rival in found.rivals if not rival.beaten]
     if not open_ones:
         return f"{best} leads"

@@ -134,7 +134,7 @@ def overview_table(analysis: Analysis) -> Table:
     config = analysis.config
     hours = {model: _hours(analysis, model) for model in config.models}
     time = time_column(
-        "training", "training, all tasks", [value for value in hours.values() if value], "train"
+        "training", "training, its tasks", [value for value in hours.values() if value], "train"
     )
     columns = [column(analysis, dataset) for dataset in config.datasets]
     models = sorted(config.models, key=analysis.is_baseline)
@@ -152,8 +152,8 @@ def overview_table(analysis: Analysis) -> Table:
         columns=[PARAMETERS, *columns, time],
         rows=[*rows, _chance_row(analysis)],
         notes=[
-            f"Training: one run of every task. Chance: a score without information{always}. "
-            "Parameters: of the largest of a model's networks.",
+            "Training: one run of every task that the model is trained on. Chance: a score without "
+            f"information{always}. Parameters: of the largest of a model's networks.",
             *(context.data_sentence(analysis, dataset) for dataset in config.datasets),
             context.seeds_sentence(analysis),
         ],
@@ -175,10 +175,12 @@ def _seed_range(analysis: Analysis) -> str:
 
 
 def _hours(analysis: Analysis, model: str) -> float | None:
-    """Of one run of every task; None where a task has no figure."""
+    """Of one run of every task that the model is trained on; None where one has no figure."""
+    config = analysis.config
+    tasks = sum(model in config.models_on(dataset) for dataset in config.datasets)
     costs = [g.cost("train_hours") for g in groups_by_task(analysis, model).values()]
     known = [cost.mean for cost in costs if cost is not None]
-    return sum(known) if known and len(known) == len(costs) else None
+    return sum(known) if known and len(known) == tasks else None
 
 
 def _row(analysis: Analysis, model: str, time: Column, hours: float | None) -> Row:

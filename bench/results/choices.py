@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.files import UserError
+from bench.files import UserError, damage_told
 from bench.registry import CLASSIC
 from bench.results.groups import Run
 from bench.results.record import clips_digest
@@ -47,11 +47,9 @@ def choice_of(run: Run) -> Choice | None:
     not those of its record."""
     located = run.record.localization
     try:
-        with np.load(run.file("scores.npz"), allow_pickle=False) as arrays:
-            clips, split = arrays["clip_ids"], arrays["split"]
-    except (UserError, OSError, ValueError, KeyError, EOFError):
+        validation, test = scored_clips(run)
+    except (UserError, OSError):
         return None
-    validation, test = (set(clips[split == s].tolist()) for s in ("validation", "test"))
     return Choice(
         _what(run),
         located is not None and located.operating_point is not None,
@@ -59,6 +57,18 @@ def choice_of(run: Run) -> Choice | None:
         clips_digest(validation),
         clips_digest(test),
     )
+
+
+def scored_clips(run: Run) -> tuple[set[str], set[str]]:
+    """The validation and the test clips that a run scored.
+
+    Raises:
+        UserError: its scores are missing, damaged, or not those of its record.
+    """
+    path = run.file("scores.npz")
+    with damage_told(path, "train the run again"), np.load(path, allow_pickle=False) as arrays:
+        clips, split = arrays["clip_ids"], arrays["split"]
+        return set(clips[split == "validation"].tolist()), set(clips[split == "test"].tolist())
 
 
 def _what(run: Run) -> str:

@@ -62,6 +62,12 @@ class Standing:
         return self.ranked[0][0]
 
     @property
+    def level(self) -> tuple[Group, ...]:
+        """The other groups whose mean is the best one's as well."""
+        first, *others = self.ranked
+        return tuple(group for group, summary in others if summary.mean == first[1].mean)
+
+    @property
     def leads(self) -> bool:
         return bool(self.rivals) and all(rival.beaten for rival in self.rivals)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,13 @@ import pandas as pd
 from bench.audio.decode import AudioError, read
 from bench.corpora import Corpus, open_corpus
 from bench.data.store import FeatureStore
+from bench.experiment.config import FrontEnd
 from bench.files import UserError
 from bench.metrics.event_arrays import encode
 from bench.metrics.event_scores import count_events
 from bench.metrics.events import read_events
 from bench.models.scores import read_scores
+from bench.results.choices import scored_clips
 from bench.results.groups import Group, Run
 from bench.results.load import Results
 
@@ -70,26 +72,32 @@ def soundscapes(results: Results, dataset: str) -> tuple[list[Soundscape], str]:
         return [], "no usable records"
     try:
         corpus = open_corpus(results.layout.corpus(dataset))
-        clips = choose_clips(corpus)
-        return [_open(results, groups, dataset, corpus, clip) for clip in clips], ""
+        front_end = results.config.models[groups[0].model].front_end
+        store = FeatureStore.open(results.layout.features(dataset, front_end))
+        tested = (scored_clips(group.runs[0])[1] for group in groups)
+        clips = choose_clips(corpus, set(store.clips).intersection(*tested))
+        settings = results.config.datasets[dataset].front_ends[front_end]
+        return [_open(groups, settings, store, corpus, clip) for clip in clips], ""
     except UserError as error:
         return [], f"no pictures of soundscapes: {error}"
 
 
-def choose_clips(corpus: Corpus, count: int = SHOWN) -> list[str]:
-    """The test clips with the most events, those with at least two classes first.
+def choose_clips(corpus: Corpus, tested: Collection[str], count: int = SHOWN) -> list[str]:
+    """The tested clips with the most events, those with at least two classes first.
 
     Ties go to more classes, then to the first name. The choice does not depend on any model's
     scores.
 
+    Args:
+        tested: the test clips that every model scored: a clip without usable audio is none of them.
+
     Raises:
-        UserError: the test split has no events.
+        UserError: none of them has events.
     """
-    test = set(corpus.clips.loc[corpus.clips["split"] == "test", "clip"])
     events = corpus.events
-    if events is None or not events["filename"].isin(test).any():
-        raise UserError(f"{corpus.name}: the test split has no events to show")
-    counts = events[events["filename"].isin(test)].groupby("filename")["event_label"]
+    if events is None or not events["filename"].isin(tested).any():
+        raise UserError(f"{corpus.name}: no clip that every model scored has events to show")
+    counts = events[events["filename"].isin(tested)].groupby("filename")["event_label"]
     table = pd.DataFrame({"events": counts.size(), "classes": counts.nunique()}).reset_index()
     table["several"] = table["classes"] >= 2
     order = table.sort_values(
@@ -99,21 +107,14 @@ def choose_clips(corpus: Corpus, count: int = SHOWN) -> list[str]:
 
 
 def _open(
-    results: Results, groups: Sequence[Group], dataset: str, corpus: Corpus, clip: str
+    groups: Sequence[Group], front_end: FrontEnd, store: FeatureStore, corpus: Corpus, clip: str
 ) -> Soundscape:
-    """A clip with the log-mel features that most models see.
-
-    Raises:
-        UserError: the features are not on disk.
-    """
+    """A clip with its log-mel features."""
     assert corpus.events is not None
-    front_end = next(iter(results.config.models.values())).front_end
-    store = FeatureStore.open(results.layout.features(dataset, front_end))
     row = corpus.clips[corpus.clips["clip"] == clip].iloc[0]
     events = corpus.events[corpus.events["filename"] == clip]
     seconds = float(row["duration_s"])
-    settings = results.config.datasets[dataset].front_ends[front_end]
-    once = 1 + round(seconds * settings.sample_rate) // settings.hop  # where a front end repeats
+    once = 1 + round(seconds * front_end.sample_rate) // front_end.hop  # where it repeats
     frames = np.asarray(store.clip(store.clips.index(clip))[:once], np.float32)
     try:
         audio, silence = _playable(corpus, row), ""

@@ -79,8 +79,9 @@ def of_group(
         spread = "" if sd is None else metric_column(metric).spread_text(figures[test], sd)
         row = [METRICS[metric], value_words(figures[test], metric), spread]
         if compared:
-            row.append(value_words(figures[f"reference_{test}"], metric))
-            row.append(points(figures[f"change_{test}"], metric))
+            reference, moved = (figures.get(f"{part}_{test}") for part in ("reference", "change"))
+            row.append("" if reference is None else value_words(reference, metric))
+            row.append("" if moved is None else points(moved, metric))
         rows.append(row)
     if rows:
         lines += [_line(heads), _line(["---"] * len(heads)), *map(_line, rows), ""]

@@ -28,7 +28,7 @@ from bench.tracking import notes
 from bench.tracking.attachments import log_model, log_pictures, pictures
 from bench.tracking.questions import SAVED, link, questions
 from bench.tracking.server import SERVER, first_line, reachable, server
-from bench.tracking.store import PARENT, Seal, Store, one_writer, write_seal
+from bench.tracking.store import PARENT, Seal, Store, address, one_writer, write_seal
 from bench.tracking.views import Tracked, TrackedGroup, TrackedRecord
 
 
@@ -41,9 +41,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDRESS",
         help="print a link to MLflow at ADDRESS for each question; write nothing",
     )
+    parser.add_argument(
+        "--store", action="store_true", help="print the address of the store; write nothing"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.store:
+        print(address(config.load(args.config)))
+        return 0
     settings = folders.load(args.config)
     if args.live:
         from bench.tracking.live import follow
