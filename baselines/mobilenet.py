@@ -213,6 +213,16 @@ class MobileNet(nn.Module):
         new = self.classifier_entries if new_classes else ()
         return load_checked(self, state, ignore=new, fresh=new, source=path)
 
+    def load_pretrained(self, path: str | Path) -> KeyReport:
+        """Start from a file of `load_official` whose heads are for other classes, such as
+        EfficientSED's `fmn10_weak.pt`.
+
+        Raises:
+            FileNotFoundError: there is no such file.
+            CheckpointError: see `load_official`.
+        """
+        return self.load_official(path, new_classes=True)
+
     def load_imagenet(self, path: str | Path) -> KeyReport:
         """Start from EfficientAT's ImageNet weights (`mn10_im.pt`); heads stay fresh.
 

@@ -22,6 +22,7 @@ SILENCE_DB = -70.0
 NORM_MOMENTUM = 0.1
 DELTA_FRAMES = 9  # width of the slope that librosa 0.3.1 takes for a delta
 FREQUENCIES, TIMES = 57, 6  # of the first kernel; the second is (1, 3)
+POOLED = 4  # frequencies of the first maximum, at stride 1
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class PiczakCNN(nn.Module):
 
     Args:
         classes: C.
-        frames, mels: T and F, 101 and 60 in the paper; at least 15 and 57.
+        frames, mels: T and F, 101 and 60 in the paper; at least 20 and 60.
         seconds: not used: it cannot locate.
         filters, hidden: see `Size`; 29M parameters as in the paper.
 
@@ -63,10 +64,12 @@ class PiczakCNN(nn.Module):
     ) -> None:
         super().__init__()
         self.architecture = Size(filters, hidden)
-        height = (mels - FREQUENCIES + 1) // 4
+        height = mels - FREQUENCIES + 1 - (POOLED - 1)
         width = ((frames - TIMES + 1) // 3 - 2) // 3
         if height < 1 or width < 1:
-            raise ValueError(f"{frames} frames of {mels} mels are too few for its kernels")
+            raise ValueError(
+                f"{frames} frames of {mels} mels are too few for its kernels: at least 20 of 60"
+            )
         self.standardise = nn.BatchNorm2d(2, momentum=NORM_MOMENTUM, affine=False)
         self.conv1 = nn.Conv2d(2, filters, (FREQUENCIES, TIMES))
         self.conv2 = nn.Conv2d(filters, filters, (1, 3))
@@ -96,7 +99,7 @@ class PiczakCNN(nn.Module):
     def _logits(self, features: Tensor, heard: Tensor | None = None) -> Tensor:
         x = features.transpose(1, 2)  # (B, F, T)
         x = self._standardised(torch.stack([x, self._deltas(x)], dim=1), heard)
-        x = F.max_pool2d(self.drop(F.relu(self.conv1(x))), (4, 3), stride=(1, 3))
+        x = F.max_pool2d(self.drop(F.relu(self.conv1(x))), (POOLED, 3), stride=(1, 3))
         # ReLU after the maximum is the same; torch 2.13 compiles the other order to no gradient.
         x = F.relu(F.max_pool2d(self.conv2(x), (1, 3)))
         x = self.drop(F.relu(self.hidden1(x.flatten(1))))

@@ -40,7 +40,8 @@ def feeding(rounds: int, steps: int = 4, *, small: bool = False) -> list[dict[st
     """Rates of reading alone, of bf16 training alone, and of both, as a training does them.
 
     The device's busy share is the time of training alone over that of both. Random clips, read
-    ahead by WORKERS threads; batches of 128 on a GPU, of 4 on a CPU, whose cores both share.
+    ahead by WORKERS threads from a file that was just written and so is in memory; batches of 128
+    on a GPU, of 4 on a CPU, whose cores both share.
 
     Args:
         small: the small preset instead of full size.
@@ -84,11 +85,14 @@ def feeding(rounds: int, steps: int = 4, *, small: bool = False) -> list[dict[st
     rows: list[dict[str, Any]] = [
         {"what": what, "value": clips / spread(found[key])["median"], "unit": "clips/s"}
         for key, what in (
-            ("read", f"batches of {batch} read ahead by {WORKERS} threads, no training"),
+            (
+                "read",
+                f"batches of {batch} read ahead from memory by {WORKERS} threads, no training",
+            ),
             ("train", f"HTS-AT training in bf16, batches of {batch}, no reading"),
-            ("both", "HTS-AT training in bf16 on batches read ahead"),
+            ("both", "HTS-AT training in bf16 on batches read ahead from memory"),
         )
     ]
     busy = ratios(found["train"], found["both"])
-    what = "busy share of the device while training on batches read ahead"
+    what = "busy share of the device while training on batches read ahead from memory"
     return [*rows, {"what": what, "value": busy["median"], "unit": "of 1", "spread": busy}]

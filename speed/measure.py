@@ -80,6 +80,7 @@ def _measure(args: argparse.Namespace) -> dict[str, Any]:
 
     from speed import breakdown, growth, models, pipeline
 
+    torch.backends.cudnn.allow_tf32 = False  # as trainings: fp32 means fp32 in convolutions too
     if args.threads:
         torch.set_num_threads(args.threads)
     found: dict[str, Any] = {

@@ -122,6 +122,8 @@ def _saved_per_clip(side: Side, device: torch.device, precision: str) -> int:
 def _measure_point(
     pair: Pair, mode: str, batch: int, device: torch.device, options: Options
 ) -> dict[str, Any]:
+    if options.compiled:  # torch counts the graphs of all points; beyond 8 it computes eagerly
+        torch._dynamo.reset()
     steps = {}
     for side_name, side in (("ours", pair.ours), ("peer", pair.peer)):
         for precision in PRECISIONS:

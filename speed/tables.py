@@ -207,8 +207,9 @@ def _rates(found: dict[str, Any]) -> str:
                 row["first_step_seconds"],
             ]
         )
-    header = ["training in bf16", "compiled", "batch", "clips/s", "share of peak", "peak MB"]
-    return _table([*header, "J per clip", "first step, s"], rows)
+    header = ["training in bf16", "compiled", "batch", "clips/s", "share of peak"]
+    header += ["peak MB beyond weights and optimizer", "J per clip", "first step, s"]
+    return _table(header, rows)
 
 
 def _hours(found: dict[str, Any]) -> str:

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from bench.cost import energy
-from bench.cost.measure import multiply_adds
+from bench.cost.measure import measure, multiply_adds
+from bench.experiment.config import Cost
+from bench.files import UserError
 from bench.models.activations import saved_activation_bytes
 from bench.results.full_size import largest_batch, projected_hours
 
@@ -47,6 +49,23 @@ def test_counting_what_a_forward_pass_keeps_keeps_nothing() -> None:
 
     assert saved_activation_bytes(Squared(4, 4), torch.ones(2, 4)) == 2 * 4 * 4
     assert made[0]() is None
+
+
+def cost(architecture: str, batch_size: int, **arguments: int) -> Cost:
+    tiny = {"architecture": architecture, "preset": "tiny", **arguments}
+    return Cost(models={"small": tiny}, batch_size=batch_size, steps=1, classes=2)
+
+
+def test_convolutions_are_measured_in_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    found = measure(cost("mobilenet", 1, frames=32, mels=128), "small", None)
+    assert (found.precision, torch.backends.cudnn.allow_tf32) == ("fp32", False)
+
+
+def test_a_model_that_needs_two_clips_says_so() -> None:
+    with pytest.raises(UserError, match=r"cost\.batch_size: cost\.models\.small cannot"):
+        measure(cost("atst_frame", 1, frames=33, mels=64), "small", None)
+    assert measure(cost("atst_frame", 2, frames=33, mels=64), "small", None).batch_size == 2
 
 
 def test_without_a_counter_there_is_no_figure(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from torch.utils._pytree import tree_leaves
 from bench import registry
 from bench.experiment.config import Recipe
 from bench.models.team import Team
-from bench.training import fit
+from bench.training import fit, step
 from bench.training.batches import Batch
 from bench.training.excerpt import Excerpt
 from bench.training.losses import Objective, Targets
@@ -280,6 +280,27 @@ def test_a_compiled_training_equals_an_eager_one(tmp_path: Path, compiler: None)
     for name, value in eager[0].state_dict().items():
         torch.testing.assert_close(compiled[0].state_dict()[name], value, rtol=1e-4, atol=1e-5)
     assert compiled[1].curve[-1]["train_loss"] == pytest.approx(eager[1].curve[-1]["train_loss"])
+
+
+def test_every_training_of_a_process_is_compiled(
+    monkeypatch: pytest.MonkeyPatch, compiler: None
+) -> None:
+    graphs: list[str] = []
+
+    def backend(graph: Any, example: Any) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(
+        step, "compile_in_place", lambda module: module.compile(dynamic=False, backend=backend)
+    )
+    for number in range(torch._dynamo.config.recompile_limit + 2):
+        task = make_task(frames=12 + number)
+        _, loss = step.make_loss(Tagger(), task, make_recipe(compile=True), "ce", Team())
+        features = torch.from_numpy(task.features(task.rows["train"][:4]))
+        targets = Objective(task, "ce", "weak").targets(task.rows["train"][:4])
+        loss(features, None, targets)
+        assert len(graphs) == number + 1
 
 
 def test_who_compiles() -> None:

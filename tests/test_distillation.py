@@ -144,6 +144,32 @@ def test_scores_of_other_data_are_refused(task, tmp_path, change, said):
     assert str(tmp_path / "odd.npz") in str(caught.value)
 
 
+@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize("said", [True, False], ids=["said", "not said"])
+def test_a_teacher_of_held_out_clips_is_refused(task, tmp_path, split, said):
+    held_out = task.rows[split][:2]
+    rows = np.concatenate([held_out, task.rows["train"][2:]])
+    other = replace(task, rows=task.rows | {"train": task.rows["train"] if said else rows})
+    path = tmp_path / "fold.npz"
+    write_scores(path, other, {"train": scores_of(task)}, trained_on=rows if said else None)
+    clip = task.corpus.clips["clip"][held_out[0]]
+    with pytest.raises(UserError, match=rf"trained on clip '{clip}' \(2 such clips\)") as caught:
+        Teacher.open(Distill(scores=str(path)), task)
+    assert str(path) in str(caught.value)
+
+
+def test_a_teacher_may_score_held_out_clips_that_it_was_not_trained_on(task, tmp_path):
+    other = replace(task, rows=task.rows | {"train": np.arange(37)[::-1] + 20})
+    distill = Distill(scores=str(tmp_path / "all.npz"))
+    write_scores(tmp_path / "all.npz", other, {"train": scores_of(task)}, task.rows["train"])
+    assert Teacher.open(distill, task).place[task.rows["test"]].min() >= 0
+
+
+def test_training_clips_in_place_of_validation_clips_are_no_held_out_ones(task, teacher):
+    same = replace(task, rows=task.rows | {"validation": task.rows["train"]})
+    assert Teacher.open(teacher, same).weight == 0.9
+
+
 @pytest.fixture
 def experiment(tmp_path: Path) -> Path:
     """PANN, and a small MobileNet that learns from it, on a data set with features in place."""
@@ -184,6 +210,7 @@ def test_a_run_teaches_a_student(experiment: Path, tmp_path: Path, capsys) -> No
         read_json(layout.run(teacher) / "training.json"),
     )
     assert len(stored.clip_ids) == described["splits"]["train"]
+    assert stored.trained_on.tolist() == stored.clip_ids.tolist()
     assert main(["teach", str(teacher), "--scores", str(scores), *last]) == 2
     assert "exists; give another name" in capsys.readouterr().err
     assert main(["train", str(student), *last]) == 0

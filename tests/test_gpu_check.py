@@ -12,8 +12,10 @@ import torch
 
 from bench import registry
 from bench.__main__ import main
+from bench.experiment.config import Recipe
 from bench.files import read_json
-from speed import checks, gpu_check, tables
+from bench.training.step import make_optimizer
+from speed import checks, gpu_check, tables, timing
 from speed.checks import CLASSES, Size
 
 CPU = Size(torch.device("cpu"))
@@ -88,6 +90,48 @@ def test_a_rate_is_that_of_the_benchmarks_own_step(tmp_path: Path) -> None:
     assert hours["htsat"]["hours"] == pytest.approx(expected)
     assert hours["ast"]["hours"] is None
     assert set(tables.sections(found)) == {"rates", "hours"}
+
+
+def test_memory_is_measured_beside_the_optimizers_state_and_no_gradient(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[torch.optim.Optimizer] = []
+    held: list[tuple[int, int]] = []
+
+    def make(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+        made.append(make_optimizer(model, recipe))
+        return made[0]
+
+    def peak(do: Callable[[], None], device: torch.device) -> int:
+        weights = [p for group in made[0].param_groups for p in group["params"]]
+        held.append((len(weights) - len(made[0].state), sum(p.grad is not None for p in weights)))
+        return 0
+
+    monkeypatch.setattr("bench.training.step.make_optimizer", make)
+    monkeypatch.setattr(timing, "peak_memory", peak)
+    checks.rate("piczak", CPU, compiled=False)
+    assert held == [(0, 0)]
+
+
+def test_a_batch_fits_if_its_second_step_does() -> None:
+    class Part:
+        def __init__(self, clips: int) -> None:
+            self.rows = range(clips)
+
+        def beginning(self, clips: int) -> Part:
+            return Part(clips)
+
+    taken: list[int] = []
+
+    def take(part: Part) -> torch.Tensor:
+        taken.append(len(part.rows))
+        if len(part.rows) == 16 or taken[-2:] == [8, 8]:
+            raise torch.OutOfMemoryError
+        return torch.zeros(2)
+
+    batch, seconds = checks._fitting(take, Part(16))  # type: ignore[arg-type]
+    assert (len(batch.rows), taken) == (4, [16, 8, 8, 4, 4])
+    assert seconds >= 0
 
 
 def test_an_interrupted_training_equals_a_straight_one() -> None:

@@ -250,6 +250,17 @@ def test_other_classes_need_a_new_last_layer_alone(tmp_path):
     assert report.complete
 
 
+@pytest.mark.parametrize("heads", [("weak_head",), ("strong_head", "weak_head")])
+def test_a_frame_wise_network_starts_from_one_of_other_classes(tmp_path, heads):
+    trunk = official(0.4, frame_wise=True)
+    kept = ("net.model", *(f"net.{head}" for head in heads))
+    state = {k: v for k, v in frame_wise_state(trunk, 5, "net").items() if k.startswith(kept)}
+    model = MobileNet(7, variant="fmn", width=0.4)
+    report = model.load_pretrained(save(tmp_path / "fmn04_weak.pt", state))
+    assert {name.partition(".")[0] for name in report.fresh} == {"strong_head", "weak_head"}
+    assert torch.equal(model.features[3].block[0][0].weight, trunk.features[3].block[0][0].weight)
+
+
 def test_a_frame_wise_network_starts_from_a_clip_wise_file(tmp_path):
     trunk = official(0.4)
     file = save(tmp_path / "mn04.pt", released_state(trunk, 5))

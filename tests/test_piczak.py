@@ -45,6 +45,18 @@ def test_features_become_clip_logits_alone(small: PiczakCNN) -> None:
         PiczakCNN(4, frames=41, mels=32)
 
 
+@pytest.mark.parametrize(("frames", "mels"), [(20, 60), (41, 61), (41, 64), (22, 128)])
+def test_other_sizes_fit_the_hidden_layer(frames: int, mels: int) -> None:
+    model = PiczakCNN(4, frames=frames, mels=mels, filters=2, hidden=3)
+    assert model(torch.randn(2, frames, mels)).clip_logits.shape == (2, 4)
+
+
+@pytest.mark.parametrize(("frames", "mels"), [(19, 60), (20, 59)])
+def test_smaller_features_are_refused(frames: int, mels: int) -> None:
+    with pytest.raises(ValueError, match="too few"):
+        PiczakCNN(4, frames=frames, mels=mels, filters=2, hidden=3)
+
+
 def test_silent_segments_vote_for_nothing_and_teach_nothing(small: PiczakCNN) -> None:
     features = torch.randn(4, 41, 60) - 20
     features[1:3] = -100

@@ -64,10 +64,15 @@ def test_peak_memory_sees_what_a_step_takes() -> None:
 
 
 def test_every_figure_of_a_pair_is_there(
-    twins: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    twins: None,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     path = tmp_path / "speed.json"
     assert main(["speed", "--only", "models", "--quick", "--output", str(path)]) == 0
+    assert not torch.backends.cudnn.allow_tf32
     printed = capsys.readouterr().out
     assert "| twin | training | 1 |" in printed
     assert main(["speed", "--show", str(path)]) == 0

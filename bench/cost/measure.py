@@ -13,6 +13,7 @@ from bench import registry
 from bench.cost import energy
 from bench.experiment import config, folders
 from bench.experiment.cells import Layout
+from bench.files import UserError
 from bench.process.memory import keep_freed_memory
 from bench.provenance import environment, source
 from bench.results.measured import Measurement
@@ -41,6 +42,9 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> Measuremen
 
     Speed is the median over `settings.steps` training steps (forward, backward, AdamW) and as many
     inference passes, after one warm-up of each, on random features.
+
+    Raises:
+        UserError: the model cannot be trained on a single clip.
     """
     import torch
 
@@ -50,6 +54,7 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> Measuremen
 
     keep_freed_memory()
     leave_compiler_out()
+    torch.backends.cudnn.allow_tf32 = False  # as trainings: fp32 means fp32 in convolutions too
     if threads:
         torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -76,7 +81,15 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> Measuremen
         model(features)
 
     model.train()
-    activations = saved_activation_bytes(model, features)
+    try:
+        activations = saved_activation_bytes(model, features)
+    except ValueError as error:  # batch norm of the clips' outputs
+        if settings.batch_size > 1:
+            raise
+        raise UserError(
+            f"cost.batch_size: cost.models.{name} cannot be trained on 1 clip ({error}); set it to "
+            "2 or more"
+        ) from error
     spent = energy.meter(energy.gpu_uuid(device))
     train_seconds = _median_seconds(train, settings.steps)
     joules = spent() / ((settings.steps + 1) * settings.batch_size) if spent else None

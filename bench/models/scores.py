@@ -61,12 +61,19 @@ def joined(parts: Sequence[Scores]) -> Scores:
     return Scores.of(clips, frames, parts[0].seconds_per_frame)
 
 
-def write_scores(path: Path, task: Task, splits: dict[str, Scores]) -> None:
-    """Write the scores of several splits to one scores.npz, atomically (no pickled objects)."""
+def write_scores(
+    path: Path, task: Task, splits: dict[str, Scores], trained_on: np.ndarray | None = None
+) -> None:
+    """Write the scores of several splits to one scores.npz, atomically (no pickled objects).
+
+    Args:
+        trained_on: rows of the task whose clips the model was trained on, for its students.
+    """
     rows = np.concatenate([task.rows[name] for name in splits])
+    names = task.corpus.clips["clip"].to_numpy()
     scores = joined(list(splits.values()))
     arrays = {
-        "clip_ids": task.corpus.clips["clip"].to_numpy()[rows].astype(str),
+        "clip_ids": names[rows].astype(str),
         "classes": np.array(task.corpus.classes, dtype=str),
         "split": np.concatenate([[name] * len(task.rows[name]) for name in splits]).astype(str),
         "clip_scores": scores.clip_scores,
@@ -76,18 +83,24 @@ def write_scores(path: Path, task: Task, splits: dict[str, Scores]) -> None:
     if scores.frame_scores is not None and scores.frame_counts is not None:
         arrays["frame_scores"] = scores.frame_scores
         arrays["frame_counts"] = scores.frame_counts
+    if trained_on is not None:
+        arrays["trained_on"] = names[trained_on].astype(str)
     with atomic_write(path) as temporary:
         np.savez_compressed(temporary, allow_pickle=False, **arrays)
 
 
 @dataclass(frozen=True)
 class StoredScores:
-    """One split of a scores.npz, with what it is compared to."""
+    """One split of a scores.npz, with what it is compared to.
+
+    `trained_on` are the clips that the model was trained on, None where the file does not say.
+    """
 
     clip_ids: np.ndarray
     classes: tuple[str, ...]
     scores: Scores
     targets: np.ndarray
+    trained_on: np.ndarray | None = None
 
 
 def read_scores(path: Path, split: str) -> StoredScores:
@@ -111,4 +124,5 @@ def read_scores(path: Path, split: str) -> StoredScores:
             classes=tuple(arrays["classes"].tolist()),
             scores=Scores(arrays["clip_scores"][chosen], frames, step, counts),
             targets=arrays["targets"][chosen],
+            trained_on=arrays.get("trained_on"),
         )

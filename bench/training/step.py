@@ -86,6 +86,8 @@ def make_loss(
     objective = Objective(task, loss, recipe.supervision, grid, recipe.distill)
     batch_loss = BatchLoss(model, objective)
     if is_compiled(recipe, next(model.parameters()).device.type, team.world_size):
+        # torch counts the graphs of all trainings in this process; beyond 8 it computes eagerly.
+        torch._dynamo.reset()
         compile_in_place(batch_loss)
     return objective, team.wrap(batch_loss)
 

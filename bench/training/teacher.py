@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     corpus, features = layout.corpus(cell.dataset), plan.model.front_end
     task = open_task(plan, corpus, layout.features(cell.dataset, features))
     found = score_clips(model.to(find_device(None)), task, task.rows[SPLIT], plan.dataset.loss)
-    write_scores(args.scores, task, {SPLIT: found})
+    write_scores(args.scores, task, {SPLIT: found}, trained_on=task.rows[SPLIT])
     print(f"{args.scores}: {len(task.rows[SPLIT])} training clips by {cell}")
     return 0
 
@@ -96,7 +96,9 @@ class Teacher:
         """Read the file of scores that a recipe names.
 
         Raises:
-            UserError: no such file, one of other classes, or without one of the training clips.
+            UserError: no such file, one of other classes, without one of the training clips, or of
+                a teacher that was trained on one of the validation or test clips. Where the file
+                does not say on which clips, these are all that it scores.
         """
         path = Path(distill.scores)
         stored = read_scores(path, SPLIT)
@@ -113,6 +115,8 @@ class Teacher:
                 f"{path}: scores none of the {len(task.rows[SPLIT])} training clips (it needs a "
                 "split 'train', as `python -m bench teach` writes)"
             )
+        trained_on = stored.clip_ids if stored.trained_on is None else stored.trained_on
+        _check_held_out(path, trained_on, task)
         order = [stored.classes.index(name) for name in task.corpus.classes]
         scores = stored.scores
         frames = None if scores.frame_scores is None else scores.frame_scores[..., order]
@@ -150,3 +154,19 @@ class Teacher:
         weight = np.where(self.place[rows] < 0, 0.0, self.weight).astype(np.float32)
         weight = weight.reshape(-1, *[1] * (targets.ndim - 1))
         return (1 - weight) * targets.astype(np.float32) + weight * scores
+
+
+def _check_held_out(path: Path, trained_on: np.ndarray, task: Task) -> None:
+    """Raise a UserError if the teacher was trained on clips that its student is judged by."""
+    names = task.corpus.clips["clip"].to_numpy()
+    judged = np.concatenate([task.rows["validation"], task.rows["test"]])
+    judged = np.setdiff1d(judged, task.rows[SPLIT])  # without validation clips, training clips are
+    seen = sorted(set(names[judged]) & set(trained_on.tolist()))
+    if seen:
+        raise UserError(
+            f"{path}: its teacher was trained on clip '{seen[0]}' ({len(seen)} such clips), which "
+            "is a validation or test clip of the student. With folds, let the run of the same "
+            "fold teach, and give each fold an experiment (`seeds` chooses it) with its own "
+            "distill.scores; the file's array trained_on names the teacher's training clips, by "
+            "default all that it scores"
+        )
