@@ -152,8 +152,9 @@ def main(argv: list[str] | None = None) -> int:
     2 = a mistake that the user can fix (one line on stderr), 130 = interrupted, 143 = terminated.
     """
     arguments = sys.argv[1:] if argv is None else argv
-    if isinstance(sys.stdout, TextIOWrapper):  # a file's name may hold what a terminal cannot show
-        sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A file's name may hold what a terminal cannot show; a closed pipe must not wait for exit.
+        sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)
     if argv is None:
         faulthandler.enable()  # a mapped file that is gone ends the process without a message
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -51,13 +51,27 @@ TORCH = {"torch", "timm", "torchvision"}
 
 
 def _imports(path: Path) -> set[str]:
+    """The modules that a file imports, and the names that it takes from them."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import"
+            assert node.module is not None
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return names
+
+
+def test_a_module_is_seen_however_it_is_imported(tmp_path: Path) -> None:
+    path = tmp_path / "module.py"
+    for text in ("import bench.ops", "from bench.ops import x", "from bench import ops as x"):
+        path.write_text(f"def late():\n    {text}\n")
+        assert "bench.ops" in _imports(path)
+    for text in ("from . import ops", "from ..ops import x"):
+        path.write_text(text)
+        with pytest.raises(AssertionError, match="relative import"):
+            _imports(path)
 
 
 @pytest.mark.parametrize("package", sorted(ALLOWED))

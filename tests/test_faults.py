@@ -7,6 +7,7 @@ test_team.py, stale locks in test_workflow_locks.py, a second Snakemake in test_
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import signal
 import subprocess
@@ -243,18 +244,25 @@ def test_a_parents_weights_cut_short_flipped_or_foreign_are_refused(tmp_path: Pa
         networks.start_from_run(model, plan, path)
 
 
-@pytest.mark.parametrize("jump", [-(10**9), 10**9])
+@pytest.mark.parametrize(("jump", "every_s"), [(-(10**9), 0.0), (10**9, 1000.0)])
 def test_a_clock_that_jumps_changes_neither_saving_nor_times(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: float
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump: int, every_s: float
 ) -> None:
-    task, recipe = make_task(), make_recipe()
-    straight = train(task, tmp_path / "straight", recipe)
-    now = time.time
-    monkeypatch.setattr(time, "time", lambda: now() + jump)
-    monkeypatch.setattr(time, "time_ns", lambda: int((now() + jump) * 1e9))
-    jumped = train(task, tmp_path / "run", recipe)
+    """The clock jumps whenever it is read: back while every step is saved, ahead while none is."""
+    task, recipe, now, jumps = make_task(), make_recipe(), time.time, itertools.count()
+    saved: list[Path] = []
+    save = StateFolder.save
+
+    def noted(state: StateFolder, values: dict[str, Any]) -> None:
+        saved.append(state.folder)
+        save(state, values)
+
+    monkeypatch.setattr(StateFolder, "save", noted)
+    straight = train(task, tmp_path / "straight", recipe, every_s=every_s)
+    monkeypatch.setattr(time, "time", lambda: now() + jump * next(jumps))
+    monkeypatch.setattr(time, "time_ns", lambda: int(time.time() * 1e9))
+    jumped = train(task, tmp_path / "run", recipe, every_s=every_s)
     same(straight, jumped)
     assert 0 < jumped[1].seconds < 600
+    assert saved.count(tmp_path / "run") == saved.count(tmp_path / "straight") >= recipe.epochs
     write_json(tmp_path / "run" / "note.json", {})  # files too
-    state = StateFolder(tmp_path / "run", "a", every_s=1000.0)
-    assert not state.due()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from factories import ROOT
 
 from modelkit import vision
 
@@ -39,7 +40,7 @@ assert not torch.backends.cudnn.allow_tf32
 heavy = {{"torch._dynamo", "sympy", "torchvision", "timm.data.loader", "huggingface_hub"}}
 sys.exit(", ".join(sorted(heavy & set(sys.modules))) or 0)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

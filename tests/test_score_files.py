@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from factories import ROOT
 
 from bench.evaluation.score import add_arguments, run, score_files
 from bench.files import UserError
@@ -196,7 +197,10 @@ def test_what_is_written_reads_back_equal(tmp_path):
 def test_a_malformed_file_ends_the_command_with_code_2_and_one_line(tmp_path, arguments):
     arguments[3] = str(written(tmp_path, "bad.tsv", HEADER + "a.wav\t3\t1\tCat\n"))
     done = subprocess.run(
-        [sys.executable, "-m", "bench", "score", *arguments], capture_output=True, text=True
+        [sys.executable, "-m", "bench", "score", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 2
     assert "bad.tsv, line 2: offset 1 lies before onset 3" in done.stderr

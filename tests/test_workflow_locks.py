@@ -245,7 +245,9 @@ def test_a_link_in_a_lock_s_place_is_not_followed(tmp_path: Path) -> None:
     assert precious.read_text() == "mine"
 
 
-def test_the_folder_of_gpu_locks_is_this_user_s_alone(tmp_path: Path) -> None:
+def test_the_folder_of_gpu_locks_is_this_user_s_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = own_folder(tmp_path / "made")
     assert made.stat().st_mode & 0o777 == 0o700
     assert own_folder(made) == made
@@ -255,10 +257,10 @@ def test_the_folder_of_gpu_locks_is_this_user_s_alone(tmp_path: Path) -> None:
     for name in ("open", "link"):
         with pytest.raises(UserError, match="not this user's own folder"):
             own_folder(tmp_path / name)
-    if os.getuid() == 0:
-        os.chown(made, 1234, 1234)
-        with pytest.raises(UserError, match="not this user's own folder"):
-            own_folder(made)
+    other = os.getuid() + 1
+    monkeypatch.setattr(os, "getuid", lambda: other)
+    with pytest.raises(UserError, match="not this user's own folder"):
+        own_folder(made)
 
 
 def test_files_are_as_readable_as_the_umask_says(tmp_path: Path) -> None:
