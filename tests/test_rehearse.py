@@ -334,7 +334,7 @@ def test_a_process_that_died_is_what_came_of_its_run(
     values: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     settings = config.load(values)
-    killed = subprocess.CompletedProcess([], -signal.SIGKILL)
+    killed = subprocess.CompletedProcess([], -signal.SIGKILL, "", "")
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: killed)
     one = rehearse.Processes()(settings, list_cells(settings)[0], FREE, tmp_path)
     assert one.stage == "process"

@@ -138,11 +138,13 @@ def test_labels_survive_in_the_layout_of_desed(tmp_path: Path) -> None:
     built = write_desed._tables({"weak": [spec], "strong": [spec]}, {"a/1.wav": made})
     tables = {path.rpartition("/")[2]: text for path, text in built.items()}
     for text in (text_of(soundscapes._weak(mixed)), tables["weak.tsv"]):
-        found = desed._weak(written(tmp_path / "weak.tsv", text), LABELS)
+        path = written(tmp_path / "weak.tsv", text)
+        found = desed._weak(desed._rows(path, desed.WEAK_COLUMNS, {}), LABELS)
         assert found == {"1.wav": sorted(LABELS)}
     for text in (text_of([EVENT_COLUMNS, *mixed]), tables["soundscapes.tsv"]):
         events: list[tuple[str, float, float, str]] = []
-        desed._strong(written(tmp_path / "strong.tsv", text), LABELS, events)
+        path = written(tmp_path / "strong.tsv", text)
+        desed._strong(desed._rows(path, EVENT_COLUMNS, {}), LABELS, events)
         assert [event[3] for event in events] == list(LABELS)
 
 

@@ -139,7 +139,9 @@ def _segments(path: Path, names: dict[str, str], taken: dict[str, str]) -> dict[
     for row in rows(path, COLUMNS, separator="\t"):
         other = taken.setdefault(row["segment_id"], path.name)
         if other != path.name:
-            raise row.error(f"'{row['segment_id']}' stands in {other} too")
+            raise row.error(
+                f"'{row['segment_id']}' stands in {other} too; delete it from one of them"
+            )
         segment = segments.get(row["segment_id"]) or _segment(row)
         segments[row["segment_id"]] = segment
         onset, offset = row.number("start_time_seconds"), row.number("end_time_seconds")

@@ -152,7 +152,9 @@ def _rows(path: Path, columns: Collection[str], taken: dict[str, Path]) -> Itera
     for row in rows(path, columns, separator="\t"):
         other = taken.setdefault(row["filename"], path)
         if other != path:
-            raise row.error(f"'{row['filename']}' stands in {other} too")
+            raise row.error(
+                f"'{row['filename']}' stands in {other} too; delete it from one of them"
+            )
         yield row
 
 
