@@ -1,6 +1,7 @@
 """`make pictures`: the pictures of README and docs anew, from an experiment's report and runs.
 
-docs/NAME.png is the overview of its report; those in docs/mlflow are of the default.
+docs/NAME.png is the overview of its report, docs/NAME_training_time.png its figures by training
+time, if it has any; those in docs/mlflow are of the default.
 
 They show what `test_report_system.py` and `test_mlflow_system.py` test, through the same browser.
 """
@@ -26,6 +27,15 @@ ANSWERS = {
     "Does the token order matter?": DOCS / "mlflow" / "compare.png",
 }
 MAP = DOCS / "mlflow" / "event_map.png"
+TIMES = """
+const figures = [...document.querySelectorAll('figure')]
+  .filter((f) => / by training time on /.test(f.querySelector('img').alt));
+document.body.replaceChildren(...figures);
+document.body.style.cssText = 'max-width: none; margin: 0; padding: 1rem; display: grid; '
+  + 'grid-template-columns: 1fr 1fr; gap: 1rem';
+for (const f of figures) f.querySelector('figcaption')?.remove();
+String(figures.length)
+"""
 ROWS = "document.querySelector('.ag-center-cols-container .ag-row') !== null"
 IMAGE = "[...document.querySelectorAll('img')].some((i) => i.naturalWidth > 300)"
 CLOSE = "document.querySelector('[aria-label=\"Close\"]')"
@@ -35,9 +45,12 @@ def main(path: str) -> None:
     """Draw all pictures from the experiment of the config file `path`."""
     settings = config.load(path)
     with tempfile.TemporaryDirectory() as folder, tab(Path(folder)) as page:
-        target = DOCS / f"{settings.experiment}.png"
-        draw_report(page, Layout.of(settings).report / "index.html", target)
-        if settings.experiment == "default":
+        report, name = Layout.of(settings).report / "index.html", settings.experiment
+        draw_report(page, report, DOCS / f"{name}.png")
+        if page.wait_for(TIMES) != "0":
+            _fit(page, "document.body")
+            page.picture(DOCS / f"{name}_training_time.png")
+        if name == "default":
             draw_answers(page, settings)
 
 
@@ -46,9 +59,13 @@ def draw_report(page: Tab, report: Path, target: Path) -> None:
     page.resize(WIDTH, 800)
     page.open(report.resolve().as_uri())
     page.wait_for("document.readyState === 'complete'")  # else the overview is still growing
-    edge = "document.getElementById('overview')?.getBoundingClientRect().bottom"
-    page.resize(WIDTH, int(page.wait_for(edge)))
+    _fit(page, "document.getElementById('overview')")
     page.picture(target)
+
+
+def _fit(page: Tab, element: str) -> None:
+    """Make the window as high as the page down to the end of `element`."""
+    page.resize(WIDTH, int(page.wait_for(f"{element}?.getBoundingClientRect().bottom")))
 
 
 def draw_answers(page: Tab, settings: Config) -> None:
