@@ -33,7 +33,8 @@ const figures = [...document.querySelectorAll('figure')]
 document.body.replaceChildren(...figures);
 document.body.style.cssText = 'max-width: none; margin: 0; padding: 1rem; display: grid; '
   + 'grid-template-columns: 1fr 1fr; gap: 1rem';
-for (const f of figures) f.querySelector('figcaption')?.remove();
+for (const f of figures)
+  f.querySelector('figcaption').textContent = f.querySelector('img').alt.split(':')[0];
 String(figures.length)
 """
 ROWS = "document.querySelector('.ag-center-cols-container .ag-row') !== null"
