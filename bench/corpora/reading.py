@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Collection, Iterator
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 from bench import text_tables
@@ -78,10 +78,16 @@ def listed_name(text: str, folder: Path) -> str:
         text = text.replace("\\", "/")
     found = os.path.normpath(text)
     if os.path.isabs(found):
-        above = (str(path) for path in Path(found).parents)
-        same = (path for path in above if os.path.exists(path) and os.path.samefile(path, folder))
-        found = os.path.relpath(found, next(same, composed(str(folder.absolute()))))
+        found = os.path.relpath(found, _named_by(os.path.dirname(found), folder))
     return found
+
+
+@lru_cache(maxsize=4096)  # a list names many files of one folder
+def _named_by(inner: str, folder: Path) -> str:
+    """`folder` as a path to something inside it names it, perhaps by way of a link."""
+    above = (inner, *map(str, Path(inner).parents))
+    same = (path for path in above if os.path.exists(path) and os.path.samefile(path, folder))
+    return next(same, composed(str(folder.absolute())))
 
 
 def require(folder: Path, dataset: str, *names: str) -> None:
