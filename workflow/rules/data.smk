@@ -10,8 +10,8 @@ rule fetch:
         facts=update(layout.work / "fetched" / "{source}.json"),
     log:
         LOGS / "fetch" / "{source}.log",
-    localrule: True
     priority: 1
+    localrule: True
     conda:
         "../../environment.yml"
     params:
