@@ -15,7 +15,7 @@ from bench.reporting.tables import Column, Entry, Row, Table
 from bench.results.analysis import Analysis
 from bench.results.columns import metric_column
 from bench.results.groups import Group
-from bench.results.leaders import RULE
+from bench.results.leaders import rule
 from bench.results.names import CANNOT, class_name, model_name, variant_name
 from bench.results.trained import training_notes, training_of
 
@@ -71,7 +71,7 @@ def localization_table(analysis: Analysis, dataset: str) -> Table:
             "PSDS2 subtract the spread over classes, so their last column is not an average.",
             *_notes(analysis, dataset),
         ],
-        reading=context.reading(RULE),
+        reading=context.reading(rule(analysis.config)),
     )
 
 
@@ -114,7 +114,7 @@ def localization_summary(analysis: Analysis, dataset: str) -> Table:
             "mAP: of clip labels, without times.",
             *_notes(analysis, dataset),
         ],
-        reading=context.reading(RULE),
+        reading=context.reading(rule(analysis.config)),
     )
 
 
