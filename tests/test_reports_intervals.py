@@ -18,7 +18,6 @@ import pytest
 from scipy import stats
 
 from bench.corpora import open_corpus
-from bench.evaluation.localization import threshold_grid
 from bench.experiment.cells import list_cells
 from bench.experiment.config import Config, Localization
 from bench.metrics.statistics import holm
@@ -29,7 +28,7 @@ from bench.reporting.latex import to_latex
 from bench.reporting.tables import to_csv, to_markdown
 from bench.results.analysis import Analysis, analyse
 from bench.results.intervals import Outcomes, bootstrap
-from bench.results.record import OperatingPoint
+from bench.results.record import OperatingPoint, threshold_grid
 
 
 @pytest.fixture(scope="module")

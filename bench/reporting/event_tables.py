@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from bench.evaluation.localization import threshold_grid
 from bench.reporting import context
 from bench.reporting.listed import summary_name
 from bench.reporting.score_tables import BASELINES, TRAINING, VARIANTS
@@ -18,6 +17,7 @@ from bench.results.columns import metric_column
 from bench.results.groups import Group
 from bench.results.leaders import rule
 from bench.results.names import CANNOT, class_name, model_name, variant_name
+from bench.results.record import threshold_grid
 from bench.results.trained import training_notes, training_of
 from bench.results.words import counted
 
