@@ -435,28 +435,29 @@ def test_reproduced_is_said_too_often_at_most_in_one_of_twenty(kind):
 
 
 @pytest.mark.long
-def test_coverage_of_psds_is_what_the_protocol_says():
-    """Student's interval over three seeds on one test set; PSDS has no interval for new clips."""
+@pytest.mark.parametrize("skill", [1.5, 4.0])
+def test_coverage_of_psds_is_what_the_protocol_says(skill):
+    """Student's interval over three seeds on one test set, of models near 0 and well above it; PSDS
+    has no interval for new clips."""
     rng = np.random.default_rng(0)
     clip, label = np.nonzero(rng.random((20, 3)) < 0.5)
     onset = rng.uniform(0, 3, len(clip))
     truth = EventArrays(clip, label, onset, onset + rng.uniform(0.5, 2, len(clip)))
-    classes, frames = ("a", "b", "c"), (np.arange(25) + 0.5) / 5
-    active = np.zeros((20, 25, 3))
+    classes, clips, frames = tuple("abc"), tuple(map(str, range(20))), (np.arange(12) + 0.5) * 0.4
+    active = np.zeros((20, 12, 3))
     for c, k, first, last in zip(clip, label, truth.onset, truth.offset, strict=True):
         active[c, (frames > first) & (frames < last), k] = 1
     figures = []
-    for _ in range(900):
-        smooth = rng.normal(0, 1.2, active.shape).cumsum(axis=1) / 4
-        made = rng.normal(1.5, 0.4) * active + smooth
-        scores = (1 / (1 + np.exp(-made))).astype(np.float32)
-        shown = FrameScores(scores, 0.2, tuple(map(str, range(20))), classes, np.full(20, 5.0))
+    for _ in range(600):
+        logits = rng.normal(skill, 0.4) * active + rng.normal(0, 1.2, active.shape).cumsum(1) / 4
+        scores = (1 / (1 + np.exp(-logits))).astype(np.float32)
+        shown = FrameScores(scores, 0.4, clips, classes, np.full(20, 5.0))
         figures.append([psds(shown, truth, one).value for one in (PSDS1, PSDS2)])
     for name, own in zip(("PSDS1", "PSDS2"), np.transpose(figures), strict=True):
         made = [t_interval(three) for three in own.reshape(-1, 3)]
         held = float(np.mean([one.low <= own.mean() <= one.high for one in made]))
         print(f"{name} {own.mean():.3f} ± {own.std():.3f}, three seeds: {held}")
-        assert 0.92 <= held <= 0.98
+        assert held >= (0.9 if own.mean() > 2 * own.std() else 0.8)
 
 
 @pytest.mark.long

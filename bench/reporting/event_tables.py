@@ -143,7 +143,7 @@ def at_edges(analysis: Analysis, dataset: str) -> Iterator[str]:
         for point in points
         if point
         for threshold, length, f1 in zip(
-            point.thresholds, point.median_filters, point.validation_f1, strict=True
+            point.thresholds, point.median_filters, point.validation_f1, strict=False
         )
         if f1 is not None  # without events to choose on, the middle of the grid is taken
     ]
