@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 
 from bench.evaluation import localization
-from bench.evaluation.localization import always_active, median_filtered, threshold_grid
+from bench.evaluation.localization import always_active, median_filtered
 from bench.evaluation.locate import as_one_frame
 from bench.evaluation.operating_point import PUBLISHED_THRESHOLDS, published_operating_point
 from bench.metrics.event_arrays import FrameScores, decode, encode
 from bench.metrics.event_scores import score_tables
 from bench.models.scores import Scores
-from bench.results.record import Localized, OperatingPoint
+from bench.results.record import Localized, OperatingPoint, threshold_grid
 
 COLUMNS = ["filename", "onset", "offset", "event_label"]
 CLASSES = ("cat", "dog")

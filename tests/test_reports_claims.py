@@ -191,6 +191,36 @@ def test_the_default_experiment_has_every_claim_and_compares_nothing(tmp_path: P
             assert f'href="index.html#{anchor(group)}"' in text
 
 
+@pytest.mark.parametrize(("sign", "kind"), [(1, "below"), (-1, "reproduced")])
+def test_the_claim_about_map_is_judged_by_map(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: int, kind: str
+) -> None:
+    """Without the module, mAP moves one way and intersection F1 the other, in records that are
+    taken for comparable ones."""
+    full = factories.make_config(tmp_path).model_dump(mode="json")
+    change = {"why": "none", "model": {"token_semantic": False}}
+    study = {"models": ["htsat"], "datasets": ["desed"], "factors": {"module": {"without": change}}}
+    config = factories.make_config(
+        tmp_path,
+        datasets={"desed": full["datasets"]["desed"]},
+        models={"htsat": full["models"]["htsat"]},
+        recipes={"base": full["recipes"]["base"]},
+        ablations={"module": study},
+        localization={"median_filters": [1], "thresholds": 9},
+        cost={},
+    )
+    factories.make_results(config)
+    for cell in list_cells(config):
+        moved = 0.0 if cell.variant == "base" else sign * (0.1 + 0.01 * cell.seed)
+        test = {"mAP": {"value": 0.5 + moved}, "intersection_f1": {"value": 0.5 - moved}}
+        factories.change_record(config, cell, metrics={"test": test})
+    monkeypatch.setattr(published, "differences", lambda *_: [])
+    (found,) = [one for one in claims(audit(load_results(config)), None) if "semantic" in one.key]
+    assert found.verdict.kind == kind
+    assert ("mAP" in found.measured, "F1" in found.measured) == (True, False)
+    assert f"{'+' if sign > 0 else '−'}11.0 points" in found.measured
+
+
 def test_scored_predictions_decide_their_claims(results_folder: Config, tmp_path: Path) -> None:
     def scores(intersection: float) -> dict:
         return {

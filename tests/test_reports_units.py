@@ -128,7 +128,6 @@ def two_kinds(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
         recipes={"base": full["recipes"]["base"], **{key: {"select": "last"} for key in last}},
         ablations={},
         cost={},
-        statistics={"contrasts": []},
     )
     factories.make_results(config)
     return analyse(config)

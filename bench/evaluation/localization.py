@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 
 from bench.metrics.event_arrays import (
     EventArrays,
@@ -25,15 +24,6 @@ from bench.metrics.event_counts import Counts, collar_counts, intersection_count
 from bench.results.record import OperatingPoint, clips_digest
 
 Criterion = Literal["intersection", "event_based"]
-
-
-def threshold_grid(count: int) -> Floats:
-    """`count` thresholds, evenly spaced as logits from -6 to 6: 0.0025 to 0.9975.
-
-    Scores of rare events are concentrated near 0, where even steps of probability have few
-    thresholds.
-    """
-    return expit(np.linspace(-6, 6, count) if count > 1 else np.zeros(1))
 
 
 def detect(frames: FrameScores, point: OperatingPoint) -> EventArrays:

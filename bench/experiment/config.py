@@ -434,10 +434,10 @@ class Tuning(Strict):
 class Statistics(Strict):
     """What is fixed before the runs: which models are compared, and which differences count."""
 
-    contrasts: tuple[tuple[str, str], ...] = Field(
-        default=(),
+    contrasts: tuple[tuple[str, str], ...] | None = Field(
+        default=None,
         description="pairs of models that are compared on each data set, one family for Holm's "
-        "correction; none: every pair that was trained alike",
+        "correction; []: models are not ranked; null: every pair that was trained alike",
         examples=[[["htsat", "ast"], ["htsat", "pann"]]],
     )
     margins: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
@@ -702,7 +702,7 @@ class Config(Strict):
         for name, ensemble in self.ensembles.items():
             known(ensemble.dataset, self.datasets, f"ensembles.{name}.dataset")
             known(ensemble.model, self.models, f"ensembles.{name}.model")
-        for name in (name for pair in self.statistics.contrasts for name in pair):
+        for name in (name for pair in self.statistics.contrasts or () for name in pair):
             known(name, self.models, "statistics.contrasts")
         for name in self.statistics.margins:
             known(name, MARGINS, "statistics.margins")
