@@ -89,8 +89,7 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 DistinctNames = Annotated[tuple[str, ...], MinLen(1), AfterValidator(_distinct)]
-"""One or more names, each once. Only bounds inside `AfterValidator` are list bounds in the JSON
-schema."""
+"""One or more names, each once."""
 DistinctSeeds = Annotated[tuple[int, ...], MinLen(1), AfterValidator(_distinct)]
 """One or more seeds, each once."""
 

@@ -1,7 +1,7 @@
 """The experiment file: typed, frozen, and strict about every key.
 
 `load` checks what `bench.experiment.extends` reads against the models below and names the nearest
-valid key for an unknown one. `python -m bench schema` writes the JSON schema for Snakemake.
+valid key for an unknown one. `python -m bench config-page` writes docs/config.md from them.
 """
 
 from __future__ import annotations
