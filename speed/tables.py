@@ -60,10 +60,9 @@ def _machine(found: dict[str, Any]) -> str:
     peaks = ", ".join(
         f"{name} {found['matmul_peak_flops'][name] / 1e9:,.0f} GFLOP/s" for name in ("fp32", "bf16")
     )
-    compiled = ", compiled" if found["compiled"] else ""
     load = f" Load before it began: {found['load']:.2f}." if "load" in found else ""
     return (
-        f"{where}, {found['threads']} threads, torch {provenance['packages']['torch']}{compiled}; "
+        f"{where}, {found['threads']} threads, torch {provenance['packages']['torch']}; "
         f"medians (and range) of up to {found['rounds']} interleaved rounds, fewer where steps are "
         f"slow; matrix products: {peaks}.{load}"
     )
