@@ -68,11 +68,11 @@ def slope(sizes: list[float], seconds: list[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 
-def matmul_peak(device: torch.device, dtype: torch.dtype, repeats: int = 8) -> float:
+def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
     """Floating-point operations per second of the fastest of some large matrix products."""
     size = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    seconds = interleaved({"product": lambda: a @ b}, repeats)["product"]
+    seconds = interleaved({"product": lambda: a @ b}, rounds=8)["product"]
     return 2 * size**3 / min(seconds)
 
 
