@@ -470,22 +470,6 @@ class Rescore(Strict):
         default="data/htsat-desed",
         description="folder of the files; missing ones are fetched into it",
     )
-    url: str | None = Field(
-        default="https://raw.githubusercontent.com/RetroCirce/HTS-Audio-Transformer/"
-        "798cf54da9dae9eb6cd00fcb08a116ba08936c1b/heatmap_output",
-        description="address that missing files are fetched from; null: nothing is fetched",
-    )
-    reference: str = Field(default="answer.tsv", description="file of the reference events")
-    durations: str = Field(
-        default="answer_meta.tsv", description="file of the clips and their durations"
-    )
-    predictions: dict[str, str] = Field(
-        default={
-            "single": "htsat-test_outputmap.tsv",
-            "ensemble": "htsat-test-ensemble_outputmap.tsv",
-        },
-        description="system -> file of its events",
-    )
 
 
 class Embedded(Strict):
