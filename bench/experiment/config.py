@@ -388,9 +388,6 @@ class Recipe(Strict):
 class Localization(Strict):
     """How frame scores become events: the operating point, chosen per class on validation data."""
 
-    criterion: Literal["intersection", "event_based"] = Field(
-        default="intersection", description="the F1 that the operating point maximizes"
-    )
     median_filters: tuple[OddLength, ...] = Field(
         default=(1, 3, 5, 9, 15, 25),
         min_length=1,
