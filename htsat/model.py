@@ -158,7 +158,7 @@ class HTSAT(nn.Module):
         """
         unused = self.classes * (self.classes + 1) if self.architecture.token_semantic else 0
         live = sum(parameter.numel() for parameter in self.parameters())
-        return live + unused + front_end_parameters(mels=self.mels)
+        return live + unused + front_end_parameters(self.mels)
 
     def load_official(
         self,
