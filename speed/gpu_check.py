@@ -172,7 +172,7 @@ def _beside(found: dict[str, Any], pair: str, size: Size) -> None:
     if importlib.util.find_spec(package) is None:
         raise UserError(f"{package} is not installed")
     options = models.Options(
-        rounds=3 if size.full else 1, budget_s=20.0, batches=(size.batch // 2,), compiled=False
+        rounds=3 if size.full else 1, budget_s=20.0, batches=(size.batch // 2,)
     )
     torch.set_deterministic_debug_mode("default")  # peers have operations without such a form
     try:

@@ -9,16 +9,6 @@ from typing import Any
 from bench.files import UserError
 
 MEGA = 1e6
-# (times the peer's speed in float32, share of the peak) that a step should reach. The multiples
-# were set where bfloat16 multiplies four times as fast as float32 (180 and 700 GFLOP/s); the share
-# says the same for any machine: multiple x the peer's share of the fp32 peak there x ratio of
-# peaks.
-AIMS = {
-    ("htsat/official", "training"): {"fp32": (1.3, 0.75), "bf16": (3.5, 0.52)},
-    ("htsat/official", "inference"): {"fp32": (1.25, 0.80), "bf16": (3.5, 0.58)},
-    ("ast/transformers", "training"): {"fp32": (1.0, 0.85), "bf16": (3.0, 0.65)},
-    ("pann/official", "training"): {"fp32": (1.0, 0.84), "bf16": (2.5, 0.54)},
-}
 
 
 def render(found: dict[str, Any]) -> str:
@@ -49,7 +39,6 @@ def sections(found: dict[str, Any]) -> dict[str, str]:
     if "pairs" in found:
         parts = {
             "machine": _machine(found),
-            "aims": _aims(found["pairs"]),
             "models": _speeds(found),
             "memory": _memory(found),
         }
@@ -71,37 +60,12 @@ def _machine(found: dict[str, Any]) -> str:
     peaks = ", ".join(
         f"{name} {found['matmul_peak_flops'][name] / 1e9:,.0f} GFLOP/s" for name in ("fp32", "bf16")
     )
-    compiled = ", compiled" if found["compiled"] else ""
     load = f" Load before it began: {found['load']:.2f}." if "load" in found else ""
     return (
-        f"{where}, {found['threads']} threads, torch {provenance['packages']['torch']}{compiled}; "
+        f"{where}, {found['threads']} threads, torch {provenance['packages']['torch']}; "
         f"medians (and range) of up to {found['rounds']} interleaved rounds, fewer where steps are "
         f"slow; matrix products: {peaks}.{load}"
     )
-
-
-def _aims(pairs: list[dict[str, Any]]) -> str:
-    """Aims beside measurements at the largest batch; empty without such pairs."""
-    rows = []
-    for row in pairs:
-        largest = max(point["batch"] for point in row["points"])
-        for point in (point for point in row["points"] if point["batch"] == largest):
-            for precision, aim in AIMS.get((row["pair"], point["mode"]), {}).items():
-                name = f"ours {precision}"
-                have = point["times_peer_fp32"][name]["median"], point["share_of_peak"][name]
-                met = [
-                    "yes" if mine >= wanted else "no"
-                    for mine, wanted in zip(have, aim, strict=True)
-                ]
-                rows.append(
-                    [
-                        f"{row['pair']}, {point['mode']}, {precision}, batch {point['batch']}",
-                        *(f"{aim[0]:.2f}", f"{have[0]:.2f}", met[0]),
-                        *(f"{aim[1]:.0%}", f"{have[1]:.0%}", met[1]),
-                    ]
-                )
-    header = ["step", "times the peer in fp32: aim", "measured", "met"]
-    return _table([*header, "share of the peak: aim", "measured", "met"], rows) if rows else ""
 
 
 def _speeds(found: dict[str, Any]) -> str:

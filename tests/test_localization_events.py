@@ -102,8 +102,7 @@ def test_filtering_scores_equals_filtering_decisions():
         assert np.array_equal(median_filtered(scores, length) > 0.5, decisions)
 
 
-@pytest.mark.parametrize("criterion", ["intersection", "event_based"])
-def test_the_chosen_point_scores_what_it_promises_and_nothing_beats_it(criterion):
+def test_the_chosen_point_scores_what_it_promises_and_nothing_beats_it():
     scores, step, clips, reference, durations = corpus(0)
     grid, filters = threshold_grid(9), (1, 3)
     chosen = choose_operating_point(
@@ -115,13 +114,12 @@ def test_the_chosen_point_scores_what_it_promises_and_nothing_beats_it(criterion
         CLASSES,
         thresholds=grid,
         median_filters=filters,
-        criterion=criterion,
     )
 
     def f1(candidate: OperatingPoint) -> list[float]:
         events = detect(scores, step, clips, CLASSES, candidate, durations)
         result = score_tables(reference, events, durations, CLASSES)
-        return list(result[criterion]["per_class"].values())
+        return list(result["intersection"]["per_class"].values())
 
     assert f1(chosen) == pytest.approx(chosen.validation_f1, abs=1e-12)
     for threshold in grid:

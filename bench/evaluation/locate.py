@@ -93,7 +93,6 @@ def locate(
         localization.choose_operating_point,
         thresholds=threshold_grid(settings.thresholds),
         median_filters=settings.median_filters,
-        criterion=settings.criterion,
         exclusive=exclusive,
     )
     localizes = test.scores.frame_scores is not None and validation.scores.frame_scores is not None

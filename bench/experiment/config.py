@@ -1,7 +1,7 @@
 """The experiment file: typed, frozen, and strict about every key.
 
 `load` checks what `bench.experiment.extends` reads against the models below and names the nearest
-valid key for an unknown one. `python -m bench schema` writes the JSON schema for Snakemake.
+valid key for an unknown one. `python -m bench config-page` writes docs/config.md from them.
 """
 
 from __future__ import annotations
@@ -388,9 +388,6 @@ class Recipe(Strict):
 class Localization(Strict):
     """How frame scores become events: the operating point, chosen per class on validation data."""
 
-    criterion: Literal["intersection", "event_based"] = Field(
-        default="intersection", description="the F1 that the operating point maximizes"
-    )
     median_filters: tuple[OddLength, ...] = Field(
         default=(1, 3, 5, 9, 15, 25),
         min_length=1,
@@ -469,22 +466,6 @@ class Rescore(Strict):
     folder: str = Field(
         default="data/htsat-desed",
         description="folder of the files; missing ones are fetched into it",
-    )
-    url: str | None = Field(
-        default="https://raw.githubusercontent.com/RetroCirce/HTS-Audio-Transformer/"
-        "798cf54da9dae9eb6cd00fcb08a116ba08936c1b/heatmap_output",
-        description="address that missing files are fetched from; null: nothing is fetched",
-    )
-    reference: str = Field(default="answer.tsv", description="file of the reference events")
-    durations: str = Field(
-        default="answer_meta.tsv", description="file of the clips and their durations"
-    )
-    predictions: dict[str, str] = Field(
-        default={
-            "single": "htsat-test_outputmap.tsv",
-            "ensemble": "htsat-test-ensemble_outputmap.tsv",
-        },
-        description="system -> file of its events",
     )
 
 
