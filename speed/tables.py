@@ -183,13 +183,15 @@ def _trainings(found: dict[str, Any]) -> str:
     rows = [
         [
             row["model"],
+            row["features"],
             _yes(row["compiled"]),
             _yes(row["equal"]),
             ", ".join(map(_cell, row["losses"])),
         ]
         for row in found["trainings"]
     ]
-    return _table(["training", "compiled", "interrupted equals straight", "losses"], rows)
+    header = ["training", "features", "compiled", "interrupted equals straight", "losses"]
+    return _table(header, rows)
 
 
 def _rates(found: dict[str, Any]) -> str:
