@@ -46,8 +46,10 @@ def put_into(text: str, found: dict[str, Any]) -> str:
 def sections(found: dict[str, Any]) -> dict[str, str]:
     """The parts that were measured by name, each as Markdown."""
     parts = {}
+    if found.get("rehearsal"):
+        parts["rehearsal"] = "A rehearsal with small presets on a CPU: its figures mean nothing."
     if "pairs" in found:
-        parts = {
+        parts |= {
             "machine": _machine(found),
             "aims": _aims(found["pairs"]),
             "models": _speeds(found),

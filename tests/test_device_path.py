@@ -7,7 +7,7 @@ asks for a number is found.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, ValuesView
 from contextlib import contextmanager, nullcontext
 from itertools import count
 from pathlib import Path
@@ -270,11 +270,13 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
     return Gpu(monkeypatch)
 
 
-def tensors(batch: Batch) -> list[Tensor]:
-    """Every tensor of a batch."""
-    found: list[Tensor] = []
-    batch.each(lambda tensor: found.append(tensor) or tensor)  # type: ignore[func-returns-value]
-    return found
+def tensors(part: Any) -> list[Tensor]:
+    """Every tensor in a batch or a part of it, also one that `Batch.each` would leave out."""
+    if isinstance(part, Tensor):
+        return [part]
+    parts = vars(part).values() if isinstance(part, Augment) else part
+    nested = isinstance(parts, tuple | ValuesView)
+    return [found for each in parts for found in tensors(each)] if nested else []
 
 
 def read(clips: Sequence[int], workers: int = 0, *, pinned: bool = False) -> Iterator[Batch]:

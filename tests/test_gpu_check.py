@@ -65,7 +65,7 @@ def test_each_step_is_written_and_one_that_fails_stops_no_other(
         "after": "done",
     }
     assert found["parity"][0]["largest_difference"] == 0
-    assert set(tables.sections(found)) == {"steps", "parity"}
+    assert set(tables.sections(found)) == {"rehearsal", "steps", "parity"}
     assert gpu_check.run(Namespace(device="cpu", minutes=0.0, output=path)) == 1
     assert "parity" not in read_json(path)
 
