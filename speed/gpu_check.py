@@ -13,7 +13,6 @@ import faulthandler
 import gc
 import importlib.util
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +31,7 @@ FIRST = ("htsat", "ast", "pann")
 RIVALS = ("passt", "mobilenet", "atst_frame", "dasheng")
 LONGEST = 0.25  # of the time, for one step
 GRACE_S = 30.0  # in which a step that is to end must have ended
+STDERR = 2  # the descriptor: `sys.stderr` may have been replaced
 PAIRS = (
     *("htsat/official-network", "htsat/timm", "htsat/clap"),
     *("ast/transformers", "pann/official-network"),
@@ -129,7 +129,7 @@ def _limited(seconds: float) -> Iterator[None]:
         raise OutOfTimeError(f"ended after {seconds:.0f} s")
 
     before = signal.signal(signal.SIGALRM, stop)
-    faulthandler.dump_traceback_later(seconds + GRACE_S, exit=True, file=sys.__stderr__)
+    faulthandler.dump_traceback_later(seconds + GRACE_S, exit=True, file=STDERR)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
