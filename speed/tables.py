@@ -36,8 +36,10 @@ def put_into(text: str, found: dict[str, Any]) -> str:
 def sections(found: dict[str, Any]) -> dict[str, str]:
     """The parts that were measured by name, each as Markdown."""
     parts = {}
+    if found.get("rehearsal"):
+        parts["rehearsal"] = "A rehearsal with small presets on a CPU: its figures mean nothing."
     if "pairs" in found:
-        parts = {
+        parts |= {
             "machine": _machine(found),
             "models": _speeds(found),
             "memory": _memory(found),
@@ -147,13 +149,15 @@ def _trainings(found: dict[str, Any]) -> str:
     rows = [
         [
             row["model"],
+            row["features"],
             _yes(row["compiled"]),
             _yes(row["equal"]),
             ", ".join(map(_cell, row["losses"])),
         ]
         for row in found["trainings"]
     ]
-    return _table(["training", "compiled", "interrupted equals straight", "losses"], rows)
+    header = ["training", "features", "compiled", "interrupted equals straight", "losses"]
+    return _table(header, rows)
 
 
 def _rates(found: dict[str, Any]) -> str:
