@@ -81,7 +81,7 @@ def _version(name: str) -> str | None:
 def _cpu_name(info: Path) -> str:
     """Model name, numbers and vector extensions: together they decide the order of float additions.
 
-    Hypervisors give several generations one name; the numbers, where there are any, tell them apart.
+    Hypervisors give several generations one name; the numbers, where there are any, differ.
     """
     try:
         text = info.read_text(encoding="utf-8")
