@@ -44,6 +44,8 @@ from bench.results.training import Training
 from bench.training.streams import PURPOSES, stream_seed
 
 ROOT = Path(__file__).resolve().parent.parent
+# A folder of the public archives of ESC-10 and FSDD, for the tests that need real recordings.
+ARCHIVES = Path(os.environ.get("ARCHIVES", ROOT / "data" / "archives"))
 CLASSES = {
     "audioset": ("Dog", "Rain", "Bell", "Engine", "Speech", "Siren"),
     "esc50": ("dog", "rain", "clock", "saw", "siren"),

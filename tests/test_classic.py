@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import io
 import zipfile
-from pathlib import Path
 
 import librosa
 import numpy as np
 import pytest
 import soundfile
 import torch
+from factories import ARCHIVES
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import SVC
@@ -135,8 +135,7 @@ def test_published_folds_are_compared_fold_by_fold() -> None:
     assert kind(own[::-1]) == "inconclusive"
 
 
-HANDED = Path(__file__).resolve().parents[2] / "shared" / "data"
-ARCHIVE = HANDED / "ESC-10-553c8f1743b9dba6b282e1323c3ca8fa76923448.zip"
+ARCHIVE = ARCHIVES / "ESC-10-553c8f1743b9dba6b282e1323c3ca8fa76923448.zip"
 
 
 @pytest.mark.long

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from factories import ARCHIVES
 from http_server import ranged, whole
 
 from bench.__main__ import main
@@ -197,9 +198,6 @@ def test_a_folder_that_holds_nothing_that_is_wanted_is_said(
     assert f"--from {here / 'empty'}: holds none of {clip_by_clip.archive}" in said
 
 
-HANDED = ROOT.parent / "shared" / "data"
-
-
 @pytest.mark.parametrize(
     ("source", "pattern", "clips"), [("esc10", "*/*.ogg", 400), ("fsdd", "recordings/*.wav", 3000)]
 )
@@ -209,7 +207,7 @@ def test_the_public_archives_arrive_whole_with_their_credits(
 ) -> None:  # fmt: skip
     entries = registry.read_yaml(registry.DATA)
     (file,) = entries[source]["files"]
-    archive = HANDED / file["name"]
+    archive = ARCHIVES / file["name"]
     if not archive.is_file():
         pytest.skip(f"{archive} is not there")
     file["urls"] = [server.url("/a.zip", ranged(archive.read_bytes()))]
