@@ -83,6 +83,7 @@ def test_an_experiment_fetches_its_data_set_and_the_loader_reads_it(
 
 CLIPS = {f"00{n} - Class {n}/{fold}-{n}{fold}-A.ogg": f"sound {n} {fold}".encode()
          for n in (1, 2) for fold in (1, 2, 3)}  # fmt: skip
+CLIPS["README.md"] = b"authors and licences of the clips"  # stays beside them
 
 
 def archive_of_clips(path: Path, clips: dict[str, bytes]) -> bytes:
@@ -123,7 +124,8 @@ def test_an_archive_is_verified_file_by_file_whatever_its_own_bytes(
     )
     assert clip_by_clip() == 0
     found = Path("data/real/esc10")
-    assert {p.relative_to(found).as_posix() for p in found.rglob("*.ogg")} == set(CLIPS)
+    files = {p.relative_to(found).as_posix() for p in found.rglob("*") if p.is_file()}
+    assert {name for name in files if not name.startswith(".")} == set(CLIPS)
     assert not (found / "ESC-10.png").exists()
     assert not (here / "lock.json").exists()
     assert len(server.requests) > 1  # the connection was cut, and taken up again
@@ -149,6 +151,11 @@ def test_a_connection_that_stays_cut_leaves_nothing(
     assert clip_by_clip() == 0
 
 
+@pytest.mark.parametrize("sums", ["esc10.txt", "fsdd.txt"])
+def test_credits_are_among_the_files_that_are_kept(sums: str) -> None:
+    assert "README.md" in registry.read_sums(sums)
+
+
 def test_wrong_and_missing_clips_are_named_and_nothing_is_taken(
     here: Path, server, clip_by_clip: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,7 +176,7 @@ def test_wrong_and_missing_clips_are_named_and_nothing_is_taken(
         assert clip_by_clip("--from", str(here / "brought")) == 2
     archive_of_clips(here / "brought" / name, CLIPS)
     assert clip_by_clip("--from", str(here / "brought")) == 0
-    assert len(list(Path("data/real/esc10").rglob("*.ogg"))) == len(CLIPS)
+    assert all(Path("data/real/esc10", name).is_file() for name in CLIPS)
     assert (here / "brought" / name).is_file()
 
 
