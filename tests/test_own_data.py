@@ -768,6 +768,13 @@ def test_headers_of_both_tables_are_told_at_once(listed: Path) -> None:
     assert "column 'x' stands twice" in line
 
 
+def test_files_that_are_not_there_are_named_with_their_options(listed: Path) -> None:
+    lines = problems_of("table", listed, table="clip.csv", audio="wavs", events="events.tsv")
+    assert [line.partition(":")[0] for line in lines] == ["clip.csv", "wavs", "events.tsv"]
+    for line, key in zip(lines, ("table", "audio", "events"), strict=True):
+        assert f"datasets.mine.options.{key}" in line
+
+
 def test_a_column_that_is_not_there_is_named(listed: Path) -> None:
     (line,) = problems_of("table", listed, table="clips.csv", columns={"label": "species"})
     assert "column 'filename' is missing (found: file, species, set, site)" in line

@@ -93,9 +93,16 @@ def load(
     Raises:
         UserError: one line for everything that is wrong, with file and line.
     """
-    require(root, name, table, audio, *filter(None, [events]))
+    require(root, name)
     columns, timing, problems = columns or Columns(), event_columns or EventColumns(), Problems()
     where = f"datasets.{name}.options"
+    for key, file in {"table": table, "audio": audio, "events": events}.items():
+        if file is not None and not (root / file).exists():
+            problems.add(
+                f"{root / file}: no such file or folder; correct {where}.{key}, which is relative "
+                f"to datasets.{name}.root"
+            )
+    problems.refuse()
     if columns.label is None and events is None:
         raise UserError(f"{where}: set columns.label to the column of labels, or give events")
     labels = Classes(name, classes, rename or {}, leave_out)
@@ -108,9 +115,7 @@ def load(
     if events is not None:
         with problems.noted():
             called = timing.model_dump().values()
-            timed += _rows(
-                root / events, called, "name its columns in options.event_columns", problems
-            )
+            timed += _rows(root / events, called, "options.event_columns", problems)
             if not timed:
                 raise UserError(f"{root / events}: lists no event; take {where}.events out")
     if not entries or (events and not timed):
@@ -151,7 +156,7 @@ def _entries(
     labels = label if isinstance(label, tuple) else () if label is None else (label,)
     others = columns.model_dump(exclude={"label"}, exclude_none=True).values()
     lines: dict[tuple[str, float, float | None], int] = {}
-    for row in _rows(table, (*others, *labels), "name its columns in options.columns", problems):
+    for row in _rows(table, (*others, *labels), "options.columns", problems):
         with problems.noted():
             if not row[columns.path]:
                 raise row.error(f"no file in column {columns.path}; name one, or delete the row")
@@ -191,10 +196,11 @@ def _entries(
             yield entry
 
 
-def _rows(table: Path, columns: Collection[str], remedy: str, problems: Problems) -> Iterator[Row]:
-    """The lines of a table of clips or events; one of another width is a problem."""
-    separated = separator_of(table)
-    return rows(table, columns, separator=separated, on_odd=problems.add, remedy=remedy)
+def _rows(table: Path, columns: Collection[str], key: str, problems: Problems) -> Iterator[Row]:
+    """The lines of a table of clips or events, whose columns the option `key` names; one of another
+    width is a problem."""
+    told = f"name its columns in {key}"
+    return rows(table, columns, separator=separator_of(table), on_odd=problems.add, remedy=told)
 
 
 def _labels(row: Row, label: Text | Names | None, separator: str | None) -> list[str]:
