@@ -1,6 +1,6 @@
 """The whole benchmark: `snakemake --cores all [--configfile config/NAME.yaml]`."""
 
-from snakemake.utils import min_version, validate
+from snakemake.utils import min_version
 
 min_version("9.27")
 
@@ -10,15 +10,6 @@ if not workflow.overwrite_configfiles:
 
 
 include: "workflow/rules/common.smk"
-
-
-validate(
-    settings.model_dump(mode="json"),
-    "workflow/schemas/config.schema.json",
-    set_default=False,
-)
-
-
 include: "workflow/rules/data.smk"
 include: "workflow/rules/runs.smk"
 include: "workflow/rules/rescore.smk"

@@ -1,7 +1,8 @@
 """The baselines of Piczak, "ESC: Dataset for environmental sound classification", ACM MM 2015:
 nearest neighbours, a linear support vector machine and a random forest.
 
-The input of all three is the mean and standard deviation over time of each feature, unscaled.
+The input of all three is the mean and standard deviation over time of each feature, unscaled, in
+the order of the author's table: the forest's seed draws features by their places.
 scikit-learn fits them; the fitted values are kept as tensors, so that they are stored, scored and
 used for tagging like every network. Settings are those of public copies of the author's code.
 """
@@ -59,9 +60,15 @@ class Classic(nn.Module):
 
     @staticmethod
     def summary(features: Tensor) -> Tensor:
-        """Mean and standard deviation over time: (B, T, F) -> (B, 2F) float64."""
+        """Mean and standard deviation over time: (B, T, F) -> (B, 2F) float64.
+
+        The means of all features but the last (the cepstra), their deviations, then both of the
+        last (the zero-crossing rate).
+        """
         x = features.double()
-        return torch.cat([x.mean(dim=1), x.std(dim=1, correction=0)], dim=1)
+        mean, deviation = x.mean(dim=1), x.std(dim=1, correction=0)
+        parts = [mean[:, :-1], deviation[:, :-1], mean[:, -1:], deviation[:, -1:]]
+        return torch.cat(parts, dim=1)
 
     def probabilities(self, x: Tensor) -> Tensor:
         """Statistics (B, 2F) to class probabilities (B, C) float64."""

@@ -194,7 +194,7 @@ class PANN(nn.Module):
         """
         unused = 2 * self.classes if self.variant == "decision_att" else 0
         live = sum(parameter.numel() for parameter in self.parameters())
-        return live + unused + front_end_parameters(mels=self.mels)
+        return live + unused + front_end_parameters(self.mels)
 
     def load_official(self, path: str | Path, *, new_classes: bool = False) -> KeyReport:
         """Load a file released by PANNs' authors (`Cnn14_mAP=0.431.pth` and the like, 32 kHz).
@@ -211,7 +211,7 @@ class PANN(nn.Module):
         """
         state = read_state_dict(path)
         try:
-            check_front_end(state, mels=self.mels)
+            check_front_end(state, self.mels)
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from error
         ignore = (*FRONT_END_KEYS, UNUSED_NORM)

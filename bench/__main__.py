@@ -65,10 +65,8 @@ VERBS = {
         "bench.training.tune", "try declared recipes on validation data, or show what was tried"
     ),
     "rescore": Verb("bench.evaluation.rescore", "score the prediction files of the HTS-AT authors"),
-    "schema": Verb(
-        "bench.experiment.schema",
-        "write docs/config.md and the JSON schema of the config",
-        experiment=False,
+    "config-page": Verb(
+        "bench.experiment.config_page", "write docs/config.md from the types", experiment=False
     ),
 }
 GROUPS = {  # verb -> what follows it in an example
@@ -104,7 +102,7 @@ GROUPS = {  # verb -> what follows it in an example
         "speed": "--only models --quick",
         "gpu-check": "--device cpu",
         "pin": "",
-        "schema": "",
+        "config-page": "",
     },
 }
 # Errors of a disk or a network drive that is full, closed or gone.

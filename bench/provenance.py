@@ -66,7 +66,7 @@ def environment() -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "pins_sha256": digest_file(ROOT / "requirements.txt"),
         "platform": platform.platform(),
-        "cpu": _cpu_name(),
+        "cpu": _cpu_name(Path("/proc/cpuinfo")),
         "cores": os.cpu_count(),
     }
 
@@ -78,10 +78,13 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _cpu_name() -> str:
-    """Model name and vector extensions: together they decide the order of float additions."""
+def _cpu_name(info: Path) -> str:
+    """Model name, numbers and vector extensions: together they decide the order of float additions.
+
+    Hypervisors give several generations one name; the numbers, where there are any, differ.
+    """
     try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        text = info.read_text(encoding="utf-8")
     except OSError:
         return platform.processor() or platform.machine()
     fields = {
@@ -91,4 +94,9 @@ def _cpu_name() -> str:
     }
     flags = set(fields.get("flags", "").split())
     vector = [name for name in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if name in flags]
-    return " ".join([fields.get("model name", platform.machine()), *vector])
+    numbers = [
+        f"{key.removeprefix('cpu ')} {fields[key]}"
+        for key in ("cpu family", "model", "stepping")
+        if key in fields
+    ]
+    return " ".join([fields.get("model name", platform.machine()), *numbers, *vector])

@@ -31,8 +31,6 @@ TRUTH = {"true": True, "false": False}
 MOST_VALUES = 100_000  # in a YAML file, its aliases written out
 WIDE = {"bool", "int", "timestamp"}  # kinds of values that YAML 1.1 sees in names
 LISTED = 25  # valid names that a message still lists
-FORMER = {"profile": "experiment"}
-"""Former keys whose present names are not similar to them."""
 
 
 class Quoted(str):
@@ -89,8 +87,7 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 DistinctNames = Annotated[tuple[str, ...], MinLen(1), AfterValidator(_distinct)]
-"""One or more names, each once. Only bounds inside `AfterValidator` are list bounds in the JSON
-schema."""
+"""One or more names, each once."""
 DistinctSeeds = Annotated[tuple[int, ...], MinLen(1), AfterValidator(_distinct)]
 """One or more seeds, each once."""
 
@@ -163,10 +160,7 @@ def _explain(section: type[Strict], values: Any, item: Any, where: str) -> str:
     place = ".".join(str(part) for part in item["loc"])
     if item["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         allowed = _fields_at(section, item["loc"][:-1])
-        key = str(item["loc"][-1])
-        if FORMER.get(key) in allowed:
-            return f"{where}: unknown key '{place}'; it is '{FORMER[key]}' now"
-        return f"{where}: unknown key '{place}'{nearest(key, allowed)}"
+        return f"{where}: unknown key '{place}'{nearest(str(item['loc'][-1]), allowed)}"
     if item["type"] == "missing":
         return f"{where}: key '{place}' is missing{_misspelt(values, item['loc'])}"
     if item["type"] == "value_error":  # several values that do not fit together

@@ -43,7 +43,7 @@ def load_official(
     try:
         _check_prefix(state, whole)
         _check_variant(model, state)
-        check_front_end(state, sample_rate=sample_rate, mels=model.mels)
+        check_front_end(state, model.mels, sample_rate)
         _check_derived(model, state)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error

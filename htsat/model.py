@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, get_args
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -103,9 +102,9 @@ class HTSAT(nn.Module):
             nn.init.trunc_normal_(self.head.weight, std=0.02)
             nn.init.zeros_(self.head.bias)
 
-        order = token_order(arch.token_order, self.fold, arch.order_seed)
-        self.reordered = not torch.equal(order, torch.arange(len(order)))
+        self.reordered = arch.token_order not in ("time_frequency_window", "no_windows")
         if self.reordered:
+            order = token_order(arch.token_order, self.fold, arch.order_seed)
             self.register_buffer("order", order, persistent=False)
             self.register_buffer("unfolding", unfolding_matrix(order, self.fold), persistent=False)
 
@@ -159,7 +158,7 @@ class HTSAT(nn.Module):
         """
         unused = self.classes * (self.classes + 1) if self.architecture.token_semantic else 0
         live = sum(parameter.numel() for parameter in self.parameters())
-        return live + unused + front_end_parameters(mels=self.mels)
+        return live + unused + front_end_parameters(self.mels)
 
     def load_official(
         self,

@@ -59,9 +59,9 @@ class SwinTransformer(nn.Module):
         super().__init__()
         self.patch_embed = PatchEmbed(patch_size, embed_dim)
         grid = (image[0] // patch_size, image[1] // patch_size)
-        rates = torch.linspace(0, drop_path, sum(depths), dtype=torch.float64).split(list(depths))
+        rates = torch.linspace(0, drop_path, sum(depths), dtype=torch.float64, device="cpu")
         stages = []
-        for number, (count, drop) in enumerate(zip(heads, rates, strict=True)):
+        for number, (count, drop) in enumerate(zip(heads, rates.split(list(depths)), strict=True)):
             width = embed_dim * 2**number
             if number:
                 grid = (grid[0] // 2, grid[1] // 2)

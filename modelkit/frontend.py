@@ -15,16 +15,17 @@ from torch import Tensor
 
 from modelkit.checkpoint import CheckpointError
 
+WINDOW, FMIN, FMAX = 1024, 50.0, 14000.0  # of PANNs and HTS-AT: samples, Hz
 FRONT_END_KEYS = ("spectrogram_extractor.*", "logmel_extractor.*")
 _REAL = "spectrogram_extractor.stft.conv_real.weight"
 _IMAG = "spectrogram_extractor.stft.conv_imag.weight"
 _MEL = "logmel_extractor.melW"
 
 
-def front_end_parameters(window: int = 1024, mels: int = 64) -> int:
+def front_end_parameters(mels: int) -> int:
     """How many frozen weights torchlibrosa's STFT and mel matrices add to a parameter count."""
-    bins = window // 2 + 1
-    return 2 * bins * window + bins * mels
+    bins = WINDOW // 2 + 1
+    return 2 * bins * WINDOW + bins * mels
 
 
 def stft_kernels(window: int) -> tuple[np.ndarray, np.ndarray]:
@@ -56,25 +57,19 @@ def _hertz(mel: np.ndarray) -> np.ndarray:
     return np.where(mel < 15, mel * _LINEAR, 1000 * np.exp((mel - 15) * _LOG_STEP))
 
 
-def check_front_end(
-    state: Mapping[str, Tensor],
-    *,
-    sample_rate: int = 32000,
-    window: int = 1024,
-    mels: int = 64,
-    fmin: float = 50.0,
-    fmax: float = 14000.0,
-) -> None:
+def check_front_end(state: Mapping[str, Tensor], mels: int, sample_rate: int = 32000) -> None:
     """Compare the STFT and mel entries of a released file with the front end it should have.
 
-    The defaults are those of PANNs and HTS-AT at 32 kHz. Lengths are in samples, edges in Hz.
     Files stored in half precision may differ by its rounding.
+
+    Args:
+        sample_rate: in Hz.
 
     Raises:
         CheckpointError: an entry is missing, misshaped, or holds other values.
     """
-    real, imaginary = stft_kernels(window)
-    mel = mel_matrix(sample_rate, window, mels, fmin, fmax)
+    real, imaginary = stft_kernels(WINDOW)
+    mel = mel_matrix(sample_rate, WINDOW, mels, FMIN, FMAX)
     expected = {_REAL: real[:, None], _IMAG: imaginary[:, None], _MEL: mel}
     for key, wanted in expected.items():
         if key not in state:
@@ -89,6 +84,6 @@ def check_front_end(
         if not difference <= max(1e-4, precision) * float(np.abs(wanted).max()):
             raise CheckpointError(
                 f"front-end entry {key} differs by {difference:.2g} from a {sample_rate} Hz front "
-                f"end with a {window}-sample Hann window and {mels} mels over {fmin:g}-{fmax:g} "
+                f"end with a {WINDOW}-sample Hann window and {mels} mels over {FMIN:g}-{FMAX:g} "
                 "Hz: the file was trained on other features"
             )

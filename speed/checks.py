@@ -39,6 +39,13 @@ class Size:
         return self.device.type == "cuda"
 
     @property
+    def bf16(self) -> bool:
+        """Whether full-size products in bf16 take less than minutes."""
+        from bench.models.torch_setup import emulates_bf16
+
+        return not emulates_bf16(self.device.type)
+
+    @property
     def batch(self) -> int:
         return 128 if self.full else 2
 
@@ -82,11 +89,13 @@ def parity(name: str, size: Size) -> Row:
 
 
 def train_twice(size: Size) -> Row:
-    """HTS-AT by the smoke experiment's recipe, uninterrupted and interrupted once: are both
-    equal?"""
+    """The smoke experiment's training of HTS-AT, uninterrupted and interrupted once: are both
+    equal? On random features, unless those of the smoke experiment are there."""
     import torch
 
+    from bench.data.task import open_task
     from bench.experiment import config
+    from bench.experiment.cells import Layout, list_cells, plan
     from bench.models import networks
     from bench.training import fit
     from bench.training.excerpt import WHOLE, Excerpt
@@ -100,13 +109,23 @@ def train_twice(size: Size) -> Row:
                 raise SystemExit
 
     settings = config.load(str(ROOT / "config" / "smoke.yaml"))
-    chosen, recipe = settings.models["htsat"], settings.recipe("htsat", "audioset")
-    front_end = settings.datasets["audioset"].front_ends[chosen.front_end]
-    task = random_task(front_end, clips=4 * recipe.batch_size, classes=5)
+    cells = list_cells(settings)
+    cell = next(cell for cell in cells if (cell.dataset, cell.model) == ("audioset", "htsat"))
+    chosen, layout = plan(settings, cell), Layout.of(settings)
+    recipe = chosen.recipe
+    corpus, features = (
+        layout.corpus(cell.dataset),
+        layout.features(cell.dataset, chosen.model.front_end),
+    )
+    built = (features / "digest.json").exists() and layout.corpus_file(cell.dataset).exists()
+    if built:
+        task = open_task(chosen, corpus, features)
+    else:
+        task = random_task(chosen.front_end, clips=4 * recipe.batch_size, classes=5)
 
     def trained(folder: Path, excerpt: Excerpt) -> tuple[dict[str, torch.Tensor], Any]:
         torch.manual_seed(0)
-        model = networks.construct("htsat", chosen.arguments, front_end, 5).to(size.device)
+        model = networks.build(chosen, task.targets.shape[1]).to(size.device)
         state = StateFolder(folder, "gpu-check")
         log = partial(print, flush=True)
         progress = fit.fit(model, task, recipe, "bce", "mAP", 0, state, log, excerpt=excerpt)
@@ -121,6 +140,7 @@ def train_twice(size: Size) -> Row:
     equal = all(torch.equal(value, resumed[name]) for name, value in straight.items())
     return {
         "model": "htsat",
+        "features": "smoke experiment" if built else "random",
         "compiled": is_compiled(recipe, size.device.type),
         "equal": equal and losses[0] == losses[1],
         "losses": losses[0],

@@ -11,29 +11,15 @@ import numpy as np
 import torch
 
 from bench import registry
-from bench.data.store import FeatureStore
 from bench.training.batches import Batch, on_device
 from bench.training.loading import read_ahead
 from bench.training.losses import Targets
+from speed.made_up import random_store
 from speed.models import training_step
 from speed.pairs import Side
 from speed.timing import interleaved, ratios, spread
 
 FRAMES, MELS, WORKERS = 1001, 64, 2
-
-
-def random_store(folder: Path, clips: int) -> FeatureStore:
-    """Clips of random features of 10 s, memory-mapped."""
-    data = np.random.default_rng(0).standard_normal((clips * FRAMES, MELS), np.float32)
-    np.save(folder / "features.npy", data.astype(np.float16))
-    return FeatureStore(
-        data=np.load(folder / "features.npy", mmap_mode="r"),
-        clips=[str(clip) for clip in range(clips)],
-        first=np.arange(clips) * FRAMES,
-        frames=np.full(clips, FRAMES),
-        silence=-100.0,
-        digest="",
-    )
 
 
 def feeding(rounds: int, steps: int = 4, *, small: bool = False) -> list[dict[str, Any]]:
@@ -54,7 +40,7 @@ def feeding(rounds: int, steps: int = 4, *, small: bool = False) -> list[dict[st
     train = training_step(side, "bf16")
     rng = np.random.default_rng(0)
     with TemporaryDirectory() as folder:
-        store = random_store(Path(folder), 4 * batch)
+        store = random_store(4 * batch, FRAMES, MELS, Path(folder))
 
         def read(rows: np.ndarray) -> Batch:
             features = torch.from_numpy(store.batch(rows, frames=FRAMES))

@@ -43,7 +43,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="CPU threads (default: all); 1 counts CPU time, which a busy machine hardly affects",
     )
-    parser.add_argument("--compile", action="store_true", help="torch.compile both sides")
     parser.add_argument("--show", type=Path, metavar="FILE", help="measure nothing: use this JSON")
     parser.add_argument(
         "--into", type=Path, metavar="FILE", help="update the tables of this Markdown file"
@@ -109,7 +108,6 @@ def _options(args: argparse.Namespace) -> Options:
         rounds=args.rounds or (2 if args.quick else 7),
         budget_s=math.inf if args.rounds else 20.0,
         batches=batches,
-        compiled=args.compile,
     )
 
 

@@ -33,7 +33,6 @@ class Options:
     rounds: int
     budget_s: float
     batches: tuple[int, ...] | None  # None: BATCHES, or GPU_BATCHES
-    compiled: bool
 
 
 def measure(names: list[str], options: Options) -> dict[str, Any]:
@@ -61,7 +60,6 @@ def measure(names: list[str], options: Options) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "rounds": options.rounds,
-        "compiled": options.compiled,
         "matmul_peak_flops": peaks,
         "pairs": rows,
     }
@@ -80,8 +78,6 @@ def _measure_pair(name: str, device: torch.device, options: Options) -> dict[str
     for side_name, side in (("ours", pair.ours), ("peer", pair.peer)):
         for precision in PRECISIONS:
             activations[f"{side_name} {precision}"] = _saved_per_clip(side, device, precision)
-        if options.compiled:
-            side.compile(mode="reduce-overhead" if device.type == "cuda" else None)
     batches = options.batches or (GPU_BATCHES if device.type == "cuda" else BATCHES[entry.model])
     points = []
     for batch in batches:
@@ -122,8 +118,6 @@ def _saved_per_clip(side: Side, device: torch.device, precision: str) -> int:
 def _measure_point(
     pair: Pair, mode: str, batch: int, device: torch.device, options: Options
 ) -> dict[str, Any]:
-    if options.compiled:  # torch counts the graphs of all points; beyond 8 it computes eagerly
-        torch._dynamo.reset()
     steps = {}
     for side_name, side in (("ours", pair.ours), ("peer", pair.peer)):
         for precision in PRECISIONS:

@@ -118,7 +118,7 @@ def _htsat(network: bool) -> Pair:
 
 
 def _clap() -> Pair:
-    transformers = _transformers()
+    transformers = _beside_torch("transformers")
     ours = _ours("htsat", drop_path=0.0)  # as transformers' default
     peer = transformers.ClapAudioModel(transformers.ClapAudioConfig())
     official = {official_htsat_name(name): value for name, value in ours.state_dict().items()}
@@ -134,8 +134,22 @@ def _clap() -> Pair:
     return Pair(Side(ours, (1001, 64), tokens), Side(peer, (1001, 64), their_tokens), lambda x: x)
 
 
+def _swin() -> Pair:
+    timm = _beside_torch("timm.models.swin_transformer")
+    ours = _ours("htsat", drop_path=0.0)
+    peer = timm.SwinTransformer(
+        img_size=256, in_chans=1, num_classes=0, num_heads=(4, 8, 16, 32), window_size=8
+    )
+    _fill(peer, ours.trunk.state_dict(), "$^")
+    return Pair(
+        Side(ours, (1, 256, 256), ours.trunk),
+        Side(peer, (1, 256, 256), peer.forward_features),
+        lambda x: x,
+    )
+
+
 def _ast() -> Pair:
-    transformers = _transformers()
+    transformers = _beside_torch("transformers")
     ours = _ours("ast")
     peer = transformers.ASTForAudioClassification(
         transformers.ASTConfig(num_labels=527, layer_norm_eps=1e-6)
@@ -173,11 +187,12 @@ def _front_end_skipped(peer: Any) -> Iterator[None]:
         peer.spectrogram_extractor, peer.logmel_extractor = kept
 
 
-def _transformers() -> Any:
+def _beside_torch(module: str) -> Any:
+    """A module that imports torchvision and torchaudio where they are installed."""
     from modelkit.vision import make_companions_importable
 
     make_companions_importable()
-    return importlib.import_module("transformers")
+    return importlib.import_module(module)
 
 
 class Entry(NamedTuple):
@@ -196,6 +211,7 @@ PAIRS = {
     "htsat/official-network": Entry(
         "htsat", "official class, from features", "msclap", partial(_htsat, network=True)
     ),
+    "htsat/timm": Entry("htsat", "timm SwinTransformer, the trunk alone", "timm", _swin),
     "htsat/clap": Entry("htsat", "transformers ClapAudioModel", "transformers", _clap),
     "ast/transformers": Entry("ast", "transformers AST", "transformers", _ast),
     "pann/official": Entry(

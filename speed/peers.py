@@ -88,15 +88,13 @@ def clap_state(official: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return split_qkv(state, (query, key, v))
 
 
-def split_qkv(
-    state: Mapping[str, Tensor], names: tuple[str, str, str], old: str = "attn.qkv"
-) -> dict[str, Tensor]:
+def split_qkv(state: Mapping[str, Tensor], names: tuple[str, str, str]) -> dict[str, Tensor]:
     """`state` with each joint projection in three parts, as transformers keeps them."""
     parts: dict[str, Tensor] = {}
     for name, value in state.items():
-        if old in name:
+        if "attn.qkv" in name:
             thirds = zip(names, value.chunk(3), strict=True)
-            parts |= {name.replace(old, part): third for part, third in thirds}
+            parts |= {name.replace("attn.qkv", part): third for part, third in thirds}
         else:
             parts[name] = value
     return parts

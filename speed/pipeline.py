@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from bench.code_digest import ROOT
-from speed.feeding import FRAMES, MELS, feeding, random_store
+from speed.feeding import FRAMES, MELS, feeding
 from speed.files import from_files
+from speed.made_up import random_store
 from speed.timing import interleaved, ratios, spread
 
 Row = dict[str, Any]
@@ -53,7 +54,7 @@ def reading(rounds: int, clips: int) -> list[Row]:
         packs = {"waveforms": Path(folder) / "waves.h5", "features": Path(folder) / "features.h5"}
         with h5py.File(packs["waveforms"], "w") as file:
             file.create_dataset("clip", (clips, 10 * RATE), np.int16)[:] = 1
-        store = random_store(Path(folder), clips)
+        store = random_store(clips, FRAMES, MELS, Path(folder))
         with h5py.File(packs["features"], "w") as file:
             file.create_dataset("clip", data=store.data.reshape(clips, FRAMES, MELS))
 

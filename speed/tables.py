@@ -9,16 +9,6 @@ from typing import Any
 from bench.files import UserError
 
 MEGA = 1e6
-# (times the peer's speed in float32, share of the peak) that a step should reach. The multiples
-# were set where bfloat16 multiplies four times as fast as float32 (180 and 700 GFLOP/s); the share
-# says the same for any machine: multiple x the peer's share of the fp32 peak there x ratio of
-# peaks.
-AIMS = {
-    ("htsat/official", "training"): {"fp32": (1.3, 0.75), "bf16": (3.5, 0.52)},
-    ("htsat/official", "inference"): {"fp32": (1.25, 0.80), "bf16": (3.5, 0.58)},
-    ("ast/transformers", "training"): {"fp32": (1.0, 0.85), "bf16": (3.0, 0.65)},
-    ("pann/official", "training"): {"fp32": (1.0, 0.84), "bf16": (2.5, 0.54)},
-}
 
 
 def render(found: dict[str, Any]) -> str:
@@ -46,10 +36,11 @@ def put_into(text: str, found: dict[str, Any]) -> str:
 def sections(found: dict[str, Any]) -> dict[str, str]:
     """The parts that were measured by name, each as Markdown."""
     parts = {}
+    if found.get("rehearsal"):
+        parts["rehearsal"] = "A rehearsal with small presets on a CPU: its figures mean nothing."
     if "pairs" in found:
-        parts = {
+        parts |= {
             "machine": _machine(found),
-            "aims": _aims(found["pairs"]),
             "models": _speeds(found),
             "memory": _memory(found),
         }
@@ -71,37 +62,12 @@ def _machine(found: dict[str, Any]) -> str:
     peaks = ", ".join(
         f"{name} {found['matmul_peak_flops'][name] / 1e9:,.0f} GFLOP/s" for name in ("fp32", "bf16")
     )
-    compiled = ", compiled" if found["compiled"] else ""
     load = f" Load before it began: {found['load']:.2f}." if "load" in found else ""
     return (
-        f"{where}, {found['threads']} threads, torch {provenance['packages']['torch']}{compiled}; "
+        f"{where}, {found['threads']} threads, torch {provenance['packages']['torch']}; "
         f"medians (and range) of up to {found['rounds']} interleaved rounds, fewer where steps are "
         f"slow; matrix products: {peaks}.{load}"
     )
-
-
-def _aims(pairs: list[dict[str, Any]]) -> str:
-    """Aims beside measurements at the largest batch; empty without such pairs."""
-    rows = []
-    for row in pairs:
-        largest = max(point["batch"] for point in row["points"])
-        for point in (point for point in row["points"] if point["batch"] == largest):
-            for precision, aim in AIMS.get((row["pair"], point["mode"]), {}).items():
-                name = f"ours {precision}"
-                have = point["times_peer_fp32"][name]["median"], point["share_of_peak"][name]
-                met = [
-                    "yes" if mine >= wanted else "no"
-                    for mine, wanted in zip(have, aim, strict=True)
-                ]
-                rows.append(
-                    [
-                        f"{row['pair']}, {point['mode']}, {precision}, batch {point['batch']}",
-                        *(f"{aim[0]:.2f}", f"{have[0]:.2f}", met[0]),
-                        *(f"{aim[1]:.0%}", f"{have[1]:.0%}", met[1]),
-                    ]
-                )
-    header = ["step", "times the peer in fp32: aim", "measured", "met"]
-    return _table([*header, "share of the peak: aim", "measured", "met"], rows) if rows else ""
 
 
 def _speeds(found: dict[str, Any]) -> str:
@@ -183,13 +149,15 @@ def _trainings(found: dict[str, Any]) -> str:
     rows = [
         [
             row["model"],
+            row["features"],
             _yes(row["compiled"]),
             _yes(row["equal"]),
             ", ".join(map(_cell, row["losses"])),
         ]
         for row in found["trainings"]
     ]
-    return _table(["training", "compiled", "interrupted equals straight", "losses"], rows)
+    header = ["training", "features", "compiled", "interrupted equals straight", "losses"]
+    return _table(header, rows)
 
 
 def _rates(found: dict[str, Any]) -> str:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import math
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import torch
+
+from bench.process.memory import give_back_freed, peak_bytes, start_peak
 
 Step = Callable[[], Any]
 FEWEST_ROUNDS = 3  # for a meaningful median
@@ -68,11 +67,11 @@ def slope(sizes: list[float], seconds: list[float]) -> float:
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 
-def matmul_peak(device: torch.device, dtype: torch.dtype, repeats: int = 8) -> float:
+def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:
     """Floating-point operations per second of the fastest of some large matrix products."""
     size = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    seconds = interleaved({"product": lambda: a @ b}, repeats)["product"]
+    seconds = interleaved({"product": lambda: a @ b}, rounds=8)["product"]
     return 2 * size**3 / min(seconds)
 
 
@@ -84,21 +83,12 @@ def peak_memory(step: Step, device: torch.device) -> int | None:
         before = torch.cuda.memory_allocated(device)
         step()
         return torch.cuda.max_memory_allocated(device) - before
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
-    try:
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets VmHWM
-        before = _resident("VmHWM")
-        step()
-        return _resident("VmHWM") - before
-    except (OSError, KeyError):
+    give_back_freed()
+    if not start_peak():
         return None
-
-
-def _resident(field: str) -> int:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    fields = dict(line.split(":", 1) for line in lines)
-    return int(fields[field].split()[0]) * 1024
+    before = peak_bytes()
+    step()
+    return peak_bytes() - before
 
 
 def _synchronize() -> None:

@@ -103,7 +103,7 @@ def loop(x: Array, samples: int) -> Array:
     return total[:samples]
 
 
-def room(rng: Generator, strength: float, rate: int = RATE) -> Array:
+def room(rng: Generator, strength: float) -> Array:
     """A simple synthetic room's impulse response: the direct sound, then noise that dies away.
 
     The reverberation time is 0.08 to 0.8 s, cut at LONGEST_ROOM; `strength` scales the level of
@@ -111,10 +111,10 @@ def room(rng: Generator, strength: float, rate: int = RATE) -> Array:
     """
     seconds = float(0.08 * exp2(3.3 * rng.random()))
     level = strength * float(gain(-rng.uniform(3.0, 18.0)))
-    samples = round(min(seconds, LONGEST_ROOM) * rate)
+    samples = round(min(seconds, LONGEST_ROOM) * RATE)
     tail = rng.standard_normal(samples)
-    tail *= exp2(np.arange(samples) * (-9.965784284662087 / (seconds * rate)))
-    tail *= np.minimum(1.0, np.arange(samples) / (0.004 * rate))  # the first echoes come late
+    tail *= exp2(np.arange(samples) * (-9.965784284662087 / (seconds * RATE)))
+    tail *= np.minimum(1.0, np.arange(samples) / (0.004 * RATE))  # the first echoes come late
     response = level * tail / np.sqrt(np.sum(tail * tail))
     response[0] = 1.0
     return response

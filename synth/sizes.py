@@ -11,7 +11,7 @@ class EmbeddedSizes(Strict):
     """Numbers of clips, and the parameters of their difficulty.
 
     The defaults make the corpora of config/default.yaml. Their difficulty was set by validation
-    figures of a linear model and a plain CNN (config/sizing.yaml, docs/embedded.md) and frozen.
+    figures of a linear model and a plain CNN (docs/embedded.md) and frozen.
     """
 
     seed: int = Field(default=0, description="another seed, other corpora of the same kind")

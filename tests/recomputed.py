@@ -64,7 +64,7 @@ PER_MEASURED = {
     "energy_J_per_clip": ("train_joules_per_clip", 1.0),
 }
 NOT_RECOMPUTED = "^(bootstrap_|trials$|best_percent$)"
-"""Resampling (test_reports_intervals.py), recorded tuning trials."""
+"""Resampling (test_reports_intervals.py: accuracy, mAP, F1), recorded tuning trials."""
 OTHER = ("claims", "protocol", "speed")
 """In words alone, or (tests/test_speed.py) from docs/speed.json."""
 

@@ -95,7 +95,6 @@ def test_every_committed_experiment_is_valid_and_resolves_every_cell(path: Path)
         (FBANK, "range_db", 80, ["front_ends.fbank: range_db is a setting of kind htk"]),
         (FBANK, "normalise", [0, 0], ["front_ends.fbank: normalise", "deviation is 0"]),
         (("ablations", "htsat"), "datasets", ["dessed"], ["dessed", "did you mean 'desed'"]),
-        ((), "profile", "mine", ["unknown key 'profile'; it is 'experiment' now"]),
         ((), "seeds", [], ["seeds"]),
         ((), "seeds", [0, 1, 0], ["config: seeds: 0 is listed twice"]),
         (("datasets", "esc50"), "seeds", [3, 3], ["datasets.esc50.seeds: 3 is listed twice"]),

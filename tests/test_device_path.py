@@ -7,9 +7,11 @@ asks for a number is found.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence, ValuesView
+from contextlib import contextmanager, nullcontext
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,7 @@ from bench import registry
 from bench.experiment.config import Recipe
 from bench.models.team import Team
 from bench.training import fit, step
-from bench.training.batches import Batch
+from bench.training.batches import Batch, on_device, read_batches
 from bench.training.excerpt import Excerpt
 from bench.training.losses import Objective, Targets
 from bench.training.step import (
@@ -37,6 +39,7 @@ from bench.training.step import (
 )
 from modelkit import kernels
 from modelkit.augment import Augment, Mixup, SpecAugment
+from speed.breakdown import SHAPES
 
 CLASSES, CLIPS, FRAMES, MELS = 3, 4, 96, 64
 RECIPE = Recipe(epochs=1, batch_size=CLIPS, learning_rate=1e-3)
@@ -64,6 +67,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "dasheng": ("dasheng", {"preset": "tiny", "depth": 2, "heads_for": "frames"}),
     "piczak": ("piczak", {"mels": 60, "filters": 4, "hidden": 16}),
 }
+PAPER: dict[str, tuple[str, dict[str, Any]]] = {
+    f"{name}, as published": (name, {"frames": frames, "mels": mels, "seconds": 10.0})
+    for name, (frames, mels) in SHAPES.items()
+}
 FAST = {"htsat", "ast", "pann", "pann, attention", "passt", "piczak"}
 """Whose graphs are made in a second or two; the others' are a long test's."""
 
@@ -75,17 +82,17 @@ def test_every_trained_model_is_held_to_it() -> None:
 def make(name: str) -> tuple[BatchLoss, Callable[[int], Batch]]:
     """A small model with dropout, stochastic depth and patchout, and batches that it is to mix and
     mask, one for each seed; with frame targets where it has frames."""
-    architecture, arguments = CASES[name]
+    architecture, arguments = {**CASES, **PAPER}[name]
     sizes = {"frames": FRAMES, "mels": MELS, "seconds": 1.0, **arguments}
     torch.manual_seed(0)
     model = registry.find(architecture, registry.ARCHITECTURES)(CLASSES, **sizes)
-    features = torch.randn(CLIPS, FRAMES, sizes["mels"])
+    features = torch.randn(CLIPS, sizes["frames"], sizes["mels"])
     with torch.no_grad():
-        frames = model.eval()(features).frame_logits
+        frames = model.eval()(features[:1]).frame_logits
     model.train()
     active = labelled = None
     if frames is not None:
-        active, labelled = torch.rand(frames.shape), torch.ones(frames.shape[:2])
+        active, labelled = torch.rand(CLIPS, *frames.shape[1:]), torch.ones(CLIPS, frames.shape[1])
     targets = Targets(torch.eye(CLIPS, CLASSES), active, labelled, torch.ones(2))
 
     def batch(seed: int) -> Batch:
@@ -211,6 +218,113 @@ def test_a_bad_last_step_is_told_before_a_state_is_saved(tmp_path: Path) -> None
     assert not list(tmp_path.iterdir())
 
 
+# --- batches on their way to the device
+
+
+class Gpu:
+    """Stands in for CUDA's streams, events and copies, and notes what is asked of them, in order.
+
+    Each copy of a tensor is another tensor, so that what was not copied is found.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.happened: list[Any] = []
+        self.copying = False
+        note = self.happened.append
+
+        def copy(tensor: Tensor, device: torch.device, *, non_blocking: bool) -> Tensor:
+            assert self.copying
+            assert (device.type, non_blocking) == ("cuda", True)
+            return tensor + 0
+
+        @contextmanager
+        def within(stream: Any) -> Iterator[None]:
+            self.copying = True
+            yield
+            self.copying = False
+
+        events = count()
+
+        def record_event() -> int:
+            event = next(events)
+            note(("copied", event))
+            return event
+
+        copies = SimpleNamespace(record_event=record_event)
+        computing = SimpleNamespace(wait_event=lambda event: note(("waited for", event)))
+        self.used: list[Tensor] = []
+
+        def record_stream(tensor: Tensor, stream: Any) -> None:
+            assert stream is computing
+            self.used.append(tensor)
+
+        monkeypatch.setattr(torch.cuda, "Stream", lambda device: copies)
+        monkeypatch.setattr(torch.cuda, "stream", within)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: computing)
+        monkeypatch.setattr(Tensor, "to", copy)
+        monkeypatch.setattr(Tensor, "record_stream", record_stream)
+
+
+@pytest.fixture
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Gpu:
+    return Gpu(monkeypatch)
+
+
+def tensors(part: Any) -> list[Tensor]:
+    """Every tensor in a batch or a part of it, also one that `Batch.each` would leave out."""
+    if isinstance(part, Tensor):
+        return [part]
+    parts = vars(part).values() if isinstance(part, Augment) else part
+    nested = isinstance(parts, tuple | ValuesView)
+    return [found for each in parts for found in tensors(each)] if nested else []
+
+
+def read(clips: Sequence[int], workers: int = 0, *, pinned: bool = False) -> Iterator[Batch]:
+    """Batches of eight clips of the made-up task, mixed and masked."""
+    task = make_task()
+    objective, steps = Objective(task, "ce", "weak"), list(clips)
+    return read_batches(task, make_recipe(), objective, 0, 0, steps, Team(), workers, pinned=pinned)
+
+
+@pytest.mark.parametrize("steps", [range(n) for n in (0, 1, 2, 4)])
+def test_each_batch_is_copied_while_the_one_before_is_computed(gpu: Gpu, steps: range) -> None:
+    for number, batch in enumerate(on_device(read(steps), torch.device("cuda"))):
+        gpu.happened.append(("yielded", number))
+        (expected,) = read([number])
+        pairs = list(zip(tensors(batch), tensors(expected), strict=True))
+        assert all(map(torch.equal, *zip(*pairs, strict=True)))
+        assert {*map(id, tensors(batch))} <= {*map(id, gpu.used)}
+    order = [("copied", number) for number in steps[:1]]
+    for number in steps:
+        ahead = [("copied", later) for later in steps[number + 1 : number + 2]]
+        order += [*ahead, ("waited for", number), ("yielded", number)]
+    assert gpu.happened == order
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_error_of_the_reader_arrives(gpu: Gpu, workers: int) -> None:
+    batches = on_device(read([0, 1, 99], workers), torch.device("cuda"))
+    next(batches)
+    with pytest.raises(IndexError):
+        list(batches)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_every_tensor_of_a_batch_is_pinned(monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    pinned: set[int] = set()
+    kept = []
+
+    def pin(tensor: Tensor) -> Tensor:
+        kept.append(tensor + 0)
+        pinned.add(id(kept[-1]))
+        return kept[-1]
+
+    monkeypatch.setattr(Tensor, "pin_memory", pin)
+    batches = list(read(range(3), workers, pinned=True))
+    assert len(batches) == 3
+    assert all(id(tensor) in pinned for batch in batches for tensor in tensors(batch))
+
+
 # --- one graph
 
 
@@ -261,6 +375,18 @@ def assert_equal_when_compiled(name: str, backend: str, dtype: torch.dtype) -> N
 )
 def test_a_step_is_one_graph(name: str, compiler: None) -> None:
     assert_equal_when_compiled(name, "aot_eager", torch.float32)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", PAPER)
+def test_a_step_at_full_size_is_one_graph(
+    name: str, meta: Callable[[Tensor], Tensor], compiler: None
+) -> None:
+    loss, batch = make(name)
+    ready = batch(0).each(meta)
+    compiled = torch.compile(loss.to("meta"), backend="aot_eager", fullgraph=True, dynamic=False)
+    compiled(ready.features, ready.augment, ready.targets).backward()
+    assert all(p.grad is not None for p in loss.parameters())
 
 
 @pytest.mark.long

@@ -56,6 +56,12 @@ def test_commands_exist_with_their_options(page: Path, capsys: pytest.CaptureFix
         assert target in made, target
 
 
+def test_the_readme_is_short_and_names_no_commit() -> None:
+    text = TEXT[ROOT / "README.md"]
+    assert len(text.splitlines()) <= 120
+    assert not re.findall(r"\b(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{7,40}\b", text)
+
+
 def test_the_readme_states_what_is_planned() -> None:
     assert {target for target, *_ in PLANNED} == {"", *PAPER.targets} - {"full"}
 

@@ -34,7 +34,7 @@ ARGUMENTS = {
     "explain": ["desed/htsat/base/seed0"],
     "fetch": ["desed"],
 }
-WRITERS = {*ARGUMENTS, "track", "report", "rescore", "rehearse"} - {"explain"}
+WRITERS = {*ARGUMENTS, "embed", "track", "report", "rescore", "rehearse"} - {"explain"}
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +163,9 @@ def test_no_verb_writes_into_a_folder_of_another(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    values = {**copy.deepcopy(EXPERIMENT), "paths": {}, "embedded": None}
+    values = {**copy.deepcopy(EXPERIMENT), "paths": {}}
+    if verb != "embed":
+        values["embedded"] = None
     write(Path("mine.yaml"), yaml.safe_dump(values))
     folder = vars(Layout.of(config.load("mine.yaml")))[key]
     claim(folder, "experiment other", "")

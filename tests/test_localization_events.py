@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 
 from bench.evaluation import localization
-from bench.evaluation.localization import always_active, median_filtered, threshold_grid
+from bench.evaluation.localization import always_active, median_filtered
 from bench.evaluation.locate import as_one_frame
 from bench.evaluation.operating_point import PUBLISHED_THRESHOLDS, published_operating_point
 from bench.metrics.event_arrays import FrameScores, decode, encode
 from bench.metrics.event_scores import score_tables
 from bench.models.scores import Scores
-from bench.results.record import Localized, OperatingPoint
+from bench.results.record import Localized, OperatingPoint, threshold_grid
 
 COLUMNS = ["filename", "onset", "offset", "event_label"]
 CLASSES = ("cat", "dog")
@@ -102,8 +102,7 @@ def test_filtering_scores_equals_filtering_decisions():
         assert np.array_equal(median_filtered(scores, length) > 0.5, decisions)
 
 
-@pytest.mark.parametrize("criterion", ["intersection", "event_based"])
-def test_the_chosen_point_scores_what_it_promises_and_nothing_beats_it(criterion):
+def test_the_chosen_point_scores_what_it_promises_and_nothing_beats_it():
     scores, step, clips, reference, durations = corpus(0)
     grid, filters = threshold_grid(9), (1, 3)
     chosen = choose_operating_point(
@@ -115,13 +114,12 @@ def test_the_chosen_point_scores_what_it_promises_and_nothing_beats_it(criterion
         CLASSES,
         thresholds=grid,
         median_filters=filters,
-        criterion=criterion,
     )
 
     def f1(candidate: OperatingPoint) -> list[float]:
         events = detect(scores, step, clips, CLASSES, candidate, durations)
         result = score_tables(reference, events, durations, CLASSES)
-        return list(result[criterion]["per_class"].values())
+        return list(result["intersection"]["per_class"].values())
 
     assert f1(chosen) == pytest.approx(chosen.validation_f1, abs=1e-12)
     for threshold in grid:

@@ -81,114 +81,151 @@ def test_an_experiment_fetches_its_data_set_and_the_loader_reads_it(
     assert "did you mean 'esc50'? (valid: audioset, audioset_balanced, " in capsys.readouterr().err
 
 
-CLIPS = {f"00{n} - Class {n}/{fold}-{n}{fold}-A.ogg": f"sound {n} {fold}".encode()
-         for n in (1, 2) for fold in (1, 2, 3)}  # fmt: skip
-CLIPS["README.md"] = b"authors and licences of the clips"  # stays beside them
+REAL = str(ROOT / "config" / "real.yaml")
+DATASETS = {"esc10": "esc10", "fsdd": "digits"}  # source -> data set of config/real.yaml
+NAMES = {
+    "esc10": [f"00{n} - Class {n}/{fold}-{n}{fold}-A.ogg" for n in (1, 2) for fold in (1, 2, 3)],
+    "fsdd": [f"recordings/{digit}_speaker_{take}.wav" for digit in (0, 1) for take in (0, 1, 2)],
+}
 
 
-def archive_of_clips(path: Path, clips: dict[str, bytes]) -> bytes:
-    with zipfile.ZipFile(path, "w") as archive:
-        for name, content in clips.items():
-            archive.writestr(f"ESC-10-553c/{name}", content)
-        archive.writestr("ESC-10-553c/ESC-10.png", b"a picture that no copy needs to have")
-    return path.read_bytes()
+class ClipByClip:
+    """Six clips of a data set of config/real.yaml whose files are verified one by one, and the file
+    that credits their authors."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        names = (*NAMES[source], "README.md")
+        self.clips = {name: f"content of {name}".encode() for name in names}
+        self.archive = registry.read_yaml(registry.DATA)[source]["files"][0]["name"]
+
+    def pack(self, path: Path, clips: dict[str, bytes] | None = None) -> bytes:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in (self.clips if clips is None else clips).items():
+                archive.writestr(f"top-553c/{name}", content)
+            archive.writestr("top-553c/ESC-10.png", b"a picture that no copy needs to have")
+        return path.read_bytes()
+
+    def fetch(self, *options: str) -> int:
+        return main(["fetch", DATASETS[self.source], "--config", REAL, *options])
+
+    def fetched(self) -> set[str]:
+        found = Path("data/real") / self.source
+        paths = {path.relative_to(found).as_posix() for path in found.rglob("*") if path.is_file()}
+        return paths & {*self.clips, "ESC-10.png"}
 
 
-@pytest.fixture
+@pytest.fixture(params=NAMES)
 def clip_by_clip(
-    here: Path, server, register: Callable[[object], None]
-) -> Iterator[Callable[..., int]]:
-    """Fetch ESC-10 of six clips, each with its sha256, from the local server."""
+    request: pytest.FixtureRequest, here: Path, server, register: Callable[[object], None]
+) -> Iterator[ClipByClip]:
+    """Two data sets whose clips come from the local server, each with its sha256."""
+    made = ClipByClip(request.param)
     entries = registry.read_yaml(registry.DATA)
-    (file,) = entries["esc10"]["files"]
-    file["urls"] = [f"http://127.0.0.1:{server.server_address[1]}/esc10.zip"]
+    entries[made.source]["files"][0]["urls"] = [server.url("/a.zip", whole())]
     register(entries)
-    sums = "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in CLIPS.items())
+    sums = [f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in made.clips.items()]
     (here / "registry" / "sums").mkdir(parents=True)
-    (here / "registry" / "sums" / "esc10.txt").write_text(sums)
+    (here / "registry" / "sums" / f"{made.source}.txt").write_text("".join(sums))
     registry.read_sums.cache_clear()
-
-    def fetch(*options: str) -> int:
-        config = str(ROOT / "config" / "real.yaml")
-        return main(["fetch", "esc10", "--config", config, *options])
-
-    yield fetch
+    yield made
     registry.read_sums.cache_clear()
 
 
 def test_an_archive_is_verified_file_by_file_whatever_its_own_bytes(
-    here: Path, server, clip_by_clip: Callable[..., int]
+    here: Path, server, clip_by_clip: ClipByClip
 ) -> None:
-    server.answers["/esc10.zip"] = ranged(
-        archive_of_clips(here / "made.zip", CLIPS), cut=300, ETag='"v1"'
-    )
-    assert clip_by_clip() == 0
-    found = Path("data/real/esc10")
-    files = {p.relative_to(found).as_posix() for p in found.rglob("*") if p.is_file()}
-    assert {name for name in files if not name.startswith(".")} == set(CLIPS)
-    assert not (found / "ESC-10.png").exists()
+    body = clip_by_clip.pack(here / "made.zip")
+    server.answers["/a.zip"] = ranged(body, cut=300, ETag='"v1"')
+    assert clip_by_clip.fetch() == 0
+    assert clip_by_clip.fetched() == {*clip_by_clip.clips}  # and no picture
     assert not (here / "lock.json").exists()
     assert len(server.requests) > 1  # the connection was cut, and taken up again
     asked = len(server.requests)
-    assert clip_by_clip() == 0
+    assert clip_by_clip.fetch() == 0
     assert len(server.requests) == asked
 
 
 @pytest.mark.parametrize("cut", [None, 400])
 def test_a_connection_that_stays_cut_leaves_nothing(
-    here: Path, server, clip_by_clip: Callable[..., int], cut: int | None,
+    here: Path, server, clip_by_clip: ClipByClip, cut: int | None,
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.setattr(
         fetch.fetch, "__kwdefaults__", {**fetch.fetch.__kwdefaults__, "pause": lambda s: None}
     )
-    body = archive_of_clips(here / "made.zip", CLIPS)
-    server.answers["/esc10.zip"] = whole(body, cut=200) if cut is None else whole(body[:cut])
-    assert clip_by_clip() == 2
-    assert "ESC-10-553c8f" in capsys.readouterr().err
-    assert not list(Path("data/real/esc10").rglob("*.ogg"))
-    server.answers["/esc10.zip"] = whole(body)
-    assert clip_by_clip() == 0
+    body = clip_by_clip.pack(here / "made.zip")
+    server.answers["/a.zip"] = whole(body, cut=200) if cut is None else whole(body[:cut])
+    assert clip_by_clip.fetch() == 2
+    assert clip_by_clip.archive in capsys.readouterr().err
+    assert not clip_by_clip.fetched()
+    server.answers["/a.zip"] = whole(body)
+    assert clip_by_clip.fetch() == 0
 
 
-@pytest.mark.parametrize("sums", ["esc10.txt", "fsdd.txt"])
-def test_credits_are_among_the_files_that_are_kept(sums: str) -> None:
-    assert "README.md" in registry.read_sums(sums)
+@pytest.mark.parametrize("source", DATASETS)
+def test_credits_are_among_the_files_that_are_kept(source: str) -> None:
+    assert "README.md" in registry.read_sums(f"{source}.txt")
 
 
 def test_wrong_and_missing_clips_are_named_and_nothing_is_taken(
-    here: Path, server, clip_by_clip: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    here: Path, server, clip_by_clip: ClipByClip, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first, second, *_ = CLIPS
-    wrong = {**CLIPS, first: b"another sound"}
+    first, second, *_ = clip_by_clip.clips
+    wrong = {**clip_by_clip.clips, first: b"another sound"}
     del wrong[second]
-    body = archive_of_clips(here / "made.zip", wrong)
-    server.answers["/esc10.zip"] = ranged(body)
-    assert clip_by_clip() == 2
+    body = clip_by_clip.pack(here / "made.zip", wrong)
+    server.answers["/a.zip"] = ranged(body)
+    assert clip_by_clip.fetch() == 2
     said = capsys.readouterr().err
     assert f"{first} is another file (sha256 " in said
     assert f"{second} is missing" in said
-    assert not list(Path("data/real/esc10").rglob("*.ogg"))
-    name = "ESC-10-553c8f1743b9dba6b282e1323c3ca8fa76923448.zip"
-    (here / "brought").mkdir()
+    assert not clip_by_clip.fetched()
+    brought = here / "brought" / clip_by_clip.archive
+    brought.parent.mkdir()
     for damaged in (body, body[:-100]):
-        (here / "brought" / name).write_bytes(damaged)
-        assert clip_by_clip("--from", str(here / "brought")) == 2
-    archive_of_clips(here / "brought" / name, CLIPS)
-    assert clip_by_clip("--from", str(here / "brought")) == 0
-    assert all(Path("data/real/esc10", name).is_file() for name in CLIPS)
-    assert (here / "brought" / name).is_file()
+        brought.write_bytes(damaged)
+        assert clip_by_clip.fetch("--from", str(brought.parent)) == 2
+    clip_by_clip.pack(brought)
+    assert clip_by_clip.fetch("--from", str(brought.parent)) == 0
+    assert clip_by_clip.fetched() == {*clip_by_clip.clips}
+    assert brought.is_file()
 
 
 def test_a_folder_that_holds_nothing_that_is_wanted_is_said(
-    here: Path, server, clip_by_clip: Callable[..., int], capsys: pytest.CaptureFixture[str]
+    here: Path, server, clip_by_clip: ClipByClip, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert clip_by_clip("--from", str(here / "gone")) == 2
+    assert clip_by_clip.fetch("--from", str(here / "gone")) == 2
     assert f"--from {here / 'gone'}: no such folder" in capsys.readouterr().err
-    server.answers["/esc10.zip"] = ranged(archive_of_clips(here / "made.zip", CLIPS))
+    server.answers["/a.zip"] = ranged(clip_by_clip.pack(here / "made.zip"))
     (here / "empty").mkdir()
-    assert clip_by_clip("--from", str(here / "empty")) == 0
-    assert f"--from {here / 'empty'}: holds none of ESC-10-553c8f" in capsys.readouterr().out
+    assert clip_by_clip.fetch("--from", str(here / "empty")) == 0
+    said = capsys.readouterr().out
+    assert f"--from {here / 'empty'}: holds none of {clip_by_clip.archive}" in said
+
+
+HANDED = ROOT.parent / "shared" / "data"
+
+
+@pytest.mark.parametrize(
+    ("source", "pattern", "clips"), [("esc10", "*/*.ogg", 400), ("fsdd", "recordings/*.wav", 3000)]
+)
+def test_the_public_archives_arrive_whole_with_their_credits(
+    here: Path, server, register: Callable[[object], None], monkeypatch: pytest.MonkeyPatch,
+    source: str, pattern: str, clips: int,
+) -> None:  # fmt: skip
+    entries = registry.read_yaml(registry.DATA)
+    (file,) = entries[source]["files"]
+    archive = HANDED / file["name"]
+    if not archive.is_file():
+        pytest.skip(f"{archive} is not there")
+    file["urls"] = [server.url("/a.zip", ranged(archive.read_bytes()))]
+    register(entries)
+    monkeypatch.setattr(registry, "FOLDER", ROOT / "config" / "registry")
+    assert main(["fetch", DATASETS[source], "--config", REAL]) == 0
+    found = Path("data/real") / source
+    assert len(list(found.glob(pattern))) == clips
+    assert (found / "README.md").is_file()
 
 
 @pytest.mark.parametrize(

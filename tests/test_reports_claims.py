@@ -13,6 +13,7 @@ import pytest
 from bench.evaluation.rescore import output
 from bench.experiment.cells import Layout, find_cell, list_cells
 from bench.experiment.config import Config
+from bench.experiment.extends import read
 from bench.provenance import environment, source
 from bench.reporting.claims_page import claims_table, render_claims
 from bench.reporting.cost_table import cost_table
@@ -21,13 +22,14 @@ from bench.reporting.tables import to_csv
 from bench.results import published, rescored
 from bench.results.analysis import Analysis, analyse
 from bench.results.audit import audit
-from bench.results.claim import CLAIMS, FIGURES
+from bench.results.claim import CLAIMS, FIGURES, entry_beside
 from bench.results.claims import claims
 from bench.results.identity import fingerprints
 from bench.results.load import load_results
 from bench.results.measured import Rescored
 from bench.results.provenance import sources
 
+ROOT = Path(__file__).resolve().parent.parent
 KINDS = {"reproduced", "better", "below", "inconclusive", "not comparable"}
 SEEDS = (0, 1, 2, 3)
 
@@ -191,6 +193,36 @@ def test_the_default_experiment_has_every_claim_and_compares_nothing(tmp_path: P
             assert f'href="index.html#{anchor(group)}"' in text
 
 
+@pytest.mark.parametrize(("sign", "kind"), [(1, "below"), (-1, "reproduced")])
+def test_the_claim_about_map_is_judged_by_map(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sign: int, kind: str
+) -> None:
+    """Without the module, mAP moves one way and intersection F1 the other, in records that are
+    taken for comparable ones."""
+    full = factories.make_config(tmp_path).model_dump(mode="json")
+    change = {"why": "none", "model": {"token_semantic": False}}
+    study = {"models": ["htsat"], "datasets": ["desed"], "factors": {"module": {"without": change}}}
+    config = factories.make_config(
+        tmp_path,
+        datasets={"desed": full["datasets"]["desed"]},
+        models={"htsat": full["models"]["htsat"]},
+        recipes={"base": full["recipes"]["base"]},
+        ablations={"module": study},
+        localization={"median_filters": [1], "thresholds": 9},
+        cost={},
+    )
+    factories.make_results(config)
+    for cell in list_cells(config):
+        moved = 0.0 if cell.variant == "base" else sign * (0.1 + 0.01 * cell.seed)
+        test = {"mAP": {"value": 0.5 + moved}, "intersection_f1": {"value": 0.5 - moved}}
+        factories.change_record(config, cell, metrics={"test": test})
+    monkeypatch.setattr(published, "differences", lambda *_: [])
+    (found,) = [one for one in claims(audit(load_results(config)), None) if "semantic" in one.key]
+    assert found.verdict.kind == kind
+    assert ("mAP" in found.measured, "F1" in found.measured) == (True, False)
+    assert f"{'+' if sign > 0 else '−'}11.0 points" in found.measured
+
+
 def test_scored_predictions_decide_their_claims(results_folder: Config, tmp_path: Path) -> None:
     def scores(intersection: float) -> dict:
         return {
@@ -261,10 +293,53 @@ def test_the_published_spread_counts(
 
 def test_folds_are_compared_by_the_corrected_interval() -> None:
     values = [0.960, 0.970, 0.975, 0.980, 0.965]
-    one = published.compare(values, 0.97, 0.001, folds=range(5), test_share=0.25, seeds=1)
+    one = published.compare(values, 0.97, 0.001, folds=range(5), test_share=0.25, seeds=[0] * 5)
     assert "n = 5 (1 seed is few)" in one.reason
     plain = published.compare(values, 0.977, 0.001)
     corrected = published.compare(values, 0.977, 0.001, folds=range(5), test_share=0.25)
     assert (plain.kind, corrected.kind) == ("inconclusive", "inconclusive")
     assert published.compare(values, 0.982, 0.001).kind == "below"
     assert published.compare(values, 0.982, 0.001, folds=range(5), test_share=0.25).kind != "below"
+
+
+def test_crossed_folds_are_compared_by_repeats() -> None:
+    folds, seeds = [0, 1, 2] * 3, [0] * 3 + [1] * 3 + [2] * 3
+    easy = [0.60, 0.75, 0.90]  # folds differ far more than repeats
+    values = [easy[fold] + 0.002 * (seed - 1) for fold, seed in zip(folds, seeds, strict=True)]
+    crossed = {"folds": folds, "test_share": 0.5, "seeds": seeds}
+    assert published.compare(values, 0.75, 0.005, **crossed).kind == "reproduced"
+    assert published.compare(values, 0.73, 0.005, **crossed).kind == "better"
+    sure, unsure = (
+        published.compare(values, 0.73, 0.005, spread=(sd, 3), **crossed) for sd in (0.001, 0.05)
+    )
+    assert (sure.kind, unsure.kind) == ("better", "inconclusive")
+
+
+def test_piczaks_baselines_reach_their_verdicts(tmp_path: Path) -> None:
+    """Two repeats on ESC-10, whose folds differ as the published ones do."""
+    real = read(ROOT / "config" / "real.yaml")
+    data = real["datasets"]["esc10_baselines"] | {"title": "ESC-10", "seeds": [0, 1]}
+    above = {"knn": 0.0, "svm": 0.04, "forest": -0.04}
+    config = factories.make_config(
+        tmp_path,
+        embedded=None,
+        datasets={"esc10": data},
+        models={name: real["models"][name] for name in above},
+        recipes={"base": {**factories.make_config(tmp_path).recipes["base"], "select": "last"}},
+        ablations={},
+        localization={},
+        cost={},
+    )
+    factories.make_results(config)
+    for cell in list_cells(config):
+        entry = entry_beside(f"piczak-{cell.model}", "ESC-10")
+        accuracy = entry.folds[cell.fold] / 100 + above[cell.model] + 0.0005 * cell.seed
+        metrics = {"test": {"accuracy": {"value": accuracy}}}
+        factories.change_record(config, cell, metrics=metrics, **factories.as_published(entry))
+    frame = table(analyse(config))
+    figures = frame[frame["section"] == FIGURES].set_index("claim")["verdict"]
+    assert figures.to_dict() == {
+        "Nearest neighbours on ESC-10, accuracy": "reproduced",
+        "Support vector machine on ESC-10, accuracy": "better",
+        "Random forest on ESC-10, accuracy": "below",
+    }

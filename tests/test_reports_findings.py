@@ -6,6 +6,7 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import factories
 import pandas as pd
@@ -17,6 +18,8 @@ from bench.reporting.build import build
 from bench.reporting.findings import findings
 from bench.reporting.leads import Finding, task_findings
 from bench.results.analysis import analyse
+from bench.results.leaders import UNRANKED
+from bench.results.words import sentence
 
 PLUGINS = Path(__file__).resolve().parent / "plugins"
 SEEDS = tuple(range(8))  # enough for six comparisons
@@ -47,7 +50,7 @@ def config(plugged: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Co
     return experiment(tmp_path)
 
 
-def experiment(root: Path, seeds: tuple[int, ...] = SEEDS) -> Config:
+def experiment(root: Path, seeds: tuple[int, ...] = SEEDS, **changes: Any) -> Config:
     full = factories.make_config(root).model_dump(mode="json")
     return factories.make_config(
         root,
@@ -58,6 +61,7 @@ def experiment(root: Path, seeds: tuple[int, ...] = SEEDS) -> Config:
         ablations={"width": WIDER},
         localization={"median_filters": [1], "thresholds": 9},
         cost={},
+        **changes,
     )
 
 
@@ -189,3 +193,41 @@ def test_where_no_test_can_decide_nobody_leads(config: Config, tmp_path: Path) -
     assert drawn["seeds_and_clips"].str.endswith("(new clips only)").all()
     shown = page.split("<script>")[0].replace("Every number leads to", "")
     assert not re.search(r"leads|differs \(p|better \(p", shown)
+
+
+def test_without_contrasts_only_the_ablations_are_tested(config: Config, tmp_path: Path) -> None:
+    every = {one.key: one for one in analyse(config).claims}
+    before = titled(said(config), "Ablations")
+    without = experiment(tmp_path, statistics={"contrasts": []})
+    page = build(without).read_text(encoding="utf-8")
+    ranking, *others = said(without)
+    assert (ranking.title, ranking.text, ranking.lines) == (sentence(UNRANKED), "", ())
+    task = titled(others, "DESED-like")
+    assert (task.title, task.certainty) == ("DESED-like: models are not ranked", "")
+    assert " p " not in task.text
+    assert titled(others, "Ablations") == before
+    assert page.count(sentence(UNRANKED)) == 2  # a finding, and how to read every table
+    assert not re.search("highest mean|Bold", page)
+    assert bold_labels(without) == set()
+    sections = table(without, "comparisons")["section"]
+    assert set(sections.str.partition(",")[0]) == {"Ablations"}
+    claims = {one.key: one for one in analyse(without).claims}
+    ranks = [key for key in claims if key.startswith("rank-desed")]
+    for key in ranks:
+        assert " minus " in every[key].measured
+        assert " minus " not in claims[key].measured
+        assert claims[key].verdict.kind == "not comparable"
+        assert UNRANKED in claims[key].verdict.reason
+    assert ranks
+    assert {k for k in claims if claims[k] != every[k]} == set(ranks)
+
+
+def test_a_baseline_above_unranked_models_is_named(config: Config, tmp_path: Path) -> None:
+    analysis = analyse(experiment(tmp_path, statistics={"contrasts": []}))
+    ((key, (one,)),) = analysis.standings.items()
+    above = replace(analysis, standings={key: [replace(one, above=("linear",))]})
+    ranking, task = findings(above)[0], next(task_findings(above, "desed"))
+    assert ranking.text == "A baseline is not below any model on DESED-like."
+    assert task.title.endswith("models are not ranked, none is above Linear baseline")
+    assert ranking.warning
+    assert task.warning

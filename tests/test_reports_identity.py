@@ -26,6 +26,7 @@ from bench.experiment.config import load as load_config
 from bench.experiment.released import class_list
 from bench.files import read_json, read_sealed
 from bench.models.networks import construct, live_parameters, resolved_values
+from bench.registry import OWN_DATA
 from bench.reporting.build import build
 from bench.results import published
 from bench.results.audit import Audited, audit
@@ -195,6 +196,10 @@ def test_a_published_data_set_is_its_classes_counts_and_lists(name: str) -> None
         {"lists": {**values["lists"], "clips": {**clips, "test": clips["test"] - 1}}},
     ):
         assert other_data(record(**change), name) != ""
+    other = record(lists={**values["lists"], "digest": "0" * 64, "clips": {"train": 4, "test": 4}})
+    for loader in OWN_DATA:
+        assert other_layout(record(), loader) == ""
+        assert other_layout(other, loader) != ""
     if fingerprints().data[name].lists:
         assert other_data(record(lists={**values["lists"], "digest": "0" * 64}), name)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import re
+from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import factories
+import independent
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,15 +19,16 @@ from scipy import stats
 
 from bench.corpora import open_corpus
 from bench.experiment.cells import list_cells
-from bench.experiment.config import Config
+from bench.experiment.config import Config, Localization
 from bench.metrics.statistics import holm
 from bench.reporting.changes import metrics
 from bench.reporting.check_tables import comparison_table, interval_table
-from bench.reporting.event_tables import localization_summary, localization_table
+from bench.reporting.event_tables import at_edges, localization_summary, localization_table
 from bench.reporting.latex import to_latex
 from bench.reporting.tables import to_csv, to_markdown
 from bench.results.analysis import Analysis, analyse
 from bench.results.intervals import Outcomes, bootstrap
+from bench.results.record import OperatingPoint, threshold_grid
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +115,37 @@ def test_a_bootstrap_of_accuracy_is_that_of_its_definition(results: Analysis) ->
     assert resampled.drawn[:, 0].std() == pytest.approx(np.std(drawn), rel=0.15)
 
 
+def test_the_interval_for_new_clips_is_that_of_plain_resampling(tmp_path: Path) -> None:
+    """mAP and F1 of one run, in the table, beside their figures on repeated clips."""
+    analysis = analyse(make(tmp_path, seeds=(0,), datasets=("desed",)))
+    rows = frame(interval_table(analysis), tmp_path)
+    truth = independent.Truth.read(analysis.layout.corpus("desed"))
+    clips = len(truth.seconds)
+    draws = np.random.default_rng(1).integers(0, clips, (200, clips))
+    for model in ("htsat", "pann"):
+        group = analysis.group("desed", model)
+        assert group is not None
+        localized = group.first.localization
+        assert localized is not None
+        assert localized.operating_point is not None
+        for metric, point in (
+            ("mAP", None),
+            ("intersection F1", asdict(localized.operating_point)),
+        ):
+            folder, (key,) = group.runs[0].folder, group.record_keys
+            (row,) = rows[
+                (rows["records"] == key) & rows["section"].str.contains(f"{metric} ", regex=False)
+            ].itertuples()
+            once = independent.resampled_clips(folder, np.arange(clips)[None], truth, point)
+            assert row.mean == pytest.approx(100 * once[0])
+            drawn = independent.resampled_clips(folder, draws, truth, point)
+            half = 100 * stats.norm.ppf(0.975) * drawn.std(ddof=1)
+            expected = row.mean - half, row.mean + half
+            assert (row.bootstrap_low, row.bootstrap_high) == pytest.approx(
+                expected, abs=0.2 * half
+            )
+
+
 def test_differences_on_new_clips_are_paired_clip_by_clip(results: Analysis) -> None:
     (one,) = [p for p in results.comparisons if p.metric == "intersection_f1"]
     apart = [
@@ -181,6 +218,27 @@ def test_a_main_metric_of_its_own_is_in_every_list_of_figures(tmp_path: Path) ->
     by_class = frame(localization_table(analysis, "desed"), tmp_path)
     own = by_class[by_class["section"].str.startswith("Mean PSDS1")]
     assert list(own["macro_percent"].dropna()) == pytest.approx([45, 45])
+
+
+def test_chosen_values_at_an_edge_of_what_was_tried_are_counted(results: Analysis) -> None:
+    classes, low, high = tuple("abcd"), *threshold_grid(3)[[0, -1]]
+    run = SimpleNamespace(record=SimpleNamespace(localization=None))
+    others = [copy.deepcopy(run) for _ in range(3)]
+    for one, thresholds in zip(others, ((low, 0.5, high, low), (0.5, 0.5, low, low)), strict=False):
+        point = OperatingPoint(classes, thresholds, (1, 3, 3, 3), "", (0.5, 0.2, 0.0, None))
+        one.record.localization = SimpleNamespace(operating_point=point)
+    others[2].record.localization = SimpleNamespace(operating_point=None)
+    groups = [SimpleNamespace(dataset="d", runs=[run, *own]) for own in (others[:1], others[1:])]
+    tried = Localization(median_filters=(1, 3), thresholds=3)
+    among: Any = SimpleNamespace(
+        config=SimpleNamespace(localization=tried), groups=dict(enumerate(groups))
+    )
+    (said,) = at_edges(among, "d")
+    assert re.findall(r"[\d,]+ of [\d,]+ \w+", said) == ["3 of 6 thresholds", "4 of 6 median"]
+    assert not list(at_edges(among, "another"))
+    (said,) = at_edges(results, "desed")
+    assert said in localization_table(results, "desed").notes
+    assert said in localization_summary(results, "desed").notes
 
 
 def test_enough_seeds_can_show_a_difference(tmp_path: Path) -> None:

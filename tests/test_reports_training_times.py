@@ -134,7 +134,7 @@ def test_only_declared_contrasts_are_called_undecided(config: Config) -> None:
     )
     assert found(config).undecided == ()
     every = config.model_copy(
-        update={"statistics": config.statistics.model_copy(update={"contrasts": ()})}
+        update={"statistics": config.statistics.model_copy(update={"contrasts": None})}
     )
     assert [set(one.models) for one in found(every).undecided] == [{"ast", "pann"}]
 

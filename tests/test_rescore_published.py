@@ -52,7 +52,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_local_folder_is_scored_class_by_class(folder: Path) -> None:
-    systems = rescore(Rescore(folder=str(folder), url=None)).systems
+    systems = rescore(folder, url=None).systems
     single = systems["single"]
     # Dog: one found, one false (1.0 of 4.06 s) and missed: 2 / (2 + 1 + 1). Speech: found, and
     # one false alarm: 2 / (2 + 1). By collars only the first dog fits.
@@ -65,20 +65,19 @@ def test_a_local_folder_is_scored_class_by_class(folder: Path) -> None:
 
 def test_the_files_come_from_an_address_once(server: Server, tmp_path: Path) -> None:
     places = [server.url(f"/{name}", whole(text.encode())) for name, text in FILES.items()]
-    wanted = Rescore(folder=str(tmp_path / "cache"), url=places[0].rpartition("/")[0])
-    assert rescore(wanted) == rescore(wanted)
+    wanted = tmp_path / "cache", places[0].rpartition("/")[0]
+    assert rescore(*wanted) == rescore(*wanted)
     assert sorted(path for path, _ in server.requests) == sorted(f"/{name}" for name in FILES)
 
 
 def test_missing_and_malformed_files_are_named(folder: Path) -> None:
-    wanted = Rescore(folder=str(folder), url=None)
     path = folder / "htsat-test_outputmap.tsv"
     path.write_text(HEADER + "x_0_10.wav\t3\t1\tDog\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"htsat-test_outputmap\.tsv, line 2: offset 1 lies before"):
-        rescore(wanted)
+        rescore(folder, url=None)
     path.unlink()
     with pytest.raises(UserError, match=r"htsat-test_outputmap\.tsv: no such file; put"):
-        rescore(wanted)
+        rescore(folder, url=None)
 
 
 def test_without_network_the_remedy_is_named(
@@ -89,7 +88,7 @@ def test_without_network_the_remedy_is_named(
 
     monkeypatch.setattr(fetch, "fetch", nothing)
     with pytest.raises(UserError, match=r"answer\.tsv: .*put the authors' .* --folder FOLDER"):
-        rescore(Rescore(folder=str(tmp_path / "cache")))
+        rescore(tmp_path / "cache")
 
 
 def test_the_full_size_experiment_rescores_with_what_was_released(
@@ -139,7 +138,7 @@ def test_the_verb_writes_what_the_report_shows(
 
 
 def test_scores_against_the_public_list_stand_beside_the_paper(folder: Path) -> None:
-    found = rescore(Rescore(folder=str(folder), url=None)).model_dump()
+    found = rescore(folder, url=None).model_dump()
     for scores in found["systems"].values():
         scores |= {"files": 692, "reference_events": 2765}
     scored = Rescored.model_validate(found)

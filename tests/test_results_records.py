@@ -10,6 +10,7 @@ import factories
 import pytest
 from pydantic import ValidationError
 
+from bench import provenance
 from bench.experiment.cells import Layout, find_cell, plan
 from bench.experiment.config import Config
 from bench.files import SEAL, UserError, digest_of, read_json, write_sealed
@@ -131,3 +132,18 @@ def test_a_record_is_frozen(experiment: Config) -> None:
     record = Record.read(Layout.of(experiment).run(find_cell(experiment, CELL)) / "record.json")
     with pytest.raises(ValidationError, match="frozen"):
         record.parameters = 1  # type: ignore[misc]
+
+
+def test_processors_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    info = tmp_path / "cpuinfo"
+
+    def name(**numbers: int) -> str:
+        fields = {**numbers, "model name": "Xeon(R) Processor", "flags": "fpu avx2 avx512f"}
+        info.write_text("".join(f"{key}\t: {value}\n" for key, value in fields.items()) * 2)
+        return provenance._cpu_name(info)
+
+    known = {"cpu family": 6, "model": 207, "stepping": 2}
+    assert name(**known) == "Xeon(R) Processor family 6 model 207 stepping 2 avx2 avx512f"
+    assert len({name(**known | {key: 8}) for key in known} | {name(**known)}) == 4
+    assert name() == "Xeon(R) Processor avx2 avx512f"
+    assert provenance._cpu_name(tmp_path / "none")

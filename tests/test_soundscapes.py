@@ -22,19 +22,38 @@ SIZES = {"weak": 6, "strong": 6, "validation": 4, "test": 6, "seconds": 4.0}
 BURSTS = ((0.5, 0.8), (1.6, 2.0))
 
 
+def pitch(number: int, fold: int) -> int:
+    """Hz: every class and fold has its own."""
+    return 400 * fold + 50 * number
+
+
+def folds_heard(path: Path) -> set[int]:
+    """The folds of the tones in a soundscape: lines far above their surroundings."""
+    sound, rate = soundfile.read(path)
+    power = np.abs(np.fft.rfft(sound * np.hanning(len(sound)))) ** 2
+    hertz = np.fft.rfftfreq(len(sound), 1 / rate)
+
+    def stands_out(tone: int) -> bool:
+        away = np.abs(hertz - tone)
+        around = np.median(power[(away > 4) & (away < 20)])
+        return bool(power[away < 2].max() > 100 * around)
+
+    return {fold for fold in range(1, 6) for n in range(len(LABELS)) if stands_out(pitch(n, fold))}
+
+
 @pytest.fixture
 def clips(tmp_path: Path) -> Path:
-    """A clip for every class and fold: noise in beds, two bursts of a tone in the other classes."""
+    """A clip for every class and fold: two bursts of a tone, in beds a steady one in noise."""
     root, rate = tmp_path / "esc10", 8000
     for number, label in enumerate(LABELS):
         for fold in range(1, 6):
             rng = np.random.default_rng([number, fold])
             times = np.arange(3 * rate) / rate
+            tone = np.sin(2 * np.pi * pitch(number, fold) * times)
             if label in BEDS:
-                sound = 0.1 * rng.standard_normal(len(times))
+                sound = 0.1 * (rng.standard_normal(len(times)) + tone)
             else:
-                tone = 0.5 * np.sin(2 * np.pi * (300 + 50 * number) * times)
-                sound = tone * sum((a <= times) & (times < b) for a, b in BURSTS)
+                sound = 0.5 * tone * sum((a <= times) & (times < b) for a, b in BURSTS)
             path = root / f"{number:03d} - {label}" / f"{fold}-{100 * number + fold}-A.ogg"
             path.parent.mkdir(parents=True, exist_ok=True)
             soundfile.write(path, sound, rate)
@@ -74,6 +93,14 @@ def test_soundscapes_have_the_times_of_their_sounds(clips: Path, tmp_path: Path)
             loud.append(np.mean(sound[inside] ** 2))
     assert len(loud) > 8
     assert np.all(np.array(loud) > 2 * np.array(quiet))
+    heard = {
+        split: [folds_heard(corpus.root / path) for path in own["path"]]
+        for split, own in corpus.clips.groupby("split")
+    }
+    assert all(heard["train"])
+    assert set().union(*heard["train"]) == {1, 2, 3}
+    assert all(folds == {4} for folds in heard["validation"])
+    assert all(folds == {5} for folds in heard["test"])
 
 
 def test_soundscapes_are_mixed_once_and_anew_from_other_clips(clips: Path, tmp_path: Path) -> None:

@@ -207,26 +207,8 @@ def test_the_pages_hold_the_committed_measurement(tmp_path: Path, name: str) -> 
 
 def test_a_page_gets_the_parts_that_were_measured_and_keeps_the_others() -> None:
     found = {"growth": [{"what": "jobs", "value": 1234.5, "unit": "s"}]}
-    page = "A\n<!-- speed: growth -->\n<!-- end -->\nB\n<!-- speed: aims -->\nold\n<!-- end -->\nC"
+    page = "A\n<!-- speed: growth -->\n<!-- end -->\nB\n<!-- speed: steps -->\nold\n<!-- end -->\nC"
     table = "| what | growth | unit |\n| --- | --- | --- |\n| jobs | 1,234 | s |"
     assert tables.put_into(page, found) == page.replace("growth -->\n", f"growth -->\n{table}\n")
     with pytest.raises(measure.UserError, match="for any of growth in that file"):
         tables.put_into("no marks", found)
-
-
-@pytest.mark.parametrize(
-    ("speed", "share", "met"),
-    [(1.3, 0.7, "yes | 75% | 70% | no"), (1.29, 0.75, "no | 75% | 75% | yes")],
-)
-def test_aims_are_told_with_what_was_reached(speed: float, share: float, met: str) -> None:
-    point = {
-        "mode": "training",
-        "times_peer_fp32": {f"ours {kind}": {"median": speed} for kind in ("fp32", "bf16")},
-        "share_of_peak": {f"ours {kind}": share for kind in ("fp32", "bf16")},
-    }
-    points = [{**point, "batch": batch} for batch in (1, 4)]
-    told = tables._aims([{"pair": "htsat/official", "points": points}])
-    assert f"| htsat/official, training, fp32, batch 4 | 1.30 | {speed:.2f} | {met} |" in told
-    assert "| htsat/official, training, bf16, batch 4 | 3.50 |" in told
-    assert "batch 1" not in told
-    assert tables._aims([{"pair": "twin", "points": points}]) == ""

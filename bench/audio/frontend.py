@@ -20,7 +20,8 @@ OWN = {"log_offset": "preemphasis", "log_floor": "preemphasis", "range_db": "htk
 UP_TO_NYQUIST = ("fbank", "preemphasis", "htk", "cepstra")
 CEPSTRA = 13  # values of a frame
 SILENCE = {"logmel": -100.0, "htk": -100.0, "cepstra": 0.0, "fbank": math.log(2.0**-23)}
-"""Feature values of digital silence where the settings do not decide them."""
+"""Feature values of digital silence where the settings do not decide them; cepstra: those of a flat
+spectrum."""
 
 
 class Transform(Strict):

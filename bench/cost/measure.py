@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -49,7 +48,7 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> Measuremen
     import torch
 
     from bench.models.activations import saved_activation_bytes
-    from bench.models.networks import live_parameters, resolved_values
+    from bench.models.networks import device_name, live_parameters, peak_memory, resolved_values
     from bench.models.torch_setup import leave_compiler_out
 
     keep_freed_memory()
@@ -95,8 +94,8 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> Measuremen
     joules = spent() / ((settings.steps + 1) * settings.batch_size) if spent else None
     model.eval()
     inference_seconds = _median_seconds(infer, settings.steps)
-    on_gpu = device.type == "cuda"
     parameters = live_parameters(model)
+    taken, where = peak_memory(model), device_name(model)  # before the weights are lost
     return Measurement(
         model=name,
         network=resolved_values(model),
@@ -107,14 +106,12 @@ def measure(settings: config.Cost, name: str, threads: int | None) -> Measuremen
         train_clips_per_second=settings.batch_size / train_seconds,
         train_joules_per_clip=joules,
         inference_clips_per_second=settings.batch_size / inference_seconds,
-        peak_memory_mb=torch.cuda.max_memory_allocated(device) / 2**20
-        if on_gpu
-        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        peak_memory_mb=taken / 2**20,
         batch_size=settings.batch_size,
         steps=settings.steps,
         precision="fp32",
         threads=torch.get_num_threads(),
-        device=torch.cuda.get_device_name(device) if on_gpu else "cpu",
+        device=where,
         provenance=Origin.model_validate({**source(), **environment()}),
     )
 

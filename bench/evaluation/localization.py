@@ -7,11 +7,10 @@ clips only; the test clips are decided once with the result, which the record ke
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 
 from bench.metrics.event_arrays import (
     EventArrays,
@@ -21,19 +20,8 @@ from bench.metrics.event_arrays import (
     events_of,
     merge_overlaps,
 )
-from bench.metrics.event_counts import Counts, collar_counts, intersection_counts
+from bench.metrics.event_counts import intersection_counts
 from bench.results.record import OperatingPoint, clips_digest
-
-Criterion = Literal["intersection", "event_based"]
-
-
-def threshold_grid(count: int) -> Floats:
-    """`count` thresholds, evenly spaced as logits from -6 to 6: 0.0025 to 0.9975.
-
-    Scores of rare events are concentrated near 0, where even steps of probability have few
-    thresholds.
-    """
-    return expit(np.linspace(-6, 6, count) if count > 1 else np.zeros(1))
 
 
 def detect(frames: FrameScores, point: OperatingPoint) -> EventArrays:
@@ -61,10 +49,9 @@ def choose_operating_point(
     *,
     thresholds: ArrayLike,
     median_filters: Sequence[int] = (1,),
-    criterion: Criterion = "intersection",
     exclusive: bool = False,
 ) -> OperatingPoint:
-    """The threshold and filter per class with the best F1 on these (validation) clips.
+    """The threshold and filter per class with the best intersection F1 on these (validation) clips.
 
     Among equal F1 the shortest filter wins, then the threshold in the middle of the equal ones:
     it is the farthest from where the decision turns worse. A class without reference events here
@@ -78,15 +65,16 @@ def choose_operating_point(
     """
     grid = np.asarray(thresholds, np.float64)
     filters, classes = sorted(set(median_filters)), frames.classes
+    merged = merge_overlaps(reference)
     f1 = np.array(
         [
-            [_counts(criterion, events, reference, frames).per_class().f1()]
+            intersection_counts(events, merged, frames.durations, len(classes)).per_class().f1()
             for filtered in _filtered(frames, filters, exclusive)
             for events in _candidates(filtered, frames, grid)
         ]
     ).reshape(len(filters), len(grid), len(classes))
     source = (
-        f"best {criterion} F1 per class on {len(frames.clips)} validation clips "
+        f"best intersection F1 per class on {len(frames.clips)} validation clips "
         f"({len(grid)} thresholds x filters {filters})"
     )
     known = ~np.isnan(f1[0, 0])
@@ -164,13 +152,3 @@ def _candidates(
 ) -> Iterator[EventArrays]:
     for threshold in thresholds.astype(np.float32):
         yield events_of(scores > threshold, frames.seconds_per_frame, frames.durations)
-
-
-def _counts(
-    criterion: Criterion, predicted: EventArrays, reference: EventArrays, frames: FrameScores
-) -> Counts:
-    classes = len(frames.classes)
-    if criterion == "intersection":
-        merged = merge_overlaps(reference)
-        return intersection_counts(predicted, merged, frames.durations, classes)
-    return collar_counts(predicted, reference, len(frames.durations), classes)

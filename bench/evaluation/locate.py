@@ -19,7 +19,7 @@ from bench.metrics.event_arrays import EventArrays, Floats, FrameScores, decode,
 from bench.metrics.event_scores import score_events
 from bench.metrics.psds import PSDS1, PSDS2, mean_over_classes, psds
 from bench.models.scores import Scores, StoredScores
-from bench.results.record import FAMILIES, OperatingPoint
+from bench.results.record import FAMILIES, OperatingPoint, threshold_grid
 
 MEDIAN_S = 0.36  # of the filter before the mean PSDS1
 
@@ -91,9 +91,8 @@ def locate(
     tried, tested = Split.of(corpus, validation), Split.of(corpus, test)
     choose = partial(
         localization.choose_operating_point,
-        thresholds=localization.threshold_grid(settings.thresholds),
+        thresholds=threshold_grid(settings.thresholds),
         median_filters=settings.median_filters,
-        criterion=settings.criterion,
         exclusive=exclusive,
     )
     localizes = test.scores.frame_scores is not None and validation.scores.frame_scores is not None

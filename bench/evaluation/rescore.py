@@ -15,6 +15,16 @@ from bench.experiment.config import Rescore
 from bench.files import UserError, digest_file
 from bench.results.measured import RESCORED, Rescored
 
+URL = (
+    "https://raw.githubusercontent.com/RetroCirce/HTS-Audio-Transformer/"
+    "798cf54da9dae9eb6cd00fcb08a116ba08936c1b/heatmap_output"
+)
+REFERENCE, DURATIONS = "answer.tsv", "answer_meta.tsv"
+PREDICTIONS = {  # system -> file of its events
+    "single": "htsat-test_outputmap.tsv",
+    "ensemble": "htsat-test-ensemble_outputmap.tsv",
+}
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -26,10 +36,10 @@ def run(args: argparse.Namespace) -> int:
     from bench.metrics.event_scores import FAMILIES
 
     settings = folders.load(args.config)
-    wanted = settings.rescore or Rescore()
     if args.folder:
-        wanted = wanted.model_copy(update={"folder": args.folder, "url": None})
-    scored = rescore(wanted)
+        scored = rescore(Path(args.folder), url=None)
+    else:
+        scored = rescore(Path((settings.rescore or Rescore()).folder))
     path = output(settings)
     scored.write(path)
     for name, scores in scored.systems.items():
@@ -45,8 +55,11 @@ def output(settings: config.Config) -> Path:
     return Layout.of(settings).results / RESCORED
 
 
-def rescore(wanted: Rescore) -> Rescored:
+def rescore(folder: Path, url: str | None = URL) -> Rescored:
     """All event metrics of each published prediction file, with the sha256 of what was read.
+
+    Args:
+        url: address that files which are not in `folder` are fetched from; None: nothing is.
 
     Raises:
         UserError: a file is absent and cannot be fetched, or is malformed (with its line).
@@ -54,40 +67,37 @@ def rescore(wanted: Rescore) -> Rescored:
     from bench.evaluation.score import score_files
     from bench.provenance import environment, source
 
-    folder = Path(wanted.folder)
-    names = (wanted.reference, wanted.durations, *wanted.predictions.values())
-    _fetch_missing(wanted, folder, names)
+    names = (REFERENCE, DURATIONS, *PREDICTIONS.values())
+    _fetch_missing(folder, url, names)
     return Rescored.model_validate(
         {
             "systems": {
-                name: score_files(
-                    folder / wanted.reference, folder / file, folder / wanted.durations
-                )
-                for name, file in wanted.predictions.items()
+                name: score_files(folder / REFERENCE, folder / file, folder / DURATIONS)
+                for name, file in PREDICTIONS.items()
             },
             "files": {name: digest_file(folder / name) for name in names},
-            "source": wanted.url or str(folder),
-            "command": "python -m bench rescore" + ("" if wanted.url else f" --folder {folder}"),
+            "source": url or str(folder),
+            "command": "python -m bench rescore" + ("" if url else f" --folder {folder}"),
             "provenance": {**source(), **environment()},
         }
     )
 
 
-def _fetch_missing(wanted: Rescore, folder: Path, names: tuple[str, ...]) -> None:
+def _fetch_missing(folder: Path, url: str | None, names: tuple[str, ...]) -> None:
     missing = [name for name in names if not (folder / name).is_file()]
     if not missing:
         return
-    if wanted.url is None:
+    if url is None:
         raise UserError(
             f"{folder / missing[0]}: no such file; put the authors' heatmap_output files there, "
-            "or name their address in rescore.url"
+            "or leave out --folder, and they are fetched"
         )
     from bench.sources.fetch import FetchError, fetch
     from bench.sources.source import Source
 
     try:
         for name in missing:
-            fetch(Source((f"{wanted.url.rstrip('/')}/{name}",)), folder / name)
+            fetch(Source((f"{url}/{name}",)), folder / name)
     except FetchError as error:
         raise UserError(
             f"{error}; or put the authors' heatmap_output files into {folder}, or name the folder "

@@ -1,7 +1,7 @@
 """The experiment file: typed, frozen, and strict about every key.
 
 `load` checks what `bench.experiment.extends` reads against the models below and names the nearest
-valid key for an unknown one. `python -m bench schema` writes the JSON schema for Snakemake.
+valid key for an unknown one. `python -m bench config-page` writes docs/config.md from them.
 """
 
 from __future__ import annotations
@@ -388,9 +388,6 @@ class Recipe(Strict):
 class Localization(Strict):
     """How frame scores become events: the operating point, chosen per class on validation data."""
 
-    criterion: Literal["intersection", "event_based"] = Field(
-        default="intersection", description="the F1 that the operating point maximizes"
-    )
     median_filters: tuple[OddLength, ...] = Field(
         default=(1, 3, 5, 9, 15, 25),
         min_length=1,
@@ -434,10 +431,10 @@ class Tuning(Strict):
 class Statistics(Strict):
     """What is fixed before the runs: which models are compared, and which differences count."""
 
-    contrasts: tuple[tuple[str, str], ...] = Field(
-        default=(),
+    contrasts: tuple[tuple[str, str], ...] | None = Field(
+        default=None,
         description="pairs of models that are compared on each data set, one family for Holm's "
-        "correction; none: every pair that was trained alike",
+        "correction; []: models are not ranked; null: every pair that was trained alike",
         examples=[[["htsat", "ast"], ["htsat", "pann"]]],
     )
     margins: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
@@ -469,22 +466,6 @@ class Rescore(Strict):
     folder: str = Field(
         default="data/htsat-desed",
         description="folder of the files; missing ones are fetched into it",
-    )
-    url: str | None = Field(
-        default="https://raw.githubusercontent.com/RetroCirce/HTS-Audio-Transformer/"
-        "798cf54da9dae9eb6cd00fcb08a116ba08936c1b/heatmap_output",
-        description="address that missing files are fetched from; null: nothing is fetched",
-    )
-    reference: str = Field(default="answer.tsv", description="file of the reference events")
-    durations: str = Field(
-        default="answer_meta.tsv", description="file of the clips and their durations"
-    )
-    predictions: dict[str, str] = Field(
-        default={
-            "single": "htsat-test_outputmap.tsv",
-            "ensemble": "htsat-test-ensemble_outputmap.tsv",
-        },
-        description="system -> file of its events",
     )
 
 
@@ -702,7 +683,7 @@ class Config(Strict):
         for name, ensemble in self.ensembles.items():
             known(ensemble.dataset, self.datasets, f"ensembles.{name}.dataset")
             known(ensemble.model, self.models, f"ensembles.{name}.model")
-        for name in (name for pair in self.statistics.contrasts for name in pair):
+        for name in (name for pair in self.statistics.contrasts or () for name in pair):
             known(name, self.models, "statistics.contrasts")
         for name in self.statistics.margins:
             known(name, MARGINS, "statistics.margins")

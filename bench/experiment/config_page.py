@@ -1,7 +1,8 @@
-"""docs/config.md: every key of an experiment file, generated from the types that check it."""
+"""`python -m bench config-page`: every key of an experiment file, from the types that check it."""
 
 from __future__ import annotations
 
+import argparse
 import types
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, fields, is_dataclass
@@ -23,6 +24,7 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from bench.code_digest import ROOT
 from bench.experiment.config import Config, Recipe
+from bench.files import write_text
 from bench.strict import Strict, section_inside
 
 PATH = ROOT / "docs" / "config.md"
@@ -54,9 +56,17 @@ neither `source` nor `data_kind`. Unknown keys are errors that name the nearest 
 -m bench check --config FILE` finds what the types cannot. A value in quotes is a text wherever its
 key takes texts: `"1e5"`, `"true"`.
 
-`python -m bench schema` generates this page, and a JSON schema for editors
-(`workflow/schemas/config.schema.json`), from the types in `bench/experiment/config.py`.
+`python -m bench config-page` generates this page from the types in `bench/experiment/config.py`.
 """
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The verb takes none."""
+
+
+def run(args: argparse.Namespace) -> int:
+    write_text(PATH, text())
+    return 0
 
 
 class Key(NamedTuple):

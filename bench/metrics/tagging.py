@@ -66,12 +66,10 @@ def tagging_metrics(
     classes: Sequence[str],
     *,
     multilabel: bool,
-    thresholds: ArrayLike = 0.5,
 ) -> dict[str, Metric]:
     """Every metric that fits the task, by name.
 
-    Multi-label tasks get mAP, mAUC, d_prime and macro_f1 (at `thresholds`, a number or (C,));
-    single-label tasks get accuracy and mAP.
+    Multi-label tasks get mAP, mAUC, d_prime and macro_f1; single-label tasks accuracy and mAP.
     """
     precision, area = ranking_metrics(scores, targets)
     metrics = [_macro("mAP", precision, classes, "average_precision", {})]
@@ -86,7 +84,7 @@ def tagging_metrics(
                 parameters=mean_area.parameters | {"of": "mAUC"},
                 per_class={k: d_prime(v) for k, v in (mean_area.per_class or {}).items()},
             ),
-            macro_f1(scores, targets, classes, thresholds),
+            macro_f1(scores, targets, classes),
         ]
     else:
         metrics.append(accuracy(scores, targets, classes))
@@ -131,21 +129,14 @@ def accuracy(scores: ArrayLike, targets: ArrayLike, classes: Sequence[str]) -> M
     )
 
 
-def macro_f1(
-    scores: ArrayLike, targets: ArrayLike, classes: Sequence[str], thresholds: ArrayLike = 0.5
-) -> Metric:
-    """Mean over classes of the F1 of `score > threshold` for clip labels.
-
-    Args:
-        thresholds: one number or (C,) numbers, in the units of the scores.
-    """
+def macro_f1(scores: ArrayLike, targets: ArrayLike, classes: Sequence[str]) -> Metric:
+    """Mean over classes of the F1 of `score > 0.5` for clip labels."""
     scores, positive = _checked(scores, targets)
-    thresholds = np.broadcast_to(np.asarray(thresholds, np.float64), scores.shape[1])
-    decided = scores > thresholds
+    decided = scores > 0.5
     hits = np.sum(decided & positive, axis=0)
     sums = decided.sum(axis=0) + positive.sum(axis=0)
     f1 = np.where(positive.any(axis=0), 2.0 * hits / np.maximum(sums, 1), np.nan)
-    return _macro("macro_f1", f1, classes, "macro_f1", {"thresholds": thresholds.tolist()})
+    return _macro("macro_f1", f1, classes, "macro_f1", {"threshold": 0.5})
 
 
 def _macro(

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 
 from bench.data.fingerprint import fingerprint
-from bench.experiment import config
+from bench.experiment import config, folders
 from bench.experiment.cells import Layout, find_cell
 from bench.experiment.config import Config
 from bench.experiment.jobs import Job, jobs_on_request, list_jobs
@@ -245,6 +245,7 @@ def run_verb(args: argparse.Namespace) -> int:
         job is None or "RANK" in os.environ
     ):  # in a team, the process that started it writes the receipt
         return int(args.run(args))  # it says itself that there is no such job
+    folders.take(receipts.settings)  # before the receipt is the first file in them
     code = receipts.perform(job, lambda: int(args.run(args)))
     if code == 0 and job.stage == "train":
         from bench.training.train import drop_state  # late: no other job needs it

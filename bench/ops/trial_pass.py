@@ -3,10 +3,7 @@ checks what it returns, and which outputs a run's labels train."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from functools import partialmethod
-from typing import Any
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch.autograd.graph import saved_tensors_hooks
@@ -17,55 +14,25 @@ from bench.models.networks import build
 from modelkit.output import ModelOutput
 
 CLIPS, CLASSES = 1, 10
-DRAWN = 65_537
-"""Values that are drawn of a tensor; a prime, so that the rows of a matrix are not alike."""
 
 
 def trial(plan: Plan) -> tuple[torch.nn.Module, ModelOutput]:
     """The network of a plan for CLASSES classes, and what it returns, see `try_network`.
 
-    Large tensors repeat their first random weights: drawing all of a full-size network takes about
-    as long as its forward pass. What fails with them is tried again without repetition.
+    It is built without values (torch's device meta), which takes a fraction of a second at any
+    size; a network that this stops, such as one that computes with its weights when it is built,
+    is built with values.
 
     Raises:
         UserError: an argument does not fit, or as `try_network`.
     """
     try:
-        with repeated_draws():
+        with torch.device("meta"):
             network = build(plan, CLASSES)
-        return network, try_network(network, plan)
+            return network, try_network(network, plan)
     except Exception:
         network = build(plan, CLASSES)
         return network, try_network(network, plan)
-
-
-@contextmanager
-def repeated_draws() -> Iterator[None]:
-    """Of what a tensor draws in this context, the first DRAWN values are drawn, then repeated."""
-    drawing = ("uniform_", "normal_")
-    for name in drawing:
-        draw = getattr(torch.Tensor, name)
-        setattr(torch.Tensor, name, partialmethod(_repeated, draw))
-    try:
-        yield
-    finally:
-        for name in drawing:
-            delattr(torch.Tensor, name)  # the base class has torch's own
-
-
-def _repeated(
-    tensor: torch.Tensor, draw: Callable[..., torch.Tensor], *args: Any, **named: Any
-) -> torch.Tensor:
-    if not tensor.is_contiguous():
-        return draw(tensor, *args, **named)
-    values = tensor.view(-1)
-    draw(values[:DRAWN], *args, **named)
-    done = DRAWN
-    while done < tensor.numel():
-        rest = values[done : 2 * done]
-        rest.copy_(values[: rest.numel()])
-        done *= 2
-    return tensor
 
 
 def try_network(network: torch.nn.Module, plan: Plan) -> ModelOutput:

@@ -30,10 +30,13 @@ def give_back_freed() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-def start_peak() -> None:
-    """Count `peak_bytes` from now on (Linux)."""
-    with suppress(OSError):
+def start_peak() -> bool:
+    """Count `peak_bytes` from now on; False where the system does not (Linux does)."""
+    try:
         Path("/proc/self/clear_refs").write_text("5")  # the peak of the resident set, see proc(5)
+    except OSError:
+        return False
+    return True
 
 
 def peak_bytes() -> int:

@@ -15,9 +15,11 @@ from bench.reporting.tables import Column, Entry, Row, Table
 from bench.results.analysis import Analysis
 from bench.results.columns import metric_column
 from bench.results.groups import Group
-from bench.results.leaders import RULE
+from bench.results.leaders import rule
 from bench.results.names import CANNOT, class_name, model_name, variant_name
+from bench.results.record import threshold_grid
 from bench.results.trained import training_notes, training_of
+from bench.results.words import counted
 
 FAMILIES = {
     "intersection_f1": "Intersection-based F1 (%): psds_eval's rule, DTC = GTC = 0.5",
@@ -71,7 +73,7 @@ def localization_table(analysis: Analysis, dataset: str) -> Table:
             "PSDS2 subtract the spread over classes, so their last column is not an average.",
             *_notes(analysis, dataset),
         ],
-        reading=context.reading(RULE),
+        reading=context.reading(rule(analysis.config)),
     )
 
 
@@ -114,7 +116,7 @@ def localization_summary(analysis: Analysis, dataset: str) -> Table:
             "mAP: of clip labels, without times.",
             *_notes(analysis, dataset),
         ],
-        reading=context.reading(RULE),
+        reading=context.reading(rule(analysis.config)),
     )
 
 
@@ -123,9 +125,36 @@ def _notes(analysis: Analysis, dataset: str) -> list[str]:
         "Clip labels only: the model's decisions on clips, each spread over its whole clip. Always "
         "active: every class in every clip from start to end. Hand-set thresholds: the list of the "
         "HTS-AT authors' evaluation code instead of a choice on validation data.",
+        *at_edges(analysis, dataset),
         *context.notes(analysis, dataset),
         *training_notes(analysis, dataset),
     ]
+
+
+def at_edges(analysis: Analysis, dataset: str) -> Iterator[str]:
+    """How many chosen thresholds and filters are the last of those tried, over runs and classes:
+    what lies beyond might have been better."""
+    settings = analysis.config.localization
+    grid, longest = threshold_grid(settings.thresholds), max(settings.median_filters)
+    runs = [run for g in analysis.groups.values() if g.dataset == dataset for run in g.runs]
+    points = [run.record.localization.operating_point for run in runs if run.record.localization]
+    chosen = [
+        (threshold, length)
+        for point in points
+        if point
+        for threshold, length, f1 in zip(
+            point.thresholds, point.median_filters, point.validation_f1, strict=False
+        )
+        if f1 is not None  # without events to choose on, the middle of the grid is taken
+    ]
+    if chosen:
+        edge = sum(threshold in (grid[0], grid[-1]) for threshold, _ in chosen)
+        long = sum(length == longest for _, length in chosen)
+        yield (
+            f"Operating points of all runs: {edge:,} of {len(chosen):,} thresholds are at an edge "
+            f"of the grid, {long:,} of {len(chosen):,} median filters have the longest length, "
+            f"{counted(longest, 'frame')}."
+        )
 
 
 def _summary_rows(

@@ -16,7 +16,7 @@ from bench.results.columns import significant
 from bench.results.detectable import Detectable
 from bench.results.effects import Effect
 from bench.results.full_size import cost_name, is_full_size
-from bench.results.leaders import Standing
+from bench.results.leaders import UNRANKED, Standing, ranks
 from bench.results.names import model_name, short_dataset_name, study_name
 from bench.results.published import few_seeds
 from bench.results.summary import Summary
@@ -63,20 +63,23 @@ def _ranking(analysis: Analysis) -> Finding | None:
     if not found:
         return None
     alike = len({dataset for dataset, *_ in shown}) == len(shown)
+    above = [place for one, place in found if one.above]
+    not_below = f"A baseline is not below any model on {listed(above)}." if above else ""
+    groups = tuple(one.best.name for _, one, _ in shown)
+    if not ranks(config):
+        return Finding(sentence(UNRANKED), not_below, groups=groups, warning=bool(above))
     of = f"of {len(found)} {'tasks' if alike else 'rankings of models trained alike'}"
     title = f"Models share the highest mean on {len(found)} {of}"
     for best, wins in Counter(one.best.model for one, _ in found if not one.level).most_common(1):
         title = f"{model_name(config, best)} has the highest mean on {wins} {of}"
     leads = [place for one, place in found if one.leads and not one.above]
-    above = [place for one, place in found if one.above]
     said = f"Decided on {listed(leads)}." if leads else "No lead is decided."
     said += f" {DETECTABLE}." if len(leads) < len(found) else ""
     said += "".join(f" {words}" for words in undecided_by_task(analysis))
-    said += f" A baseline is not below the best model on {listed(above)}." if above else ""
     return Finding(
         title,
-        said,
-        groups=tuple(one.best.name for _, one, _ in shown),
+        f"{said} {not_below}".rstrip(),
+        groups=groups,
         warning=bool(above),
         lines=tuple(_task_line(analysis, *one) for one in shown),
     )

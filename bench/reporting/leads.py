@@ -10,7 +10,7 @@ from bench.reporting.training_times import undecided
 from bench.results.analysis import Analysis
 from bench.results.columns import metric_column, p_words
 from bench.results.decisions import Decision
-from bench.results.leaders import Rival, Standing
+from bench.results.leaders import Rival, Standing, ranks
 from bench.results.names import METRICS, model_name, short_dataset_name
 from bench.results.summary import Summary
 from bench.results.words import figure_words, gap_words, listed, sentence, value_words
@@ -86,16 +86,18 @@ def _leader(analysis: Analysis, dataset: str, metric: str, found: Standing, task
     if dataset in analysis.mixed:
         title = f"{task}: the models cannot be compared"
         return Finding(title, text, groups=names, warning=True)
-    certain = ""
+    certain, who = "", "not"
     if not found.rivals:
         title = f"{task}: {best} {figure_words(found.ranked[0][1], metric)}"
+    elif not ranks(config):
+        title, who = f"{task}: models are not ranked", "none is"
     else:
         title = f"{task}: {_rank(analysis, found)}"
         text += _gap(analysis, found, metric)
         certain = rival_certainty(found.rivals[0], metric)
     text += "".join(f" {words}" for words in undecided(analysis, dataset))
     if found.above:
-        title += f", not above {listed([model_name(config, model) for model in found.above])}"
+        title += f", {who} above {listed([model_name(config, model) for model in found.above])}"
     warning = bool(found.above or lacking)
     return Finding(title + aside(lacking), text, certain, names, warning)
 

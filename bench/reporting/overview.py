@@ -13,7 +13,7 @@ from bench.results.analysis import Analysis
 from bench.results.checks import TRIVIAL
 from bench.results.columns import metric_column, time_column
 from bench.results.groups import Group
-from bench.results.leaders import RULE
+from bench.results.leaders import rule
 from bench.results.names import (
     ARCHITECTURES,
     CANNOT,
@@ -157,7 +157,7 @@ def overview_table(analysis: Analysis) -> Table:
             *(context.data_sentence(analysis, dataset) for dataset in config.datasets),
             context.seeds_sentence(analysis),
         ],
-        reading=context.reading(RULE),
+        reading=context.reading(rule(analysis.config)),
     )
 
 

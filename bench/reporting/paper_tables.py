@@ -15,7 +15,7 @@ from bench.reporting.overview import column, groups_by_task, parameters
 from bench.reporting.score_tables import PARAMETERS
 from bench.reporting.tables import Column, Entry, Row, Table
 from bench.results.analysis import Analysis
-from bench.results.leaders import RULE
+from bench.results.leaders import rule
 from bench.results.names import model_name, short_dataset_name
 from bench.results.words import listed
 
@@ -91,5 +91,5 @@ def _table(
         rows=rows,
         data=context.data_words(analysis.config, datasets),
         notes=[note for dataset in datasets for note in context.notes(analysis, dataset)],
-        reading=context.reading(RULE),
+        reading=context.reading(rule(analysis.config)),
     )

@@ -9,7 +9,7 @@ from bench.reporting.tables import Column, Entry, Row, Table
 from bench.results.analysis import Analysis
 from bench.results.columns import metric_column
 from bench.results.groups import Group
-from bench.results.leaders import RULE
+from bench.results.leaders import rule
 from bench.results.names import METRICS, model_name, variant_name
 from bench.results.summary import summarise
 from bench.results.trained import training_notes, training_of
@@ -59,7 +59,7 @@ def classification_table(analysis: Analysis, dataset: str) -> Table:
             *_undefined_notes(analysis, dataset, metrics),
             *training_notes(analysis, dataset),
         ],
-        reading=context.reading(RULE),
+        reading=context.reading(rule(analysis.config)),
     )
 
 

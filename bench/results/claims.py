@@ -27,6 +27,7 @@ from bench.results.cost_claims import cost_claims
 from bench.results.decisions import paired
 from bench.results.groups import Group
 from bench.results.identity import fingerprints
+from bench.results.leaders import UNRANKED, ranks
 from bench.results.measured import RESCORED, Rescored
 from bench.results.names import (
     ARCHITECTURES,
@@ -120,17 +121,18 @@ def _ranks(audited: Audited) -> Iterator[Claim]:
             gap = paired(first, second, metric) if first and second else None
             verdict = NOT_MEASURED
             if first and second and gap:
-                measured += f"; HTS-AT minus {name}, paired by seed: {gap_words(gap, metric)}"
-                verdict = published.compare_rank(
-                    gap,
-                    audited.config.statistics.margins[metric],
-                    _reasons(
-                        {
-                            "HTS-AT": published.differences(audited, first, own),
-                            name: published.differences(audited, second, other),
-                        }
-                    ),
+                reasons = _reasons(
+                    {
+                        "HTS-AT": published.differences(audited, first, own),
+                        name: published.differences(audited, second, other),
+                    }
                 )
+                if ranks(audited.config):
+                    measured += f"; HTS-AT minus {name}, paired by seed: {gap_words(gap, metric)}"
+                else:
+                    reasons.append(UNRANKED)
+                margin = audited.config.statistics.margins[metric]
+                verdict = published.compare_rank(gap, margin, reasons)
             where = "" if len(places) == 1 else f" [{place}]"
             yield make_claim(
                 f"{key}{where}", text + where, said, measured, verdict, [first, second]

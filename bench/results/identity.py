@@ -87,13 +87,13 @@ def other_data(record: Record, name: str) -> str:
 
 def other_layout(record: Record, loader: str) -> str:
     """Why a record's data set is not the one published in this layout (the first of several);
-    empty if it is one of them, or none has this layout, or the layout is that of users' own
-    data."""
-    if loader in OWN_DATA:
-        return ""
-    names = [name for name, data in fingerprints().data.items() if data.loader == loader]
+    empty if it is one of them, or none has this layout. Users' own data may be any of them."""
+    own = loader in OWN_DATA
+    names = [name for name, data in fingerprints().data.items() if own or data.loader == loader]
     reasons = [other_data(record, name) for name in names]
-    return reasons[0] if reasons and all(reasons) else ""
+    if not reasons or not all(reasons):
+        return ""
+    return "no published figure of these clips is known" if own else reasons[0]
 
 
 def other_reference(scored: System, name: str) -> str:

@@ -12,16 +12,29 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
+from bench.experiment.config import Config
 from bench.results.decisions import TEST, Decision, decide, paired
 from bench.results.groups import Group
 from bench.results.load import Results
 from bench.results.summary import Summary
 from bench.results.trained import models_by_training
+from bench.results.words import sentence
 
 RULE = (
     f"Bold: the best of the models trained alike, where it beats every other ({TEST}) and no "
     "baseline is above it."
 )
+UNRANKED = "models are not ranked, because no contrasts are declared"
+
+
+def rule(config: Config) -> str:
+    """When a figure is bold, or why none is."""
+    return RULE if ranks(config) else f"{sentence(UNRANKED)} (`statistics.contrasts: []`)."
+
+
+def ranks(config: Config) -> bool:
+    """Whether the experiment compares models with one another at all."""
+    return config.statistics.contrasts != ()
 
 
 @dataclass(frozen=True)
@@ -79,20 +92,20 @@ def ranked(groups: Sequence[Group], metric: str) -> tuple[tuple[Group, Summary],
 
 
 def contrasts(
-    groups: Sequence[Group], declared: Sequence[tuple[str, str]]
+    groups: Sequence[Group], declared: Sequence[tuple[str, str]] | None
 ) -> Iterator[tuple[Group, Group]]:
-    """The declared pairs of models among these groups, the better-placed first; every pair where
-    none is declared."""
-    meant = {frozenset(pair) for pair in declared}
+    """The declared pairs of models among these groups, the better-placed first; of None, every
+    pair."""
+    meant = {frozenset(pair) for pair in declared or ()}
     for one, other in combinations(groups, 2):
-        if not meant or {one.model, other.model} in meant:
+        if declared is None or {one.model, other.model} in meant:
             yield one, other
 
 
 def rivals(
     groups: Sequence[Group],
     metric: str,
-    declared: Sequence[tuple[str, str]] = (),
+    declared: Sequence[tuple[str, str]] | None = None,
     undecided: Collection[frozenset[str]] = (),
 ) -> tuple[Rival, ...]:
     """Every group beside the best of them, in the order of means, as in the table of paired

@@ -31,7 +31,7 @@ from bench.results.identity import (
     unlike,
 )
 from bench.results.load import Results
-from bench.results.summary import Summary, fold_means
+from bench.results.summary import Summary, summarise
 from bench.results.trained import STARTS, SUPERVISION, parent_of, start_of, supervision_of
 from bench.results.words import counted
 
@@ -146,7 +146,8 @@ def another(group: Group, entry: Published) -> list[str]:
 
 
 def why_none(results: Results, dataset: str) -> list[str]:
-    """Why the runs on a data set in a published layout are compared with no published figure."""
+    """Why the runs on a data set in a published layout, or on users' own data, are compared with no
+    published figure."""
     groups = results.base_groups(dataset)
     loader = results.config.datasets[dataset].loader
     if groups and (reason := other_layout(groups[0].first, loader)):
@@ -250,7 +251,7 @@ def compare(
     spread: tuple[float | None, int | None] = (None, None),
     folds: Sequence[int] = (),
     test_share: float | None = None,
-    seeds: int | None = None,
+    seeds: Sequence[int] = (),
 ) -> Verdict:
     """The verdict on `values` (one per run) beside one published value.
 
@@ -260,28 +261,26 @@ def compare(
     Args:
         spread: standard deviation and number of runs of the published value, where known; the
             interval is then Welch's.
-        folds, test_share: the fold of each run and test over training clips, where folds share
-            training data; the interval is then the corrected one over fold means.
-        seeds: their number, where it is not that of `values`.
+        folds, test_share, seeds: as `summarise` takes them, where folds share training data; the
+            interval is then over repeats, or the corrected one over fold means.
     """
     if reasons:
         return Verdict("not comparable", "; ".join(dict.fromkeys(reasons)))
     sd, n = spread
-    shifted = [value - published for value in values]
-    if test_share is not None:
-        shifted = fold_means(shifted, folds)
-    if len(shifted) < 2:
+    gap = summarise([value - published for value in values], folds, test_share, seeds)
+    if gap is None or len(gap.units) < 2:
         return Verdict("inconclusive", "one run has no interval")
+    units, share = gap.units, gap.test_share
 
     def interval(level: float) -> Interval:
-        if test_share is not None:
-            return fold_interval(shifted, test_share, level)
+        if share is not None:
+            return fold_interval(units, share, level)
         if sd is not None and n is not None and n > 1:
-            return welch_interval(shifted, 0.0, sd, n, level)
-        return t_interval(shifted, level)
+            return welch_interval(units, 0.0, sd, n, level)
+        return t_interval(units, level)
 
     inner, outer = interval(0.90), interval(0.95)
-    count, seeds = f"n = {len(values)}", seeds or len(values)
+    count, drawn = f"n = {gap.n}", len(set(seeds)) or gap.n
     if inner.low > -margin and inner.high < margin:
         return Verdict(
             "reproduced", f"90 % interval within ±{margin:g} of the published value, {count}"
@@ -290,7 +289,7 @@ def compare(
         return Verdict("better", f"95 % interval above the published value, {count}")
     if outer.high < 0:
         return Verdict("below", f"95 % interval below the published value, {count}")
-    few = f" ({few_seeds(seeds)})" if seeds < ENOUGH_SEEDS else ""
+    few = f" ({few_seeds(drawn)})" if drawn < ENOUGH_SEEDS else ""
     return Verdict(
         "inconclusive",
         f"with {count}{few} neither within ±{margin:g} nor clear of the published value",
@@ -350,7 +349,7 @@ def against(audited: Audited, group: Group, metric: str) -> Compared | None:
         spread=entry.spread(metric),
         folds=[run.fold for _, run in kept],
         test_share=group.test_share,
-        seeds=len({run.seed for _, run in kept}),
+        seeds=[run.seed for _, run in kept],
     )
     return Compared(entry, value, verdict)
 

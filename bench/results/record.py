@@ -6,7 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
+from scipy.special import expit
 
 from bench.experiment.cells import Cell
 from bench.experiment.config import DataKind
@@ -52,6 +55,15 @@ class OperatingPoint:
         even = [length for length in self.median_filters if length < 1 or length % 2 == 0]
         if even:
             raise ValueError(f"median filter of {even[0]} frames; give odd lengths such as 1, 3, 5")
+
+
+def threshold_grid(count: int) -> NDArray[np.float64]:
+    """`count` thresholds, evenly spaced as logits from -6 to 6: 0.0025 to 0.9975.
+
+    Scores of rare events are concentrated near 0, where even steps of probability have few
+    thresholds.
+    """
+    return expit(np.linspace(-6, 6, count) if count > 1 else np.zeros(1))
 
 
 def clips_digest(clip_ids: Iterable[str]) -> str:

@@ -78,11 +78,6 @@ def summarise(
     return Summary(tuple(chosen), mean, sd, *limits, tuple(units), test_share)
 
 
-def fold_means(values: Sequence[float], folds: Sequence[int]) -> list[float]:
-    """The mean of each fold's values, in the order of first appearance."""
-    return [_mean([values[place] for place in own]) for own in _places(folds).values()]
-
-
 def unit_runs(folds: Sequence[int], seeds: Sequence[int]) -> list[list[int]]:
     """The indices of the runs of each unit where there are folds: of each repeat, else of each
     fold."""

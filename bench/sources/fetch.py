@@ -23,6 +23,8 @@ from bench.sources.part_file import Busy, check_space, make_folder, open_part, p
 from bench.sources.source import Fetched, Source, shown
 from bench.sources.transfer import MirrorFailed, Transfer
 
+WORKERS = 4  # files that are fetched at a time
+
 
 class FetchError(UserError):
     """No source provided the file; the message says how each of them failed."""
@@ -76,7 +78,6 @@ def fetch_all(
     wanted: Mapping[Path, Source],
     *,
     client: httpx.Client,
-    workers: int = 4,
     on_bytes: Callable[[int], None] = lambda count: None,
 ) -> dict[Path, Fetched | FetchError]:
     """Fetch several files in parallel; a file that fails does not stop the others.
@@ -104,7 +105,7 @@ def fetch_all(
 
     # Daemons, because a process that is told to end must not wait for a server that does not
     # answer.
-    for _ in range(min(workers, len(wanted))):
+    for _ in range(min(WORKERS, len(wanted))):
         threading.Thread(target=work, name="fetch", daemon=True).start()
     outcomes: dict[Path, Fetched | FetchError] = {}
     for _ in wanted:

@@ -44,7 +44,6 @@ def take(
     absent: Iterable[Absent],
     folder: Path,
     *,
-    program: str = "yt-dlp",
     pause: Callable[[float], None] = time.sleep,
 ) -> dict[str, int]:
     """Write the absent clips that YouTube still has; returns how many came, are gone, or failed.
@@ -58,7 +57,7 @@ def take(
         UserError: yt-dlp or ffmpeg is missing, or YouTube refuses to answer or fails
             GIVE_UP_AFTER times in a row (call again later).
     """
-    for tool, remedy in ((program, "pip install -U yt-dlp"), ("ffmpeg", "install it")):
+    for tool, remedy in (("yt-dlp", "pip install -U yt-dlp"), ("ffmpeg", "install it")):
         if shutil.which(tool) is None:
             raise UserError(f"{tool} is not here, and YouTube clips need it ({remedy})")
     journal = folder / ".fetched" / "youtube.jsonl"
@@ -76,7 +75,7 @@ def take(
         for number, clip in enumerate(wanted):
             if number:
                 pause(PAUSE_S)
-            outcome, reason = _one(clip, folder, program)
+            outcome, reason = _one(clip, folder)
             note = {"id": clip.youtube_id, "outcome": outcome, "reason": reason}
             notes.write(json.dumps(note) + "\n")
             notes.flush()
@@ -94,12 +93,12 @@ def take(
     return counts
 
 
-def _one(clip: Absent, folder: Path, program: str) -> tuple[str, str]:
+def _one(clip: Absent, folder: Path) -> tuple[str, str]:
     """(came, gone or failed; the reason) of one clip."""
     suffix = Path(clip.path).suffix or ".flac"
     with tempfile.TemporaryDirectory(dir=folder, prefix=".youtube-") as place:
         command = [
-            program, "--quiet", "--no-warnings", "--no-progress", "--no-playlist", "--no-mtime",
+            "yt-dlp", "--quiet", "--no-warnings", "--no-progress", "--no-playlist", "--no-mtime",
             "--format", "bestaudio/best", "--extract-audio", "--audio-format", suffix[1:],
             "--download-sections", f"*{clip.start_s}-{clip.end_s}", "--force-keyframes-at-cuts",
             "--retries", "3", "--sleep-requests", "1", "--limit-rate", "4M",
