@@ -57,8 +57,9 @@ class Row:
         try:
             value = float(text)
         except ValueError:
-            point = "; write it with a point" if "," in text else ""
-            raise self.error(f"'{text}' in column {column} is not a number{point}") from None
+            raise self.error(
+                f"'{text}' in column {column} is not a number; write it with digits and a point"
+            ) from None
         if not abs(value) < LARGEST:
             raise self.error(f"{column} is {text}; expected a number below {LARGEST:g}")
         return value
@@ -71,7 +72,7 @@ class Row:
         """
         text = self._values[column]
         if not text.isdecimal():
-            raise self.error(f"'{text}' in column {column} is not a whole number")
+            raise self.error(f"'{text}' in column {column} is not a whole number; write digits")
         return int(text)
 
     def several(self, column: str, separator: str) -> list[str]:
@@ -83,14 +84,17 @@ class Row:
         listed = _parsed([self._values[column]], separator, self._path, self.line)
         return [value for _, values in listed for value in values if value]
 
-    def known(self, value: str, classes: Collection[str]) -> str:
-        """`value`, if it is one of `classes`.
+    def known(self, value: str, classes: Collection[str], listed: str = "the list") -> str:
+        """`value`, if it is one of `classes`, which are those that `listed` names.
 
         Raises:
             UserError: it is not.
         """
         if value not in classes:
-            raise self.error(f"label '{value}' is not in the class list ({len(classes)} classes)")
+            raise self.error(
+                f"label '{value}' is not one of the {len(classes)} classes of {listed}; correct "
+                "it, or add it there"
+            )
         return value
 
     def error(self, what: str) -> UserError:
@@ -141,7 +145,8 @@ def rows(
         if len(values) == len(header):
             yield Row(path, line, dict(zip(header, values, strict=True)))
             continue
-        odd = _error(path, line, f"{len(values)} fields where the header names {len(header)}")
+        told = f"{len(values)} fields where the header names {len(header)}"
+        odd = _error(path, line, f"{told}; put a value that holds a separator into double quotes")
         if on_odd is None:
             raise odd
         on_odd(str(odd))

@@ -91,11 +91,13 @@ NAMES = {
 
 
 class ClipByClip:
-    """Six clips of a data set of config/real.yaml whose files are verified one by one."""
+    """Six clips of a data set of config/real.yaml whose files are verified one by one, and the file
+    that credits their authors."""
 
     def __init__(self, source: str) -> None:
         self.source = source
-        self.clips = {name: f"sound of {name}".encode() for name in NAMES[source]}
+        names = (*NAMES[source], "README.md")
+        self.clips = {name: f"content of {name}".encode() for name in names}
         self.archive = registry.read_yaml(registry.DATA)[source]["files"][0]["name"]
 
     def pack(self, path: Path, clips: dict[str, bytes] | None = None) -> bytes:
@@ -160,6 +162,11 @@ def test_a_connection_that_stays_cut_leaves_nothing(
     assert not clip_by_clip.fetched()
     server.answers["/a.zip"] = whole(body)
     assert clip_by_clip.fetch() == 0
+
+
+@pytest.mark.parametrize("source", DATASETS)
+def test_credits_are_among_the_files_that_are_kept(source: str) -> None:
+    assert "README.md" in registry.read_sums(f"{source}.txt")
 
 
 def test_wrong_and_missing_clips_are_named_and_nothing_is_taken(

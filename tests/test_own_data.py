@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
+from contextlib import chdir, redirect_stderr
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import yaml
 from pydantic import TypeAdapter
 
+from bench.__main__ import main
 from bench.corpora import Corpus, build_corpus, load
 from bench.corpora.entries import Problems
 from bench.corpora.folds import with_test_fold
 from bench.corpora.pattern import Pattern
 from bench.files import UserError
+from bench.registry import OWN_DATA
 from bench.strict import Values, read_yaml
+
+FRONT_END = {"kind": "logmel", "sample_rate": 1000, "window": 64, "hop": 40, "mels": 8, "fmin": 50,
+             "fmax": 500, "clip_seconds": 1, "fill": "silence"}  # fmt: skip
 
 
 def put(root: Path, *names: str, seconds: float = 0.1, rate: int = 1000) -> None:
@@ -36,9 +45,35 @@ def write(path: Path, text: str) -> None:
 
 
 def problems_of(loader: str, root: Path, **options: Any) -> list[str]:
+    """What the loader refuses; of users' own data, `check` has to find all of it as well."""
     with pytest.raises(UserError) as refused:
         load(loader, root, name="mine", **options)
-    return str(refused.value).replace(f"{root}/", "").splitlines()
+    lines = str(refused.value).splitlines()
+    if loader in OWN_DATA:
+        assert set(lines) <= set(refused_by_check(loader, root, options))
+    return [line.replace(f"{root}/", "") for line in lines]
+
+
+def refused_by_check(loader: str, root: Path, options: dict[str, Any]) -> list[str]:
+    """The lines of `check` on stderr, run in an empty folder, which stays as it was."""
+    mine = {"loader": loader, "root": str(root), "options": options}
+    mine |= {
+        "loss": "bce",
+        "metric": "mAP",
+        "selection": "mAP",
+        "front_ends": {"logmel": FRONT_END},
+    }
+    experiment = {
+        "experiment": "mine", "title": "Mine", "seeds": [0], "datasets": {"mine": mine},
+        "models": {"linear": {"architecture": "linear", "front_end": "logmel"}},
+        "recipes": {"base": {"epochs": 1, "batch_size": 4, "learning_rate": 1e-3}},
+    }  # fmt: skip
+    said = io.StringIO()
+    with TemporaryDirectory() as folder, chdir(folder), redirect_stderr(said):
+        write(Path("mine.yaml"), yaml.safe_dump(experiment))
+        assert main(["check", "--config", "mine.yaml"]) == 2
+        assert os.listdir() == ["mine.yaml"]
+    return said.getvalue().replace("error: ", "", 1).splitlines()
 
 
 def by_clip(corpus: Corpus, column: str) -> dict[str, Any]:
@@ -327,8 +362,10 @@ def test_lists_that_name_no_clip_or_one_twice_are_refused(birds: Path) -> None:
         splits={"validation": "v.txt", "test": "t.txt"},
     )  # fmt: skip
     assert lines == [
-        "v.txt, line 1: 'wren/w1_0.wav' stands in the list of another split too",
-        "v.txt, line 4: 'hawk.wav' names no clip of the data set",
+        "v.txt, line 1: 'wren/w1_0.wav' stands in the list of another split too; delete it "
+        "from one of them",
+        "v.txt, line 4: 'hawk.wav' names no clip of the data set; write it as 'robin/r1_0.wav', or "
+        "delete the line",
         "datasets.mine.options.splits: the validation split has no clip of 'wren'; choose other "
         "shares or lists, add recordings, or name the class in leave_out",
         "wren/w9_0.wav: no file of 'wren/w9_0.wav' is there; it is the first of 1 of 17 clips that "
@@ -525,6 +562,24 @@ def test_events_make_clips_strong_and_label_them(listed: Path) -> None:
     assert by_clip(alone, "labels")["clips/7.wav"] == ["a", "b"]
 
 
+def test_columns_of_events_are_named_in_the_config(listed: Path) -> None:
+    text = "wav;von;bis;Art\n1.wav;0.5;1.0;a\n1.wav;0.7;2.0;b\n3.wav;;;\n"
+    text += "".join(f"{number}.wav;0;1;a\n{number}.wav;0;1;b\n" for number in (5, 7))
+    write(listed / "events.csv", text)
+    own = {"path": "wav", "onset": "von", "offset": "bis", "label": "Art"}
+    columns = {key: value for key, value in COLUMNS.items() if key != "label"}
+    of: dict[str, Any] = {"table": "clips.csv", "events": "events.csv", "columns": columns}
+    (line,) = problems_of("table", listed, **of)
+    assert line.startswith("events.csv, line 1: ")
+    assert "options.event_columns" in line
+    corpus = load("table", listed, **of, event_columns=own)
+    assert corpus.events is not None
+    assert corpus.events.query("filename == 'clips/1.wav'").values.tolist() == [
+        ["clips/1.wav", 0.5, 1.0, "a"], ["clips/1.wav", 0.7, 2.0, "b"],
+    ]  # fmt: skip
+    assert by_clip(corpus, "labels")["clips/3.wav"] == []
+
+
 def test_cuts_of_long_files_and_their_events(tmp_path: Path) -> None:
     put(tmp_path, *(f"{x}.wav" for x in "abc"), seconds=10.0)
     splits = {"a": "train", "b": "validation", "c": "test"}
@@ -619,7 +674,7 @@ def test_everything_wrong_with_tables_is_told_at_once(listed: Path) -> None:
         "events.tsv, line 3: an event from 1.5 s to 2.5 s, and clips/1.wav is 2.000 s long",
         "events.tsv, line 4: an event from 1 s to 0.5 s",
         "events.tsv, line 5: 'soon' in column onset is not a number",
-        "events.tsv, line 7: label 'd' is not in the class list",
+        "events.tsv, line 7: label 'd' is not in datasets.mine.options.classes; ",
         "events.tsv, line 8: an event without a label",
         "events.tsv, line 9: repeats line 6",
         "clips.csv, line 4: labels 'a', and its events in events.tsv 'b'",
@@ -711,6 +766,13 @@ def test_headers_of_both_tables_are_told_at_once(listed: Path) -> None:
     write(listed / "twice.csv", "filename,x,x\n0.wav,a,b\n")
     (line,) = problems_of("table", listed, table="twice.csv", columns={"label": "x"})
     assert "column 'x' stands twice" in line
+
+
+def test_files_that_are_not_there_are_named_with_their_options(listed: Path) -> None:
+    lines = problems_of("table", listed, table="clip.csv", audio="wavs", events="events.tsv")
+    assert [line.partition(":")[0] for line in lines] == ["clip.csv", "wavs", "events.tsv"]
+    for line, key in zip(lines, ("table", "audio", "events"), strict=True):
+        assert f"datasets.mine.options.{key}" in line
 
 
 def test_a_column_that_is_not_there_is_named(listed: Path) -> None:

@@ -139,7 +139,7 @@ def load(
     for file, row, start, end in _segments(root, train):
         clip = row["YTID"]
         mids = [mid for mid in row["positive_labels"].split(",") if mid]
-        labels = dict.fromkeys(names[row.known(mid, names)] for mid in mids)
+        labels = dict.fromkeys(names[row.known(mid, names, CLASS_FILE)] for mid in mids)
         if file == EVAL_FILE:
             split = "test"
         else:
@@ -205,7 +205,7 @@ def _open(
     starts: dict[str, float] = {}
     for _, row, start, _ in _segments(root, train):
         if row["YTID"] in starts:
-            raise row.error(f"'{row['YTID']}' is listed more than once")
+            raise row.error(f"'{row['YTID']}' is listed more than once; delete one of the rows")
         starts[row["YTID"]] = start
     found = placed(files, starts)
     packed = {} if packs is None else _packed(root / packs, root / audio)
@@ -242,7 +242,9 @@ def _segments(root: Path, train: str) -> Iterator[tuple[str, Row, float, float]]
         for row in headless_rows(root / name, SEGMENT_COLUMNS):
             start, end = row.number("start_seconds"), row.number("end_seconds")
             if end <= start:
-                raise row.error(f"the segment ends at {end} s, before or where it starts")
+                raise row.error(
+                    f"the segment ends at {end} s, before or where it starts; correct it"
+                )
             yield name, row, start, end
 
 
@@ -284,7 +286,8 @@ def check_share(name: str, validation_share: float) -> None:
     """
     if not 0 <= validation_share < 1:
         raise UserError(
-            f"datasets.{name}.options.validation_share: {validation_share} is not in [0, 1)"
+            f"datasets.{name}.options.validation_share: {validation_share} is not in [0, 1); set "
+            "it to 0.1, or to 0 for the published protocol"
         )
 
 

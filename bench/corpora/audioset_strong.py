@@ -146,8 +146,11 @@ def _segments(path: Path, names: dict[str, str], taken: dict[str, str]) -> dict[
         segments[row["segment_id"]] = segment
         onset, offset = row.number("start_time_seconds"), row.number("end_time_seconds")
         if not 0 <= onset <= offset:
-            raise row.error(f"an event from {onset} s to {offset} s")
-        label = names[row.known(row["label"], names)]
+            raise row.error(
+                f"an event from {onset} s to {offset} s; it must begin at 0 or later and not end "
+                "before that"
+            )
+        label = names[row.known(row["label"], names, NAMES_FILE)]
         if onset < offset:  # the lists have events of zero length, which nothing can find
             segment.events.append((onset, offset, label))
     return segments
@@ -156,7 +159,10 @@ def _segments(path: Path, names: dict[str, str], taken: dict[str, str]) -> dict[
 def _segment(row: Row) -> Segment:
     match = _SEGMENT.fullmatch(row["segment_id"])
     if match is None:
-        raise row.error(f"'{row['segment_id']}' is no YouTube id and start in milliseconds")
+        raise row.error(
+            f"'{row['segment_id']}' is no YouTube id and start in milliseconds; write it as in "
+            "abcdefghijk_30000"
+        )
     return Segment(match["id"], int(match["start_ms"]) / 1000, [])
 
 
@@ -164,5 +170,5 @@ def _display_names(path: Path) -> Iterator[tuple[str, str]]:
     """(machine id, display name) from the lines of a table without a header."""
     for row in headless_rows(path, ("mid", "name"), separator="\t"):
         if not (row["mid"] and row["name"]):
-            raise row.error("no machine id and name, separated by a tab")
+            raise row.error("no machine id and name; write both, separated by a tab")
         yield row["mid"], row["name"]

@@ -162,7 +162,9 @@ def check(corpus: Corpus) -> None:
     clips = pd.concat(tables, ignore_index=True)
     repeated = clips[clips.duplicated()]
     if len(repeated):
-        raise UserError(f"{corpus.name}: clip '{repeated.iloc[0]}' is listed more than once")
+        raise UserError(
+            f"{corpus.name}: clip '{repeated.iloc[0]}' is listed more than once; keep one"
+        )
     for column in ("split", "fold"):
         for group, pieces in _straddling(corpus.clips, column):
             if group in corpus.straddling or (column == "split" and _apart(pieces)):
@@ -170,7 +172,7 @@ def check(corpus: Corpus) -> None:
             values = ", ".join(map(str, sorted(pieces[column].unique().tolist())))
             raise UserError(
                 f"{corpus.name}: recording '{group}' lies in {column}s {values}; "
-                f"a recording belongs to one {column} only"
+                f"a recording belongs to one {column} only: correct the lists"
             )
 
 

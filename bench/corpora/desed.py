@@ -51,6 +51,7 @@ class Part:
         return self.labels != WEAK_LABELS
 
 
+CLASS_KEY = "options.classes"
 WEAK_LABELS = "metadata/train/weak.tsv"
 WEAK_COLUMNS = ("filename", "event_labels")
 WEAK = Part("train", WEAK_LABELS, "audio/train/weak")
@@ -163,9 +164,11 @@ def _weak(listed: Iterable[Row], classes: Collection[str]) -> dict[str, list[str
     labels: dict[str, list[str]] = {}
     for row in listed:
         names = row.several("event_labels", ",")
-        found = list(dict.fromkeys(row.known(name, classes) for name in names))
+        found = list(dict.fromkeys(row.known(name, classes, CLASS_KEY) for name in names))
         if labels.setdefault(row["filename"], found) != found:
-            raise row.error(f"'{row['filename']}' has other labels here than above")
+            raise row.error(
+                f"'{row['filename']}' has other labels here than above; keep the right row"
+            )
     return labels
 
 
@@ -183,8 +186,11 @@ def _strong(
             continue
         onset, offset = row.number("onset"), row.number("offset")
         if not 0 <= onset < offset:
-            raise row.error(f"an event from {onset} s to {offset} s")
-        label = row.known(row["event_label"], classes)
+            raise row.error(
+                f"an event from {onset} s to {offset} s; it must begin at 0 or later and end after "
+                "that"
+            )
+        label = row.known(row["event_label"], classes, CLASS_KEY)
         events.append((row["filename"], onset, offset, label))
         if label not in present:
             present.append(label)
@@ -197,9 +203,11 @@ def _durations(path: Path) -> dict[str, float]:
     for row in rows(path, ("filename", "duration"), separator="\t") if path.exists() else ():
         duration = row.number("duration")
         if duration <= 0:
-            raise row.error("a duration of 0 s or less")
+            raise row.error(f"a duration of {duration:g} s; give that of the file, in seconds")
         if seconds.setdefault(row["filename"], duration) != duration:
-            raise row.error(f"'{row['filename']}' has another duration here than above")
+            raise row.error(
+                f"'{row['filename']}' has another duration here than above; keep the right row"
+            )
     return seconds
 
 

@@ -38,7 +38,10 @@ def load(root: Path, *, name: str = "esc50", synthetic: bool = False) -> Corpus:
     for row in rows(root / META, ("filename", "fold", "target", "category", "src_file", "take")):
         target, category = row.integer("target"), row["category"]
         if names.setdefault(target, category) != category:
-            raise row.error(f"target {target} is '{category}' here and '{names[target]}' above")
+            raise row.error(
+                f"target {target} is '{category}' here and '{names[target]}' above; keep the "
+                "right name"
+            )
         fold = row.integer("fold")
         if fold < 1:
             raise row.error(f"fold {fold}; folds count from 1")

@@ -88,7 +88,7 @@ def load(
         root,
         entries,
         None,
-        classes=Classes(classes, rename or {}, leave_out),
+        classes=Classes(name, classes, rename or {}, leave_out),
         splits=splits,
         multilabel=False,
         synthetic=synthetic,

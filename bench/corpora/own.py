@@ -25,24 +25,26 @@ class Classes:
     """Options about labels.
 
     Attributes:
+        dataset: the data set's key in the experiment, for messages.
         order: class names in their order; empty: all labels, alphabetically (numbers by value).
         rename: label in the data -> class.
         leave_out: labels that do not count; a clip with no other label is left out.
     """
 
+    dataset: str
     order: Names
     rename: Mapping[str, str]
     leave_out: Names
 
-    def apply(self, entries: list[Entry], name: str, problems: Problems) -> list[Entry]:
+    def apply(self, entries: list[Entry], problems: Problems) -> list[Entry]:
         """The entries that stay, with their labels renamed."""
         found = {label for entry in entries for label in entry.labels}
         for key, labels in (("rename", self.rename), ("leave_out", self.leave_out)):
             for label in labels:
                 if label not in found:
                     problems.add(
-                        f"datasets.{name}.options.{key}: no clip has the label "
-                        f"'{label}'{nearest(label, found)}"
+                        f"datasets.{self.dataset}.options.{key}: no clip has the label "
+                        f"'{label}'{nearest(label, found)}; correct it, or take it out"
                     )
         kept = []
         for entry in entries:
@@ -53,7 +55,18 @@ class Classes:
                 kept.append(entry)
         return kept
 
-    def named(self, entries: Iterable[Entry], name: str, problems: Problems) -> tuple[str, ...]:
+    def know(self, label: str) -> bool:
+        """Whether the data may have this label."""
+        return not self.order or label in {*self.order, *self.rename, *self.leave_out}
+
+    def unknown(self, label: str) -> str:
+        """The problem of a label outside the stated order."""
+        return (
+            f"label '{label}' is not in datasets.{self.dataset}.options.classes"
+            f"{nearest(label, self.order)}; add it there, map it by rename, or name it in leave_out"
+        )
+
+    def named(self, entries: Iterable[Entry], problems: Problems) -> tuple[str, ...]:
         """All classes in their order; a label outside a stated order is a problem."""
         places: dict[str, list[str]] = defaultdict(list)
         for entry in entries:
@@ -63,11 +76,7 @@ class Classes:
             return tuple(sorted(places, key=natural))
         for label in sorted(places.keys() - set(self.order)):
             more = f" and {len(places[label]) - 1} more" if len(places[label]) > 1 else ""
-            problems.add(
-                f"{places[label][0]}{more}: label '{label}' is not in "
-                f"datasets.{name}.options.classes{nearest(label, self.order)}; add it there, map "
-                "it by rename, or name it in leave_out"
-            )
+            problems.add(f"{places[label][0]}{more}: {self.unknown(label)}")
         return tuple(dict.fromkeys(self.order))
 
 
@@ -90,8 +99,8 @@ def corpus_of(
         UserError: one line per problem: those found before, labels outside the class list, a group
             in two splits or folds, a split that lacks a class.
     """
-    entries = classes.apply(entries, name, problems)
-    names = classes.named(entries, name, problems)
+    entries = classes.apply(entries, problems)
+    names = classes.named(entries, problems)
     where = f"datasets.{name}.options.splits"
     folds: dict[str, int] = {}
     if splits.folds == "group":

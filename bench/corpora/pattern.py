@@ -47,13 +47,20 @@ class Pattern:
                     f"(valid: {', '.join(FIELDS)})"
                 )
         if any(set(fixed) & set("{}") for fixed in pieces[::3]):
-            raise UserError(f"{where}: '{text}' has a brace that belongs to no field")
+            raise UserError(
+                f"{where}: '{text}' has a brace that belongs to no field; write a field as in "
+                "{label}"
+            )
         if "label" not in self.fields:
-            raise UserError(f"{where}: '{text}' has no {{label}}")
+            raise UserError(
+                f"{where}: '{text}' has no {{label}}; write it where the class stands in the names"
+            )
         try:
             self._lazy, self._greedy = (re.compile(_regex(pieces, end)) for end in ("+?", "+"))
         except re.error as error:
-            raise UserError(f"{where}: '{text}' is no valid pattern ({error})") from error
+            raise UserError(
+                f"{where}: '{text}' is no valid pattern ({error}); correct its regular expression"
+            ) from error
 
     def fields_of(self, path: str) -> dict[str, str] | None:
         """The fields in a file's path; None if it does not match the pattern.

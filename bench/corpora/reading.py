@@ -51,7 +51,10 @@ def headless_rows(path: Path, columns: Collection[str], *, separator: str = ",")
             continue
         row = Row(path, line, dict(zip(columns, values, strict=False)))
         if len(values) != len(columns):
-            raise row.error(f"{len(values)} fields, expected {', '.join(columns)}")
+            raise row.error(
+                f"{len(values)} fields, expected {', '.join(columns)}; put a value that holds a "
+                "separator into double quotes"
+            )
         yield row
 
 

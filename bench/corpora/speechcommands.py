@@ -64,7 +64,8 @@ def load(
         for line, path in _listed(root / file, words):
             if listed.setdefault(stem_of(path), (path, split))[1] != split:
                 raise UserError(
-                    f"{root / file}, line {line}: '{path}' stands in {LISTS['validation']} too"
+                    f"{root / file}, line {line}: '{path}' stands in {LISTS['validation']} "
+                    "too; delete it from one of them"
                 )
     found = map(composed, (*files.names, *files.unread))
     rest = [
@@ -122,6 +123,6 @@ def _listed(path: Path, words: set[str]) -> Iterator[tuple[int, str]]:
         if word not in words or not name or "/" in name:
             raise UserError(
                 f"{path}, line {number}: '{line}' does not name a file in one of the "
-                f"{len(words)} word folders"
+                f"{len(words)} word folders; write it as in yes/0a7c2a8d_nohash_0.wav"
             )
         yield number, line

@@ -68,11 +68,16 @@ def split(entries: list[Entry], splits: Splits, root: Path, where: str, problems
             shares[part] = chosen
             continue
         for value in sorted(set(chosen) - values):
-            problems.add(f"{where}.{part}: no clip has the {by} '{value}'{nearest(value, values)}")
+            problems.add(
+                f"{where}.{part}: no clip has the {by} '{value}'{nearest(value, values)}; correct "
+                "it, or take it out"
+            )
         for number, entry in enumerate(entries):
             value = _value(entry, by)
             if value in chosen and assigned.setdefault(number, part) != part:
-                problems.add(f"{where}: {by} '{value}' stands in validation and in test")
+                problems.add(
+                    f"{where}: {by} '{value}' stands in validation and in test; take it out of one"
+                )
     rest = [entry for number, entry in enumerate(entries) if number not in assigned]
     share_of = "group" if by == "split" else by
     drawn = _drawn(rest, share_of, shares)
@@ -130,10 +135,14 @@ def _take_list(
             name = listed_name(text, root)
             numbers = called.get(name) or called.get(stem_of(name))  # another suffix is as good
             if numbers is None:
-                problems.add(f"{path}, line {line}: '{text}' names no clip of the data set")
+                problems.add(
+                    f"{path}, line {line}: '{text}' names no clip of the data set; write it as "
+                    f"'{entries[0].clip}', or delete the line"
+                )
             elif {assigned.setdefault(number, split) for number in numbers} != {split}:
                 problems.add(
-                    f"{path}, line {line}: '{text}' stands in the list of another split too"
+                    f"{path}, line {line}: '{text}' stands in the list of another split too; "
+                    "delete it from one of them"
                 )
 
 
@@ -194,7 +203,10 @@ def check_folds(
     """Note recordings in two folds, clips in none, and classes in too few folds."""
     for entry in entries:
         if not entry.fold:
-            problems.add(f"{entry.where}: no fold, where other clips have one")
+            problems.add(
+                f"{entry.where}: no fold, where other clips have one; give it one, or leave the "
+                "clip out"
+            )
     _check_groups(entries, "fold", problems)
     if count < 3:
         problems.add(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
@@ -25,11 +25,12 @@ from bench.corpora.reading import (
 )
 from bench.corpora.splitting import AS_TOLD, Splits
 from bench.files import UserError
-from bench.metrics.events import EVENT_COLUMNS, events_table
+from bench.metrics.events import events_table
 from bench.strict import Strict
 from bench.text_tables import Row
 
-IN_SECONDS = "times are in seconds of the file"
+IN_SECONDS = "give times in seconds from the beginning of the file"
+IN_ORDER = "it must begin at 0 or later and end after that"
 TOLERANCE_S = 0.1  # encoders pad and cut; an event may end this much after its file
 Event = tuple[str, float, float, str]
 
@@ -46,6 +47,15 @@ class Columns(Strict):
     end: str | None = None
 
 
+class EventColumns(Strict):
+    """Names of the columns of the table of events."""
+
+    path: str = "filename"
+    onset: str = "onset"
+    offset: str = "offset"
+    label: str = "event_label"
+
+
 def load(
     root: Path,
     *,
@@ -55,6 +65,7 @@ def load(
     label_separator: Annotated[str, Field(min_length=1)] | None = None,
     audio: str = ".",
     events: str | None = None,
+    event_columns: EventColumns | None = None,
     classes: Names = (),
     rename: dict[Text, Text] | None = None,
     leave_out: Names = (),
@@ -75,27 +86,36 @@ def load(
         columns: names of its columns.
         label_separator: separator between the labels of a clip.
         audio: folder that the paths in the table are relative to.
-        events: table with the columns filename, onset, offset (in seconds of the file) and
-            event_label.
+        events: table of events; times are in seconds of the file.
+        event_columns: names of its columns.
         classes, rename, leave_out, splits, synthetic: as in `folder.load`.
 
     Raises:
         UserError: one line for everything that is wrong, with file and line.
     """
-    require(root, name, table, audio, *filter(None, [events]))
-    columns, problems = columns or Columns(), Problems()
+    require(root, name)
+    columns, timing, problems = columns or Columns(), event_columns or EventColumns(), Problems()
     where = f"datasets.{name}.options"
+    for key, file in {"table": table, "audio": audio, "events": events}.items():
+        if file is not None and not (root / file).exists():
+            problems.add(
+                f"{root / file}: no such file or folder; correct {where}.{key}, which is relative "
+                f"to datasets.{name}.root"
+            )
+    problems.refuse()
     if columns.label is None and events is None:
         raise UserError(f"{where}: set columns.label to the column of labels, or give events")
+    labels = Classes(name, classes, rename or {}, leave_out)
     files = AudioFolder(root, "" if audio == "." else audio)
     entries, timed, found = list[Entry](), list[Row](), list[Event]()
     with problems.noted():
         entries += _entries(root / table, root / audio, columns, label_separator, files, problems)
         if not entries:
-            raise UserError(f"{root / table}: lists no clip")
+            raise UserError(f"{root / table}: lists no clip; give each a line")
     if events is not None:
         with problems.noted():
-            timed += _rows(root / events, EVENT_COLUMNS, "give its columns these names", problems)
+            called = timing.model_dump().values()
+            timed += _rows(root / events, called, "options.event_columns", problems)
             if not timed:
                 raise UserError(f"{root / events}: lists no event; take {where}.events out")
     if not entries or (events and not timed):
@@ -104,9 +124,8 @@ def load(
         lengths = lengths_of(root, (entry.path for entry in entries if entry.path))
         _fit(entries, lengths, problems)
         if events is not None:
-            known = {*classes, *(rename or {}), *leave_out} if classes else set()
             found = _with_events(
-                timed, root / audio, entries, lengths, known, rename or {}, problems,
+                timed, timing, root / audio, entries, lengths, labels, problems,
                 told=None if columns.label is None else root / events,
             )  # fmt: skip
     return corpus_of(
@@ -114,7 +133,7 @@ def load(
         root,
         entries,
         None if events is None else events_table(found),
-        classes=Classes(classes, rename or {}, leave_out),
+        classes=labels,
         splits=splits,
         multilabel=bool(label_separator or events) or isinstance(columns.label, tuple),
         synthetic=synthetic,
@@ -137,16 +156,17 @@ def _entries(
     labels = label if isinstance(label, tuple) else () if label is None else (label,)
     others = columns.model_dump(exclude={"label"}, exclude_none=True).values()
     lines: dict[tuple[str, float, float | None], int] = {}
-    for row in _rows(table, (*others, *labels), "name its columns in options.columns", problems):
+    for row in _rows(table, (*others, *labels), "options.columns", problems):
         with problems.noted():
             if not row[columns.path]:
-                raise row.error(f"no file in column {columns.path}")
+                raise row.error(f"no file in column {columns.path}; name one, or delete the row")
             path = listed_name(row[columns.path], folder)
             found = files.find(path)
             start = row.number(columns.start) if columns.start else 0.0
             end = row.number(columns.end) if columns.end else None
             if start < 0 or (end is not None and end <= start):
-                raise row.error(f"a clip from {start:g} s to {'its end' if end is None else end} s")
+                last = "its end" if end is None else f"{end:g} s"
+                raise row.error(f"a clip from {start:g} s to {last}; {IN_ORDER}")
             cut = columns.start or columns.end
             clip = f"{path}@{start:.10g}" if cut else path
             clip += f"-{end:.10g}" if end is not None else ""
@@ -176,10 +196,11 @@ def _entries(
             yield entry
 
 
-def _rows(table: Path, columns: Collection[str], remedy: str, problems: Problems) -> Iterator[Row]:
-    """The lines of a table of clips or events; one of another width is a problem."""
-    separated = separator_of(table)
-    return rows(table, columns, separator=separated, on_odd=problems.add, remedy=remedy)
+def _rows(table: Path, columns: Collection[str], key: str, problems: Problems) -> Iterator[Row]:
+    """The lines of a table of clips or events, whose columns the option `key` names; one of another
+    width is a problem."""
+    told = f"name its columns in {key}"
+    return rows(table, columns, separator=separator_of(table), on_odd=problems.add, remedy=told)
 
 
 def _labels(row: Row, label: Text | Names | None, separator: str | None) -> list[str]:
@@ -189,12 +210,15 @@ def _labels(row: Row, label: Text | Names | None, separator: str | None) -> list
         marks = {column: row[column] for column in label}
         for column, mark in marks.items():
             if mark not in ("0", "1", "0.0", "1.0", ""):
-                raise row.error(f"'{mark}' in column {column}, which says 0 or 1")
+                raise row.error(f"'{mark}' in column {column}; write 0 or 1")
         return [column for column, mark in marks.items() if mark[:1] == "1"]
     text = row[label]
     if separator is None:
         if not text:
-            raise row.error(f"no label in column {label}")
+            raise row.error(
+                f"no label in column {label}; give the clip one, or delete the row (with a "
+                "label_separator clips may have none)"
+            )
         return [text]
     return [name.strip() for name in text.split(separator) if name.strip()]
 
@@ -218,11 +242,11 @@ def _fit(entries: Iterable[Entry], lengths: dict[str, float], problems: Problems
 
 def _with_events(
     timed_rows: Iterable[Row],
+    columns: EventColumns,
     folder: Path,
     entries: list[Entry],
     lengths: dict[str, float],
-    known: Collection[str],
-    rename: Mapping[str, str],
+    classes: Classes,
     problems: Problems,
     told: Path | None,
 ) -> list[Event]:
@@ -230,8 +254,7 @@ def _with_events(
 
     Args:
         folder: what the names of files are relative to, where they are absolute.
-        known: labels that an event may have; empty: any.
-        rename: label -> class, by which events and the table are compared.
+        classes: by whose new names events and the table are compared.
         told: the table of events where the table of clips has labels as well, so that clips
             without events keep these.
     """
@@ -241,24 +264,28 @@ def _with_events(
     lines: dict[tuple[object, ...], int] = {}
     for row in timed_rows:
         with problems.noted():
-            name = listed_name(row["filename"], folder)
+            name = listed_name(row[columns.path], folder)
             clips = by_name.get(name) or by_name.get(stem_of(name))
             if not clips:
-                raise row.error(f"'{row['filename']}' is no clip of the table")
+                raise row.error(
+                    f"'{row[columns.path]}' is no clip of the table; add it there, or delete the "
+                    "row"
+                )
             timed |= {id(entry) for entry in clips}
-            if not any(row[column] for column in EVENT_COLUMNS[1:]):
+            label = row[columns.label]
+            if not (label or row[columns.onset] or row[columns.offset]):
                 continue
-            onset, offset, label = row.number("onset"), row.number("offset"), row["event_label"]
+            onset, offset = row.number(columns.onset), row.number(columns.offset)
             if not label:
-                raise row.error("an event without a label")
-            if known:
-                row.known(label, known)
+                raise row.error(
+                    f"an event without a label; name its class in column {columns.label}, or clear "
+                    "its times where the clip has no event"
+                )
+            if not classes.know(label):
+                raise row.error(classes.unknown(label))
             length = lengths.get(clips[0].path, 0.0)
             if not 0 <= onset < offset:
-                raise row.error(
-                    f"an event from {onset:g} s to {offset:g} s; it must begin at 0 or later and "
-                    "end after that"
-                )
+                raise row.error(f"an event from {onset:g} s to {offset:g} s; {IN_ORDER}")
             if length and offset > length + TOLERANCE_S:
                 raise row.error(
                     f"an event from {onset:g} s to {offset:g} s, and {clips[0].path} is "
@@ -277,7 +304,9 @@ def _with_events(
     for entry in entries:
         if id(entry) in timed or told is None:
             own = list(dict.fromkeys(event[3] for event in heard[id(entry)]))
-            heard_as, labelled = ({rename.get(x, x) for x in y} for y in (own, entry.labels))
+            heard_as, labelled = (
+                {classes.rename.get(x, x) for x in y} for y in (own, entry.labels)
+            )
             if told is not None and labelled and heard_as != labelled:
                 problems.add(
                     f"{entry.where}: labels {_listed(entry.labels)}, and its events in {told} "
