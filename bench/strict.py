@@ -7,11 +7,12 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 import yaml
 from annotated_types import MinLen
@@ -118,6 +119,53 @@ def nearest(value: str, allowed: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'? ({valid})" if close else f"; {valid}"
 
 
+class Mistakes:
+    """The lines of checks that stop: after `with mistakes(): check()` the next one runs.
+
+    Args:
+        partial: what is checked is a `valid_part`: a check that stops otherwise needs what is
+            absent or wrong, which has a line of its own.
+    """
+
+    def __init__(self, *, partial: bool = False) -> None:
+        self.partial = partial
+        self._lines: dict[str, str] = {}
+
+    @property
+    def lines(self) -> list[str]:
+        return list(self._lines.values())
+
+    @contextmanager
+    def __call__(self, place: str = "") -> Iterator[None]:
+        """Keep the lines of a check that stops, but not those that differ from an earlier one in
+        their `place` alone: one wrong value is one mistake, in however many runs."""
+        try:
+            yield
+        except UserError as error:
+            for line in str(error).splitlines():
+                self._lines.setdefault(line.replace(place, "") if place else line, line)
+        except (AttributeError, LookupError, OSError):
+            if not self.partial:
+                raise
+
+    def add(self, *lines: str) -> None:
+        self._lines |= {line: line for line in lines}
+
+    def unknown(self, names: Iterable[str], allowed: Iterable[str], where: str) -> None:
+        """Check each of these names with `known`."""
+        for name in names:
+            with self():
+                known(name, allowed, where)
+
+    def stop(self) -> None:
+        """
+        Raises:
+            UserError: with all lines, if there are any.
+        """
+        if self._lines:
+            raise UserError("\n".join(self._lines.values()))
+
+
 def parse(section: type[Strict], values: Mapping[str, Any], where: str) -> Any:
     """Check `values` against `section`.
 
@@ -129,6 +177,49 @@ def parse(section: type[Strict], values: Mapping[str, Any], where: str) -> Any:
     except ValidationError as error:
         lines = [_explain(section, values, item, where) for item in error.errors()]
         raise UserError("\n".join(lines)) from error
+
+
+def check_given(section: type[Strict], values: Mapping[str, Any], where: str) -> None:
+    """Check some of the values of a `section`, as `parse` does; the others may be missing."""
+    try:
+        section.model_validate(values)
+    except ValidationError as error:
+        wrong = [item for item in error.errors() if item["type"] != "missing"]
+        if wrong:
+            lines = [_explain(section, values, item, where) for item in wrong]
+            raise UserError("\n".join(lines)) from error
+
+
+def valid_part(kind: Any, value: Any) -> Any:
+    """`value` as a `kind`, a section or a mapping of sections, without what is wrong in it.
+
+    A section that lacks a required key then lacks the attribute. None if nothing is valid.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        wrong = {item["loc"][0] for item in error.errors() if item["loc"]}
+    section = section_inside(kind)
+    if section is None or is_dataclass(section) or not isinstance(value, Mapping):
+        return None
+    mapping = next((k for k in (kind, *get_args(kind)) if get_origin(k) is dict), None)
+    if mapping is not None:
+        kinds = dict.fromkeys(value, get_args(mapping)[1])
+    else:
+        fields = section.model_fields.items()
+        kinds = {name: Annotated[f.annotation, None, *f.metadata] for name, f in fields}
+    parts = {
+        name: part
+        for name, inner in kinds.items()
+        if name in value and (name not in wrong or section_inside(inner))
+        if (part := valid_part(inner, value[name])) is not None
+    }
+    if mapping is not None:
+        return parts
+    try:
+        return section.model_validate(parts)
+    except (ValidationError, AttributeError):  # validators of a part that lacks a key
+        return section.model_construct(**parts)
 
 
 def read_as(kind: Any, path: str | Path, remedy: str) -> Any:

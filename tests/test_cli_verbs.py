@@ -223,6 +223,21 @@ def test_a_target_is_planned_with_what_its_runs_start_from_and_read() -> None:
         plan.jobs_of(settings, "y")
 
 
+def test_one_data_set_is_planned_with_what_its_runs_start_from_and_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = str(ROOT / "tests" / "experiment.yaml")
+    assert cli.main(["plan", "--jobs", "--dataset", "esc50", "--config", config]) == 0
+    lines = [line.split()[3:] for line in capsys.readouterr().out.splitlines()]
+    trained = {name.split("/")[0] for stage, name, *_ in lines if stage == "train"}
+    assert trained == {"esc50", "audioset"}  # those of esc50 start from runs of audioset
+    read = {name for stage, name, *_ in lines if stage in ("corpus", "featurize")}
+    assert read == {"esc50", "audioset"}
+    assert len(lines) < len(list_jobs(load(config)))
+    assert cli.main(["plan", "--dataset", "esc5", "--config", config]) == 2
+    assert "unknown 'esc5'; did you mean 'esc50'?" in capsys.readouterr().err
+
+
 def test_featurize_names_the_valid_front_ends(experiment: Path) -> None:
     args = cli._parser(["featurize"]).parse_args(
         ["featurize", "desed", "mfcc", "--config", str(experiment)]
@@ -244,7 +259,7 @@ def test_explain_tells_figures_origin_and_how_to_make_them_again(tmp_path: Path)
     record, path = made_record(tmp_path)
     text = explain(record, path)
     value = record.metrics.test["intersection_f1"].value
-    assert re.search(rf"test +intersection_f1 +{value:.4f}  n = \d+, ", text)
+    assert re.search(rf"test +intersection_f1 +{100 * value:.1f} %  n = \d+, ", text)
     assert "(synthetic data, experiment default)" in text
     for part in ("code_train digest", "starts from", "seeds", "learning_rate", "commit", "command"):
         assert re.search(rf"^  {part} +\S", text, re.MULTILINE), part

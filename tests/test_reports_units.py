@@ -412,10 +412,25 @@ def test_published_figures_have_a_source_a_protocol_and_one_place() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.0012349, "0.00123"), (12.349, "12.3"), (1234.9, "1230"), (0.9996, "1.00"), (0, "0")],
+    [(0.0012349, "0.00123"), (12.349, "12.3"), (1234.9, "1,230"), (0.9996, "1.00"), (0, "0")],
 )
 def test_significant_digits_without_exponents(value: float, text: str) -> None:
     assert significant(value) == text
+
+
+def test_thousands_have_a_comma_for_people_and_none_for_programs() -> None:
+    clips = Column("clips", "clips", 0)
+    assert (clips.text(20480), clips.text(-1e6), clips.text(999.4)) == (
+        "20,480",
+        "−1,000,000",
+        "999",
+    )
+    assert significant(13029.4) == "13,000"
+    row = Row("A", {"clips": Entry(20480.0)})
+    table = Table("some", "Some", "Some.", [clips], [row])
+    assert "| 20,480 |" in to_markdown(table)
+    assert "20,480" in to_latex(table)
+    assert "20480.0" in to_csv(table)
 
 
 def test_a_table_says_the_same_in_every_form() -> None:

@@ -63,8 +63,8 @@ def test_the_table_is_readable(arguments, capsys):
     assert run(parsed(arguments)) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "3 files, 2 reference events, 1 predicted; F1 in %"
-    assert lines[3].split() == ["Cat", "100.00", "100.00", "66.67"]
-    assert lines[5].split() == ["macro", "mean", "50.00", "50.00", "33.33"]
+    assert lines[3].split() == ["Cat", "100.0", "100.0", "66.7"]
+    assert lines[5].split() == ["macro", "mean", "50.0", "50.0", "33.3"]
 
 
 def test_labels_that_the_reference_lacks_and_late_events_are_named(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from bench.tagging.tag import Tagger
 
 ROOT = Path(__file__).resolve().parent.parent
 EXPERIMENT = ("--configfile", "config/smoke.yaml")
+AUTHOR = ("-c", "user.name=a", "-c", "user.email=a@b.c")
 CELL = "desed/htsat/base/seed0"
 CELLS = cells.list_cells(config.load(ROOT / "config" / "smoke.yaml"))
 GROUPS = {(cell.dataset, cell.model, cell.variant) for cell in CELLS}
@@ -45,6 +47,9 @@ def _snakemake(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = copy_checkout(tmp_path_factory.mktemp("smoke"))
+    shutil.copy(ROOT / ".gitignore", folder)
+    for call in (["init"], ["add", "."], [*AUTHOR, "commit", "-m", "clean"]):
+        subprocess.run(["git", *call], cwd=folder, check=True, capture_output=True)
     done = _snakemake(folder)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     return folder
@@ -53,6 +58,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _records(folder: Path) -> dict[str, dict]:
     paths = sorted((folder / "results" / "smoke" / "runs").rglob("record.json"))
     return {record["key"]: record for record in (json.loads(p.read_text()) for p in paths)}
+
+
+def test_the_pipeline_leaves_the_checkout_clean(finished: Path) -> None:
+    call = ["git", "status", "--porcelain", "--untracked-files=all"]
+    done = subprocess.run(call, cwd=finished, check=True, capture_output=True, text=True)
+    assert done.stdout == ""
+    assert not any(record["provenance"]["dirty"] for record in _records(finished).values())
 
 
 def test_every_run_has_a_record(finished: Path) -> None:

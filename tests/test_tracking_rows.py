@@ -73,6 +73,23 @@ def test_rows_read_back_as_the_clients_own(config: Config) -> None:
     assert len(written["history"]["system/cpu_utilization_percentage"]) == 2
 
 
+def test_parameters_are_what_defaults_resolve_to_and_each_run_is_described(tmp_path: Path) -> None:
+    config = make_small_config(tmp_path, seeds=(0, 1))
+    arguments = {model: config.models[model].arguments for model in config.models}
+    assert "window_size" not in arguments["htsat"]
+    paper = config.models["htsat"].model_copy(update={"arguments": {"preset": "paper"}})
+    config = config.model_copy(update={"models": {**config.models, "htsat": paper}})
+    make_results(config)
+    for item in items(config):
+        parameters = item.parameters()
+        assert parameters["model.window_size"] == "8"
+        assert parameters["recipe.optimizer"] == "adamw"  # no key of the experiment either
+        assert not {"unknown", ""} & set(parameters.values())
+        described = item.tags()["mlflow.note.content"]
+        assert f"python -m bench explain {item.key}" in described
+        assert f"{100 * item.figures()['test_accuracy']:.1f} %" in described
+
+
 def test_every_address_of_files_moves_and_no_other(config: Config, tmp_path: Path) -> None:
     from mlflow.entities import LoggedModelStatus
 

@@ -18,6 +18,7 @@ from bench.models.team import Team
 from bench.training import sampling
 from bench.training.batches import read_batches
 from bench.training.losses import Objective, clip_loss
+from bench.training.progress import Progress
 from bench.training.sampling import epoch_batches
 from bench.training.schedule import learning_rate
 from bench.training.streams import generator, stream_seed
@@ -42,6 +43,13 @@ def test_best_epoch_and_average_select_what_they_say(task, tmp_path) -> None:
     assert best.selected_epoch == 1 + int(np.argmax(figures))
     _, last = train(task, tmp_path / "last", make_recipe(select="last"))
     assert last.selected_epoch == 4
+
+
+def test_progress_is_told_in_the_reports_unit() -> None:
+    progress = Progress(epoch=2, seconds=10.0, clips_seen=100)
+    progress.note(train_loss=0.5, validation_mAP=0.81249)
+    told = progress.line(make_recipe(epochs=4), "mAP")
+    assert told == "epoch 2/4  loss 0.5000  validation mAP 81.2 %  10 clips/s  10 s left"
 
 
 def test_streams_depend_on_their_names_and_counters_alone() -> None:

@@ -17,6 +17,7 @@ import pytest
 import yaml
 from workflow_copy import EXPERIMENT, ROOT, due, make_copy, snakemake
 
+from bench.__main__ import main
 from bench.experiment import config
 from bench.experiment.jobs import list_jobs
 from bench.files import UserError, claim
@@ -160,6 +161,66 @@ def test_a_wrong_model_argument_is_found_before_work(tmp_path: Path) -> None:
         preflight.check_parts(settings_in(tmp_path, models=models))
 
 
+def test_all_mistakes_of_a_file_are_named_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those of the schema, of names, of recipes (each once, however many runs it is in), of runs
+    and of networks."""
+    values = copy.deepcopy(EXPERIMENT)
+    values["sedes"] = [0]
+    del values["seeds"]
+    values["datasets"]["audioset"] |= {"rooot": "x", "metric": "mapp"}
+    values["datasets"]["desed"]["selection"] = "accuracy"
+    front_end = values["datasets"]["desed"]["front_ends"]["logmel"]
+    values["datasets"]["desed"]["front_ends"]["other"] = front_end | {"mel": 3, "frames": 60}
+    tiny = {"preset": "tiny"}
+    values["models"] |= {
+        "unknown": {"architecture": "nope", "front_end": "logmel"},
+        "lost": {"architecture": "pann", "front_end": "logmell", "arguments": tiny},
+        "one": {"architecture": "pann", "front_end": "logmel", "arguments": {"presett": "tiny"}},
+        "two": {"architecture": "htsat", "front_end": "logmel", "arguments": {"preset": "tny"}},
+        "three": {"architecture": "ast", "front_end": "logmel", "arguments": tiny | {"stride": 0}},
+    }
+    values["recipes"]["base"]["epochs"] = 0
+    values["recipes"]["pann"] = {"learning_rte": 1e-3}
+    values["recipes"]["one"] = {"init": "run:nowhere"}
+    factors = values["ablations"]["study"]["factors"]
+    factors["order"] = {"time_first": {"recipe": {"optimiser": "sgd"}}}
+    values["ablations"]["other"] = {"models": ["htsat"], "datasets": ["dessed"], "factors": {}}
+    values["targets"] = {"part": {"about": "x", "datasets": ["desedd"]}}
+    values["embedded"]["sizes"] = {"speakrs": 3}
+    path = tmp_path / "wrong.yaml"
+    path.write_text(yaml.safe_dump(values))
+    assert main(["check", "--config", str(path)]) == 2
+    told = [line for line in capsys.readouterr().err.splitlines() if "networks/s" not in line]
+    expected = (
+        ("'sedes'",),
+        ("'seeds'", "missing"),
+        ("datasets.audioset.rooot",),
+        ("datasets.audioset.metric", "mapp"),
+        ("datasets.desed.selection", "accuracy"),
+        ("datasets.desed.front_ends.other.mel",),
+        ("models.unknown.architecture", "nope"),
+        ("models.lost.front_end (in audioset)", "logmell"),
+        ("models.lost.front_end (in desed)", "logmell"),
+        ("models.one.arguments", "presett"),
+        ("models.two.arguments", "tny"),
+        ("models.three", "ZeroDivisionError"),
+        ("recipes.base", "epochs", "got 0"),
+        ("recipes.pann", "learning_rte"),
+        ("audioset/one/base", "init", "nowhere"),
+        ("desed/one/base", "init", "nowhere"),
+        ("ablations.study.factors.order.time_first", "optimiser"),
+        ("ablations.other.factors",),
+        ("ablations.other.datasets", "dessed"),
+        ("targets.part.datasets", "desedd"),
+        ("embedded.sizes", "speakrs"),
+    )
+    for words in expected:
+        assert sum(all(word in line for word in words) for line in told) == 1, (words, told)
+    assert len(told) == len(expected), told
+
+
 def test_the_plan_counts_what_is_ahead(tmp_path: Path) -> None:
     settings = settings_in(tmp_path)
     before = table(settings)
@@ -281,8 +342,11 @@ def test_a_frame_head_that_clip_labels_leave_untrained_is_named_before_work(tmp_
 def test_heads_that_the_labels_train_are_taken(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    preflight.check_parts(frame_models(tmp_path, supervision="both"))
-    assert capsys.readouterr().out == ""
+    settings = frame_models(tmp_path, supervision="both")
+    preflight.check_parts(settings)
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert f"of {len(settings.models)} networks" in told.err  # one front end for both data sets
     preflight.check_parts(frame_models(tmp_path, supervision="strong", select="last"))
     notes = capsys.readouterr().out.splitlines()
     assert len(notes) == len(FRAMES) * len(EXPERIMENT["datasets"])

@@ -108,4 +108,6 @@ def chance(stored: StoredScores, corpus: Corpus) -> dict[str, float]:
 def summary(record: Record, metric: str) -> str:
     """One line: the run and its leading figure."""
     found = record.metrics.test.get(metric)
-    return f"{record.key}: {metric} " + (f"{found.value:.4f}" if found else "cannot localize")
+    if found is None or found.value is None:
+        return f"{record.key}: {metric} cannot localize"
+    return f"{record.key}: {metric} {100 * found.value:.1f} %"

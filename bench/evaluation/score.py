@@ -120,7 +120,7 @@ def _outside(
     ):
         if found.any():
             yield (
-                f"{found.sum()} of {len(events)} {kind} events {where} (are all times in "
+                f"{found.sum():,} of {len(events):,} {kind} events {where} (are all times in "
                 f"seconds?): {scored}"
             )
 
@@ -128,17 +128,19 @@ def _outside(
 def as_table(scores: dict[str, Any]) -> str:
     """The scores in percent, one line per class, for a terminal."""
     from bench.metrics.event_scores import FAMILIES
+    from bench.results.columns import metric_column
 
+    f1 = metric_column("intersection_f1")
     width = max(12, *(len(name) for name in scores["intersection"]["per_class"]))
     lines = [
-        f"{scores['files']} files, {scores['reference_events']} reference events, "
-        f"{scores['predicted_events']} predicted; F1 in %",
+        f"{scores['files']:,} files, {scores['reference_events']:,} reference events, "
+        f"{scores['predicted_events']:,} predicted; F1 in %",
         "",
         f"{'':{width}}  intersection  collar 0.2 s  segment 1 s",
     ]
 
     def line(name: str, values: list[float | None]) -> str:
-        cells = ["–" if value is None else f"{100 * value:.2f}" for value in values]
+        cells = ["–" if value is None else f1.text(value) for value in values]
         return f"{name:{width}}  {cells[0]:>12}  {cells[1]:>12}  {cells[2]:>11}"
 
     for name in scores["intersection"]["per_class"]:

@@ -19,6 +19,7 @@ from bench.strict import known
 INIT_RUN = "run:"
 RELEASED = "released-"
 ENSEMBLE = "ensemble-"
+UNTRAINED = Recipe.model_validate({"epochs": 1, "batch_size": 1, "learning_rate": 1.0})
 FIXED_EPOCHS = ("piczak_cnn", "piczak_baselines")
 ON_READING = {"frames", "fill", "normalise"}  # how a model reads features, not what is stored
 
@@ -228,13 +229,9 @@ def plan(config: Config, cell: Cell) -> Plan:
         return dataclasses.replace(
             plan(config, members[0]), cell=cell, parent=None, members=members
         )
-    dataset = config.datasets[cell.dataset]
-    model = config.models[cell.model]
-    variants = config.variants(cell.model, cell.dataset)
-    known(cell.variant, variants, f"{cell}: variant")
-    change = variants[cell.variant]
-    arguments = {**model.arguments, **model.arguments_on.get(cell.dataset, {}), **change.model}
-    model = model.model_copy(update={"arguments": arguments})
+    alone = network_plan(config, cell)
+    dataset, model = alone.dataset, alone.model
+    change = config.variants(cell.model, cell.dataset)[cell.variant]
     recipe = config.recipe(cell.model, cell.dataset, change.recipe)
     if dataset.folds and dataset.fold_protocol in FIXED_EPOCHS and recipe.select != "last":
         raise UserError(
@@ -246,15 +243,23 @@ def plan(config: Config, cell: Cell) -> Plan:
             f"{cell}: supervision '{recipe.supervision}' needs datasets.{cell.dataset}.loss 'bce': "
             "under 'ce' one class sounds at every moment, and strong labels may name none or two"
         )
-    return Plan(
-        cell=cell,
-        dataset=dataset,
-        model=model,
-        front_end=dataset.front_ends[model.front_end],
+    return dataclasses.replace(
+        alone,
         recipe=recipe,
         parent=_parent(config, cell, recipe),
         start=_start(config, cell, model, recipe),
     )
+
+
+def network_plan(config: Config, cell: Cell) -> Plan:
+    """The plan of a cell's network alone, with UNTRAINED instead of a recipe."""
+    dataset, model = config.datasets[cell.dataset], config.models[cell.model]
+    variants = config.variants(cell.model, cell.dataset)
+    known(cell.variant, variants, f"{cell}: variant")
+    arguments = model.arguments | model.arguments_on.get(cell.dataset, {})
+    arguments |= variants[cell.variant].model
+    model = model.model_copy(update={"arguments": arguments})
+    return Plan(cell, dataset, model, dataset.front_ends[model.front_end], UNTRAINED, parent=None)
 
 
 def _start(config: Config, cell: Cell, model: Model, recipe: Recipe) -> Start | None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import reduce
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from bench import registry
 from bench.audio.frontend import Transform
@@ -25,11 +25,14 @@ from bench.strict import (
     Candidates,
     DistinctNames,
     DistinctSeeds,
+    Mistakes,
     Strict,
     Values,
+    check_given,
     known,
     merge,
     parse,
+    valid_part,
 )
 from modelkit.settings import Mixup, SpecAugment
 
@@ -201,18 +204,20 @@ class Dataset(Strict):
             where: the data set's place in the config.
 
         Raises:
-            UserError: naming the first such key, and the value that fits.
+            UserError: naming each such key, and the value that fits.
         """
-        for key, value, fits in (
-            ("loss", "ce", "bce"),
-            ("selection", "accuracy", "mAP"),
-            ("metric", "accuracy", "mAP"),
-        ):
-            if multilabel and getattr(self, key) == value:
-                raise UserError(
-                    f"{where}.{key}: '{value}' needs exactly one label per clip, and clips of this "
-                    f"data set can have several or none; set it to {fits}"
-                )
+        wrong = [
+            f"{where}.{key}: '{value}' needs exactly one label per clip, and clips of this data "
+            f"set can have several or none; set it to {fits}"
+            for key, value, fits in (
+                ("loss", "ce", "bce"),
+                ("selection", "accuracy", "mAP"),
+                ("metric", "accuracy", "mAP"),
+            )
+            if multilabel and getattr(self, key, None) == value
+        ]
+        if wrong:
+            raise UserError("\n".join(wrong))
 
 
 class Model(Strict):
@@ -595,132 +600,172 @@ class Config(Strict):
         None, description="null: the authors' predictions are not part of the DAG; {}: all defaults"
     )
 
-    def _check_names(self) -> None:
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        found = Mistakes()
+        self.check(found)
+        found.stop()
+        return self
+
+    def check(self, found: Mistakes) -> None:
+        """Find names that the config lacks, values that do not fit others, and wrong recipes."""
+        for key, dataset in self.datasets.items():
+            with found():
+                self._check_dataset(dataset, f"datasets.{key}", found)
+        for name, model in self.models.items():
+            with found():
+                self._check_model(name, model, found)
+        for name, target in self.targets.items():
+            with found():
+                found.unknown(target.datasets, self.datasets, f"targets.{name}.datasets")
+        for name, ensemble in self.ensembles.items():
+            with found():
+                found.unknown([ensemble.dataset], self.datasets, f"ensembles.{name}.dataset")
+                found.unknown([ensemble.model], self.models, f"ensembles.{name}.model")
+        for name, study in self.ablations.items():
+            with found():
+                self._check_study(study, f"ablations.{name}", found)
+        found.unknown(self.released, self.datasets, "released")
+        for pair in self.statistics.contrasts or ():
+            found.unknown(pair, self.models, "statistics.contrasts")
+        found.unknown(self.statistics.margins, MARGINS, "statistics.margins")
+        found.unknown({*self.tuning.space} - {"base"}, self.models, "tuning.space")
+        for name, space in self.tuning.space.items():
+            found.unknown(space, Recipe.model_fields, f"tuning.space.{name}")
+        found.unknown(self.localization.hand_set, self.models, "localization.hand_set")
+        with found():
+            self._check_recipes(found)
+        self._check_names(found)
+        self._check_paths(found)
+
+    def _check_dataset(self, dataset: Dataset, where: str, found: Mistakes) -> None:
+        found.unknown(dataset.models or (), self.models, f"{where}.models")
+        if dataset.crossed and not dataset.folds:
+            found.add(f"{where}.crossed: needs folds, their number")
+        with found():
+            registry.check(dataset.loader, registry.LOADERS, f"{where}.loader")
+            dataset.check_labels(dataset.loader in registry.SEVERAL_LABELS, where)
+        with found():
+            if dataset.metric in ("intersection_f1", "psds1_macro") and not dataset.localize:
+                found.add(
+                    f"{where}.metric: '{dataset.metric}' needs located events; set "
+                    f"{where}.localize to true"
+                )
+        for name, front_end in dataset.front_ends.items():
+            with found():
+                front_end.check(f"{where}.front_ends.{name}")
+
+    def _check_model(self, name: str, model: Model, found: Mistakes) -> None:
+        where = f"models.{name}"
+        found.unknown(model.arguments_on, self.datasets, f"{where}.arguments_on")
+        with found():
+            registry.check(model.architecture, registry.ARCHITECTURES, f"{where}.architecture")
+        for key, dataset in self.datasets.items():
+            with found():
+                if name in self.models_on(key):
+                    known(model.front_end, dataset.front_ends, f"{where}.front_end (in {key})")
+
+    def _check_study(self, study: AblationStudy, where: str, found: Mistakes) -> None:
+        with found():
+            study.check(where)
+        found.unknown(study.models, self.models, f"{where}.models")
+        found.unknown(study.datasets, self.datasets, f"{where}.datasets")
+        for dataset in self.datasets.keys() & {*study.datasets}:
+            with found():
+                seeds = [*map(str, Config.seeds_on(self, dataset))]
+                found.unknown(map(str, study.seeds or ()), seeds, f"{where}.seeds")
+
+    def _check_recipes(self, found: Mistakes) -> None:
+        """Check each layer of the recipes; if all are sound, also the recipes that they make."""
+        layers = {f"recipes.{key}": values for key, values in self.recipes.items()}
+        for key in self.recipes:
+            model, _, dataset = key.partition("/")
+            found.unknown({model} - {"base"}, self.models, f"recipes.{key}")
+            found.unknown({dataset} - {""}, self.datasets, f"recipes.{key}")
+        sound = self.sound()
+        for name, study in sound.ablations.items():
+            for factor, levels in study.factors.items():
+                where = f"ablations.{name}.factors.{factor}"
+                layers |= {f"{where}.{key}.recipe": level.recipe for key, level in levels.items()}
+        wrong = Mistakes()
+        for where, values in layers.items():
+            with wrong():
+                check_given(Recipe, values, where)
+        found.add(*wrong.lines)
+        if wrong.lines:
+            return
+        for dataset in self.datasets:
+            for model in self.models_on(dataset):
+                with found(f"/{dataset})"):
+                    Config.recipe(self, model, dataset)
+        for name, study in sound.ablations.items():
+            for model, dataset in product(study.models, study.datasets):
+                others = sound.variants(model, dataset)
+                for variant in study.variants():
+                    place = f"ablations.{name} (variant {variant.name})"
+                    with found():
+                        Config.recipe(self, model, dataset, variant.recipe, place)
+                    other = others[variant.name]
+                    if (other.model, other.recipe) != (variant.model, variant.recipe):
+                        found.add(
+                            f"ablations.{name}: variant '{variant.name}' of {model} on {dataset} "
+                            "has other values in another study; rename a level"
+                        )
+
+    def sound(self) -> Self:
+        """The same without the ablation studies that cannot be resolved to variants."""
+        sound = {}
+        for name, study in self.ablations.items():
+            with Mistakes(partial=True)():
+                study.check(name)
+                if {*study.models} <= {*self.models} and {*study.datasets} <= {*self.datasets}:
+                    sound[name] = study
+        return self.model_copy(update={"ablations": sound})
+
+    def _check_names(self, found: Mistakes) -> None:
         """Names become parts of paths and of commands."""
-        studies = self.ablations.values()
-        for name in (
-            *self.datasets,
-            *self.models,
-            *(name for dataset in self.datasets.values() for name in dataset.front_ends),
-            *(variant.name for study in studies for variant in study.variants()),
-            *self.cost.models,
-            *self.targets,
-            *self.ensembles,
-        ):
+        named = [*self.datasets, *self.models, *self.cost.models, *self.targets, *self.ensembles]
+        for dataset in self.datasets.values():
+            with found():
+                named += dataset.front_ends
+        for study in self.sound().ablations.values():
+            named += [variant.name for variant in study.variants()]
+        for name in named:
             if len(name) > LONGEST:
-                raise UserError(
+                found.add(
                     f"the name '{name[:20]}…' has {len(name)} characters; {LONGEST} are the most"
                 )
-            if not NAME.fullmatch(name):
-                raise UserError(
+            elif not NAME.fullmatch(name):
+                found.add(
                     f"the name '{name}' cannot be part of a path and a command; "
                     "begin with a letter or digit, and use these, _ . + = and - alone"
                 )
 
-    def _check_paths(self) -> None:
+    def _check_paths(self, found: Mistakes) -> None:
         """Paths become parts of commands and of Snakemake's patterns."""
         paths = {f"paths.{key}": value for key, value in self.paths.model_dump().items()}
-        paths |= {f"datasets.{key}.root": data.root for key, data in self.datasets.items()}
+        paths |= {
+            f"datasets.{key}.root": getattr(data, "root", None)
+            for key, data in self.datasets.items()
+        }
         if self.embedded is not None:
-            paths["embedded.root"] = self.embedded.root
+            paths["embedded.root"] = getattr(self.embedded, "root", None)
         if self.rescore is not None:
             paths["rescore.folder"] = self.rescore.folder
         for key, path in paths.items():
-            if path is not None and len(path.encode()) > LONGEST_PATH:
-                raise UserError(
-                    f"{key}: {path[:20]}… has more than {LONGEST_PATH} bytes; shorten it"
-                )
-            for part in Path(path or "").parts:
+            if path is None:
+                continue
+            if len(path.encode()) > LONGEST_PATH:
+                found.add(f"{key}: {path[:20]}… has more than {LONGEST_PATH} bytes; shorten it")
+                continue
+            for part in Path(path).parts:
                 if len(part.encode()) > LONGEST_PART:
-                    raise UserError(
-                        f"{key}: {part[:20]}… has more than {LONGEST_PART} bytes; shorten it"
-                    )
-            if path is not None and (found := UNQUOTABLE.search(path)):
-                raise UserError(
-                    f"{key}: {path!r} has {found.group()!r}, which cannot be part of a path and a "
+                    found.add(f"{key}: {part[:20]}… has more than {LONGEST_PART} bytes; shorten it")
+            if odd := UNQUOTABLE.search(path):
+                found.add(
+                    f"{key}: {path!r} has {odd.group()!r}, which cannot be part of a path and a "
                     "command; rename the folder"
                 )
-
-    @model_validator(mode="after")
-    def _references_exist(self) -> Config:
-        for key, dataset in self.datasets.items():
-            registry.check(dataset.loader, registry.LOADERS, f"datasets.{key}.loader")
-            dataset.check_labels(dataset.loader in registry.SEVERAL_LABELS, f"datasets.{key}")
-            if dataset.metric in ("intersection_f1", "psds1_macro") and not dataset.localize:
-                raise UserError(
-                    f"datasets.{key}.metric: '{dataset.metric}' needs located events; set "
-                    f"datasets.{key}.localize to true"
-                )
-            for name in dataset.models or ():
-                known(name, self.models, f"datasets.{key}.models")
-            if dataset.crossed and not dataset.folds:
-                raise UserError(f"datasets.{key}.crossed: needs folds, their number")
-            for name, front_end in dataset.front_ends.items():
-                front_end.check(f"datasets.{key}.front_ends.{name}")
-        for name, model in self.models.items():
-            where = f"models.{name}.architecture"
-            registry.check(model.architecture, registry.ARCHITECTURES, where)
-            for key, dataset in self.datasets.items():
-                if name in self.models_on(key):
-                    where = f"models.{name}.front_end (in {key})"
-                    known(model.front_end, dataset.front_ends, where)
-            for key in model.arguments_on:
-                known(key, self.datasets, f"models.{name}.arguments_on")
-        for name, target in self.targets.items():
-            for key in target.datasets:
-                known(key, self.datasets, f"targets.{name}.datasets")
-        for key in self.recipes:
-            model_name, _, dataset_name = key.partition("/")
-            if key != "base":
-                known(model_name, self.models, f"recipes.{key}")
-            if dataset_name:
-                known(dataset_name, self.datasets, f"recipes.{key}")
-        for dataset_name in self.datasets:
-            for model_name in self.models_on(dataset_name):
-                self.recipe(model_name, dataset_name)
-        for key in self.released:
-            known(key, self.datasets, "released")
-        for name, ensemble in self.ensembles.items():
-            known(ensemble.dataset, self.datasets, f"ensembles.{name}.dataset")
-            known(ensemble.model, self.models, f"ensembles.{name}.model")
-        for name in (name for pair in self.statistics.contrasts or () for name in pair):
-            known(name, self.models, "statistics.contrasts")
-        for name in self.statistics.margins:
-            known(name, MARGINS, "statistics.margins")
-        for name, space in self.tuning.space.items():
-            if name != "base":
-                known(name, self.models, "tuning.space")
-            for key in space:
-                known(key, Recipe.model_fields, f"tuning.space.{name}")
-        for name in self.localization.hand_set:
-            known(name, self.models, "localization.hand_set")
-        for name, study in self.ablations.items():
-            self._check_study(study, f"ablations.{name}")
-        self._check_names()
-        self._check_paths()
-        return self
-
-    def _check_study(self, study: AblationStudy, where: str) -> None:
-        """Refuse a study that names what the config lacks, or a variant that two studies define."""
-        study.check(where)
-        for model in study.models:
-            known(model, self.models, f"{where}.models")
-        for dataset in study.datasets:
-            known(dataset, self.datasets, f"{where}.datasets")
-        for dataset in study.datasets:
-            for seed in study.seeds or ():
-                known(str(seed), list(map(str, self.seeds_on(dataset))), f"{where}.seeds")
-        for model in study.models:
-            for dataset in study.datasets:
-                others = self.variants(model, dataset)
-                for variant in study.variants():
-                    self.recipe(model, dataset, variant.recipe, f"{where} (variant {variant.name})")
-                    other = others[variant.name]
-                    if (other.model, other.recipe) != (variant.model, variant.recipe):
-                        raise UserError(
-                            f"{where}: variant '{variant.name}' of {model} on {dataset} has other "
-                            "values in another study; rename a level"
-                        )
 
     def variants(self, model: str, dataset: str) -> dict[str, Variant]:
         """All variants of a model on a data set by name, `base` first."""
@@ -751,6 +796,12 @@ class Config(Strict):
             return chosen
         return "synthetic" if self.built_here(dataset) else "real"
 
+    def _recipe_values(
+        self, model: str, dataset: str, overrides: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        layers = (self.recipes.get(key, {}) for key in ("base", model, f"{model}/{dataset}"))
+        return {key: value for layer in (*layers, overrides or {}) for key, value in layer.items()}
+
     def recipe(
         self,
         model: str,
@@ -767,15 +818,7 @@ class Config(Strict):
             UserError: an unknown key, or a value that is out of range or does not fit another.
         """
         where = where or f"recipes ({model}/{dataset})"
-        merged: dict[str, Any] = {}
-        for layer in (
-            self.recipes.get("base", {}),
-            self.recipes.get(model, {}),
-            self.recipes.get(f"{model}/{dataset}", {}),
-            overrides or {},
-        ):
-            merged.update(layer)
-        recipe: Recipe = parse(Recipe, merged, where)
+        recipe: Recipe = parse(Recipe, self._recipe_values(model, dataset, overrides), where)
         if recipe.batch_size % 2 and recipe.mixup and recipe.mixup.pairing == "pairs":
             raise UserError(
                 f"{where}: batch_size {recipe.batch_size} cannot be mixed in pairs; make it even"
@@ -788,6 +831,33 @@ class Config(Strict):
         return recipe
 
 
+class Draft(Config):
+    """The valid part of a config with mistakes, of which networks can still be built."""
+
+    datasets: dict[str, Dataset] = Field(default_factory=dict)
+    models: dict[str, Model] = Field(default_factory=dict)
+    recipes: dict[str, Values] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        return self
+
+    def seeds_on(self, dataset: str) -> tuple[int, ...]:
+        own: tuple[int, ...] | None = getattr(self.datasets[dataset], "seeds", None)
+        shared: tuple[int, ...] = getattr(self, "seeds", (0,))
+        return own or shared
+
+    def recipe(
+        self,
+        model: str,
+        dataset: str,
+        overrides: Mapping[str, Any] | None = None,
+        where: str | None = None,
+    ) -> Recipe:
+        found: Recipe = valid_part(Recipe, self._recipe_values(model, dataset, overrides))
+        return found
+
+
 def load(*sources: str | Path | Mapping[str, Any]) -> Config:
     """The checked config of an experiment, from files and values; later ones win.
 
@@ -796,7 +866,21 @@ def load(*sources: str | Path | Mapping[str, Any]) -> Config:
     """
     files = [str(source) for source in sources if not isinstance(source, Mapping)]
     values: dict[str, Any] = reduce(merge, map(read, sources), {})
-    return parse(Config, values, ", ".join(files) or "config")
+    try:
+        return parse(Config, values, ", ".join(files) or "config")
+    except UserError as error:
+        if isinstance(error.__cause__, ValidationError):  # what is valid was not checked together
+            found = Mistakes(partial=True)
+            found.add(*str(error).splitlines())
+            valid_part(Draft, values).check(found)
+            found.stop()
+        raise
+
+
+def draft(path: str | Path) -> Draft:
+    """What is valid in an experiment's file; raises UserError if that cannot be read."""
+    found: Draft = valid_part(Draft, read(path))
+    return found.sound()
 
 
 def config_digest(value: BaseModel) -> str:

@@ -11,6 +11,7 @@ from bench.experiment import config
 from bench.experiment.cells import RELEASED, Layout, find_cell
 from bench.files import digest_file
 from bench.results.record import Metrics, Record
+from bench.results.words import value_words
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +44,7 @@ def explain(record: Record, path: Path) -> str:
     """A record's origin, as text."""
     made, digests = record.provenance, record.digests.known
     evaluation = made.command.replace(" train ", " evaluate ").split(" --threads ")[0]
-    splits = ", ".join(f"{count} {name}" for name, count in record.splits.items())
+    splits = ", ".join(f"{count:,} {name}" for name, count in record.splits.items())
     lines = [
         f"{record.key}  ({record.data_kind} data, experiment {record.experiment})",
         f"record {path}",
@@ -64,8 +65,8 @@ def explain(record: Record, path: Path) -> str:
         *_section(
             "made from",
             {
-                "clips": f"{splits}; {record.coverage.found} of "
-                f"{record.coverage.listed} listed are on disk",
+                "clips": f"{splits}; {record.coverage.found:,} of "
+                f"{record.coverage.listed:,} listed are on disk",
                 "starts from": _start(record),
                 "seeds": ", ".join(f"{name} {seed}" for name, seed in record.seeds.items()),
                 "identity": record.identity,
@@ -110,8 +111,8 @@ def _figures(metrics: Metrics) -> list[str]:
     for split, by_name in (("test", metrics.test), ("validation", metrics.validation)):
         for name, metric in by_name.items():
             maker = f"{metric.implementation} {metric.version}"
-            value = "undefined" if metric.value is None else f"{metric.value:.4f}"
-            lines.append(f"  {split:<11}{name:<18}{value:>10}  n = {metric.n}, {maker}")
+            value = "undefined" if metric.value is None else value_words(metric.value, name)
+            lines.append(f"  {split:<11}{name:<18}{value:>10}  n = {metric.n:,}, {maker}")
     return lines
 
 

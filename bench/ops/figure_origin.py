@@ -175,7 +175,7 @@ def _with_spread(row: Mapping[str, str], key: str) -> str:
 def _origins(settings: Config, keys: list[str]) -> Iterator[str]:
     """Per record: its path, the commit and the machine, and the command that repeats it."""
     layout = Layout.of(settings)
-    yield f"from {len(keys)} records (`python -m bench explain KEY` shows one in full)"
+    yield f"from {len(keys):,} records (`python -m bench explain KEY` shows one in full)"
     for key in keys:
         path = _path(layout, key)
         try:

@@ -13,7 +13,7 @@ from bench.experiment.wanted import start_name
 from bench.ops import preflight
 from bench.process import slots
 from bench.sources.registry import CHECKPOINTS
-from bench.strict import known
+from bench.strict import Mistakes, known
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,15 +35,17 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print(table(settings, args.target, args.dataset))
     names = [job.name.partition("/")[2] for job in jobs if job.name.startswith(f"{CHECKPOINTS}/")]
-    obstacles = preflight.obstacles(
-        lambda: preflight.check(settings),
-        lambda: preflight.check_starts(settings, names),
-        lambda: preflight.check_space(settings, jobs),
-    )
-    if obstacles:
+    found = Mistakes()
+    with found():
+        preflight.check(settings)
+    with found():
+        preflight.check_starts(settings, names)
+    with found():
+        preflight.check_space(settings, jobs)
+    if found.lines:
         print("\nBlocking problems:")
-        print("\n".join(f"  {line}" for line in obstacles))
-    return 2 if obstacles else 0
+        print("\n".join(f"  {line}" for line in found.lines))
+    return 2 if found.lines else 0
 
 
 def jobs_of(settings: Config, target: str | None, dataset: str | None = None) -> list[Job]:
@@ -96,11 +98,11 @@ def table(settings: Config, target: str | None = None, dataset: str | None = Non
         ahead += todo
         unknown += sum(seconds is None for _, seconds in todo)
         hours = sum(seconds or 0.0 for _, seconds in todo) / 3600
-        lines.append(f"{stage:<12}{len(mine):>6}{len(mine) - len(todo):>6}{hours:>14.2f}")
+        lines.append(f"{stage:<12}{len(mine):>6,}{len(mine) - len(todo):>6,}{hours:>14,.2f}")
     total = sum(seconds or 0.0 for _, seconds in ahead) / 3600
-    lines.append(f"{'together':<12}{len(jobs):>6}{len(jobs) - len(ahead):>6}{total:>14.2f}")
+    lines.append(f"{'together':<12}{len(jobs):>6,}{len(jobs) - len(ahead):>6,}{total:>14,.2f}")
     for name, runs, seconds in estimate.studies() if (target, dataset) == (None, None) else ():
-        lines.append(f"  of these, ablation '{name}': {runs} runs, {seconds / 3600:.2f} hours")
+        lines.append(f"  of these, ablation '{name}': {runs:,} runs, {seconds / 3600:,.2f} hours")
     if estimate.full_size and not (slots.devices() or estimate.measured):
         lines += ["", "time on this machine: not estimated, full-size models need a GPU"]
     else:
@@ -116,11 +118,11 @@ def table(settings: Config, target: str | None = None, dataset: str | None = Non
     if not estimate.finished:
         lines.append(f"no run has finished here yet: {_where_from(estimate)}")
     if unknown:
-        lines.append(f"{unknown} jobs are not counted: their corpora have not been read yet")
+        lines.append(f"{unknown:,} jobs are not counted: their corpora have not been read yet")
     disk = estimate.disk_ahead(jobs)
     lines.append(
-        f"disk ahead: about {sum(disk.values()) / 1e9:.1f} GB ("
-        + ", ".join(f"{name} {size / 1e9:.1f}" for name, size in disk.items() if size)
+        f"disk ahead: about {sum(disk.values()) / 1e9:,.1f} GB ("
+        + ", ".join(f"{name} {size / 1e9:,.1f}" for name, size in disk.items() if size)
         + ")"
     )
     return "\n".join(lines)
@@ -134,7 +136,8 @@ def _where_from(estimate: Estimate) -> str:
         return "the hours are rough estimates"
     rest = "" if measured == len(runs) else ", the others rough estimates"
     return (
-        f"the hours of {measured} of {len(runs)} training runs are from steps measured here{rest}"
+        f"the hours of {measured:,} of {len(runs):,} training runs are from steps measured "
+        f"here{rest}"
     )
 
 

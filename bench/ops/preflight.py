@@ -8,11 +8,12 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from bench import registry
 from bench.data import embed
 from bench.experiment import config
-from bench.experiment.cells import Plan, list_cells, plan
+from bench.experiment.cells import Cell, list_cells, network_plan, plan
 from bench.experiment.checkpoints import start_obstacle
-from bench.experiment.config import Config
+from bench.experiment.config import Config, Draft
 from bench.experiment.estimate import Estimate, source_parts
 from bench.experiment.folders import foreign, output_folders
 from bench.experiment.jobs import Job
@@ -21,6 +22,7 @@ from bench.experiment.wanted import fetched_here, starts
 from bench.files import UserError, digest_of
 from bench.process.meter import Meter
 from bench.registry import OWN_DATA
+from bench.strict import Mistakes
 
 SPARE = 200e6  # bytes kept free besides the estimate
 
@@ -36,27 +38,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb."""
-    settings = config.load(args.config)
-    here = (
-        lambda: check(settings, say=print),
-        lambda: check_starts(settings, starts(settings)),
-    )
-    found = obstacles(*(() if args.parts else here), lambda: check_parts(settings))
-    if found:
-        raise UserError("\n".join(found))
-    print(f"{settings.experiment}: no blocking problems for its {len(list_cells(settings))} runs")
+    wrong: list[str] = []
+    try:
+        settings = config.load(args.config)
+    except UserError as error:
+        settings, wrong = config.draft(args.config), str(error).splitlines()
+    found = Mistakes(partial=bool(wrong))
+    found.add(*wrong)
+    if not args.parts:
+        with found():
+            check(settings, say=print)
+        with found():
+            check_starts(settings, starts(settings))
+    with found():
+        check_parts(settings)
+    found.stop()
+    print(f"{settings.experiment}: no blocking problems for its {len(list_cells(settings)):,} runs")
     return 0
-
-
-def obstacles(*checks: Callable[[], None]) -> list[str]:
-    """The lines of every check that stops."""
-    found: list[str] = []
-    for one in checks:
-        try:
-            one()
-        except UserError as error:
-            found += str(error).splitlines()
-    return found
 
 
 def check(settings: Config, say: Callable[[str], None] | None = None) -> None:
@@ -69,17 +67,29 @@ def check(settings: Config, say: Callable[[str], None] | None = None) -> None:
     Raises:
         UserError: one line per obstacle, each with its remedy.
     """
+    found = _mistakes(settings)
     for cell in list_cells(settings):
-        plan(settings, cell)
-    found = [
-        *foreign(settings),
-        *_missing_data(settings),
-        *embed.taken_for_real(settings),
-        *_own_data(settings, say),
-        *_unwritable(settings),
-    ]
-    if found:
-        raise UserError("\n".join(found))
+        with found(_run(cell)):
+            plan(settings, cell)
+    for lines in (
+        foreign(settings),
+        _missing_data(settings),
+        embed.taken_for_real(settings),
+        _own_data(settings, say),
+        _unwritable(settings),
+    ):
+        with found():
+            found.add(*lines)
+    found.stop()
+
+
+def _mistakes(settings: Config) -> Mistakes:
+    return Mistakes(partial=isinstance(settings, Draft))
+
+
+def _run(cell: Cell) -> str:
+    """What the name of a run has after data set and model: a mistake of all is told of one."""
+    return str(cell).split("/", 2)[2]
 
 
 def check_starts(settings: Config, names: Iterable[str]) -> None:
@@ -119,20 +129,31 @@ def check_parts(settings: Config) -> None:
     """
     from bench.ops.trial_pass import check_trained, trial
 
+    found = _mistakes(settings)
     if settings.embedded is not None:
-        embed.sizes_of(settings.embedded)
-    shapes: dict[str, list[Plan]] = {}
+        with found():
+            embed.sizes_of(settings.embedded)
+    networks: dict[str, list[Cell]] = {}
     for cell in list_cells(settings):
-        resolved = plan(settings, cell)
-        key = digest_of([resolved.resolved[part] for part in ("model", "front_end")])
-        shapes.setdefault(key, []).append(resolved)
-    with Meter("check", len(shapes), "networks") as meter:
-        for plans in shapes.values():
-            network, output = trial(plans[0])
-            notes = (check_trained(network, output, resolved) for resolved in plans)
-            for note in dict.fromkeys(filter(None, notes)):
+        with found():
+            alone = network_plan(settings, cell)
+            where = f"models.{cell.model}.architecture"
+            registry.check(alone.model.architecture, registry.ARCHITECTURES, where)
+            if alone.front_end.frames:  # a draft may lack them
+                key = digest_of([alone.resolved[part] for part in ("model", "front_end")])
+                networks.setdefault(key, []).append(cell)
+    with Meter("check", len(networks), "networks") as meter:
+        for cells in networks.values():
+            notes: dict[str, None] = {}
+            with found(str(cells[0])):
+                network, output = trial(network_plan(settings, cells[0]))
+                for cell in cells:
+                    with found(_run(cell)):
+                        notes[check_trained(network, output, plan(settings, cell))] = None
+            for note in filter(None, notes):
                 print(f"note: {note}")
             meter.add(1)
+    found.stop()
 
 
 def _missing_data(settings: Config) -> Iterator[str]:
@@ -196,8 +217,8 @@ def _too_little_space(settings: Config, jobs: Iterable[Job]) -> Iterator[str]:
         free = shutil.disk_usage(places[device]).free
         if free < amount:
             yield (
-                f"{places[device].absolute()}: {free / 1e9:.1f} GB free, about "
-                f"{amount / 1e9:.1f} GB needed; free some or set `paths` to a larger disk"
+                f"{places[device].absolute()}: {free / 1e9:,.1f} GB free, about "
+                f"{amount / 1e9:,.1f} GB needed; free some or set `paths` to a larger disk"
             )
 
 

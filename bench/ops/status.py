@@ -70,7 +70,7 @@ def overview(settings: Config) -> str:
     for stage in STAGES:
         mine = [job for job in jobs if job.stage == stage]
         if mine:
-            lines.append(f"  {stage:<12}{sum(job.done for job in mine):>5} of {len(mine)} done")
+            lines.append(f"  {stage:<12}{sum(job.done for job in mine):>5,} of {len(mine):,} done")
     for item in running:
         left = "" if item.seconds_left is None else f", {duration(item.seconds_left)} left"
         lines.append(f"  training {item.cell}: epoch {item.epoch} of {item.epochs}{left}")
@@ -79,12 +79,12 @@ def overview(settings: Config) -> str:
         lines.append(f"snakemake is running: process {supervisor['pid']} on {supervisor['host']}")
     if todo:
         left = duration(seconds_left(settings, todo, running))
-        lines.append(f"{len(todo)} of {len(jobs)} jobs left, about {left} on this machine")
+        lines.append(f"{len(todo):,} of {len(jobs):,} jobs left, about {left} on this machine")
     receipts = Receipts(settings)
     if stale := list(receipts.all_due()):
         first = f"{stale[0].stage} {stale[0].name}".strip()
         reason = receipts.due(stale[0].stage, stale[0].name)
-        told = f"{len(stale)} jobs are done and out of date, the first {first} ({reason})"
+        told = f"{len(stale):,} jobs are done and out of date, the first {first} ({reason})"
         lines.append(f"{told}; the plain command remakes them")
     elif not todo:
         lines.append("every job is done, and none is out of date")
@@ -115,7 +115,9 @@ def results(settings: Config) -> str:
             lines.append(f"  {'chance':<28}{100 * chance:5.1f}")
     lines += ["", few_seeds(len(settings.seeds))]
     lines += [
-        f"left out, {fault}: {n} of {faults.total()} runs" for fault, n in faults.items() if fault
+        f"left out, {fault}: {n:,} of {faults.total():,} runs"
+        for fault, n in faults.items()
+        if fault
     ]
     store = f"sqlite:///{layout.results}/mlflow.db"
     lines += [

@@ -153,7 +153,7 @@ class Watcher:
 def progress_line(done: int, total: int, running: Sequence[Running], left: float) -> str:
     """A bar, the jobs done of all, the running trainings with their epochs, the time left."""
     full = BAR * done // total
-    parts = [f"[{'#' * full}{'.' * (BAR - full)}] {done} of {total} jobs"]
+    parts = [f"[{'#' * full}{'.' * (BAR - full)}] {done:,} of {total:,} jobs"]
     parts += [f"{item.cell} {item.epoch}/{item.epochs}" for item in running]
     if done < total:
         parts.append(f"about {duration(left)} left")

@@ -31,8 +31,19 @@ def trial(plan: Plan) -> tuple[torch.nn.Module, ModelOutput]:
             network = build(plan, CLASSES)
             return network, try_network(network, plan)
     except Exception:
-        network = build(plan, CLASSES)
+        network = _built(plan)
         return network, try_network(network, plan)
+
+
+def _built(plan: Plan) -> torch.nn.Module:
+    try:
+        return build(plan, CLASSES)
+    except UserError:
+        raise
+    except Exception as error:  # whatever a plug-in's code raises
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        where = f"models.{plan.cell.model} ({plan.model.architecture}, as in {plan.cell})"
+        raise UserError(f"{where}: building it stopped: {said}") from error
 
 
 def try_network(network: torch.nn.Module, plan: Plan) -> ModelOutput:

@@ -181,9 +181,11 @@ def _lacking(results: Results, dataset: str) -> str:
     excluded = max(group.first.coverage.excluded for group in groups)
     said = []
     if found < listed:
-        said.append(f"{found} of {listed} listed clips are on disk ({100 * found / listed:.1f} %)")
+        share = 100 * found / listed
+        said.append(f"{found:,} of {listed:,} listed clips are on disk ({share:.1f} %)")
     if excluded:
-        said.append(f"{excluded} of them cannot be used" if said else f"{excluded} clips unusable")
+        of = "of them cannot be used" if said else "clips unusable"
+        said.append(f"{excluded:,} {of}")
     return ", ".join(said)
 
 

@@ -53,8 +53,8 @@ class Column:
             return p_text(value)
         if self.significant:
             return significant(value * self.scale, self.digits)
-        text = f"{value * self.scale:{'+' if self.signed else ''}.{self.digits}f}"
-        return text.replace("-", MINUS) if float(text) else text.lstrip("+-")
+        text = f"{value * self.scale:{'+' if self.signed else ''},.{self.digits}f}"
+        return text.replace("-", MINUS) if text.strip("+-0.") else text.lstrip("+-")
 
     def interval(self, summary: Summary) -> str:
         """The interval of a mean as the column shows numbers, or why there is none."""
@@ -73,7 +73,7 @@ def metric_column(metric: str) -> Column:
     """The column of a metric: percent, except for the two that are not shares."""
     if metric in NO_PERCENTAGES:
         return Column(metric, METRICS[metric], 3)
-    return Column(f"{metric}_percent", f"{METRICS[metric]} (%)", 1, 100.0)
+    return Column(f"{metric}_percent", f"{METRICS.get(metric, metric)} (%)", 1, 100.0)
 
 
 def p_column(key: str, title: str, *, in_latex: bool = True) -> Column:
@@ -111,9 +111,9 @@ def memory_column(key: str, title: str, megabytes: Iterable[float], short: str =
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """`value` with this many significant digits, without an exponent: 0.00123, 12.3, 1230."""
+    """`value` with this many significant digits, without an exponent: 0.00123, 12.3, 1,230."""
     if value == 0:
         return "0"
     rounded = float(f"{value:.{digits}g}")
     exponent = int(f"{abs(rounded):e}".split("e")[1])
-    return f"{rounded:.{max(digits - 1 - exponent, 0)}f}"
+    return f"{rounded:,.{max(digits - 1 - exponent, 0)}f}"

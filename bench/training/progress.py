@@ -94,7 +94,7 @@ class Progress:
         left = self.seconds / self.epoch * (recipe.epochs - self.epoch)
         return (
             f"epoch {self.epoch}/{recipe.epochs}  loss {point['train_loss']:.4f}  "
-            f"validation {selection} {point[f'validation_{selection}']:.4f}  "
+            f"validation {selection} {100 * point[f'validation_{selection}']:.1f} %  "
             f"{rate:.0f} clips/s  {left:.0f} s left"
         )
 

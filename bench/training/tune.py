@@ -29,6 +29,7 @@ from bench.files import UserError, write_json
 from bench.process.locks import hold
 from bench.results.training import Training
 from bench.results.tuning import Trials, edges_of
+from bench.results.words import value_words
 from bench.strict import known
 
 MADE_BY = ("git_sha", "dirty", "cpu", "device", "threads", "started")
@@ -55,7 +56,8 @@ def run(args: argparse.Namespace) -> int:
     found = tune(settings, dataset, model, args.threads)
     for number, trial in enumerate(found["trials"]):
         mark = "*" if number == found["chosen"] else " "
-        print(f"{mark} {trial['value']:.4f}  {trial['point']}", flush=True)
+        value = value_words(trial["value"], settings.datasets[dataset].selection)
+        print(f"{mark} {value}  {trial['point']}", flush=True)
     print("\n".join(_choice(settings, dataset, model, Trials.model_validate(found))), flush=True)
     return 0
 
