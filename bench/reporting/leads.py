@@ -31,13 +31,15 @@ class Finding:
 
 
 def certainty(gap: Summary | None, decision: Decision | None, metric: str) -> str:
-    """p if the test decides; else how large a difference so few runs could have shown."""
+    """p where significant; else how large a difference so few runs could have shown."""
     if gap is None or decision is None:
         return "not compared"
+    if decision.limit:
+        return "not tested: one run"
     if decision.differs:
         return f"{p_words(decision.p_holm)} after Holm, n = {decision.pairs}"
     least = detectable(decision, metric)
-    return f"not decided at n = {decision.pairs}" + (
+    return f"not significant at n = {decision.pairs}" + (
         f": smallest detectable difference {least} points" if least else ""
     )
 
@@ -50,9 +52,11 @@ def rival_certainty(rival: Rival, metric: str) -> str:
 
 
 def bracket(gap: Summary | None, decision: Decision | None, metric: str) -> str:
-    """(p = 0.020) if the test decides, else the smallest detectable difference as [2.1]."""
+    """(p = 0.020) where significant, else the smallest detectable difference as [2.1]."""
     if gap is None or decision is None:
         return "(not compared)"
+    if decision.limit:
+        return "(one run)"
     if decision.differs:
         return f"({p_words(decision.p_holm)})"
     return f"[{detectable(decision, metric) or '–'}]"
@@ -95,7 +99,7 @@ def _leader(analysis: Analysis, dataset: str, metric: str, found: Standing, task
         certain = rival_certainty(found.rivals[0], metric)
     text += "".join(f" {words}" for words in undecided(analysis, dataset))
     if found.above:
-        title += f", not above {listed([model_name(config, model) for model in found.above])}"
+        title += f", but not above {listed([model_name(config, model) for model in found.above])}"
     warning = bool(found.above or lacking)
     return Finding(title + aside(lacking), text, certain, names, warning)
 
