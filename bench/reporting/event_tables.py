@@ -216,7 +216,7 @@ def _family_rows(
 def _variant_rows(
     analysis: Analysis, dataset: str, family: str, classes: tuple[str, ...]
 ) -> Iterator[Row]:
-    section = f"Variants (see the ablations): {FAMILIES[family]}"
+    section = f"Variants (see the ablations): {FAMILIES[family].partition(':')[0]}"
     for group in analysis.variant_groups(dataset):
         label = variant_name(analysis.config, group.model, group.variant)
         if group.can_localize:
