@@ -127,7 +127,8 @@ class Runs:
             can = self.record(key)["localization"]["can_localize"]
             return self.psds(key)[metric].get(label, np.nan) if can else np.nan
         if metric in self.clip(key):
-            return self.clip(key).get(label, np.nan) if label else self.clip(key)[metric]
+            of_class = f"accuracy {label}" if metric == "accuracy" else label
+            return self.clip(key).get(of_class, np.nan) if label else self.clip(key)[metric]
         by_class = self.located(key, kind).get(metric)
         if not by_class:
             return np.nan
@@ -245,7 +246,7 @@ def tagging(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
         chance = {"mAUC": 0.5, "d_prime": 0.0, "accuracy_percent": by_chance}
         chance["mAP_percent"] = 100 * prevalence
         return {column: value for column, value in chance.items() if column in row.index}
-    found = {"parameters_M": runs.record(keys[0])["parameters"] / 1e6}
+    found = {"parameters_M": (runs.record(keys[0])["parameters"] or np.nan) / 1e6}
     for metric in metrics:
         found |= runs.figures(column_of(metric), keys, metric, scale=scale_of(metric))
     for fold in {runs.record(key)["cell"]["fold"] for key in keys} - {-1}:
@@ -312,7 +313,7 @@ def overview(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
     shown = {f"training_{u}": per * total for u, per in times.items()}
     found |= {column: value for column, value in shown.items() if column in row.index}
     first = [runs.record(own[0])["parameters"] for own in by_task.values()]
-    return found | {"parameters_M": max(first) / 1e6}
+    return found | {"parameters_M": (max(first) or np.nan) / 1e6}
 
 
 def paper(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
@@ -357,11 +358,11 @@ def cost(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
         for size in (12, 24, 32, 80):
             room = 0.9 * size * 2**30 - 16 * measured["parameters"]
             fits = room // measured["activation_bytes_per_clip"]
-            found[f"largest_batch_{size}GB"] = max(fits, 0)
+            found[f"largest_batch_{size}GiB"] = max(fits, 0)
         seen = runs.config["cost"]["models"][measured["model"]].get("published_training_clips")
         hours = (seen or np.nan) / measured["train_clips_per_second"] / 3600
         return {**found, "projected_hours": hours}
-    found = {"parameters_M": runs.record(keys[0])["parameters"] / 1e6}
+    found = {"parameters_M": (runs.record(keys[0])["parameters"] or np.nan) / 1e6}
     for column, (name, scale) in PER_TRAINED.items():
         if column not in row.index:
             continue
@@ -520,6 +521,22 @@ def references(config: Mapping[str, Any], dataset: str, model: str) -> dict[str,
     return found
 
 
+def by_class(runs: Runs, row: pd.Series, keys: list[str]) -> dict[str, float]:
+    """A class of a data set without events, in a column for each model."""
+    dataset = keys[0].split("/")[0]
+    metric, label = (
+        runs.config["datasets"][dataset]["metric"],
+        runs.record(keys[0])["classes"][row.name],
+    )
+    found = {}
+    for model in dict.fromkeys(key.split("/")[1] for key in keys):
+        own = [key for key in keys if key.split("/")[1] == model]
+        found |= runs.figures(
+            f"{model}_{column_of(metric)}", own, metric, label, scale=scale_of(metric)
+        )
+    return found
+
+
 ROWS = {
     "overview": overview,
     "paper_tagging": paper,
@@ -551,6 +568,8 @@ def _cells(path: Path, runs: Runs) -> Iterator[tuple[str, str, str, float, float
     settings = runs.config["datasets"].get(path.stem)
     if path.stem.endswith("_summary"):
         made = located_by_model
+    elif path.stem.endswith("_classes"):
+        made = by_class
     else:
         made = (localization if settings["localize"] else tagging) if settings else ROWS[path.stem]
     frame = pd.read_csv(path)

@@ -326,7 +326,7 @@ def test_captions_count_the_seeds_that_are_there(experiment: Config) -> None:
     assert task_table(results, "desed").caption.endswith("n = 1 seed.")
     assert "Seeds 0, 1 (n = 2)" in " ".join(task_table(results, "esc50").notes)
     said = context.seeds_sentence(results)
-    assert said.startswith("Seeds ESC-50-like 0, 1 (n = 2); DESED-like 0 (n = 1): fewer than")
+    assert said.startswith("Seeds ESC-50-like 0, 1 (n = 2); DESED-like 0 (n = 1). Fewer than")
     assert context.fewest_seeds(results) == 1
 
 

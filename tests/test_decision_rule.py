@@ -34,6 +34,13 @@ def gap(values: Any, folds: Any = (), seeds: Any = (), share: float | None = Non
     return found
 
 
+def test_a_p_of_just_5_percent_is_not_significant() -> None:
+    (made,) = decide([gap([0.1, 0.2, 0.3])], 0.05)
+    at = replace(made, p_holm=ALPHA, equivalence_p=ALPHA)
+    assert not at.differs
+    assert not at.equivalent
+
+
 FIGURES = st.lists(
     st.lists(st.sampled_from([k / 80 for k in range(-12, 13)]), min_size=1, max_size=7),
     min_size=1,

@@ -25,8 +25,9 @@ MISSING = "speechcommands/ast/base/seed1"
 STALE = "audioset/linear/base/seed0"
 MIXED = "esc50/pann/base/fold1-seed1"
 TASKS = ["overview", "audioset", "esc50", "speechcommands", "desed", "desed_summary"]
+CLASSES = ["audioset_classes", "esc50_classes", "speechcommands_classes"]
 PAPER = ["paper_tagging", "paper_classification", "paper_localization"]
-TABLES = [*TASKS, *PAPER, "ablations", "cost"]
+TABLES = [*TASKS, *CLASSES, *PAPER, "ablations", "cost"]
 CHECKS = ["chance", "without_times"]
 NAMES = ["HTS-AT tiny", "AST tiny", "PANN-CNN tiny"]
 

@@ -125,7 +125,7 @@ def test_a_full_size_folder_has_a_case_of_every_verdict(analysis: Analysis) -> N
     reasons = frame.set_index("claim")["reason"]
     assert "10-shift test-time augmentation" in reasons["HTS-AT on AudioSet, mAP"]
     assert "ImageNet pretraining" not in reasons["HTS-AT on AudioSet, mAP"]
-    assert "5 seeds are few" in reasons["AST on ESC-50, accuracy"]
+    assert "only 5 seeds" in reasons["AST on ESC-50, accuracy"]
     by_hand = "HTS-AT on DESED, intersection F1"
     assert "hand-set thresholds" in reasons[by_hand]
     assert "hand-set thresholds" not in reasons[by_hand + ", hand-set thresholds"]
@@ -152,7 +152,7 @@ def test_the_claim_about_memory_counts_the_clips_of_the_cost_table(analysis: Ana
     cost = pd.read_csv(StringIO(to_csv(cost_table(analysis))))
     fits = (
         cost[cost["section"].str.startswith("Full size")]
-        .set_index("model")["largest_batch_12GB"]
+        .set_index("model")["largest_batch_12GiB"]
         .astype(int)
     )
     said = f"holds about {fits['HTS-AT']} and {fits['AST']} clips"
@@ -294,7 +294,7 @@ def test_the_published_spread_counts(
 def test_folds_are_compared_by_the_corrected_interval() -> None:
     values = [0.960, 0.970, 0.975, 0.980, 0.965]
     one = published.compare(values, 0.97, 0.001, folds=range(5), test_share=0.25, seeds=[0] * 5)
-    assert "n = 5 (1 seed is few)" in one.reason
+    assert "n = 5 (only 1 seed)" in one.reason
     plain = published.compare(values, 0.977, 0.001)
     corrected = published.compare(values, 0.977, 0.001, folds=range(5), test_share=0.25)
     assert (plain.kind, corrected.kind) == ("inconclusive", "inconclusive")

@@ -99,20 +99,20 @@ def test_headline_bold_and_tests_agree_and_a_plug_in_is_one_of_the_models(config
     models = pairs[pairs["section"] == "Models on DESED-like, intersection F1"]
     assert len(models) == 3  # AST cannot localize
     beaten = models[models.index.str.contains("Toy net")]
-    assert (beaten["p_holm"] <= 0.05).all()
+    assert (beaten["p_holm"] < 0.05).all()
     assert beaten["conclusion"].str.startswith("differs").all()
     ablations = table(config, "ablations")
-    told = ablations[ablations["section"].str.contains("intersection")]["p_holm"] <= 0.05
+    told = ablations[ablations["section"].str.contains("intersection")]["p_holm"] < 0.05
     card = titled(found, "Ablations")
     assert card.title == f"Ablations: {told.sum()} of 1 change differ from the reference"
     (line,) = card.lines
     assert re.fullmatch(r"twice as wide: [+−]\d+\.\d points (\(p [=<] .*\)|\[\d+\.\d\])", line)
     assert titled(found, "Toy net has the highest mean on 1 of 1 tasks").text == (
-        "Decided on DESED-like."
+        "Significant on DESED-like."
     )
     p_holm = beaten["p_holm"].astype(float).max()
     assert re.match(r"p [=<] 0\.\d+ after Holm", titled(found, "DESED-like").certainty)
-    assert p_holm <= 0.05
+    assert p_holm < 0.05
     images = re.findall(r'alt="([^"]*)"', page)
     for words in ("F1 (%) by class", "Learning curves", "Soundscape", "on every task"):
         assert any(words in alt and "Toy net" in alt for alt in images), words
@@ -158,8 +158,8 @@ def test_a_lead_names_who_is_absent_or_incomplete(config: Config) -> None:
     one = titled(found, "DESED-like")
     assert one.title == f"DESED-like: Toy net leads {lacking}"
     assert one.warning
-    assert titled(found, "Event maps").title.endswith(lacking)
-    assert titled(found, "Event maps").text == "AST tiny cannot localize."
+    assert titled(found, "Predicted event times").title.endswith(lacking)
+    assert titled(found, "Predicted event times").text == "AST tiny cannot localize."
     assert "PANN-CNN tiny: no records. AST tiny cannot localize." in one.text
     chance = next(f for f in found if f.title.endswith("clearly above chance"))
     assert "of 4 results" in chance.title
@@ -177,12 +177,17 @@ def test_where_no_test_can_decide_nobody_leads(config: Config, tmp_path: Path) -
     page = build(few).read_text(encoding="utf-8")
     found = said(few)
     assert titled(found, "DESED-like").title == "DESED-like: Toy net has the highest mean"
-    assert titled(found, "DESED-like").certainty == "not decided at n = 1"
+    assert titled(found, "DESED-like").certainty == "not tested: one run"
     assert "(one pair of runs has no test)" in titled(found, "DESED-like").text
     assert titled(found, "Ablations").title.startswith("Ablations: too few seeds")
-    assert titled(found, "Event maps").title.startswith("Event maps have the higher mean in 6 of 6")
+    for finding in (found[0], titled(found, "Ablations")):
+        assert all(line.endswith("(one run)") for line in finding.lines)
+        assert "brackets" not in finding.text
+    assert titled(found, "Predicted event times").title.startswith(
+        "Predicted event times have the higher mean in 6 of 6"
+    )
     chance = next(f for f in found if f.title.endswith("clearly above chance"))
-    assert chance.certainty == "1 seed is few"
+    assert chance.certainty == "only 1 seed"
     assert bold_labels(few) == set()
     tables = Layout.of(few).report / "tables"
     for name in ("ablations", "comparisons"):

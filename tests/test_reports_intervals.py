@@ -71,7 +71,7 @@ def test_every_figure_has_both_intervals_by_name(results: Analysis, tmp_path: Pa
     notes = " ".join(table.notes)
     assert "t-interval" in notes
     assert "bootstrap over recordings" in notes
-    assert "fewer than 10" in notes
+    assert "Fewer than 10" in notes
     assert "bootstrap low" not in to_markdown(table)  # for programs: the CSV has it
     rows = frame(table, tmp_path)
     # esc50: two metrics, three models; desed: three clip metrics for three, five for two.

@@ -345,9 +345,7 @@ def test_who_leads_equals_scipy(levels: list[int], noise: list[list[int]]) -> No
         assert rival.decision is not None
         assert rival.decision.p_holm == pytest.approx(p[frozenset((best, rival.group.model))])
     others = [name for name in columns if name != best]
-    wins = [
-        p[frozenset((best, o))] <= 0.05 and sum(columns[best]) > sum(columns[o]) for o in others
-    ]
+    wins = [p[frozenset((best, o))] < 0.05 and sum(columns[best]) > sum(columns[o]) for o in others]
     assert found.leads == all(wins)
 
 
@@ -468,6 +466,23 @@ def test_means_stand_below_each_other_in_latex() -> None:
     assert r"& 50.0 $\pm$ 14.1 \tabularnewline" in text
     assert r"& 50.0 $\pm$ \phantom{0}1.4 \tabularnewline" in text
     assert r"& 50.0\phantom{ $\pm$ 14.1} \tabularnewline" in text
+
+
+def test_an_estimator_without_parameters_has_no_number_of_them() -> None:
+    one = group([0.5])
+    records = [replace(r, record=r.record.model_copy(update={"parameters": 0})) for r in one.runs]
+    assert one.parameters == 1
+    assert replace(one, runs=tuple(records)).parameters is None
+
+
+def test_columns_stand_apart_where_a_page_has_room() -> None:
+    def gap(columns: int) -> str:
+        shown = [Column(f"f{k}", f"heading {k}") for k in range(columns)]
+        row = Row("row", {column.key: Entry(0.5) for column in shown})
+        return to_latex(Table("t", "A table", "", shown, [row])).split(r"\tabcolsep}{")[1][:3]
+
+    assert gap(2) == "6pt"
+    assert gap(12) == "3pt"
 
 
 def test_every_part_of_a_long_table_fits_its_page() -> None:

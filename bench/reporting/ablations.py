@@ -44,7 +44,8 @@ def ablation_table(analysis: Analysis) -> Table:
             "over the runs that both have, so that value minus reference is the difference. "
             "p: two-sided paired t-test, corrected by Holm over the changes of a section, and over "
             "its controls; the interval excludes 0 exactly where the corrected p is below 0.05. "
-            "Sign-flip p: the exact test without normal differences, a check that decides nothing.",
+            "Sign-flip p: the exact sign-flip test, which does not assume normal differences; "
+            "shown for sensitivity only.",
             *(note for d in _datasets(analysis) for note in context.notes(analysis, d)),
         ],
         reading=context.reading(),
@@ -94,7 +95,7 @@ def _row(analysis: Analysis, effect: Effect) -> Row:
         entries,
         effect.records,
         effect.group.name if effect.group else "",
-        f"{place}, {METRICS[effect.metric]}",
+        f"{sentence(place)}, {METRICS[effect.metric]}",
     )
 
 

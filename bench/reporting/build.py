@@ -28,7 +28,7 @@ from bench.reporting.paper_tables import paper_tables
 from bench.reporting.problems import problems
 from bench.reporting.released import ensemble_table, released_table
 from bench.reporting.rescored import rescore_table
-from bench.reporting.score_tables import classification_table
+from bench.reporting.score_tables import class_table, classification_table
 from bench.reporting.speed import speed_table
 from bench.reporting.tables import Table
 from bench.reporting.training_times import training_time_table
@@ -95,6 +95,7 @@ def make_tables(analysis: Analysis) -> list[Table]:
     tables = [overview_table(analysis)]
     tables += [task_table(analysis, dataset) for dataset in settings.datasets]
     tables += [localization_summary(analysis, dataset) for dataset in located]
+    tables += [class_table(analysis, name) for name in settings.datasets if name not in located]
     tables += [ablation_table(analysis), detectable_table(analysis)]
     tables += [training_time_table(analysis), cost_table(analysis)]
     tables += [speed_table(analysis.speed)] if analysis.speed else []

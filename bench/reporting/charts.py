@@ -24,7 +24,7 @@ from bench.results.names import METRICS, model_name, short_dataset_name
 from bench.results.words import sentence
 
 COSTS = {
-    "activation_bytes_per_clip": ("activations in MB per clip", 1e-6),
+    "activation_bytes_per_clip": ("activations (MB per clip)", 1e-6),
     "train_hours": ("training minutes of one run", 60.0),
     "parameters": ("parameters in millions", 1e-6),
 }
@@ -82,7 +82,7 @@ def accuracy_against_cost(analysis: Analysis, cost: str) -> Picture | None:
 
 def _cost(group: Group, cost: str) -> float | None:
     if cost == "parameters":
-        return float(group.first.parameters)
+        return group.parameters
     summary = group.cost(cost)
     return summary.mean if summary else None
 

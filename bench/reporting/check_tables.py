@@ -29,12 +29,12 @@ def audit_table(analysis: Analysis) -> Table:
                 places.setdefault(breach.text, []).append(breach.where)
         gone = list(analysis.without_table) if rule in NEEDS_TABLE else []
         if gone:
-            places["not known, because the corpus table is not there any more"] = gone
+            places["not known, because the corpus table no longer exists"] = gone
         answer = "; ".join(f"{text}: {', '.join(where)}" for text, where in places.items())
         rows.append(Row(meaning, {"answer": Entry(words=answer or "kept")}))
     return Table(
         name="protocol",
-        title="Whether the protocol was kept",
+        title="Protocol checks",
         caption="Each rule checked against the scored clips, the corpus tables and the records.",
         data=context.data_words(analysis.config),
         columns=[Column("answer", "answer", words=True)],
@@ -133,8 +133,8 @@ def trivial_table(analysis: Analysis) -> Table:
     located = [d for d, settings in analysis.config.datasets.items() if settings.localize]
     return Table(
         name="without_times",
-        title="Better than baselines without times",
-        caption="Does a model locate events better than baselines without times?",
+        title="Event times against time-free baselines",
+        caption="Are predicted event times better than those of time-free baselines?",
         data=context.data_words(analysis.config, located),
         columns=[
             Column("against", "against", words=True),
@@ -256,11 +256,12 @@ def comparison_table(analysis: Analysis) -> Table:
         notes=[
             "p: two-sided paired t-test; p (Holm): corrected over the section, as equivalence is; "
             "the interval for new seeds excludes 0 exactly where it is below 0.05. Sign-flip p: "
-            "the exact test without normal differences, a check that decides nothing. d: mean "
-            "difference over its standard deviation; detectable: the difference that the test "
-            "finds with 80 % power. New seeds and clips: recordings are resampled as well, at the "
-            "same level. "
-            f"p (equal): that the difference is outside ±{_margins(analysis)}. "
+            "the exact sign-flip test, which does not assume normal differences; shown for "
+            "sensitivity only. d: mean difference over its standard deviation; detectable: the "
+            "difference that the test finds with 80 % power. New seeds and clips: recordings "
+            "are resampled as well, at the same level. "
+            f"p (equal): p-value of the two one-sided tests of equivalence, margin "
+            f"±{_margins(analysis)}. "
             f"{context.seeds_sentence(analysis)}",
             *(note for d in analysis.config.datasets for note in training_notes(analysis, d)),
         ],

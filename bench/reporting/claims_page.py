@@ -58,12 +58,11 @@ def claims_table(analysis: Analysis) -> Table:
         caption="Each claim with what was published and what was measured.",
         data=context.data_words(analysis.config),
         notes=[
-            "Reproduced: "
-            "the 90 % interval of the difference lies within a margin that was fixed beforehand. "
-            "Better or below: it does not, and the 95 % interval lies on one side. Inconclusive: "
-            "too few seeds, or not measured. Not comparable: data, size, protocol or coverage "
-            "differ. ± is the standard deviation between runs, brackets are 95 % t-intervals of "
-            "paired differences."
+            "Reproduced: the 90 % interval of the difference lies within a margin that was fixed "
+            "beforehand. Better or below: not reproduced, and the 95 % interval lies on one side. "
+            "Inconclusive: too few seeds, or not measured. Not comparable: data, size, protocol or "
+            "coverage differ. ± is the standard deviation between runs, brackets are 95 % "
+            "t-intervals of paired differences."
         ],
         columns=[
             Column("published", "published", words=True),

@@ -65,7 +65,7 @@ def banner(config: Config) -> str:
     kinds = data_kinds(config)
     if len(kinds) > 1:
         said = (f"{', '.join(names)}: {DATA[kind]}" for kind, names in kinds.items())
-        return f"The data sets are of several kinds. {'. '.join(said)}."
+        return f"The data sets differ in kind. {'. '.join(said)}."
     return BANNERS[next(iter(kinds))]
 
 
@@ -104,7 +104,7 @@ def fewest_seeds(analysis: Analysis, *datasets: str) -> int:
 
 
 def seeds_sentence(analysis: Analysis, *datasets: str) -> str:
-    """How many seeds the runs on these data sets have, and the warning below ten."""
+    """How many seeds the runs on these data sets have, with a warning where they are few."""
     found = seeds_by_dataset(analysis, *datasets)
     said = {dataset: _counted(seeds) for dataset, seeds in found.items()}
     text = "; ".join(dict.fromkeys(said.values()))
@@ -112,8 +112,8 @@ def seeds_sentence(analysis: Analysis, *datasets: str) -> str:
         named = (f"{short_dataset_name(analysis.config, d)} {words}" for d, words in said.items())
         text = "; ".join(named)
     if 0 < fewest_seeds(analysis, *datasets) < ENOUGH_SEEDS:
-        text += f": fewer than {ENOUGH_SEEDS}, so intervals are wide and differences uncertain"
-    return f"Seeds {text or 'of no run'}."
+        text += f". Fewer than {ENOUGH_SEEDS} seeds: intervals are wide, differences uncertain"
+    return f"Seeds {text}." if text else "No runs."
 
 
 def _counted(seeds: tuple[int, ...]) -> str:

@@ -34,7 +34,7 @@ PARAMETERS, PUBLISHED, MULTIPLY_ADDS, ACTIVATIONS, TRAINING, INFERENCE, ENERGY, 
 )
 CARDS_GIB = (12, 24, 32, 80)
 BATCHES = tuple(
-    Column(f"largest_batch_{size}GB", f"batch in {size} GB", 0, spread=False, short=f"{size} GB")
+    Column(f"largest_batch_{size}GiB", f"batch in {size} GiB", 0, spread=False, short=f"{size} GiB")
     for size in CARDS_GIB
 )
 
@@ -59,9 +59,9 @@ def cost_table(analysis: Analysis) -> Table:
             "Activations: bytes that the backward pass keeps for one clip. "
             "Peak memory: of the process on a CPU (libraries included), of the device otherwise. "
             "Training time: of one run, its parent's not included. "
-            f"Batch in n GB: the largest for which fp32 weights, gradients, two Adam moments "
+            f"Batch in n GiB: the largest for which fp32 weights, gradients, two Adam moments "
             f"({BYTES_PER_PARAMETER} bytes a parameter) and the measured activations fill "
-            f"{100 * USABLE:.0f} % of n GiB. Energy: of the device or the CPU packages while "
+            f"{100 * USABLE:.0f} % of them. Energy: of the device or the CPU packages while "
             "training, where the hardware reports it.",
             "AudioSet on this device: a projection from the measured rate to as many clips as the "
             f"published training sees ({_training_clips(analysis)}), on the hardware named below.",
@@ -135,7 +135,7 @@ def _trained_rows(analysis: Analysis, memory: Column, hours: Column) -> list[Row
         section = f"Runs of this experiment: {short_dataset_name(analysis.config, dataset)}"
         for group in analysis.base_groups(dataset):
             entries = {
-                "parameters_M": Entry(float(group.first.parameters)),
+                "parameters_M": Entry(group.parameters),
                 "activations_MB_per_clip": Entry.of(group.cost("activation_bytes_per_clip")),
                 memory.key: Entry.of(group.cost("peak_memory_mb")),
                 "train_clips_per_s": Entry.of(group.cost("clips_per_second")),

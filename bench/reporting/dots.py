@@ -26,8 +26,10 @@ from bench.results.groups import Group
 from bench.results.names import CANNOT, class_name, model_name, short_dataset_name
 from bench.results.summary import Summary
 
-MOST_CLASSES, MOST_ROWS, MOST_PANELS = 40, 14, 5
-"""Classes in a figure, up to how many as rows, and tasks per row."""
+MOST_CLASSES, MOST_ROWS = 40, 14
+"""Classes in a figure, and up to how many as rows."""
+BESIDE, ACROSS, BELOW = (4, 8.6), (7, 11.8), (2, 4.9)
+"""Tasks per row and inches of width: beside the findings, across the page, on a narrow screen."""
 
 
 def marker(analysis: Analysis, model: str) -> str:
@@ -47,7 +49,7 @@ def models_by_tasks(analysis: Analysis) -> Picture:
     datasets, models = list(analysis.config.datasets), models_of(analysis)
     wide, narrow = (
         _tasks(analysis, datasets, models, min(len(datasets), panels), width)
-        for panels, width in ((MOST_PANELS, 8.6), (2, 4.9))
+        for panels, width in (BESIDE if len(datasets) <= BESIDE[0] else ACROSS, BELOW)
     )
     return replace(wide, narrow=narrow.uri)
 
@@ -83,7 +85,7 @@ def _tasks(
     return picture(
         figure,
         f"Main test figure of every model on every task: {'; '.join(said)}.",
-        "Test figures of one run, mean over seeds; bars: 95 % t-intervals.",
+        "Test figures, mean over runs; bars: 95 % t-intervals.",
     )
 
 

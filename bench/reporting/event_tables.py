@@ -22,13 +22,14 @@ from bench.results.trained import training_notes, training_of
 from bench.results.words import counted
 
 FAMILIES = {
-    "intersection_f1": "Intersection-based F1 (%): psds_eval's rule, DTC = GTC = 0.5",
+    "intersection_f1": "Intersection-based F1 (%): psds_eval's rule, detection tolerance (DTC) = "
+    "ground-truth intersection (GTC) = 0.5",
     "event_based_f1": "Event-based F1 (%): onsets within 200 ms, offsets within 200 ms or 20 %",
     "segment_based_f1": "Segment-based F1 (%): segments of 1 s",
 }
 THRESHOLD_FREE = {
     "psds1": "PSDS1 (%), threshold-free: DTC = GTC = 0.7",
-    "psds2": "PSDS2 (%), threshold-free: DTC = GTC = 0.1, cross-triggers weigh 0.5",
+    "psds2": "PSDS2 (%), threshold-free: DTC = GTC = 0.1, cross-trigger weight alpha_ct = 0.5",
 }
 OWN = {
     "psds1_macro": "Mean PSDS1 of the classes (%), without the weight on their spread: clips with "
@@ -70,7 +71,8 @@ def localization_table(analysis: Analysis, dataset: str) -> Table:
         rows=rows,
         notes=[
             "By class: means over runs; a class that is never found counts as zero. PSDS1 and "
-            "PSDS2 subtract the spread over classes, so their last column is not an average.",
+            "PSDS2 subtract the standard deviation over classes from the mean, so their last "
+            "column is not an average.",
             *_notes(analysis, dataset),
         ],
         reading=context.reading(rule(analysis.config)),
@@ -243,7 +245,7 @@ def _family_rows(
 def _variant_rows(
     analysis: Analysis, dataset: str, family: str, classes: tuple[str, ...]
 ) -> Iterator[Row]:
-    section = f"Variants (see the ablations): {FAMILIES[family]}"
+    section = f"Variants (see the ablations): {FAMILIES[family].partition(':')[0]}"
     for group in analysis.variant_groups(dataset):
         label = variant_name(analysis.config, group.model, group.variant)
         if group.can_localize:

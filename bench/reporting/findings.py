@@ -35,7 +35,10 @@ VERDICTS = {
     "higher": "above",
     "lower": "not above",
 }
-DETECTABLE = "In brackets: the smallest difference in points that this many runs can detect"
+DETECTABLE = (
+    "in square brackets, where not significant: the smallest difference, in points, that this "
+    "number of runs detects with 80 % power"
+)
 SHOWN = 2
 """Changes of the ablations that the first screen names."""
 
@@ -73,16 +76,22 @@ def _ranking(analysis: Analysis) -> Finding | None:
     for best, wins in Counter(one.best.model for one, _ in found if not one.level).most_common(1):
         title = f"{model_name(config, best)} has the highest mean on {wins} {of}"
     leads = [place for one, place in found if one.leads and not one.above]
-    said = f"Decided on {listed(leads)}." if leads else "No lead is decided."
-    said += f" {DETECTABLE}." if len(leads) < len(found) else ""
+    lines = tuple(_task_line(analysis, *one) for one in shown)
+    said = f"Significant on {listed(leads)}" if leads else "No lead is significant"
+    said += _bracketed(lines)
     said += "".join(f" {words}" for words in undecided_by_task(analysis))
     return Finding(
         title,
         f"{said} {not_below}".rstrip(),
         groups=groups,
         warning=bool(above),
-        lines=tuple(_task_line(analysis, *one) for one in shown),
+        lines=lines,
     )
+
+
+def _bracketed(lines: Sequence[str]) -> str:
+    """What the brackets at the ends of these lines mean; a full stop where there are none."""
+    return f"; {DETECTABLE}." if any(line.endswith("]") for line in lines) else "."
 
 
 def _task_line(analysis: Analysis, dataset: str, found: Standing, place: str) -> str:
@@ -132,16 +141,16 @@ def _localization(analysis: Analysis) -> Finding | None:
 
 
 def _locate_title(checks: Sequence[TrivialCheck]) -> str:
-    """Event maps beside baselines without times, as the tests decide."""
+    """Predicted event times beside time-free baselines, as the tests decide."""
     tested = [check for check in checks if not check.decision.limit]
     better = sum(check.verdict == "better" for check in checks)
     if tested:
         share = "" if better == len(checks) else f" in {better} of {len(checks)} comparisons"
-        return f"Event maps locate better than baselines without times{share}"
+        return f"Predicted event times are better than time-free baselines{share}"
     higher = sum(check.verdict == "higher" for check in checks)
     return (
-        f"Event maps have the higher mean in {higher} of {len(checks)} comparisons with baselines "
-        "without times"
+        f"Predicted event times have the higher mean in {higher} of {len(checks)} comparisons with "
+        "time-free baselines"
     )
 
 
@@ -161,26 +170,27 @@ def _ablations(analysis: Analysis) -> Finding | None:
     title = f"Ablations: {told} of {counted(len(known), 'change')} differ from the reference"
     title += f", {equal} {'is' if equal == 1 else 'are'} equivalent" if equal else ""
     if all(decision.limit for *_, decision in known):
-        title = f"Ablations: too few seeds to decide any of {counted(len(known), 'change')}"
+        title = f"Ablations: too few seeds to test any of {counted(len(known), 'change')}"
     lacking = [f"{sentence(e.why)}: {e.problem}." for e in leading if e.problem]
     known.sort(key=lambda one: (not one[2].differs, -abs(one[1].mean)))
     several = len({e.model for e, *_ in known}) > 1
+    lines = tuple(
+        f"{f'{model_name(config, effect.model)}, ' if several else ''}{effect.why}: "
+        f"{_pairs(effect, gap)} {bracket(gap, decision, effect.metric)}"
+        for effect, gap, decision in known[:SHOWN]
+    )
     return Finding(
         title + (f" ({len(lacking)} not compared)" if lacking else ""),
         " ".join(
             [
-                f"The largest; {DETECTABLE[0].lower()}{DETECTABLE[1:]}.",
+                f"The largest differences{_bracketed(lines)}",
                 *(said for one in analysis.detectable if (said := _controls(analysis, one))),
                 *lacking,
             ]
         ),
         groups=tuple(dict.fromkeys(e.group.name for e in leading if e.group)),
         warning=bool(lacking),
-        lines=tuple(
-            f"{f'{model_name(config, effect.model)}, ' if several else ''}{effect.why}: "
-            f"{_pairs(effect, gap)} {bracket(gap, decision, effect.metric)}"
-            for effect, gap, decision in known[:SHOWN]
-        ),
+        lines=lines,
     )
 
 
@@ -256,7 +266,7 @@ def _chance_sentence(analysis: Analysis, models: Sequence[ChanceCheck]) -> str:
         task = short_dataset_name(analysis.config, check.group.dataset)
         by_task.setdefault(task, []).append(model_name(analysis.config, check.group.model))
     named = "; ".join(f"{', '.join(models)} on {task}" for task, models in by_task.items())
-    return f"{text} Not for {named}."
+    return f"{text} Not shown for {named}."
 
 
 def _few(analysis: Analysis) -> str:

@@ -40,6 +40,8 @@ ROWS_HEIGHT = 540.0
 """Points that the rows of one float may take, so that the caption fits the page too."""
 FILLED = 0.85
 """Share of the width up to which text columns grow: figures are wider than the mean character."""
+WIDEST_GAP = 6
+"""Points beside a column where the width has room for them: LaTeX's own."""
 UNIT = re.compile(r" (?=\([^()]*\)$)")
 """The space before a heading's unit, where no line ends."""
 HEAD_WRAP, LABEL_WRAP, WORDS_WRAP, WIDEST_WORDS = 12, 26, 20, 80
@@ -70,10 +72,14 @@ def to_latex(table: Table) -> str:
         ("l" if width < wrap else f"p{{{width * font.character:.0f}pt}}") if wrap else "r"
         for width, wrap in zip(widths, wraps, strict=True)
     )
+    gap = font.gap
+    if font not in PROSE_FONTS:
+        free = (COLUMN_WIDTH if place == "table" else TEXT_WIDTH) - sum(widths) * font.character
+        gap = max(gap, min(int(free / (2 * max(len(columns), 1))), WIDEST_GAP))
     head = [
         r"\centering",
         font.command,
-        rf"\setlength{{\tabcolsep}}{{{font.gap}pt}}",
+        rf"\setlength{{\tabcolsep}}{{{gap}pt}}",
     ]
     top = [
         rf"\begin{{tabular}}{{@{{}}{layout}@{{}}}}",

@@ -31,13 +31,15 @@ class Finding:
 
 
 def certainty(gap: Summary | None, decision: Decision | None, metric: str) -> str:
-    """p if the test decides; else how large a difference so few runs could have shown."""
+    """p where significant; else how large a difference so few runs could have shown."""
     if gap is None or decision is None:
         return "not compared"
+    if decision.limit:
+        return "not tested: one run"
     if decision.differs:
         return f"{p_words(decision.p_holm)} after Holm, n = {decision.pairs}"
     least = detectable(decision, metric)
-    return f"not decided at n = {decision.pairs}" + (
+    return f"not significant at n = {decision.pairs}" + (
         f": smallest detectable difference {least} points" if least else ""
     )
 
@@ -50,9 +52,11 @@ def rival_certainty(rival: Rival, metric: str) -> str:
 
 
 def bracket(gap: Summary | None, decision: Decision | None, metric: str) -> str:
-    """(p = 0.020) if the test decides, else the smallest detectable difference as [2.1]."""
+    """(p = 0.020) where significant, else the smallest detectable difference as [2.1]."""
     if gap is None or decision is None:
         return "(not compared)"
+    if decision.limit:
+        return "(one run)"
     if decision.differs:
         return f"({p_words(decision.p_holm)})"
     return f"[{detectable(decision, metric) or '–'}]"
@@ -86,7 +90,7 @@ def _leader(analysis: Analysis, dataset: str, metric: str, found: Standing, task
     if dataset in analysis.mixed:
         title = f"{task}: the models cannot be compared"
         return Finding(title, text, groups=names, warning=True)
-    certain, who = "", "not"
+    certain, who = "", "but not"
     if not found.rivals:
         title = f"{task}: {best} {figure_words(found.ranked[0][1], metric)}"
     elif not ranks(config):

@@ -26,6 +26,7 @@ def table_names(settings: Config) -> list[str]:
     """
     located = [name for name, chosen in settings.datasets.items() if chosen.localize]
     names = [OVERVIEW, *settings.datasets, *map(summary_name, located)]
+    names += [classes_name(name) for name in settings.datasets if name not in located]
     names += ["ablations", "detectable", "training_time", "cost"]
     names += ["speed"] if load_speed() else []
     names += ["chance", "without_times", "protocol", "recipes", "intervals", "comparisons"]
@@ -48,6 +49,11 @@ def layouts(config: Config) -> dict[str, list[str]]:
     for name in located:
         found[LOCALIZATION if len(located) == 1 else f"{LOCALIZATION}_{name}"] = [name]
     return {table: datasets for table, datasets in found.items() if datasets}
+
+
+def classes_name(dataset: str) -> str:
+    """The name of the table by class, of a data set without events."""
+    return f"{dataset}_classes"
 
 
 def summary_name(dataset: str) -> str:

@@ -27,7 +27,7 @@ MOST_NAMES, MOST_TASKS = 6, 4
 """Models, and data sets, that a title names."""
 SOUND: dict[DataKind, str] = {
     "synthetic": "synthetic sound",
-    "recordings": "other recordings",
+    "recordings": "substitute recordings",
     "real": "",
 }
 
@@ -80,13 +80,24 @@ def _sizes(analysis: Analysis) -> Iterator[str]:
 
 
 def _clips(analysis: Analysis) -> Iterator[str]:
-    for dataset in analysis.config.datasets:
-        group, name = analysis.any_group(dataset), short_dataset_name(analysis.config, dataset)
+    """Of every data set, or of all together where they are many: the table's notes have each."""
+    found = {dataset: analysis.any_group(dataset) for dataset in analysis.config.datasets}
+    sizes = {
+        short_dataset_name(analysis.config, dataset): [
+            group.first.splits.get(split, 0) for split in ("train", "test")
+        ]
+        for dataset, group in found.items()
+        if group is not None
+    }
+    if len(sizes) > MOST_TASKS:
+        sizes = {
+            f"{len(sizes)} data sets": [sum(split) for split in zip(*sizes.values(), strict=True)]
+        }
+    for name, (train, test) in sizes.items():
+        yield f"{name} {train:,}, {test:,}"
+    for dataset, group in found.items():
         if group is None:
-            yield f"{name}: no records"
-        else:
-            splits = group.first.splits
-            yield f"{name} {splits.get('train', 0):,}, {splits.get('test', 0):,}"
+            yield f"{short_dataset_name(analysis.config, dataset)}: no records"
 
 
 def _time(analysis: Analysis) -> str:
@@ -116,7 +127,7 @@ def groups_by_task(analysis: Analysis, model: str) -> dict[str, Group]:
 def parameters(analysis: Analysis, model: str) -> float | None:
     """Those of the largest of a model's networks: the number of outputs differs by task."""
     groups = groups_by_task(analysis, model).values()
-    return max((float(group.first.parameters) for group in groups), default=None)
+    return max((group.parameters for group in groups if group.parameters), default=None)
 
 
 def without_information(analysis: Analysis, dataset: str) -> float | None:
@@ -134,7 +145,10 @@ def overview_table(analysis: Analysis) -> Table:
     config = analysis.config
     hours = {model: _hours(analysis, model) for model in config.models}
     time = time_column(
-        "training", "training, its tasks", [value for value in hours.values() if value], "train"
+        "training",
+        "training, one run per task",
+        [value for value in hours.values() if value],
+        "train",
     )
     columns = [column(analysis, dataset) for dataset in config.datasets]
     models = sorted(config.models, key=analysis.is_baseline)
@@ -152,8 +166,9 @@ def overview_table(analysis: Analysis) -> Table:
         columns=[PARAMETERS, *columns, time],
         rows=[*rows, _chance_row(analysis)],
         notes=[
-            "Training: one run of every task that the model is trained on. Chance: a score without "
-            f"information{always}. Parameters: of the largest of a model's networks.",
+            "Training: one run of every task that the model is trained on. Chance: the score of a "
+            f"predictor that ignores the audio{always}. Parameters: of the largest of a model's "
+            "networks.",
             *(context.data_sentence(analysis, dataset) for dataset in config.datasets),
             context.seeds_sentence(analysis),
         ],

@@ -16,7 +16,7 @@ from bench.reporting.event_tables import FAMILIES
 from bench.reporting.findings import findings
 from bench.reporting.forms import forms
 from bench.reporting.leads import task_findings
-from bench.reporting.listed import OVERVIEW, layouts, summary_name
+from bench.reporting.listed import OVERVIEW, classes_name, layouts, summary_name
 from bench.reporting.problems import problems
 from bench.reporting.speed import speed_chart
 from bench.reporting.tables import Table
@@ -146,7 +146,7 @@ def _task(analysis: Analysis, named: dict[str, Table], dataset: str) -> dict[str
         "findings": list(task_findings(analysis, dataset)),
         "figures": by_class + learning,
         "table": named[summary_name(dataset) if settings.localize else dataset],
-        "folded": [named[dataset]] if settings.localize else [],
+        "folded": [named[dataset if settings.localize else classes_name(dataset)]],
         "more": _drawn(dots.by_class(analysis, dataset, metric) for metric in others),
         "scenes": scenes(config, scapes),
         "no_soundscapes": without,

@@ -1,7 +1,8 @@
 """Tables in the layouts of the HTS-AT paper, to be pasted: one row per model.
 
 Its Table 1 (AudioSet, with parameters), Table 2 (ESC-50 and Speech Commands side by side) and
-Table 3 (event-based F1 by class). The ablations and the overview already have that form.
+Table 3 (F1 by class; what the paper calls event-based is intersection-based F1). The ablations and
+the overview already have that form.
 """
 
 from __future__ import annotations

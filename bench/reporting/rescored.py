@@ -27,12 +27,13 @@ def rescore_table(scored: Rescored) -> Table:
         title="The HTS-AT authors' own predictions, scored again (published files)",
         caption=(
             "Events that the authors published for DESED's public evaluation set, scored here by "
-            "three rules; no model was run. " + meaning(scored)
+            "three rules; no model was run."
         ),
         columns=COLUMNS,
         rows=rows,
         head="Class",
         notes=[
+            meaning(scored),
             f"From {scored.source}, by `{scored.command}`.",
             *(f"{name}: sha256 {digest}." for name, digest in scored.files.items()),
             *(

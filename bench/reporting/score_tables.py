@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from bench.reporting import context
+from bench.reporting.listed import classes_name
 from bench.reporting.tables import Column, Entry, Row, Table
 from bench.results.analysis import Analysis
 from bench.results.columns import metric_column
 from bench.results.groups import Group
 from bench.results.leaders import rule
-from bench.results.names import METRICS, model_name, variant_name
+from bench.results.names import METRICS, class_name, model_name, variant_name
 from bench.results.summary import summarise
 from bench.results.trained import training_notes, training_of
 
@@ -60,6 +62,46 @@ def classification_table(analysis: Analysis, dataset: str) -> Table:
             *training_notes(analysis, dataset),
         ],
         reading=context.reading(rule(analysis.config)),
+    )
+
+
+def class_table(analysis: Analysis, dataset: str) -> Table:
+    """The main metric of every model by class, of a data set without events."""
+    measured = analysis.config.datasets[dataset].metric
+    metric = metric_column(measured)
+    groups = [g for g in analysis.base_groups(dataset) if not analysis.is_baseline(g.model)]
+    columns = [
+        replace(
+            metric,
+            key=f"{group.model}_{metric.key}",
+            title=model_name(analysis.config, group.model),
+            spread=False,
+        )
+        for group in groups
+    ]
+    origins = {c.key: group.name for c, group in zip(columns, groups, strict=True)}
+    records = tuple(key for group in groups for key in group.record_keys)
+    what = f"{metric.title} by class"
+    return Table(
+        name=classes_name(dataset),
+        title=f"{context.task_name(analysis.config, dataset)}: {what}",
+        data=context.data_words(analysis.config, [dataset]),
+        caption=context.caption(analysis, dataset, what),
+        columns=columns,
+        rows=[
+            Row(
+                class_name(name),
+                {
+                    column.key: Entry.of(group.summary(measured, name))
+                    for group, column in zip(groups, columns, strict=True)
+                },
+                records,
+                groups=origins,
+            )
+            for name in (groups[0].classes if groups else ())
+        ],
+        head="Class",
+        reading=context.reading(),
     )
 
 
@@ -120,7 +162,7 @@ def _figures(
         tested = [r.figure(metrics[0]) for r in group.runs if r.fold == fold]
         known = [value for value in tested if value is not None]
         entries[f"fold_{fold}_percent"] = Entry.of(summarise(known))
-    return entries | {PARAMETERS.key: Entry(float(group.first.parameters))}
+    return entries | {PARAMETERS.key: Entry(group.parameters)}
 
 
 def _undefined_notes(analysis: Analysis, dataset: str, metrics: Sequence[str]) -> list[str]:

@@ -8,6 +8,7 @@ from bench.figures.drawing import COLOURS, INK, MARKERS, Picture, new_figure, pi
 from bench.reporting.tables import Column, Entry, Row, Table
 from bench.results.names import ARCHITECTURES
 from bench.results.speed import Pair, Speed
+from bench.results.words import counted
 
 MODES = ("training", "inference")
 PRECISIONS = (("fp32", "fp32"), ("bf16", "bf16"), ("bf16", "fp32"))
@@ -70,12 +71,8 @@ def speed_table(found: Speed) -> Table:
         name="speed",
         title="Speed beside other implementations",
         caption=(
-            "Clips per second as multiples of the peer's (medians), and the share of the device's "
-            "peak, measured with large matrix products in our precision, that this reaches. "
-            f"Full-size models on random clips of 10 s, batch {batches}, beside installed "
-            f"implementations of the same model. {where}, {found.threads} threads, torch "
-            f"{made.packages['torch']}, commit {str(made.git_sha)[:7]}; again: python -m "
-            "bench speed --output docs/speed.json."
+            "Clips per second as multiples of the peer's (medians), and as a share of the device's "
+            "peak."
         ),
         columns=[
             *(Column(f"{mode}_ratio", f"{mode}, times the peer", 2, short=mode) for mode in MODES),
@@ -86,6 +83,12 @@ def speed_table(found: Speed) -> Table:
         ],
         rows=[row for pair in found.pairs for row in _rows(pair)],
         head="Precision, ours / peer",
+        notes=[
+            f"Full-size models on random clips of 10 s, batch {batches}, beside installed "
+            "implementations of the same model. Peak: large matrix products in our precision.",
+            f"{where}, {counted(found.threads, 'thread')}, torch {made.packages['torch']}, commit "
+            f"{str(made.git_sha)[:7]}; again: `python -m bench speed --output docs/speed.json`.",
+        ],
     )
 
 

@@ -15,7 +15,7 @@ from bench.results.names import model_name, short_dataset_name
 from bench.results.training_times import Trained
 from bench.results.words import listed, points
 
-TIMES = Column("times", "epochs (× unchanged)", 3, significant=True, short="× epochs")
+TIMES = Column("times", "epochs (× the recipe's)", 3, significant=True, short="× epochs")
 EPOCHS = Column("epochs", "epochs", 0)
 MEAN = Column("mean", "mean", 1)
 RULE = (
@@ -154,4 +154,4 @@ def _mark_times(panels: Sequence[Any], times: Sequence[float], column: Column) -
     first = panels[0]
     apart = [one for before, one in zip([0.0, *times], times, strict=False) if one > 1.2 * before]
     first.set_xticks(apart, [_times(one) for one in apart])
-    first.set_xlabel("epochs, × unchanged", fontsize=8.5)
+    first.set_xlabel("epochs (× the recipe's)", fontsize=8.5)

@@ -107,8 +107,8 @@ def _memory(audited: Audited) -> Claim:
     ratio = fits["htsat"] / max(fits["ast"], 1)
     measured = (
         f"activations of {significant(per_clip['htsat'])} and {significant(per_clip['ast'])} MB "
-        f"per clip: with weights and optimizer a card of {CARD_GIB} GB holds about {fits['htsat']} "
-        f"and {fits['ast']} clips, {ratio:.1f} times as many (as in the cost table)"
+        f"per clip: with weights and optimizer a card of {CARD_GIB} GiB holds about "
+        f"{fits['htsat']} and {fits['ast']} clips, {ratio:.1f} times as many (as in the cost table)"
     )
     devices = {costs[m].device for m in fits}
     if other_size := _unlike(audited, costs):

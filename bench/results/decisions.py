@@ -27,7 +27,7 @@ from bench.results.summary import Summary
 
 ALPHA = 0.05
 POWER = 0.8
-TEST = f"paired t-test, Holm, p ≤ {ALPHA:g}"
+TEST = f"paired t-test, Holm, p < {ALPHA:g}"
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,12 @@ class Decision:
     @property
     def differs(self) -> bool:
         """Whether the difference is significant."""
-        return self.p_holm <= ALPHA
+        return self.p_holm < ALPHA
 
     @property
     def equivalent(self) -> bool:
         """Whether the difference is shown to be within the margin."""
-        return self.equivalence_p is not None and self.equivalence_p <= ALPHA
+        return self.equivalence_p is not None and self.equivalence_p < ALPHA
 
     @property
     def pairs(self) -> int:

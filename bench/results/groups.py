@@ -110,6 +110,11 @@ class Group:
         return self.first.classes
 
     @property
+    def parameters(self) -> float | None:
+        """How many the model has on this data set; None for an estimator without any."""
+        return float(self.first.parameters) or None
+
+    @property
     def can_localize(self) -> bool:
         return self.first.localization is not None and self.first.localization.can_localize
 

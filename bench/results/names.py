@@ -57,7 +57,7 @@ PUBLISHED_SIZE = "paper"
 """The preset of a published network."""
 DATA: dict[DataKind, str] = {
     "synthetic": "synthetic data",
-    "recordings": "other recordings",
+    "recordings": "substitute recordings",
     "real": "real data",
 }
 

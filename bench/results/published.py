@@ -330,7 +330,7 @@ def compare_sign(difference: Summary, sign: int, reasons: Sequence[str] = ()) ->
 
 def few_seeds(count: int) -> str:
     """The words beside an answer that so few seeds could not give."""
-    return f"{counted(count, 'seed')} {'is' if count == 1 else 'are'} few"
+    return f"only {counted(count, 'seed')}"
 
 
 def against(audited: Audited, group: Group, metric: str) -> Compared | None:

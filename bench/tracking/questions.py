@@ -54,7 +54,7 @@ class Question:
 
 
 def questions(settings: Config, dataset: str) -> Iterator[Question]:
-    """Which model is best, whether each factor of an ablation matters, what took most memory."""
+    """Which model is best, whether each factor of an ablation matters, what took most."""
     chosen = settings.datasets[dataset]
     main = f"test_{chosen.metric}"
     has = f"metrics.{main} >= 0"  # what cannot localize has no figure
@@ -77,7 +77,7 @@ def questions(settings: Config, dataset: str) -> Iterator[Question]:
             (*map(_metric, [*columns, f"{main}_sd"]),),
         )
     yield Question(
-        "Which run took most memory?",
+        "Which run took the most memory?",
         "tags.level = 'run'",
         _metric("cost_peak_memory_mb"),
         (

@@ -110,7 +110,7 @@ def test_a_curve_draws(experiment: Config, address: str, tmp_path: Path) -> None
             "change_test_intersection_f1",
             {"htsat frequency_first"},
         ),
-        ("Which run took most memory?", "cost_peak_memory_mb", None),
+        ("Which run took the most memory?", "cost_peak_memory_mb", None),
     ],
 )
 def test_a_question_is_answered_by_one_link(

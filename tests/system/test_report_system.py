@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 from pathlib import Path
 
 import factories
 import pytest
-from browser import answer
+from browser import answer, chromium
+from PIL import Image
 
 from bench.reporting.build import build
 from bench.reporting.latex import to_latex
@@ -17,9 +19,14 @@ from bench.reporting.tables import Column, Entry, Row, Table
 
 pytestmark = pytest.mark.system
 
-PAPER = r"""
+PAPERS = {
+    "article": r"""
 \documentclass[10pt,twocolumn]{article}
 \usepackage[letterpaper,textwidth=7in,textheight=9.25in,columnsep=0.25in]{geometry}
+""",
+    "IEEEtran": r"\documentclass[conference]{IEEEtran}",
+}
+PAPER = r"""%s
 \usepackage{booktabs}
 \begin{document}
 %s
@@ -57,7 +64,9 @@ return JSON.stringify([
   bottom('#overview figure'),
   bottom('#overview table'),
   titles.filter(title => title.getBoundingClientRect().top < 800).length,
+  titles[0].getBoundingClientRect().top,
   document.documentElement.scrollHeight,
+  [...document.querySelectorAll('.facts dd')].map(fact => fact.innerText),
 ]);
 """
 SEARCH = """
@@ -75,6 +84,26 @@ rows.find(hit => /Intervals of/.test(hit.innerText)).click();
 const row = document.querySelector('tr.found');
 const seen = row.offsetParent !== null;
 return JSON.stringify([counts, row.cells[0].innerText, seen, hits.hidden]);
+"""
+PLACES = """
+const field = document.querySelector('#search input');
+const hits = document.querySelector('#search > div');
+const type = (words) => {
+  field.value = words;
+  field.dispatchEvent(new Event('input', {bubbles: true}));
+  return [...hits.querySelectorAll('button')];
+};
+const missed = [];
+const places = ['.facts > div', '.banner', '.notes li', '.reading li', '.caption', 'figure',
+  '.source'];
+for (const place of places) {
+  const wanted = document.querySelector(place);
+  type((wanted.querySelector('img')?.alt ?? wanted.textContent).trim().slice(0, 90))[0]?.click();
+  const found = document.querySelector('.found');
+  if (found !== wanted || found.offsetParent === null) missed.push(place);
+}
+const shown = type('a').length;
+return JSON.stringify([missed, shown, hits.querySelector('p').innerText]);
 """
 LANDING = """
 location.hash = document.querySelector('#desed td a.from').hash;
@@ -141,11 +170,14 @@ def test_the_widest_tables_fit_a_screen(page: Path, tmp_path: Path, width: int) 
     assert json.loads(answer(page, tmp_path, TOO_WIDE, f"--window-size={width},900")) == []
 
 
-def test_an_overview_of_six_data_sets_fits_a_screen(tmp_path: Path) -> None:
-    full = factories.make_config(tmp_path).model_dump(mode="json")
+@pytest.fixture(scope="module")
+def wide_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A report on six data sets."""
+    folder = tmp_path_factory.mktemp("wide")
+    full = factories.make_config(folder).model_dump(mode="json")
     one = full["datasets"]["audioset"]
     config = factories.make_config(
-        tmp_path,
+        folder,
         seeds=(0, 1),
         datasets={f"set{n}": one | {"title": f"Soundscapes of {n}, with times"} for n in range(6)},
         recipes={"base": full["recipes"]["base"]},
@@ -153,14 +185,31 @@ def test_an_overview_of_six_data_sets_fits_a_screen(tmp_path: Path) -> None:
         cost={},
     )
     factories.make_results(config)
-    page, size = build(config), "--window-size=1280,900"
-    assert answer(page, tmp_path, COLUMNS) == "9"
-    assert json.loads(answer(page, tmp_path, TOO_WIDE, size)) == []
-    assert answer(page, tmp_path, NAV, size) == "0"
+    return build(config)
+
+
+def test_an_overview_of_six_data_sets_fits_a_screen(wide_page: Path, tmp_path: Path) -> None:
+    size = "--window-size=1280,900"
+    assert answer(wide_page, tmp_path, COLUMNS) == "9"
+    assert json.loads(answer(wide_page, tmp_path, TOO_WIDE, size)) == []
+    assert answer(wide_page, tmp_path, NAV, size) == "0"
 
 
 def test_paper_shows_what_is_folded(page: Path, tmp_path: Path) -> None:
     assert json.loads(answer(page, tmp_path, PRINTED)) == [True, 0, False]
+
+
+def test_no_printed_page_is_half_blank(page: Path, tmp_path: Path) -> None:
+    pdf = tmp_path / "report.pdf"
+    chromium(tmp_path, "--no-pdf-header-footer", f"--print-to-pdf={pdf}", page.as_uri())
+    subprocess.run(["pdftoppm", "-r", "20", "-gray", pdf, tmp_path / "printed"], check=True)
+    *pages, _ = sorted(tmp_path.glob("printed-*.pgm"))
+    assert len(pages) > 10
+    for drawn in pages:
+        with Image.open(drawn) as image:
+            inked = image.point(lambda grey: 255 * (grey < 200)).getbbox()
+            assert inked is not None
+            assert inked[3] > image.height / 2, drawn.name
 
 
 def test_a_heading_sorts_its_column_both_ways(page: Path, tmp_path: Path) -> None:
@@ -196,12 +245,33 @@ def test_a_number_opens_the_records_behind_it(page: Path, tmp_path: Path) -> Non
 
 def test_the_first_screen_says_what_was_compared(page: Path, tmp_path: Path) -> None:
     size = "--window-size=1280,800"
-    title, picture, table, titles, height = json.loads(answer(page, tmp_path, FIRST_SCREEN, size))
+    title, picture, table, titles, _, height, facts = json.loads(
+        answer(page, tmp_path, FIRST_SCREEN, size)
+    )
     assert title.startswith("HTS-AT, AST and PANN-CNN on AudioSet-like")
     assert title.endswith("small models, synthetic sound")
     assert picture < table < 800
     assert titles >= 3
     assert height <= 24_868 / 3  # of the page that had every table open
+    models, clips, training, seeds = facts
+    assert "HTS-AT tiny 0.610 M parameters" in models
+    assert "ESC-50-like 28, 10" in clips
+    assert re.fullmatch(
+        r"72 runs, \d+ min in all, the longest \d+ s, on Made-up CPU avx2", training
+    )
+    assert "0, 1, 2 (n = 3)" in seeds
+
+
+def test_six_data_sets_leave_picture_and_overview_on_the_first_screen(
+    wide_page: Path, tmp_path: Path
+) -> None:
+    size = "--window-size=1280,800"
+    _, picture, table, _, findings, _, facts = json.loads(
+        answer(wide_page, tmp_path, FIRST_SCREEN, size)
+    )
+    assert picture < table < 800
+    assert findings > table
+    assert facts[1] == "6 data sets 96, 96"
 
 
 def test_the_search_box_knows_a_name_in_every_spelling(page: Path, tmp_path: Path) -> None:
@@ -210,6 +280,13 @@ def test_the_search_box_knows_a_name_in_every_spelling(page: Path, tmp_path: Pat
     assert counts[0][0]
     assert row.startswith("HTS-AT tiny")
     assert (visible, closed) == (True, True)  # in a table that was folded
+
+
+def test_whatever_the_page_says_is_found(page: Path, tmp_path: Path) -> None:
+    missed, shown, count = json.loads(answer(page, tmp_path, PLACES))
+    assert missed == []
+    assert shown == 40
+    assert re.fullmatch(r"\d{3,} places, the first 40 shown: type more words", count)
 
 
 def test_a_link_lands_on_the_opened_entry(page: Path, tmp_path: Path) -> None:
@@ -222,10 +299,11 @@ def test_a_dark_screen_has_a_dark_page(page: Path, tmp_path: Path) -> None:
     assert answer(page, tmp_path, COLOURS) == "rgb(255, 255, 255)"
 
 
-def test_every_table_compiles_in_a_two_column_paper(page: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("paper", PAPERS)
+def test_every_table_compiles_in_a_two_column_paper(page: Path, tmp_path: Path, paper: str) -> None:
     tables = sorted((page.parent / "tables").glob("*.tex"))
     assert len(tables) >= 2 * 12  # the notes of each are a file of their own
-    said = compiled(tmp_path, "\n".join(rf"\input{{{table}}}" for table in tables))
+    said = compiled(tmp_path, "\n".join(rf"\input{{{table}}}" for table in tables), paper)
     assert "Float too large" not in said  # every part fits its page
     assert "Overfull" not in said  # and its width
 
@@ -243,9 +321,9 @@ def test_names_of_signs_alone_compile(tmp_path: Path) -> None:
     compiled(tmp_path, to_latex(table))
 
 
-def compiled(folder: Path, text: str) -> str:
+def compiled(folder: Path, text: str, paper: str = "article") -> str:
     """What LaTeX says of a paper that holds `text`; it finds no error."""
-    (folder / "paper.tex").write_text(PAPER % text, encoding="utf-8")
+    (folder / "paper.tex").write_text(PAPER % (PAPERS[paper], text), encoding="utf-8")
     done = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
         cwd=folder,

@@ -76,11 +76,11 @@ def _table(done: Rehearsal) -> Iterator[str]:
     head = [
         "run",
         "result",
-        "batch",
-        "rehearsed",
-        "s a step",
-        "GB",
-        "GB at the recipe's batch",
+        "recipe's batch",
+        "rehearsed batch",
+        "s per step",
+        "peak GB",
+        "GB, extrapolated to the recipe's batch",
         fit,
     ]
     yield f"| {' | '.join(head)} |"

@@ -69,28 +69,31 @@ addEventListener("beforeprint", () => {
 });
 addEventListener("afterprint", () => { for (const fold of unfolded) fold.open = false; });
 
-// Search rows, figures, findings, headings and provenance; what is folded is found as well.
+// Search all that the page says; what is folded is found as well.
 const search = document.getElementById("search"), field = search.querySelector("input");
 const hits = search.querySelector("div");
-const PLACES = "main tbody tr:not(.section), main figure, main .finding, main .source, main h2, main .fold > summary";
+const PLACES = ["main tbody tr:not(.section)", "figure", ".finding", ".source", "h1", "h2", ".fold > summary",
+  ".facts > div", "p.banner", ".banner li", ".notes li", ".reading li", "main .caption"].join();
+const MOST = 40;
 let index = null;
 const entry = (element) => {
   const image = element.querySelector("img"), section = element.closest("section");
   const group = element.closest("tbody")?.querySelector(".section")?.textContent ?? "";
-  const table = element.closest(".scroll")?.ariaLabel ?? "";
+  const table = (element.closest(".scroll") ?? element.closest(".below")?.previousElementSibling)?.ariaLabel ?? "";
   const own = element.matches("figure") ? image.alt : element.matches(".source") ?
     element.firstElementChild.textContent : element.textContent.replace(/\s+/g, " ").trim();
   const place = [section?.querySelector("h2")?.textContent ?? "", table, group].filter(Boolean).join(" · ");
   return { element, own, place, text: plain(place + element.textContent + (image?.alt ?? "")) };
 };
 const look = () => {
-  index ??= [...document.querySelectorAll(PLACES)].filter((e) => !e.closest(".source .seeds")).map(entry);
+  index ??= [...document.querySelectorAll(PLACES)].filter((e) => !e.closest(".source .seeds, #drawer")).map(entry);
   const words = wordsOf(field.value);
   const found = words.length ? index.filter((e) => words.every((word) => e.text.includes(word))) : [];
   const count = document.createElement("p");
-  count.textContent = `${found.length} ${found.length === 1 ? "place" : "places"}`;
+  count.textContent = `${found.length} ${found.length === 1 ? "place" : "places"}` +
+    (found.length > MOST ? `, the first ${MOST} shown: type more words` : "");
   hits.hidden = words.length === 0;
-  hits.replaceChildren(count, ...found.slice(0, 40).map((e) => {
+  hits.replaceChildren(count, ...found.slice(0, MOST).map((e) => {
     const button = document.createElement("button"), where = document.createElement("small");
     button.type = "button";
     button.textContent = e.own.slice(0, 140);
