@@ -95,7 +95,8 @@ def _speeds(found: dict[str, Any]) -> str:
 
 
 def _memory(found: dict[str, Any]) -> str:
-    header = ["pair", "GMAC per clip", "saved MB per clip: ours fp32", "bf16", "peer fp32", "bf16"]
+    header = ["pair", "GMAC per clip", "activations (MB per clip): ours fp32"]
+    header += ["bf16", "peer fp32", "bf16"]
     header += ["step, batch", "peak MB: ours fp32", "bf16", "peer fp32", "bf16"]
     rows = []
     for row in found["pairs"]:
