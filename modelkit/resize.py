@@ -28,7 +28,7 @@ def resize_matrix(source: int, target: int, antialias: bool = False) -> Tensor:
         raise ValueError(f"cannot resize {source} values to {target}; both must be at least 1")
     with torch.inference_mode(False), torch.no_grad():  # cached: the next caller may train
         return F.interpolate(
-            torch.eye(source)[None, None],
+            torch.eye(source, device="cpu")[None, None],  # also within torch.device("meta")
             (target, source),
             mode="bicubic",
             align_corners=True,
