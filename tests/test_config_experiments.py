@@ -143,7 +143,7 @@ def test_extends_merges_section_by_section(tmp_path: Path) -> None:
         settings.recipe("linear", "audioset").batch_size
         == parent.recipe("linear", "audioset").batch_size
     )
-    assert settings.seeds == (0, 1, 2)
+    assert settings.seeds == (0, 1, 2, 3, 4, 5)
 
 
 def test_recipes_merge_from_base_to_model_to_model_and_dataset_to_variant() -> None:
