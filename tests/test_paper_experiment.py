@@ -40,7 +40,7 @@ def test_the_plan_tells_jobs_gpu_hours_and_disk(elsewhere: Path) -> None:
     assert re.search(rf"train +{len(list_cells(settings))} +0 ", text)
     hours = int(re.search(r"training: about ([\d,]+) GPU-hours", text)[1].replace(",", ""))
     assert 200 < hours < 5000
-    assert re.search(r"disk ahead: about [\d.]+ GB .*fetched audioset 2,465\.0", text)
+    assert re.search(r"disk ahead: about [\d.,]+ GB .*fetched audioset 2,465\.0", text)
     assert "not counted" not in text
     for name in STARTS:
         assert re.search(rf"fetched checkpoints/{name} 0\.[1-4]", text), name
