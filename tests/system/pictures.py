@@ -39,6 +39,11 @@ String(figures.length)
 """
 ROWS = "document.querySelector('.ag-center-cols-container .ag-row') !== null"
 IMAGE = "[...document.querySelectorAll('img')].some((i) => i.naturalWidth > 300)"
+UNPLACED = """
+[...document.querySelectorAll('*')]
+  .filter((e) => e.textContent.startsWith('Path: file:'))
+  .map((e) => { e.style.visibility = 'hidden'; }).length > 0
+"""  # where the store lies on this machine
 CLOSE = "document.querySelector('[aria-label=\"Close\"]')"
 
 
@@ -94,7 +99,9 @@ def draw_answers(page: Tab, settings: Config) -> None:
         )
         runs = f"{address}/#/experiments/{experiment}/runs"
         page.open(f"{runs}/{best.info.run_id}/artifacts/figures/event_map_0.png")
+        page.resize(WIDTH, 860)
         page.wait_for(IMAGE)
+        page.wait_for(UNPLACED)
         page.picture(MAP)
 
 
