@@ -184,7 +184,7 @@ def check_given(section: type[Strict], values: Mapping[str, Any], where: str) ->
     try:
         section.model_validate(values)
     except ValidationError as error:
-        wrong = [item for item in error.errors() if item["type"] != "missing"]
+        wrong = [item for item in error.errors() if item["type"] != "missing" and item["loc"]]
         if wrong:
             lines = [_explain(section, values, item, where) for item in wrong]
             raise UserError("\n".join(lines)) from error

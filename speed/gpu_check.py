@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--minutes",
         type=float,
         default=12.0,
-        help="it ends by then, and each step within a quarter of that (default: 12)",
+        help="no step begins later, and each ends within a quarter of that (default: 12)",
     )
     parser.add_argument(
         "--output",
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         found["steps"].append(taken)
         if begun < end:
             print(f"{name} …", flush=True)
-            taken["outcome"] = "hung: see the end of the log"
+            taken["outcome"] = "not finished: ended from outside, or hung (see the end of the log)"
             write_json(args.output, found)
             taken["outcome"] = _taken(step, min(60 * LONGEST * args.minutes, end - begun))
             taken["seconds"] = round(time.monotonic() - begun, 1)

@@ -157,6 +157,17 @@ def test_recipes_merge_from_base_to_model_to_model_and_dataset_to_variant() -> N
     assert settings.recipe("htsat", "desed", {"epochs": 9}).epochs == 9
 
 
+def test_a_layer_of_recipes_may_need_another_one_and_base_has_no_data_set(tmp_path: Path) -> None:
+    values = _default()
+    values["recipes"]["base"] |= {"schedule": "steps", "step_factors": [0.5, 0.2]}
+    for name in values["models"]:
+        values["recipes"].setdefault(name, {})["step_epochs"] = [2, 3]
+    assert config.load(values).recipe("linear", "esc50").step_factors == (0.5, 0.2)
+    values["recipes"]["base/esc50"] = {"epochs": 3}
+    with pytest.raises(UserError, match=r"recipes\.base/esc50: .*'base'"):
+        config.load(values)
+
+
 def test_one_changed_recipe_value_changes_the_digest_of_its_cells_alone() -> None:
     values = _default()
     before = config.load(values)

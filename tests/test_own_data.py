@@ -264,6 +264,12 @@ def test_classes_in_order_renamed_and_left_out(birds: Path) -> None:
     assert corpus.classes == ("Zaunkönig", "robin")
     assert by_clip(corpus, "labels")["wren/w1_0.wav"] == ["Zaunkönig"]
     assert len(corpus.clips) == 16
+    write(birds / "held.txt", "robin/r1_0.wav\n")
+    (line,) = problems_of(
+        "folder", birds, pattern="{label}/{group}_{take}", splits={"test": "held.txt"},
+        leave_out=["robin", "wind", "wren"],
+    )  # fmt: skip
+    assert "options.leave_out" in line
 
 
 def test_numbers_are_names_and_classes_of_numbers_are_in_their_order(tmp_path: Path) -> None:
@@ -578,6 +584,8 @@ def test_columns_of_events_are_named_in_the_config(listed: Path) -> None:
         ["clips/1.wav", 0.5, 1.0, "a"], ["clips/1.wav", 0.7, 2.0, "b"],
     ]  # fmt: skip
     assert by_clip(corpus, "labels")["clips/3.wav"] == []
+    (line,) = problems_of("table", listed, table="clips.csv", event_columns=own)
+    assert "options.events" in line
 
 
 def test_cuts_of_long_files_and_their_events(tmp_path: Path) -> None:

@@ -463,8 +463,8 @@ def test_coverage_of_psds_is_what_the_protocol_says(skill):
 
 @pytest.mark.long
 def test_pairs_of_shared_parents_are_no_independent_pairs():
-    """False positives where eight pairs start from three pretrained models in turn, as in the
-    default, by what a pretrained model adds in units of the spread between seeds."""
+    """False positives where eight pairs start from three pretrained models in turn, by what
+    a pretrained model adds in units of the spread between seeds."""
     rng, found = np.random.default_rng(0), {}
     for ratio in (0.0, 0.25, 0.5, 1.0):
         started = rng.normal(0, ratio, (10_000, 3))[:, np.arange(8) % 3]

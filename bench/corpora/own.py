@@ -100,6 +100,9 @@ def corpus_of(
             in two splits or folds, a split that lacks a class.
     """
     entries = classes.apply(entries, problems)
+    if not entries:
+        problems.add(f"datasets.{name}.options.leave_out: leaves no clip; take a label out of it")
+        problems.refuse()
     names = classes.named(entries, problems)
     where = f"datasets.{name}.options.splits"
     folds: dict[str, int] = {}

@@ -103,6 +103,10 @@ def load(
                 f"to datasets.{name}.root"
             )
     problems.refuse()
+    if event_columns is not None and events is None:
+        raise UserError(
+            f"{where}.event_columns: names columns of an events file; set {where}.events"
+        )
     if columns.label is None and events is None:
         raise UserError(f"{where}: set columns.label to the column of labels, or give events")
     labels = Classes(name, classes, rename or {}, leave_out)

@@ -680,7 +680,7 @@ class Config(Strict):
         layers = {f"recipes.{key}": values for key, values in self.recipes.items()}
         for key in self.recipes:
             model, _, dataset = key.partition("/")
-            found.unknown({model} - {"base"}, self.models, f"recipes.{key}")
+            found.unknown({model} if key != "base" else (), self.models, f"recipes.{key}")
             found.unknown({dataset} - {""}, self.datasets, f"recipes.{key}")
         sound = self.sound()
         for name, study in sound.ablations.items():
@@ -730,7 +730,7 @@ class Config(Strict):
                 named += dataset.front_ends
         for study in self.sound().ablations.values():
             named += [variant.name for variant in study.variants()]
-        for name in named:
+        for name in filter(lambda name: isinstance(name, str), named):
             if len(name) > LONGEST:
                 found.add(
                     f"the name '{name[:20]}…' has {len(name)} characters; {LONGEST} are the most"
@@ -841,6 +841,9 @@ class Draft(Config):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         return self
+
+    def built_here(self, dataset: str) -> bool:
+        return hasattr(self.embedded, "root") and super().built_here(dataset)
 
     def seeds_on(self, dataset: str) -> tuple[int, ...]:
         own: tuple[int, ...] | None = getattr(self.datasets[dataset], "seeds", None)

@@ -79,7 +79,8 @@ def check(settings: Config, say: Callable[[str], None] | None = None) -> None:
         _unwritable(settings),
     ):
         with found():
-            found.add(*lines)
+            for line in lines:
+                found.add(line)
     found.stop()
 
 
@@ -139,7 +140,8 @@ def check_parts(settings: Config) -> None:
             alone = network_plan(settings, cell)
             where = f"models.{cell.model}.architecture"
             registry.check(alone.model.architecture, registry.ARCHITECTURES, where)
-            if alone.front_end.frames:  # a draft may lack them
+            front_end = alone.front_end
+            if front_end.frames and front_end.mels and front_end.seconds:  # a draft may lack them
                 key = digest_of([alone.resolved[part] for part in ("model", "front_end")])
                 networks.setdefault(key, []).append(cell)
     with Meter("check", len(networks), "networks") as meter:

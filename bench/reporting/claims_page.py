@@ -61,8 +61,8 @@ def claims_table(analysis: Analysis) -> Table:
             "Reproduced: the 90 % interval of the difference lies within a margin that was fixed "
             "beforehand. Better or below: not reproduced, and the 95 % interval lies on one side. "
             "Inconclusive: too few seeds, or not measured. Not comparable: data, size, protocol or "
-            "coverage differ. ± is the standard deviation between runs, brackets are 95 % "
-            "t-intervals of paired differences."
+            "coverage differ, or models are not ranked. ± is the standard deviation between runs, "
+            "brackets are 95 % t-intervals of paired differences."
         ],
         columns=[
             Column("published", "published", words=True),

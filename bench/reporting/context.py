@@ -22,7 +22,7 @@ UNITS = "mAP, accuracy, F1 and PSDS are in percent; their differences are in poi
 BANNERS: dict[DataKind, str] = {
     "synthetic": (
         "All audio is synthetic, made on this machine in the layouts of the real data sets: the "
-        "figures compare the models with one another and say nothing about published results."
+        "figures say nothing about published results."
     ),
     "recordings": (
         "The audio is recorded, but not that of the data sets whose layouts it uses: the "

@@ -11,6 +11,7 @@ from bench.reporting.dots import bars, marker, references
 from bench.reporting.tables import Column, Entry, Row, Table
 from bench.results.analysis import Analysis
 from bench.results.columns import metric_column, time_column
+from bench.results.leaders import ranks
 from bench.results.names import model_name, short_dataset_name
 from bench.results.training_times import Trained
 from bench.results.words import listed, points
@@ -71,7 +72,7 @@ def training_time_table(analysis: Analysis) -> Table:
             Column("runs", "runs", 0),
         ],
         rows=[_row(analysis, dataset, one, hours) for dataset, (_, line) in every for one in line],
-        notes=[RULE, *undecided_by_task(analysis)],
+        notes=[*([RULE] if ranks(analysis.config) else []), *undecided_by_task(analysis)],
         reading=context.reading(),
     )
 

@@ -66,7 +66,7 @@ class Column:
     def spread_text(self, mean: float, sd: float) -> str:
         """A standard deviation with the decimals of its mean."""
         decimals = len(self.text(mean).partition(".")[2])
-        return f"{sd * self.scale:.{decimals}f}"
+        return f"{sd * self.scale:,.{decimals}f}"
 
 
 def metric_column(metric: str) -> Column:

@@ -307,7 +307,7 @@ def compare_rank(difference: Summary, margin: float, reasons: Sequence[str] = ()
     pairs, share = difference.units, difference.test_share
     p = inferiority_p(pairs, margin, share)
     said = f"n = {len(pairs)} pairs, {p_words(p)}"
-    if p <= 1 - LEVEL:
+    if p < 1 - LEVEL:
         return Verdict("reproduced", f"at most {margin:g} lower (non-inferiority, {said})")
     if difference.high is not None and difference.high < -margin:
         return Verdict("below", f"95 % interval more than {margin:g} lower, {said}")
