@@ -14,6 +14,8 @@ import soundfile
 import yaml
 from factories import ROOT, make_config
 
+from bench.experiment import folders
+
 RATE = 16_000
 CELL = "speechcommands/linear/base/seed0"
 CORPUS = """
@@ -90,6 +92,7 @@ def peaks_mb(folder: Path, clips: int) -> dict[str, float]:
         os.link(sounds / f"{number % 50}.wav", path)
     experiment = folder / "experiment.yaml"
     experiment.write_text(yaml.safe_dump(_experiment(folder)))
+    folders.load(experiment)  # the corpus is not the first file in its folder
     _python(CORPUS, str(folder), str(clips))
     peaks = {}
     for stage, arguments in STAGES.items():
