@@ -104,6 +104,19 @@ def test_a_study_may_take_several_models_and_data_sets_and_fewer_seeds() -> None
     ]
 
 
+def test_a_model_may_have_fewer_seeds_and_its_ablations_take_them() -> None:
+    values = read(ROOT / "tests" / "experiment.yaml")
+    values["ablations"] = {"a": study()}
+    values["models"]["htsat"]["seeds_on"] = {"desed": [1, 2]}
+    names = [str(cell) for cell in cells.list_cells(config.load(values))]
+    own = [name for name in names if name.startswith("desed/htsat/")]
+    assert len(own) == 2 * (1 + 3)
+    assert all(name.endswith(("seed1", "seed2")) for name in own)
+    values["ablations"]["a"]["seeds"] = [0, 1]
+    with pytest.raises(UserError, match=r"ablations\.a\.seeds: unknown '0'"):
+        config.load(values)
+
+
 def test_two_studies_share_a_run_that_both_name() -> None:
     settings = experiment(a=study(), b=study(design="full_grid"))
     names = [str(cell) for cell in cells.list_cells(settings)]

@@ -105,6 +105,8 @@ def test_every_committed_experiment_is_valid_and_resolves_every_cell(path: Path)
             ["datasets.esc50.models: ast is listed twice"],
         ),
         (("ablations", "htsat"), "seeds", [1, 1], ["ablations.htsat.seeds: 1 is listed twice"]),
+        (("models", "ast"), "seeds_on", {"esc50": [9]}, ["models.ast.seeds_on.esc50", "'9'"]),
+        (("models", "ast"), "seeds_on", {"esc5": [0]}, ["models.ast.seeds_on", "'esc50'"]),
         ((), "released", {"desed": ["a", "a"]}, ["released.desed: a is listed twice"]),
         (("datasets", "desed"), "loss", "ce", ["datasets.desed.loss: 'ce'", "set it to bce"]),
         (("datasets", "audioset"), "selection", "accuracy", ["datasets.audioset.selection", "mAP"]),

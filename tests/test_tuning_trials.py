@@ -273,6 +273,16 @@ def test_trials_take_the_first_seeds_each_on_another_fold(tmp_path: Path) -> Non
     assert [(cell.seed, cell.fold) for cell in crossed] == [(3, 0), (5, 1)]
 
 
+def test_where_there_is_one_seed_trials_take_its_folds(tmp_path: Path) -> None:
+    values = factories.make_small_config(tmp_path, seeds=(3,)).model_dump(mode="json")
+    values["datasets"]["esc50"]["crossed"] = True
+    config = Config.model_validate(values)
+    tried = trial_cells(config, "esc50", "htsat")
+    assert [(cell.seed, cell.fold) for cell in tried] == [(3, 0), (3, 1)]
+    values["datasets"]["esc50"] |= {"crossed": False, "folds": 0}
+    assert len(trial_cells(Config.model_validate(values), "esc50", "htsat")) == 1
+
+
 def test_unequal_budgets_are_named(experiment: Config) -> None:
     tune(experiment, "audioset", "htsat")
     (breach,) = audit(load_results(experiment)).violations
@@ -324,7 +334,7 @@ def test_the_verb_prints_the_trials_and_how_to_apply_the_best(
     said = capsys.readouterr().out
     found = read_json(path_of(experiment, "audioset", "pann"))
     best = found["trials"][found["chosen"]]["point"]["learning_rate"]
-    assert f"best of 4 by validation mAP, mean of seeds 0, 1: learning_rate {best}" in said
+    assert f"best of 4 by validation mAP, mean of 2 runs: learning_rate {best}" in said
     assert ("widen tuning.space" in said) == (best in (RATES[0], RATES[-1]))
     assert said.count("{'learning_rate'") == 4
     applied = f"to apply it, put under recipes:  pann/audioset: {{learning_rate: {best}}}"

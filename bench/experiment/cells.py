@@ -65,7 +65,7 @@ class Plan:
     def resolved(self) -> dict[str, Any]:
         """JSON-like form, hashed for the run's identity. Paths are left out: data and a teacher's
         scores have digests."""
-        model = self.model.model_dump(mode="json", exclude={"title", "arguments_on"})
+        model = self.model.model_dump(mode="json", exclude={"title", "arguments_on", "seeds_on"})
         elsewhere = {
             *("title", "root", "data_kind", "source", "fetch", "front_ends"),
             *("seeds", "models", "crossed"),
@@ -99,7 +99,7 @@ def list_cells(config: Config) -> list[Cell]:
         Cell(dataset, model, BASE, fold, seed)
         for dataset in config.datasets
         for model in config.models_on(dataset)
-        for seed in config.seeds_on(dataset)
+        for seed in config.seeds_of(model, dataset)
         for fold in _folds(config, dataset, seed)
     ]
     cells += [
@@ -108,7 +108,7 @@ def list_cells(config: Config) -> list[Cell]:
         for dataset in study.datasets
         for model in study.models
         for variant in study.variants()
-        for seed in study.seeds or config.seeds_on(dataset)
+        for seed in study.seeds or config.seeds_of(model, dataset)
         for fold in _folds(config, dataset, seed)
     ]
     return list(dict.fromkeys(cells))
@@ -279,7 +279,7 @@ def _start(config: Config, cell: Cell, model: Model, recipe: Recipe) -> Start | 
 def _parent(config: Config, cell: Cell, recipe: Recipe) -> Cell | None:
     """The run whose weights this one starts from: same model and seed on another data set.
 
-    The runs of a data set with fewer seeds are used in turn.
+    The runs of a model that has fewer seeds there are used in turn.
     """
     if not recipe.init.startswith(INIT_RUN):
         return None
@@ -288,7 +288,7 @@ def _parent(config: Config, cell: Cell, recipe: Recipe) -> Cell | None:
         raise UserError(f"{cell}: recipe init '{recipe.init}' names no data set of the config")
     if source == cell.dataset:
         raise UserError(f"{cell}: recipe init '{recipe.init}' starts from its own data set")
-    seeds = config.seeds_on(source)
+    seeds = config.seeds_of(cell.model, source)
     seed = cell.seed if cell.seed in seeds else seeds[cell.seed % len(seeds)]
     folds = _folds(config, source, seed)
     fold = cell.fold if cell.fold in folds else folds[0]

@@ -243,6 +243,11 @@ class Model(Strict):
         description="data set -> arguments that differ there",
         examples=[{"desed": {"variant": "decision_max"}}],
     )
+    seeds_on: dict[str, DistinctSeeds] = Field(
+        default_factory=dict,
+        description="data set -> some of its seeds, for a model that needs fewer runs there",
+        examples=[{"esc50": [0]}],
+    )
 
 
 Supervision = Literal["weak", "strong", "both"]
@@ -429,7 +434,8 @@ class Tuning(Strict):
     seeds: int = Field(
         default=2,
         ge=1,
-        description="a trial is judged by the mean over this many of the data set's first seeds",
+        description="a trial is judged by the mean of this many runs: of the first seeds, each "
+        "on another fold",
     )
 
 
@@ -658,6 +664,11 @@ class Config(Strict):
     def _check_model(self, name: str, model: Model, found: Mistakes) -> None:
         where = f"models.{name}"
         found.unknown(model.arguments_on, self.datasets, f"{where}.arguments_on")
+        found.unknown(model.seeds_on, self.datasets, f"{where}.seeds_on")
+        for key in self.datasets.keys() & model.seeds_on.keys():
+            with found():
+                seeds = [*map(str, Config.seeds_on(self, key))]
+                found.unknown(map(str, model.seeds_on[key]), seeds, f"{where}.seeds_on.{key}")
         with found():
             registry.check(model.architecture, registry.ARCHITECTURES, f"{where}.architecture")
         for key, dataset in self.datasets.items():
@@ -670,10 +681,12 @@ class Config(Strict):
             study.check(where)
         found.unknown(study.models, self.models, f"{where}.models")
         found.unknown(study.datasets, self.datasets, f"{where}.datasets")
-        for dataset in self.datasets.keys() & {*study.datasets}:
+        for model, dataset in product(study.models, study.datasets):
             with found():
-                seeds = [*map(str, Config.seeds_on(self, dataset))]
-                found.unknown(map(str, study.seeds or ()), seeds, f"{where}.seeds")
+                if model in self.models and dataset in self.datasets:
+                    own = self.models[model].seeds_on.get(dataset)
+                    seeds = map(str, own or Config.seeds_on(self, dataset))
+                    found.unknown(map(str, study.seeds or ()), [*seeds], f"{where}.seeds")
 
     def _check_recipes(self, found: Mistakes) -> None:
         """Check each layer of the recipes; if all are sound, also the recipes that they make."""
@@ -779,6 +792,10 @@ class Config(Strict):
         """The seeds of a data set's runs."""
         return self.datasets[dataset].seeds or self.seeds
 
+    def seeds_of(self, model: str, dataset: str) -> tuple[int, ...]:
+        """The seeds of a model's runs on a data set."""
+        return self.models[model].seeds_on.get(dataset) or self.seeds_on(dataset)
+
     def models_on(self, dataset: str) -> tuple[str, ...]:
         """The models that are trained on a data set."""
         return self.datasets[dataset].models or tuple(self.models)
@@ -849,6 +866,10 @@ class Draft(Config):
         own: tuple[int, ...] | None = getattr(self.datasets[dataset], "seeds", None)
         shared: tuple[int, ...] = getattr(self, "seeds", (0,))
         return own or shared
+
+    def seeds_of(self, model: str, dataset: str) -> tuple[int, ...]:
+        own: dict[str, tuple[int, ...]] = getattr(self.models[model], "seeds_on", {})
+        return own.get(dataset) or self.seeds_on(dataset)
 
     def recipe(
         self,

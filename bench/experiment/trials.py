@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from itertools import product
+from itertools import cycle, islice, product
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +30,17 @@ def path_of(settings: Config, dataset: str, model: str) -> Path:
 
 
 def trial_cells(settings: Config, dataset: str, model: str) -> list[Cell]:
-    """The runs that trials repeat with other values: of the first seeds, each on another fold."""
+    """The runs that trials repeat with other values: of the first seeds, each on another fold.
+
+    Where there are fewer seeds, they are used in turn.
+    """
     wanted = (dataset, model, BASE)
     by_seed: dict[int, list[Cell]] = {}
     for cell in list_cells(settings):
         if (cell.dataset, cell.model, cell.variant) == wanted:
             by_seed.setdefault(cell.seed, []).append(cell)
-    chosen = list(by_seed.values())[: settings.tuning.seeds]
-    return [cells[place % len(cells)] for place, cells in enumerate(chosen)]
+    chosen = islice(cycle(by_seed.values()), settings.tuning.seeds)
+    return list(dict.fromkeys(cells[n % len(cells)] for n, cells in enumerate(chosen)))
 
 
 def first_cell(settings: Config, dataset: str, model: str) -> Cell:

@@ -187,7 +187,7 @@ def tune(settings: config.Config, dataset: str, model: str, threads: int = 1) ->
     recipe = plan(settings, cells[0]).recipe.model_dump(mode="json")
     found = {
         "experiment": settings.experiment,
-        "seeds": [cell.seed for cell in cells],
+        "seeds": list(dict.fromkeys(cell.seed for cell in cells)),
         "selection": settings.datasets[dataset].selection,
         "split": "validation",
         "recipe": {key: value for key, value in recipe.items() if key not in tried[0]},
@@ -246,7 +246,7 @@ def _choice(settings: config.Config, dataset: str, model: str, found: Trials) ->
     """The best trial in words, and the line of the experiment that applies it."""
     point, key = found.best.point, f"{model}/{dataset}"
     values = ", ".join(f"{name} {value}" for name, value in point.items())
-    judged = f"validation {found.selection}, mean of seeds {', '.join(map(str, found.seeds))}"
+    judged = f"validation {found.selection}, mean of {len(found.best.runs)} runs"
     yield f"  best of {len(found.trials)} by {judged}: {values}"
     if edges := edges_of(found):
         yield f"  {', '.join(edges)}: candidates beyond may be better; widen tuning.space"

@@ -110,6 +110,7 @@ def scratch_of(settings: Config, folder: Path, groups: Iterable[Group]) -> Confi
     for name in models:
         own = values["models"][name]["arguments_on"]
         values["models"][name]["arguments_on"] = {k: v for k, v in own.items() if k in datasets}
+        values["models"][name]["seeds_on"] = {}
     studies = {}
     for name, study in values["ablations"].items():
         kept = {"models": models, "datasets": datasets}
