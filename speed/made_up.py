@@ -20,6 +20,12 @@ def random_store(clips: int, frames: int, mels: int, folder: Path | None = None)
     if folder is not None:
         np.save(folder / "features.npy", data)
         data = np.load(folder / "features.npy", mmap_mode="r")
+    return stored(data, frames)
+
+
+def stored(data: np.ndarray, frames: int) -> FeatureStore:
+    """A store of these features, in clips of `frames` frames each."""
+    clips = len(data) // frames
     return FeatureStore(
         data=data,
         clips=[f"clip{number}" for number in range(clips)],

@@ -7,16 +7,14 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
 from bench.code_digest import ROOT
-from speed.feeding import FRAMES, MELS, feeding
+from speed.feeding import feeding
 from speed.files import from_files
-from speed.made_up import random_store
+from speed.reading import against_hdf5, ahead
 from speed.timing import interleaved, ratios, spread
 
 Row = dict[str, Any]
@@ -28,7 +26,8 @@ LOGMEL: dict[str, Any] = {"window": 1024, "hop": 320, "mels": 64, "fmin": 50, "f
 def measure(*, quick: bool) -> list[Row]:
     """Rows of {what, value, unit}, and `spread` where a figure is a median of rounds."""
     rounds = 3 if quick else 7
-    rows = reading(rounds, clips=256 if quick else 2048)
+    rows = ahead(rounds, clips=256 if quick else 16384)
+    rows += against_hdf5(rounds, clips=256 if quick else 2048)
     rows += feeding(rounds)
     rows += featurizing(rounds)
     rows += from_files(rounds, clips=64 if quick else 128)
@@ -38,56 +37,6 @@ def measure(*, quick: bool) -> list[Row]:
 
 def _row(what: str, value: float, unit: str, **more: Any) -> Row:
     return {"what": what, "value": value, "unit": unit, **more}
-
-
-def reading(rounds: int, clips: int) -> list[Row]:
-    """Random batches from the feature store against per-clip HDF5 readers, all in the cache.
-
-    The authors of PANNs and HTS-AT open the file for each clip and read its int16 waveform; that,
-    and the same on our float16 features, is the comparison.
-    """
-    import h5py
-
-    rng = np.random.default_rng(0)
-    batch = min(128, clips // 2)
-    with TemporaryDirectory() as folder:
-        packs = {"waveforms": Path(folder) / "waves.h5", "features": Path(folder) / "features.h5"}
-        with h5py.File(packs["waveforms"], "w") as file:
-            file.create_dataset("clip", (clips, 10 * RATE), np.int16)[:] = 1
-        store = random_store(clips, FRAMES, MELS, Path(folder))
-        with h5py.File(packs["features"], "w") as file:
-            file.create_dataset("clip", data=store.data.reshape(clips, FRAMES, MELS))
-
-        def from_store() -> np.ndarray:
-            return store.batch(rng.permutation(clips)[:batch], frames=FRAMES)
-
-        def from_pack(path: Path) -> np.ndarray:
-            items = []
-            for clip in rng.permutation(clips)[:batch]:
-                with h5py.File(path, "r") as file:
-                    items.append(file["clip"][clip].astype(np.float32))
-            return np.stack(items)
-
-        seconds = interleaved(
-            {
-                "store": from_store,
-                "waveforms": lambda: from_pack(packs["waveforms"]),
-                "features": lambda: from_pack(packs["features"]),
-            },
-            rounds,
-        )
-    rows = [
-        _row(f"random clips from {name}", batch / spread(seconds[key])["median"], "clips/s")
-        for key, name in (
-            ("store", "the feature store"),
-            ("waveforms", "HDF5, file opened per clip, int16 waveforms"),
-            ("features", "HDF5, file opened per clip, float16 features"),
-        )
-    ]
-    for key in ("waveforms", "features"):
-        ratio = ratios(seconds[key], seconds["store"])
-        rows.append(_row(f"feature store / HDF5 of {key}", ratio["median"], "times", spread=ratio))
-    return rows
 
 
 def featurizing(rounds: int) -> list[Row]:

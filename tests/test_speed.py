@@ -16,7 +16,7 @@ from bench.code_digest import ROOT
 from bench.reporting.speed import speed_chart, speed_table
 from bench.results.speed import load_speed
 from modelkit.output import ModelOutput
-from speed import breakdown, feeding, measure, models, pairs, tables, timing
+from speed import breakdown, feeding, measure, models, pairs, reading, tables, timing
 from speed.pairs import Pair, Side, check_equal
 
 
@@ -56,6 +56,15 @@ def test_ratios_pair_the_rounds() -> None:
 def test_slope_is_the_exponent() -> None:
     sizes = [1.0, 2.0, 8.0]
     assert timing.slope(sizes, [3 * size**2 for size in sizes]) == pytest.approx(2)
+
+
+def test_reading_is_measured_from_memory_and_from_disk() -> None:
+    rows = reading.ahead(rounds=1, clips=256)
+    assert [row["unit"] for row in rows] == ["clips/s", "µs"] * (2 * len(reading.PREPARED))
+    assert all(row["value"] > 0 for row in rows)
+    for rate, worked in zip(rows[::2], rows[1::2], strict=True):
+        threads = int(rate["what"].split()[-2])
+        assert rate["value"] * worked["value"] < 1.5e6 * threads  # CPU seconds per second
 
 
 def test_peak_memory_sees_what_a_step_takes() -> None:
