@@ -53,7 +53,8 @@ def _fetch(order: Wanted, args: argparse.Namespace) -> dict[str, Any]:
 
     parts = entry.wanted(order.options)
     size = sum(part.gigabytes for part in parts.values())
-    print(f"{entry.title}: about {size:,.1f} GB on disk; licence: {entry.licence}", flush=True)
+    words = f"{size:,.1f} GB" if size >= 1 else f"{1e3 * size:,.0f} MB"
+    print(f"{entry.title}: about {words} on disk; licence: {entry.licence}", flush=True)
     files = bring(
         order.key, entry, order.folder, parts,
         lock=LockFile(), also_in=args.folders, keep_archives=args.keep_archives,
