@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.corpora.base import Corpus
-from bench.experiment.config import DataKind, Statistics
+from bench.experiment.config import Config, DataKind, Statistics
 from bench.files import UserError, digest_file
 from bench.metrics.statistics import fold_interval, t_interval
 from bench.reporting import context, overview, token_orders
@@ -276,6 +276,16 @@ def standing(results: Any, dataset: str, metric: str) -> Standing:
     """How models stand that were all trained alike."""
     (found,) = standings(results, dataset, metric)
     return found
+
+
+def test_models_with_fewer_seeds_are_named(tmp_path: Path) -> None:
+    values = factories.make_small_config(tmp_path, seeds=(0, 1, 2)).model_dump(mode="json")
+    dataset = next(iter(values["datasets"]))
+    assert list(context.fewer_seeds(Config.model_validate(values), dataset)) == []
+    values["models"]["htsat"]["seeds_on"] = {dataset: [0, 2]}
+    (said,) = context.fewer_seeds(Config.model_validate(values), dataset)
+    assert said.startswith("HTS-AT")
+    assert "seeds 0, 2" in said
 
 
 def test_models_trained_otherwise_are_ranked_apart() -> None:

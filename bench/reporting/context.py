@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from bench.experiment.config import Config, DataKind
 from bench.metrics.statistics import ENOUGH_SEEDS
@@ -11,7 +11,7 @@ from bench.results.choices import Choice
 from bench.results.load import Results
 from bench.results.names import DATA, dataset_name, model_name, short_dataset_name
 from bench.results.record import Coverage
-from bench.results.words import counted, listed
+from bench.results.words import counted, counted_names, listed
 
 SPREAD = (
     "± is the standard deviation between runs; intervals are 95 % t-intervals of the mean over new "
@@ -175,8 +175,19 @@ def notes(analysis: Analysis, dataset: str) -> list[str]:
     return [
         data_sentence(analysis, dataset),
         f"{seeds_sentence(analysis, dataset)} {protocol_sentence(analysis, dataset)}",
+        *fewer_seeds(analysis.config, dataset),
         *gaps(analysis, dataset),
     ]
+
+
+def fewer_seeds(config: Config, dataset: str) -> Iterator[str]:
+    """The models that have some of the data set's seeds alone."""
+    models: dict[tuple[int, ...], list[str]] = {}
+    for model in config.models_on(dataset):
+        if seeds := config.models[model].seeds_on.get(dataset):
+            models.setdefault(seeds, []).append(model_name(config, model))
+    for seeds, names in models.items():
+        yield f"{listed(names)}: {counted_names('seed', seeds)} alone."
 
 
 def gaps(analysis: Results, dataset: str) -> list[str]:

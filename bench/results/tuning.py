@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +16,7 @@ from bench.results.groups import Group
 from bench.results.load import Results
 from bench.results.names import DIGESTS, METRICS, model_name
 from bench.results.sealed import Open
+from bench.results.words import counted_names
 
 TRIED_WITH = {
     **{name: DIGESTS[name] for name in ("code_train", "data", "features", "pins")},
@@ -158,18 +159,13 @@ def _by(results: Results, group: Group, found: Trials) -> str:
     if folds := results.config.datasets[group.dataset].folds:
         judged = {(_fold(run.run) + 1) % folds for run in found.best.runs}
         testing = sorted({run.seed for run in group.runs if run.fold in judged})
-        text += f", on clips that {counted_names('seed', testing)} tests" if testing else ""
+        text += f", on test clips of {counted_names('seed', testing)}" if testing else ""
     return text
 
 
 def _fold(run: str) -> int:
     """The tested fold of a run DATASET/MODEL/VARIANT/foldF-seedS."""
     return int(run.rsplit("/fold", 1)[1].partition("-")[0])
-
-
-def counted_names(name: str, numbers: Sequence[int]) -> str:
-    """seed 0, or seeds 0, 1."""
-    return f"{name}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 def _values(trial: TrialValues, names: Iterable[str]) -> str:

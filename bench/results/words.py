@@ -52,6 +52,11 @@ def counted(number: int, one: str, several: str = "") -> str:
     return f"{number:,} {one if number == 1 else several or one + 's'}"
 
 
+def counted_names(name: str, numbers: Sequence[int]) -> str:
+    """seed 0, or seeds 0, 1."""
+    return f"{name}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+
+
 def duration_words(hours: float) -> str:
     """41 s, 5.2 min or 12 h."""
     column = time_column("time", "time", [hours])
