@@ -115,7 +115,7 @@ def nearest(value: str, allowed: Iterable[str]) -> str:
     valid = f"valid: {', '.join(names) or 'none'}"
     if len(names) > LISTED:
         valid = "nearest: " + ", ".join(difflib.get_close_matches(value, names, n=3, cutoff=0.0))
-    close = difflib.get_close_matches(value, names, n=1, cutoff=0.4)
+    close = difflib.get_close_matches(value, names, n=1, cutoff=0.6)
     return f"; did you mean '{close[0]}'? ({valid})" if close else f"; {valid}"
 
 
@@ -256,6 +256,10 @@ def _explain(section: type[Strict], values: Any, item: Any, where: str) -> str:
         return f"{where}: key '{place}' is missing{_misspelt(values, item['loc'])}"
     if item["type"] == "value_error":  # several values that do not fit together
         return f"{where}: {place}: {item['ctx']['error']}".replace(": : ", ": ")
+    if item["type"] == "string_pattern_mismatch":
+        field = _fields_at(section, item["loc"][:-1]).get(item["loc"][-1])
+        if field is not None and field.description:
+            return f"{where}: {place}: {item['input']!r} is not valid: {field.description}"
     return f"{where}: {place}: {item['msg']} (got {item['input']!r})"
 
 
@@ -401,7 +405,9 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise UserError(f"{path}{line}: not valid YAML: {error.problem}") from error
+        colon = error.problem and error.problem.startswith("mapping values")
+        remedy = "; put a text that has a colon in quotes" if colon else ""
+        raise UserError(f"{path}{line}: not valid YAML: {error.problem}{remedy}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         kind = "JSON" if path.suffix == ".json" else "YAML"
         raise UserError(f"{path}: not valid {kind}: {str(error).splitlines()[0]}") from error

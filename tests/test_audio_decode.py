@@ -246,8 +246,9 @@ def test_files_that_are_no_audio(tmp_path: Path, content: bytes, reason: str) ->
     for name in ("clip.wav", "clip.mp3", "clip.flac"):
         path = tmp_path / name
         path.write_bytes(content)
-        with pytest.raises(AudioError, match=reason):
+        with pytest.raises(AudioError, match=reason) as caught:
             decode(path, RATE)
+        assert "does not exist" not in str(caught.value)
 
 
 @pytest.mark.parametrize("container", ["WAV", "FLAC", "AIFF"])

@@ -96,6 +96,7 @@ def test_every_committed_experiment_is_valid_and_resolves_every_cell(path: Path)
         (FBANK, "normalise", [0, 0], ["front_ends.fbank: normalise", "deviation is 0"]),
         (("ablations", "htsat"), "datasets", ["dessed"], ["dessed", "did you mean 'desed'"]),
         ((), "seeds", [], ["seeds"]),
+        ((), "experiment", "My-Pets", ["experiment: 'My-Pets' is not valid: name, of lower-case"]),
         ((), "seeds", [0, 1, 0], ["config: seeds: 0 is listed twice"]),
         (("datasets", "esc50"), "seeds", [3, 3], ["datasets.esc50.seeds: 3 is listed twice"]),
         (

@@ -109,6 +109,7 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         ("a: &a {b: *a}\n", "aliases that stand for more than"),
         ("[" * 5000, "mine.yaml"),
         ("a: b: c\n", "mine.yaml, line 1: not valid YAML"),
+        ("title: birds: spring\n", "put a text that has a colon in quotes"),
         ("\tx: 1\n", "mine.yaml, line 1: not valid YAML"),
         ("- 1\n", "expected a mapping"),
         ("", "expected a mapping"),

@@ -99,7 +99,7 @@ EVENTS = """\
 mine: 30 clips below data/mine
   classes (2): robin 15, wren 15
   splits: train 18, validation 6, test 6
-  groups: 30 recordings or speakers, 1 clip each; none in two splits or folds
+  groups: 30, 1 clip each: every clip is taken as a recording of its own (else name its `group`)
   lengths: 2.00 to 2.00 s, median 2.00 s
   events: 30 in 30 clips with times, 0 clips with labels alone
   as clips/0.wav: wren; group clips/0.wav; train; 2.00 s

@@ -111,7 +111,10 @@ def decode(
     except OSError as error:
         raise AudioError(path, f"cannot be read ({error.strerror or error})") from error
     except soundfile.LibsndfileError as error:
-        raise AudioError(path, f"not decodable ({error.error_string.rstrip('.')})") from error
+        said = error.error_string.rstrip(".")
+        if said.startswith("File does not exist"):  # it does: libsndfile does not know its content
+            said = "its content is not audio of a known format"
+        raise AudioError(path, f"not decodable ({said})") from error
     if wanted is None or len(samples) >= promised or len(samples) < wanted:
         if container in MPEG:
             _check_mpeg(path, len(samples), promised, first, wanted, source_rate)

@@ -39,13 +39,18 @@ def told(corpus: Corpus) -> Iterator[str]:
     groups = clips.groupby("group").size()
     least, most = groups.min(), groups.max()
     each = f"{least}" if least == most else f"{least} to {most}"
-    clip = "clip" if most == 1 else "clips"
-    yield (
-        f"  groups: {len(groups):,} recordings or speakers, {each} {clip} each; none in two splits "
-        "or folds"
-    )
+    if most == 1:
+        yield (
+            f"  groups: {len(groups):,}, 1 clip each: every clip is taken as a recording of its "
+            "own (else name its `group`)"
+        )
+    else:
+        yield (
+            f"  groups: {len(groups):,} recordings or speakers, {each} clips each; none in two "
+            "splits or folds"
+        )
     seconds = _seconds(corpus)
-    yield f"  lengths: {_lengths(seconds)}"
+    yield f"  lengths: {_lengths(corpus, seconds)}"
     if corpus.events is not None:
         strong = int(clips["strong"].sum())
         yield (
@@ -69,13 +74,13 @@ def _seconds(corpus: Corpus) -> np.ndarray:
     return corpus.clips["duration_s"].fillna(whole).to_numpy(np.float64)
 
 
-def _lengths(seconds: np.ndarray) -> str:
+def _lengths(corpus: Corpus, seconds: np.ndarray) -> str:
     known = seconds[seconds > 0]
     if not len(known):
         return "of no file known: none can be read"
     text = f"{known.min():.2f} to {known.max():.2f} s, median {np.median(known):.2f} s"
-    unknown = len(seconds) - len(known)
-    return text + (f"; {unknown:,} files cannot be read" if unknown else "")
+    unknown = corpus.clips["path"][seconds <= 0].unique()
+    return text + (f"; cannot be read: {_some(list(unknown))}" if len(unknown) else "")
 
 
 def _some(names: list[str]) -> str:

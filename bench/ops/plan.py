@@ -12,6 +12,7 @@ from bench.experiment.jobs import STAGES, Job, list_jobs
 from bench.experiment.wanted import start_name
 from bench.ops import preflight
 from bench.process import slots
+from bench.results.words import counted
 from bench.sources.registry import CHECKPOINTS
 from bench.strict import Mistakes, known
 
@@ -118,7 +119,7 @@ def table(settings: Config, target: str | None = None, dataset: str | None = Non
     if not estimate.finished:
         lines.append(f"no run has finished here yet: {_where_from(estimate)}")
     if unknown:
-        lines.append(f"{unknown:,} jobs are not counted: their corpora have not been read yet")
+        lines.append(f"{counted(unknown, 'job')} without hours: their data have not been read yet")
     disk = estimate.disk_ahead(jobs)
     lines.append(
         f"disk ahead: about {sum(disk.values()) / 1e9:,.1f} GB ("

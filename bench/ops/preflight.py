@@ -22,6 +22,7 @@ from bench.experiment.wanted import fetched_here, starts
 from bench.files import UserError, digest_of
 from bench.process.meter import Meter
 from bench.registry import OWN_DATA
+from bench.results.words import counted
 from bench.strict import Mistakes
 
 SPARE = 200e6  # bytes kept free besides the estimate
@@ -53,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
     with found():
         check_parts(settings)
     found.stop()
-    print(f"{settings.experiment}: no blocking problems for its {len(list_cells(settings)):,} runs")
+    runs = counted(len(list_cells(settings)), "run")
+    print(f"{settings.experiment}: no blocking problems for its {runs}")
     return 0
 
 
