@@ -115,7 +115,7 @@ def nearest(value: str, allowed: Iterable[str]) -> str:
     valid = f"valid: {', '.join(names) or 'none'}"
     if len(names) > LISTED:
         valid = "nearest: " + ", ".join(difflib.get_close_matches(value, names, n=3, cutoff=0.0))
-    close = difflib.get_close_matches(value, names, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(value, names, n=1, cutoff=0.4)
     return f"; did you mean '{close[0]}'? ({valid})" if close else f"; {valid}"
 
 
