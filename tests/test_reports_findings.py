@@ -14,6 +14,7 @@ import pytest
 
 from bench.experiment.cells import Layout, list_cells
 from bench.experiment.config import Config
+from bench.figures.drawing import WIDTH, legend_above, new_figure
 from bench.reporting.build import build
 from bench.reporting.findings import findings
 from bench.reporting.leads import Finding, task_findings
@@ -236,3 +237,16 @@ def test_a_baseline_above_unranked_models_is_named(config: Config, tmp_path: Pat
     assert task.title.endswith("models are not ranked, none is above Linear baseline")
     assert ranking.warning
     assert task.warning
+
+
+@pytest.mark.parametrize("count", [1, 3, 6, 11])
+def test_a_legend_fits_and_leaves_the_axes_their_width(count: int) -> None:
+    figure, axes = new_figure(WIDTH, 3.0)
+    for number in range(count):
+        axes.plot([0, 1], [0, 1], label=f"ATST-Frame tiny {number}")
+    legend_above(figure)
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert len(legend.get_texts()) == count
+    assert legend.get_window_extent().width <= figure.bbox.width
+    assert axes.get_position().width > 0.75

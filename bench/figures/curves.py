@@ -33,7 +33,7 @@ def learning_curves(config: Config, dataset: str, curves: Mapping[str, Curve]) -
     axes.set_ylabel(f"validation {metric.title}")
     axes.set_ylim(0, metric.scale)
     axes.margins(x=0.01)
-    legend_above(axes)
+    legend_above(figure)
     name = short_dataset_name(config, dataset)
     return picture(
         figure,

@@ -116,13 +116,20 @@ def spectrogram(axes: Axes, frames: np.ndarray, seconds: float) -> None:
     axes.grid(visible=False)
 
 
-def legend_above(axes: Axes) -> None:
-    """A legend above the axes: it never hides data."""
-    axes.legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1.0),
-        ncols=4,
-        borderaxespad=0.2,
-        handlelength=1.4,
-        columnspacing=1.2,
-    )
+def legend_above(figure: Figure) -> None:
+    """A legend of all axes above them, where it never hides data, in as many columns as fit."""
+    named = [axes.get_legend_handles_labels() for axes in figure.axes]
+    entries = {name: handle for found in named for handle, name in zip(*found, strict=True)}
+    for columns in (4, 3, 2, 1):
+        legend = figure.legend(
+            entries.values(),
+            entries.keys(),
+            loc="outside upper left",
+            ncols=columns,
+            borderaxespad=0.2,
+            handlelength=1.4,
+            columnspacing=1.2,
+        )
+        if legend.get_window_extent().width <= figure.bbox.width or columns == 1:
+            return
+        legend.remove()

@@ -10,6 +10,7 @@ from bench.figures.drawing import (
     WIDTH,
     Picture,
     colour,
+    legend_above,
     new_figure,
     picture,
 )
@@ -69,10 +70,7 @@ def accuracy_against_cost(analysis: Analysis, cost: str) -> Picture | None:
     if not said:
         return None
     figure.supxlabel(label, fontsize=9.5)
-    handles = {
-        name: h for p in panels.flat for h, name in zip(*p.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=4)
+    legend_above(figure)
     return picture(
         figure,
         f"Test result against {label}: {'; '.join(said)}.",

@@ -177,7 +177,7 @@ def by_class(analysis: Analysis, dataset: str, metric: str) -> Picture | None:
         axes.set(xticks=range(len(chosen)), xlim=ends[::-1], ylim=(-3, 103))
         axes.set_xticklabels(labels, fontsize=8, rotation=90)
         axes.set_ylabel(metric_column(metric).title)
-    legend_above(axes)
+    legend_above(figure)
     task = short_dataset_name(analysis.config, dataset)
     some = (
         f", the {len(chosen)} of {len(every):,} where models differ most"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bench.figures.drawing import INK, WIDTH, Picture, colour, new_figure, picture
+from bench.figures.drawing import INK, WIDTH, Picture, colour, legend_above, new_figure, picture
 from bench.reporting import context
 from bench.reporting.dots import bars, marker, references
 from bench.reporting.tables import Column, Entry, Row, Table
@@ -133,8 +133,7 @@ def _draw(analysis: Analysis, dataset: str) -> Picture:
     axes[0, 0].set_ylabel(metric.title)
     axes[0, 0].set_ylim(0, 1.06 * metric.scale)
     _mark_times(list(axes.flat), sorted({one.times for one in every}), time)
-    handles = axes[0, 0].get_legend_handles_labels()
-    figure.legend(*handles, loc="outside upper left", ncols=3, fontsize=8.5)
+    legend_above(figure)
     title = f"{metric.title} by training time on {short_dataset_name(config, dataset)}"
     read = f"{title}, mean over runs; bars: 95 % t-intervals."
     caption = " ".join([read, *undecided(analysis, dataset)])
