@@ -154,9 +154,10 @@ def by_class(analysis: Analysis, dataset: str, metric: str) -> Picture | None:
         WIDTH if rows else 2 * WIDTH + 0.4, 0.9 + 0.22 * len(chosen) if rows else 3.2
     )
     said = []
+    step = min(0.2, 0.7 / len(groups))  # every class keeps its models to itself
     for number, (group, values) in enumerate(zip(groups, table, strict=True)):
         name = model_name(analysis.config, group.model)
-        places = np.arange(len(chosen)) + 0.2 * (number - (len(groups) - 1) / 2)
+        places = np.arange(len(chosen)) + step * (number - (len(groups) - 1) / 2)
         shown = metric_column(metric).scale * values[chosen]
         axes.plot(
             *((shown, places) if rows else (places, shown)),
