@@ -96,7 +96,7 @@ def test_where_folds_take_turns_the_clips_that_judged_trials_are_tested(
     trial = {"point": {"learning_rate": 1.0}, "value": 0.5, "runs": [run]}
     found = {"seeds": [0], "selection": "accuracy", "recipe": {}, "trials": [trial], "chosen": 0}
     write_json(path_of(config, "esc50", "htsat"), {**found, "experiment": "default"})
-    assert ("on seed 0, on clips that seed 1 tests" in how(config, "htsat", "esc50")) is told
+    assert ("on seed 0, on test clips of seed 1" in how(config, "htsat", "esc50")) is told
 
 
 def trial_folder(config: Config, dataset: str, model: str, number: int, seed: int = 0) -> Path:
