@@ -157,7 +157,10 @@ def test_a_variant_may_start_from_its_own_pretraining() -> None:
             r"f\.x\.recipe: epochs.*got 0",
         ),
         ({"factors": {"f": {"x": {"recipes": {}}}}}, "did you mean 'recipe'"),
-        ({"factors": {"f": {"x": {"recipe": {"init": "scratch"}}}}}, r"init: 'scratch' is not valid: first weights"),
+        (
+            {"factors": {"f": {"x": {"recipe": {"init": "scratch"}}}}},
+            r"init: 'scratch' is not valid: first weights",
+        ),
         ({"factors": {"f": {"a+b": {}}}}, "level 'a\\+b' needs another name"),
         ({"factors": {"f": {"x": {}}, "g": {"x": {}}}}, "level 'x' needs another name"),
         ({"factors": {"f": {"x": {}}}, "design": "leave_one_out"}, "two or more factors"),
