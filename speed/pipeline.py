@@ -26,7 +26,7 @@ LOGMEL: dict[str, Any] = {"window": 1024, "hop": 320, "mels": 64, "fmin": 50, "f
 def measure(*, quick: bool) -> list[Row]:
     """Rows of {what, value, unit}, and `spread` where a figure is a median of rounds."""
     rounds = 3 if quick else 7
-    rows = ahead(rounds, clips=256 if quick else 16384)
+    rows = ahead(rounds, clips=256 if quick else 4096)
     rows += against_hdf5(rounds, clips=256 if quick else 2048)
     rows += feeding(rounds)
     rows += featurizing(rounds)
