@@ -99,6 +99,8 @@ class PiczakCNN(nn.Module):
     def _logits(self, features: Tensor, heard: Tensor | None = None) -> Tensor:
         x = features.transpose(1, 2)  # (B, F, T)
         x = self._standardised(torch.stack([x, self._deltas(x)], dim=1), heard)
+        # Of two channels, oneDNN computes the weights' gradient three times as fast in this layout.
+        x = x.contiguous(memory_format=torch.channels_last)
         x = F.max_pool2d(self.drop(F.relu(self.conv1(x))), (POOLED, 3), stride=(1, 3))
         # ReLU after the maximum is the same; torch 2.13 compiles the other order to no gradient.
         x = F.relu(F.max_pool2d(self.conv2(x), (1, 3)))
