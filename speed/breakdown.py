@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench import registry
 from bench.process.memory import keep_freed_memory
 from speed import timing
-from speed.models import DTYPES, training_step
+from speed.models import training_step
 from speed.pairs import Side
 
 SHAPES = {"htsat": (1001, 64), "ast": (1024, 128), "pann": (1001, 64)}  # of 10 s
@@ -48,7 +48,8 @@ def measure(*, quick: bool) -> list[dict[str, Any]]:
     keep_freed_memory()
     os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # the profiler would log each start and stop
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    peaks = {name: timing.matmul_peak(device, kind) for name, kind in DTYPES.items()}
+    kinds = timing.precisions(device)
+    peaks = {name: timing.matmul_peak(device, kind) for name, kind in kinds.items()}
     steps = 1 if quick else 3
     return [
         _profile(name, precision, device, peak, steps)

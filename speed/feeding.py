@@ -17,13 +17,13 @@ from bench.training.losses import Targets
 from speed.made_up import random_store
 from speed.models import training_step
 from speed.pairs import Side
-from speed.timing import interleaved, ratios, spread
+from speed.timing import interleaved, precisions, ratios, spread
 
 FRAMES, MELS, WORKERS = 1001, 64, 2
 
 
 def feeding(rounds: int, steps: int = 4, *, small: bool = False) -> list[dict[str, Any]]:
-    """Rates of reading alone, of bf16 training alone, and of both, as a training does them.
+    """Rates of reading alone, of training alone, and of both, as a training does them.
 
     The device's busy share is the time of training alone over that of both. Random clips, read
     ahead by WORKERS threads from a file that was just written and so is in memory; batches of 128
@@ -37,7 +37,8 @@ def feeding(rounds: int, steps: int = 4, *, small: bool = False) -> list[dict[st
     arguments = {"preset": "tiny"} if small else {}
     model = registry.find("htsat", registry.ARCHITECTURES)(527, **arguments).to(device)
     side = Side(model, (FRAMES, MELS), lambda x: model(x).clip_logits)
-    train = training_step(side, "bf16")
+    precision = list(precisions(device))[-1]
+    train = training_step(side, precision)
     rng = np.random.default_rng(0)
     with TemporaryDirectory() as folder:
         store = random_store(4 * batch, FRAMES, MELS, Path(folder))
@@ -75,8 +76,8 @@ def feeding(rounds: int, steps: int = 4, *, small: bool = False) -> list[dict[st
                 "read",
                 f"batches of {batch} read ahead from memory by {WORKERS} threads, no training",
             ),
-            ("train", f"HTS-AT training in bf16, batches of {batch}, no reading"),
-            ("both", "HTS-AT training in bf16 on batches read ahead from memory"),
+            ("train", f"HTS-AT training in {precision}, batches of {batch}, no reading"),
+            ("both", f"HTS-AT training in {precision} on batches read ahead from memory"),
         )
     ]
     busy = ratios(found["train"], found["both"])

@@ -163,9 +163,8 @@ def _add(found: dict[str, Any], part: str, measure: Callable[..., Row], *argumen
 
 def _peaks(found: dict[str, Any], size: Size) -> None:
     from speed import timing
-    from speed.models import DTYPES
 
-    kinds = {name: kind for name, kind in DTYPES.items() if size.bf16 or name != "bf16"}
+    kinds = timing.precisions(size.device)
     peaks = {name: timing.matmul_peak(size.device, kind) for name, kind in kinds.items()}
     found["matmul_peak_flops"] = peaks
 

@@ -150,4 +150,5 @@ def _ratios(found: dict[str, Any]) -> dict[tuple[Any, ...], float]:
         for row in found.get("pairs", ())
         for point in row["points"]
         for name in ("ours fp32", "ours bf16")
+        if name in point["times_peer_fp32"]
     }

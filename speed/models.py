@@ -17,13 +17,11 @@ from bench.process.memory import keep_freed_memory
 from bench.process.meter import Meter
 from speed import pairs, timing
 from speed.pairs import Pair, Side, check_equal, largest_difference, outputs
-from speed.timing import interleaved, peak_memory, ratios, spread
+from speed.timing import interleaved, peak_memory, precisions, ratios, spread
 
 BATCHES = {"htsat": (1, 4), "ast": (1, 2), "pann": (1, 4)}  # what two cores finish in minutes
 GPU_BATCHES = (32, 128)
 MODES = ("training", "inference")
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-PRECISIONS = tuple(DTYPES)
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,8 @@ def measure(names: list[str], options: Options) -> dict[str, Any]:
     """
     keep_freed_memory()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    peaks = {name: timing.matmul_peak(device, kind) for name, kind in DTYPES.items()}
+    kinds = precisions(device)
+    peaks = {name: timing.matmul_peak(device, kind) for name, kind in kinds.items()}
     rows = []
     with Meter("speed", len(names), "pairs") as meter:
         for name in names:
@@ -51,7 +50,7 @@ def measure(names: list[str], options: Options) -> dict[str, Any]:
             gc.collect()
             meter.add(1)
     peaks = {
-        name: max(peaks[name], timing.matmul_peak(device, kind)) for name, kind in DTYPES.items()
+        name: max(peaks[name], timing.matmul_peak(device, kind)) for name, kind in kinds.items()
     }
     for row in rows:
         for point in row["points"]:
@@ -76,7 +75,7 @@ def _measure_pair(name: str, device: torch.device, options: Options) -> dict[str
     on_device = largest_difference(*outputs(pair, device))
     activations = {}
     for side_name, side in (("ours", pair.ours), ("peer", pair.peer)):
-        for precision in PRECISIONS:
+        for precision in precisions(device):
             activations[f"{side_name} {precision}"] = _saved_per_clip(side, device, precision)
     batches = options.batches or (GPU_BATCHES if device.type == "cuda" else BATCHES[entry.model])
     points = []
@@ -120,7 +119,7 @@ def _measure_point(
 ) -> dict[str, Any]:
     steps = {}
     for side_name, side in (("ours", pair.ours), ("peer", pair.peer)):
-        for precision in PRECISIONS:
+        for precision in precisions(device):
             steps[f"{side_name} {precision}"] = _step(side, mode, batch, device, precision)
     memory = {}
     for name, step in steps.items():
@@ -146,7 +145,9 @@ def _measure_point(
         "times_peer_fp32": {
             name: ratios(base, values) for name, values in seconds.items() if name != "peer fp32"
         },
-        "times_peer_bf16": ratios(seconds["peer bf16"], seconds["ours bf16"]),
+        "times_peer_bf16": (
+            ratios(seconds["peer bf16"], seconds["ours bf16"]) if "ours bf16" in seconds else None
+        ),
         "peak_bytes": memory,
         "joules_per_clip": joules,
     }

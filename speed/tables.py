@@ -9,6 +9,8 @@ from typing import Any
 from bench.files import UserError
 
 MEGA = 1e6
+NONE = "-"
+COLUMNS = ("ours fp32", "ours bf16", "peer fp32", "peer bf16")
 
 
 def render(found: dict[str, Any]) -> str:
@@ -59,9 +61,12 @@ def sections(found: dict[str, Any]) -> dict[str, str]:
 def _machine(found: dict[str, Any]) -> str:
     provenance = found["provenance"]
     where = provenance["cpu"] if found["device"] == "cpu" else found["device"]
+    measured = found["matmul_peak_flops"]
     peaks = ", ".join(
-        f"{name} {found['matmul_peak_flops'][name] / 1e9:,.0f} GFLOP/s" for name in ("fp32", "bf16")
+        f"{name} {speed / 1e9:,.0f} GFLOP/s"
+        for name, speed in sorted(measured.items(), reverse=True)
     )
+    peaks += "" if "bf16" in measured else "; bf16, emulated here, is not measured"
     load = f" Load before it began: {found['load']:.2f}." if "load" in found else ""
     return (
         f"{where}, {found['threads']} threads, torch {provenance['packages']['torch']}; "
@@ -84,11 +89,11 @@ def _speeds(found: dict[str, Any]) -> str:
                     row["pair"],
                     point["mode"],
                     point["batch"],
-                    *(rate[name]["median"] for name in _columns(rate)),
+                    *(rate[name]["median"] if name in rate else NONE for name in COLUMNS),
                     _ratio(against["ours fp32"]),
-                    _ratio(against["ours bf16"]),
+                    _ratio(against.get("ours bf16")),
                     _ratio(point["times_peer_bf16"]),
-                    *(f"{share[name]:.0%}" for name in ("ours fp32", "ours bf16", "peer fp32")),
+                    *(_share(share.get(name)) for name in ("ours fp32", "ours bf16", "peer fp32")),
                 ]
             )
     return _table(header, rows)
@@ -107,12 +112,9 @@ def _memory(found: dict[str, Any]) -> str:
             [
                 row["pair"],
                 row["macs_per_clip"] / 1e9,
-                *(saved[name] / MEGA for name in _columns(saved)),
+                *(saved[name] / MEGA if name in saved else NONE for name in COLUMNS),
                 f"training, {point['batch']}",
-                *(
-                    "unknown" if peaks[name] is None else peaks[name] / MEGA
-                    for name in _columns(peaks)
-                ),
+                *(_memory_cell(peaks, name) for name in COLUMNS),
             ]
         )
     return _table(header, rows)
@@ -128,9 +130,7 @@ def _breakdown(steps: list[dict[str, Any]]) -> str:
     ]
     for kind in sorted(steps[0]["of_peak"], reverse=True):
         speeds = (step["of_peak"][kind] for step in steps)
-        rows.append(
-            [f"speed of {kind} / peak", *("-" if s is None else f"{s:.0%}" for s in speeds)]
-        )
+        rows.append([f"speed of {kind} / peak", *map(_share, speeds)])
     return _table(["share of a training step", *header], rows)
 
 
@@ -209,12 +209,20 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
-def _columns(values: dict[str, Any]) -> list[str]:
-    wanted = ("ours fp32", "ours bf16", "peer fp32", "peer bf16")
-    return [name for name in wanted if name in values]
+def _memory_cell(peaks: dict[str, int | None], name: str) -> Any:
+    if name not in peaks:
+        return NONE
+    peak = peaks[name]
+    return "unknown" if peak is None else peak / MEGA
 
 
-def _ratio(values: dict[str, float]) -> str:
+def _share(value: float | None) -> str:
+    return NONE if value is None else f"{value:.0%}"
+
+
+def _ratio(values: dict[str, float] | None) -> str:
+    if values is None:
+        return NONE
     return f"{values['median']:.2f} ({values['min']:.2f} to {values['max']:.2f})"
 
 

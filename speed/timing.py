@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from bench.models.torch_setup import emulates_bf16
 from bench.process.memory import give_back_freed, peak_bytes, start_peak
 
 Step = Callable[[], Any]
@@ -65,6 +66,13 @@ def slope(sizes: list[float], seconds: list[float]) -> float:
     import numpy as np
 
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+
+
+def precisions(device: torch.device) -> dict[str, torch.dtype]:
+    """What is measured on `device`: bf16 is left out where it is emulated, since a full-size step
+    would take minutes."""
+    kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    return {k: kinds[k] for k in kinds if k == "fp32" or not emulates_bf16(device.type)}
 
 
 def matmul_peak(device: torch.device, dtype: torch.dtype) -> float:

@@ -33,6 +33,7 @@ def pair(scale: float = 1.0) -> Pair:
 def twins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pairs, "PAIRS", {"twin": pairs.Entry("htsat", "its twin", "torch", pair)})
     monkeypatch.setattr(timing, "matmul_peak", lambda device, dtype: 1e9)
+    monkeypatch.setattr(timing, "emulates_bf16", lambda device: False)
 
 
 def test_unequal_sides_are_refused_before_anything_is_timed() -> None:
@@ -119,6 +120,22 @@ def test_every_figure_of_a_pair_is_there(
         assert like["bf16 / bf16"][f"{point['mode']}_peak_percent"].value == share
 
 
+def test_emulated_bf16_is_left_out(
+    twins: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "emulates_bf16", lambda device: device == "cpu")
+    path = tmp_path / "speed.json"
+    main(["speed", "--only", "models", "--quick", "--output", str(path)])
+    assert "bf16, emulated here, is not measured" in capsys.readouterr().out
+    found = json.loads(path.read_text())
+    assert list(found["matmul_peak_flops"]) == ["fp32"]
+    assert list(found["pairs"][0]["points"][0]["clips_per_second"]) == ["ours fp32", "peer fp32"]
+    measured = load_speed(path)
+    assert measured is not None
+    assert "bf16" not in speed_chart(measured).alt
+    assert [row.label for row in speed_table(measured).rows] == ["fp32 / fp32"]
+
+
 def test_a_damaged_measurement_is_named_by_the_report(tmp_path: Path) -> None:
     assert load_speed(tmp_path / "absent.json") is None
     path = tmp_path / "speed.json"
@@ -189,6 +206,7 @@ def test_the_breakdown_of_a_step_accounts_for_all_of_it(
     monkeypatch.setattr(breakdown, "SHAPES", {"htsat": (50, 64)})
     monkeypatch.setattr(breakdown.registry, "find", lambda *_: Net)
     monkeypatch.setattr(timing, "matmul_peak", lambda device, dtype: 1e12)
+    monkeypatch.setattr(timing, "emulates_bf16", lambda device: False)
     path = tmp_path / "speed.json"
     assert main(["speed", "--only", "breakdown", "--quick", "--output", str(path)]) == 0
     printed = capsys.readouterr().out

@@ -11,8 +11,6 @@ from bench.results.speed import Pair, Speed
 from bench.results.words import counted
 
 MODES = ("training", "inference")
-PRECISIONS = (("fp32", "fp32"), ("bf16", "bf16"), ("bf16", "fp32"))
-"""Precisions of (this implementation, the peer), equal ones first."""
 
 
 def speed_chart(found: Speed) -> Picture:
@@ -27,8 +25,8 @@ def speed_chart(found: Speed) -> Picture:
     ]
     figure, axes = new_figure(5.0, 1.1 + 0.42 * len(rows))
     said = []
-    for number, (ours, peer) in enumerate(PRECISIONS):
-        ratios = [point.ratio(ours, peer) for _, point in rows]
+    for number, (ours, peer) in enumerate(rows[0][1].ratios):
+        ratios = [point.ratios[ours, peer] for _, point in rows]
         middle = [ratio.median for ratio in ratios]
         axes.errorbar(
             middle,
@@ -93,12 +91,14 @@ def speed_table(found: Speed) -> Table:
 
 
 def _rows(pair: Pair) -> Iterator[Row]:
-    for ours, peer in PRECISIONS:
-        entries = {}
-        for mode, point in pair.largest.items():
+    rows: dict[tuple[str, str], dict[str, Entry]] = {}
+    for mode, point in pair.largest.items():
+        for (ours, peer), ratio in point.ratios.items():
+            entries = rows.setdefault((ours, peer), {})
+            entries[f"{mode}_ratio"] = Entry(ratio.median)
             share = (point.share_of_peak or {}).get(f"ours {ours}")
-            entries[f"{mode}_ratio"] = Entry(point.ratio(ours, peer).median)
             entries[f"{mode}_peak_percent"] = Entry(share)
+    for (ours, peer), entries in rows.items():
         section = f"{_model(pair)} beside {pair.peer}"
         yield Row(f"{ours} / {peer}", entries, section=section)
 

@@ -25,18 +25,25 @@ class Point(Open):
     Attributes:
         mode: training or inference.
         times_peer_fp32: by ours and its precision ("ours bf16").
+        times_peer_bf16: None where bf16 was not measured.
         share_of_peak: of the device's peak; None where that was not measured.
     """
 
     mode: str
     batch: int
     times_peer_fp32: dict[str, Ratio]
-    times_peer_bf16: Ratio
+    times_peer_bf16: Ratio | None
     share_of_peak: dict[str, float | None] | None
 
-    def ratio(self, ours: str, peer: str) -> Ratio:
-        """This implementation in one precision over the peer in another; bf16 only over bf16."""
-        return self.times_peer_fp32[f"ours {ours}"] if peer == "fp32" else self.times_peer_bf16
+    @property
+    def ratios(self) -> dict[tuple[str, str], Ratio]:
+        """By precision of (this implementation, the peer), equal ones first."""
+        found = {
+            ("fp32", "fp32"): self.times_peer_fp32["ours fp32"],
+            ("bf16", "bf16"): self.times_peer_bf16,
+            ("bf16", "fp32"): self.times_peer_fp32.get("ours bf16"),
+        }
+        return {precisions: ratio for precisions, ratio in found.items() if ratio is not None}
 
 
 class Pair(Open):
