@@ -97,9 +97,14 @@ class Row:
             )
         return value
 
+    @property
+    def where(self) -> str:
+        """Its file and line, for messages."""
+        return f"{self._path}, line {self.line}"
+
     def error(self, what: str) -> UserError:
         """An error that names this row's file and line."""
-        return _error(self._path, self.line, what)
+        return UserError(f"{self.where}: {what}")
 
 
 def rows(

@@ -667,7 +667,8 @@ def test_everything_wrong_with_tables_is_told_at_once(listed: Path) -> None:
         listed / "events.tsv",
         "filename\tonset\toffset\tevent_label\n"
         "nine.wav\t0\t1\ta\n1.wav\t1.5\t2.5\ta\n1.wav\t1.0\t0.5\ta\n3.wav\tsoon\t2\ta\n"
-        "2.wav\t0\t1\tb\n0.wav\t0\t1\td\n0.wav\t0\t1\t\nclips/2\t0.0\t1.0\tb\n",
+        "2.wav\t0\t1\tb\n0.wav\t0\t1\td\n0.wav\t0\t1\t\nclips/2\t0.0\t1.0\tb\n"
+        "1.wav\t0\t1\td\n",
     )
     lines = problems_of(
         "table", listed, table="clips.csv", columns=COLUMNS, label_separator=";",
@@ -682,7 +683,7 @@ def test_everything_wrong_with_tables_is_told_at_once(listed: Path) -> None:
         "events.tsv, line 3: an event from 1.5 s to 2.5 s, and clips/1.wav is 2.000 s long",
         "events.tsv, line 4: an event from 1 s to 0.5 s",
         "events.tsv, line 5: 'soon' in column onset is not a number",
-        "events.tsv, line 7: label 'd' is not in datasets.mine.options.classes; ",
+        "events.tsv, line 7 and 1 more: label 'd' is not in datasets.mine.options.classes; ",
         "events.tsv, line 8: an event without a label",
         "events.tsv, line 9: repeats line 6",
         "clips.csv, line 4: labels 'a', and its events in events.tsv 'b'",

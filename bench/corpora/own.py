@@ -59,12 +59,16 @@ class Classes:
         """Whether the data may have this label."""
         return not self.order or label in {*self.order, *self.rename, *self.leave_out}
 
-    def unknown(self, label: str) -> str:
-        """The problem of a label outside the stated order."""
-        return (
-            f"label '{label}' is not in datasets.{self.dataset}.options.classes"
-            f"{nearest(label, self.order)}; add it there, map it by rename, or name it in leave_out"
-        )
+    def refuse(self, places: Mapping[str, list[str]], problems: Problems) -> None:
+        """A problem for each of these labels, which are outside the stated order, by where each
+        stands."""
+        for label, (first, *others) in sorted(places.items()):
+            more = f" and {len(others)} more" if others else ""
+            problems.add(
+                f"{first}{more}: label '{label}' is not in datasets.{self.dataset}.options.classes"
+                f"{nearest(label, self.order)}; add it there, map it by rename, or name it in "
+                "leave_out"
+            )
 
     def named(self, entries: Iterable[Entry], problems: Problems) -> tuple[str, ...]:
         """All classes in their order; a label outside a stated order is a problem."""
@@ -74,9 +78,7 @@ class Classes:
                 places[label].append(entry.where)
         if not self.order:
             return tuple(sorted(places, key=natural))
-        for label in sorted(places.keys() - set(self.order)):
-            more = f" and {len(places[label]) - 1} more" if len(places[label]) > 1 else ""
-            problems.add(f"{places[label][0]}{more}: {self.unknown(label)}")
+        self.refuse({x: y for x, y in places.items() if x not in self.order}, problems)
         return tuple(dict.fromkeys(self.order))
 
 

@@ -184,7 +184,7 @@ def _entries(
             entry = Entry(
                 clip,
                 found,
-                f"{table}, line {row.line}",
+                row.where,
                 _labels(row, label, separator),
                 listed=tuple(dict.fromkeys((clip, path))),
                 start_s=start,
@@ -266,6 +266,7 @@ def _with_events(
     timed: set[int] = set()
     heard: dict[int, list[Event]] = defaultdict(list)
     lines: dict[tuple[object, ...], int] = {}
+    unknown: dict[str, list[str]] = defaultdict(list)
     for row in timed_rows:
         with problems.noted():
             name = listed_name(row[columns.path], folder)
@@ -286,7 +287,7 @@ def _with_events(
                     "its times where the clip has no event"
                 )
             if not classes.know(label):
-                raise row.error(classes.unknown(label))
+                unknown[label].append(row.where)
             length = lengths.get(clips[0].path, 0.0)
             if not 0 <= onset < offset:
                 raise row.error(f"an event from {onset:g} s to {offset:g} s; {IN_ORDER}")
@@ -299,12 +300,15 @@ def _with_events(
             first = lines.setdefault((clips[0].clip, len(clips), onset, offset, label), row.line)
             if first != row.line:
                 raise row.error(f"repeats line {first}; delete one of the two rows")
+            if label in unknown:
+                continue
             for entry in clips:
                 begin, end = max(0.0, onset - entry.start_s), offset - entry.start_s
                 if not math.isnan(entry.duration_s):
                     end = min(end, entry.duration_s)
                 if begin < end:
                     heard[id(entry)].append((entry.clip, begin, end, label))
+    classes.refuse(unknown, problems)
     for entry in entries:
         if id(entry) in timed or told is None:
             own = list(dict.fromkeys(event[3] for event in heard[id(entry)]))
