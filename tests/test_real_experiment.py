@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.experiment import cells, config, trials
+from bench.experiment.estimate import EMBEDDED_CLIPS, Estimate
 from synth.sizes import EmbeddedSizes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,3 +71,12 @@ def test_networks_on_soundscapes_see_the_same_labels(plans: list[cells.Plan]) ->
             seen.setdefault(plan.cell.dataset, set()).add(plan.recipe.supervision)
     assert seen["soundscapes"] == {"weak"}
     assert seen["soundscapes_timed"] == {"both"}
+
+
+def test_what_is_fetched_counts_its_own_clips_beside_embedded_corpora(
+    real: config.Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)  # nothing is there yet
+    clips = Estimate.of(real).clips
+    assert (clips["esc10"], clips["digits"]) == (400, 3000)
+    assert clips["audioset"] == EMBEDDED_CLIPS

@@ -30,8 +30,9 @@ FULL_SIZE_VALUES = {  # of such a clip
     "pann": 1001 * 64,
     "mobilenet": 1000 * 128,
 }
-# Presets: one CPU core, per clip and 1000 feature values of the clip.
-PRESET_SECONDS_PER_KILOVALUE = {"htsat": 2.0e-3, "ast": 1.0e-3, "pann": 0.7e-3, "mobilenet": 0.3e-3}
+# Presets: one CPU core with AVX2, per clip and 1000 feature values of the clip.
+PRESET_SECONDS_PER_KILOVALUE = {"htsat": 1.2e-3, "ast": 0.4e-3, "pann": 2.0e-3}
+OTHER_SECONDS_PER_KILOVALUE = 0.5e-3
 PARAMETERS = {"htsat": 31e6, "ast": 87e6, "pann": 81e6, "mobilenet": 4.9e6}
 PRESET_PARAMETERS = 1e6
 STARTED = {  # seconds that a job of the stage takes besides its work on clips
@@ -207,7 +208,8 @@ class Estimate:
                 return sum(rates) / len(rates)
         architecture = resolved.model.architecture
         if _is_preset(resolved):
-            return PRESET_SECONDS_PER_KILOVALUE.get(architecture, 1.0e-3) * size / 1000
+            rate = PRESET_SECONDS_PER_KILOVALUE.get(architecture, OTHER_SECONDS_PER_KILOVALUE)
+            return rate * size / 1000
         return FULL_SIZE_SECONDS_PER_CLIP[architecture] * size / FULL_SIZE_VALUES[architecture]
 
     def disk_ahead(self, jobs: Iterable[Job]) -> dict[str, float]:
@@ -271,11 +273,9 @@ def _clips(settings: Config, layout: Layout, dataset: str) -> int | None:
     try:
         return int(read_json(layout.corpus_file(dataset))["coverage"]["found"])
     except (UserError, KeyError, TypeError):
-        if settings.embedded is not None:
-            return EMBEDDED_CLIPS
         chosen = settings.datasets[dataset]
         if chosen.source is None:
-            return None
+            return None if settings.embedded is None else EMBEDDED_CLIPS
         parts = find_entry(chosen.source).wanted(chosen.options)
         return sum(part.clips for part in parts.values())
 
