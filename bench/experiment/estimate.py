@@ -31,7 +31,7 @@ FULL_SIZE_VALUES = {  # of such a clip
     "mobilenet": 1000 * 128,
 }
 # Presets: one CPU core with AVX2, per clip and 1000 feature values of the clip.
-PRESET_SECONDS_PER_KILOVALUE = {"htsat": 1.2e-3, "ast": 0.4e-3, "pann": 2.0e-3}
+PRESET_SECONDS_PER_KILOVALUE = {"htsat": 1.2e-3, "ast": 0.4e-3, "pann": 2.0e-3, "piczak": 1.0e-3}
 OTHER_SECONDS_PER_KILOVALUE = 0.5e-3
 PARAMETERS = {"htsat": 31e6, "ast": 87e6, "pann": 81e6, "mobilenet": 4.9e6}
 PRESET_PARAMETERS = 1e6
