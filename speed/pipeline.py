@@ -30,7 +30,7 @@ def measure(*, quick: bool) -> list[Row]:
     rows += against_hdf5(rounds, clips=256 if quick else 2048)
     rows += feeding(rounds)
     rows += featurizing(rounds)
-    rows += from_files(rounds, clips=64 if quick else 128)
+    rows += from_files(rounds, clips=64 if quick else 512)
     rows += scoring(CLIPS // (10 if quick else 1))
     return rows + ([] if quick else listing())
 
