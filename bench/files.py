@@ -8,7 +8,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -125,19 +125,25 @@ def open_own(path: Path) -> int:
     return descriptor
 
 
-def regular_files(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+def regular_files(
+    root: Path, on_dangling: Callable[[str], object] = lambda path: None
+) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """(path relative to `root`, entry) of every file below it; hidden names are left out.
 
-    Links are followed, a folder is entered once, and pipes, sockets and devices do not count, nor
-    does a file system's own `lost+found`.
+    Links are followed, a folder is entered once, by its own name rather than by a link's, and
+    pipes, sockets and devices do not count, nor does a file system's own `lost+found`.
+
+    Args:
+        on_dangling: called with the path of each link to a file that is not there.
 
     Raises:
         UserError: a folder may not be read.
     """
     seen: set[tuple[int, int]] = set()
-    waiting = [""]
-    while waiting:
-        inner = waiting.pop()
+    waiting, linked = [""], list[str]()
+    while waiting or linked:
+        linked.sort(reverse=True)
+        inner = (waiting or linked).pop()
         try:
             here = os.stat(root / inner)
             if (here.st_dev, here.st_ino) in seen:
@@ -156,9 +162,11 @@ def regular_files(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
                 continue
             try:
                 if entry.is_dir():
-                    waiting.append(f"{inner}{entry.name}/")
+                    (linked if entry.is_symlink() else waiting).append(f"{inner}{entry.name}/")
                 elif entry.is_file():
                     yield inner + entry.name, entry
+                elif entry.is_symlink() and not os.path.exists(entry):
+                    on_dangling(inner + entry.name)
             except OSError:  # a link in a circle, or gone meanwhile
                 continue
 

@@ -55,7 +55,7 @@ class Row:
         """
         text = self._values[column]
         try:
-            value = float(text)
+            value = float(text if text.isascii() and "_" not in text else "")
         except ValueError:
             raise self.error(
                 f"'{text}' in column {column} is not a number; write it with digits and a point"

@@ -22,6 +22,9 @@ from bench.corpora import Corpus, build_corpus, load
 from bench.corpora.entries import Problems
 from bench.corpora.folds import with_test_fold
 from bench.corpora.pattern import Pattern
+from bench.corpora.understood import told
+from bench.data.corpus import unmet
+from bench.experiment import config
 from bench.files import UserError
 from bench.registry import OWN_DATA
 from bench.strict import Values, read_yaml
@@ -255,6 +258,37 @@ def test_every_group_a_fold_of_its_own(tmp_path: Path) -> None:
     assert set(with_test_fold(corpus, 3).clips.query("split == 'validation'")["group"]) == {"ann"}
 
 
+@pytest.mark.parametrize(
+    ("pattern", "splits", "said"),
+    [
+        ("{label}/{group}_{ignore}_{take}", HALVES, "no class has more than 2 groups"),
+        ("{label}/{ignore}_{ignore}_0", {"by": "take"} | HALVES, "give the pattern a {take}"),
+    ],
+)
+def test_shares_of_too_little_say_what_is_missing(
+    tmp_path: Path, pattern: str, splits: dict[str, Any], said: str
+) -> None:
+    put(tmp_path, *(f"{x}/{g}_{n}_0.wav" for x in "ab" for g in (f"{x}1", f"{x}2") for n in "12"))
+    lines = problems_of("folder", tmp_path, pattern=pattern, splits=splits)
+    assert any(said in line for line in lines), lines
+
+
+def test_folds_beside_splits_are_refused(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{s}/{x}_{f}.wav" for s in ("train", "test") for x in "ab" for f in "123"))
+    lines = problems_of("folder", tmp_path, pattern="{split}/{label}_{fold}")
+    assert any("states folds and splits" in line for line in lines)
+
+
+def test_a_list_does_not_invent_a_class(birds: Path) -> None:
+    write(birds / "v.txt", "wrem/w1_0.wav\nwren/w2_0.wav\nrobin/r1_0.wav\n")
+    write(birds / "t.txt", "wren/w3_0.wav\nrobin/r2_0.wav\n")
+    (line,) = problems_of(
+        "folder", birds, pattern="{label}/{ignore}_{take}",
+        splits={"validation": "v.txt", "test": "t.txt"},
+    )  # fmt: skip
+    assert line.startswith("v.txt, line 1: 'wrem/w1_0.wav' names no clip")
+
+
 def test_classes_in_order_renamed_and_left_out(birds: Path) -> None:
     put(birds, "wind/1_0.wav")
     corpus = load(
@@ -350,6 +384,10 @@ def test_problems_beyond_twenty_are_counted() -> None:
         ({"pattern": 3}, "pattern: "),
         ({"pattern": "{label}", "classes": "wren"}, "classes: "),
         ({"pattern": "{label}", "classes": [True]}, "put it in quotes"),
+        ({"pattern": "{label}", "classes": [1.1]}, "put it in quotes"),
+        ({"pattern": "{label}", "rename": {"wren": 1000.0}}, "put it in quotes"),
+        ({"pattern": "{label}", "leave_out": [None]}, "put it in quotes"),
+        ({"pattern": "{label}", "splits": {"test": "20%"}}, "without quotes, such as 0.2"),
         ({"pattern": "{label}", "splits": {"validaton": 0.1}}, "did you mean 'validation'?"),
         ({"pattern": "{label}", "splits": {"test": 1.5}}, "splits.test"),
     ],
@@ -370,8 +408,8 @@ def test_lists_that_name_no_clip_or_one_twice_are_refused(birds: Path) -> None:
     assert lines == [
         "v.txt, line 1: 'wren/w1_0.wav' stands in the list of another split too; delete it "
         "from one of them",
-        "v.txt, line 4: 'hawk.wav' names no clip of the data set; write it as 'robin/r1_0.wav', or "
-        "delete the line",
+        "v.txt, line 4: 'hawk.wav' names no clip of the data set; clips are named in the "
+        "form of 'robin/r1_0.wav': correct it, or delete the line",
         "datasets.mine.options.splits: the validation split has no clip of 'wren'; choose other "
         "shares or lists, add recordings, or name the class in leave_out",
         "wren/w9_0.wav: no file of 'wren/w9_0.wav' is there; it is the first of 1 of 17 clips that "
@@ -397,6 +435,106 @@ def test_options_of_official_loaders_and_plug_ins_are_typed(
     assert load("odd_loader:load", tmp_path, kind=2) == 2
     (line,) = problems_of("odd_loader:load", tmp_path, kid=2)
     assert "did you mean 'kind'?" in line
+
+
+# --- links ------------------------------------------------------------------------------------
+
+
+def test_a_linked_folder_does_not_hide_the_one_that_it_leads_to(birds: Path) -> None:
+    (birds / "alias").symlink_to("wren")
+    corpus = load("folder", birds, pattern="{label}/{group}_{take}", splits=HALVES)
+    assert corpus.classes == ("robin", "wren")
+    assert corpus.coverage == (16, 16)
+
+
+def test_a_table_may_name_audio_by_a_linked_folder(listed: Path) -> None:
+    (listed / "alias").symlink_to("clips")
+    text = (listed / "clips.csv").read_text().replace("clips/3.wav", "alias/3.wav")
+    write(listed / "clips.csv", text)
+    corpus = load("table", listed, table="clips.csv", columns=COLUMNS, label_separator=";")
+    assert corpus.coverage == (8, 8)
+    assert by_clip(corpus, "path")["alias/3.wav"] == "alias/3.wav"
+
+
+def test_links_without_a_target_count_as_missing(birds: Path) -> None:
+    (birds / "wren" / "w9_0.wav").symlink_to("annexed.wav")
+    corpus = load("folder", birds, pattern="{label}/{group}_{take}", splits=HALVES)
+    assert corpus.coverage == (16, 17)
+    assert "target is missing" in corpus.remarks["wren/w9_0.wav"]
+
+
+# --- what an experiment needs of its data -------------------------------------------------------
+
+
+def unmet_by(corpus: Corpus, recipe: dict[str, Any] | None = None, **dataset: Any) -> list[str]:
+    """What the experiment misses in this corpus."""
+    mine = {"loader": "folder", "root": ".", "loss": "bce", "metric": "mAP", "selection": "mAP"}
+    settings = config.load(
+        {
+            "experiment": "mine", "title": "Mine", "seeds": [0],
+            "datasets": {"mine": mine | {"front_ends": {"logmel": FRONT_END}} | dataset},
+            "models": {"pann": {"architecture": "pann", "front_end": "logmel",
+                                "arguments": {"preset": "tiny"}}},
+            "recipes": {"base": {"epochs": 1, "batch_size": 4, "learning_rate": 1e-3}
+                        | (recipe or {})},
+        }
+    )  # fmt: skip
+    return list(unmet(settings, "mine", corpus))
+
+
+def test_folds_of_the_data_and_of_the_config_agree(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{d}_{s}_{t}.wav" for d in "01" for s in "abcd" for t in "01"))
+    corpus = load("folder", tmp_path, pattern="{label}_{group}_{take}", splits={"folds": "group"})
+    assert unmet_by(corpus, folds=4) == []
+    for stated in (0, 3):
+        (line,) = unmet_by(corpus, folds=stated)
+        assert line == f"datasets.mine.folds: {stated}, and the data has 4; set it to 4"
+
+
+def test_one_class_alone_has_no_other_to_be_told_from(birds: Path) -> None:
+    corpus = load(
+        "folder", birds, pattern="{label}/{group}_{take}", splits=HALVES, rename={"wren": "robin"}
+    )
+    (line,) = unmet_by(corpus, loss="ce", metric="accuracy", selection="accuracy")
+    assert "'robin' is its only class" in line
+    assert unmet_by(corpus) == []
+
+
+LOCALIZED: dict[str, Any] = {"localize": True, "metric": "intersection_f1"}
+
+
+@pytest.mark.parametrize(
+    ("timed", "said"),
+    [
+        ((4, 5, 6, 7), []),
+        ((0, 4, 5), ["2 clips of the test split have labels and no times, such as clips/6.wav"]),
+        ((0, 6, 7), ["2 clips of the validation split have labels and no times"]),
+        ((4, 6, 7), ["1 clips of the validation split have labels and no times"]),
+    ],
+)
+def test_clips_without_times_are_not_scored_as_silent(
+    listed: Path, timed: tuple[int, ...], said: list[str]
+) -> None:
+    heard = [f"clips/{n}.wav\t0.5\t1\t{label}" for n in timed for label in "ab"[: n % 2 + 1]]
+    write(listed / "events.tsv", "filename\tonset\toffset\tevent_label\n" + "\n".join(heard) + "\n")
+    corpus = load(
+        "table", listed, table="clips.csv", columns=COLUMNS, label_separator=";",
+        events="events.tsv",
+    )  # fmt: skip
+    lines = unmet_by(corpus, **LOCALIZED)
+    assert len(lines) == len(said)
+    assert all(x in line for x, line in zip(said, lines, strict=True))
+    trained = unmet_by(corpus, {"supervision": "both"}, **LOCALIZED)
+    needs = [
+        line for line in trained if line.startswith("recipes of mine/pann: supervision 'both'")
+    ]
+    assert len(needs) == (0 not in timed)
+
+
+def test_localizing_takes_events(listed: Path) -> None:
+    corpus = load("table", listed, table="clips.csv", columns=COLUMNS, label_separator=";")
+    (line,) = unmet_by(corpus, **LOCALIZED)
+    assert "datasets.mine.localize: true, and the data has no events" in line
 
 
 # --- as the official loaders ------------------------------------------------------------------
@@ -456,7 +594,7 @@ def test_a_file_is_no_folder_of_data(birds: Path) -> None:
 
 def test_a_validation_part_is_drawn_from_published_training_clips(tmp_path: Path) -> None:
     put(tmp_path, *(f"{s}/{x}/{n}.wav" for s in ("train", "eval") for x in "ab" for n in range(5)))
-    options = {"pattern": "{split}/{label}/{take}"}
+    options: dict[str, Any] = {"pattern": "{split}/{label}/{take}"}
     asked = {"by": "split", "validation": 0.2, "test": ["eval"]}
     corpus = load("folder", tmp_path, splits=asked, **options)
     for clip, split in by_clip(corpus, "split").items():
@@ -689,6 +827,31 @@ def test_everything_wrong_with_tables_is_told_at_once(listed: Path) -> None:
         "clips.csv, line 4: labels 'a', and its events in events.tsv 'b'",
     ):
         assert any(said in line for line in lines), (said, lines)
+
+
+def test_an_event_that_no_clip_holds_is_told(tmp_path: Path) -> None:
+    put(tmp_path, *(f"{n}.wav" for n in range(6)), seconds=2.0)
+    splits = ("train", "validation", "test") * 2
+    rows = [f"{n}.wav,0,{'' if n else 0.5},{splits[n]}" for n in range(6)]
+    write(tmp_path / "clips.csv", "file,from,to,set\n" + "\n".join(rows) + "\n")
+    events = [f"{n}.wav\t0.1\t0.4\ta" for n in range(6)] + ["0.wav\t0.7\t0.9\towl"]
+    write(tmp_path / "events.tsv", "filename\tonset\toffset\tevent_label\n" + "\n".join(events))
+    columns = {"path": "file", "start": "from", "end": "to", "split": "set"}
+    corpus = load("table", tmp_path, table="clips.csv", columns=columns, events="events.tsv")
+    assert corpus.classes == ("a",)
+    assert np.isnan(corpus.clips["duration_s"]).sum() == 5  # no end: the end of the file
+    assert list(corpus.remarks) == [f"{tmp_path}/events.tsv, line 8"]
+    assert any("not used or odd: 1" in line for line in told(corpus))
+
+
+def test_a_file_outside_the_folder_is_named(listed: Path, tmp_path: Path) -> None:
+    outside = tmp_path.parent / f"{tmp_path.name}-outside.wav"
+    put(outside.parent, outside.name)
+    with (listed / "clips.csv").open("a") as table:
+        table.write(f"{outside},a,train,s9\n")
+    (line,) = problems_of("table", listed, table="clips.csv", columns=COLUMNS, label_separator=";")
+    assert line.startswith("clips.csv, line 10: ")
+    assert "lies outside" in line
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])

@@ -20,9 +20,11 @@ def _as_text(value: Any) -> Any:
     """Names that YAML read as numbers."""
     if isinstance(value, bool):
         raise ValueError("a name that YAML reads as true or false: put it in quotes")
+    if value is None or isinstance(value, float):
+        raise ValueError("a name that YAML reads as null or as a number: put it in quotes")
     if isinstance(value, str):
         return composed(value)
-    return str(value) if isinstance(value, int | float) else value
+    return str(value) if isinstance(value, int) else value
 
 
 Text = Annotated[str, BeforeValidator(_as_text)]

@@ -134,14 +134,17 @@ def _refuse_twins(root: Path, entries: list[Entry], problems: Problems) -> None:
 def _listed_only(
     root: Path, form: Pattern, entries: list[Entry], splits: Splits
 ) -> Iterator[Entry]:
-    """Clips that list files name but that do not exist: they count as missing."""
+    """Clips that list files name but that do not exist: they count as missing if there are others
+    of their label."""
     seen = {name for entry in entries for name in entry.listed}
+    labels = {label for entry in entries for label in entry.labels}
     for path in (root / c for c in (splits.validation, splits.test) if isinstance(c, str)):
         with suppress(UserError):  # what is wrong with a list is told where it is taken
             for _, text in lines_of(path) if path.is_file() else ():
                 listed = listed_name(text, root)
                 with suppress(Ambiguous):
                     fields = form.fields_of(listed)
-                    if fields is not None and not seen & {listed, stem_of(listed)}:
+                    named = fields is not None and fields["label"] in labels
+                    if fields is not None and named and not seen & {listed, stem_of(listed)}:
                         seen.add(listed)
                         yield _entry(root, listed, "", fields)

@@ -119,9 +119,14 @@ def corpus_of(
     if any(entry.fold for entry in entries):
         if splits.validation or splits.test:
             problems.add(f"{where}: the data has folds, which say what is tested; take it out")
+        if any(entry.split for entry in entries):
+            problems.add(
+                f"datasets.{name}: the data states folds and splits; take one of them out of the "
+                "pattern or columns"
+            )
         values = sorted({entry.fold for entry in entries}, key=natural)
         folds = {value: number for number, value in enumerate(values)}
-        check_folds(name, entries, names, len(folds), problems)
+        check_folds(name, entries, names, len(folds), splits.folds or "fold", problems)
     elif splits.folds is None:
         split(entries, splits, root, where, problems)
         check_splits(entries, names, where, problems)

@@ -118,17 +118,18 @@ class AudioFolder:
         names: of the files that can be read, sorted, relative to the folder.
         unnamed: of audio whose name is not UTF-8 text, which no table can hold; made printable.
         remarks: what is wrong with files that are not found: by the listed name those that are
-            `unread`, and all that are `unnamed`.
+            `unread` or links without a target, and all that are `unnamed`.
     """
 
     def __init__(self, root: Path, below: str = "") -> None:
         """One scan of `root / below` without opening files: two million clips take seconds."""
-        self._prefix = f"{below}/" if below else ""
+        self._folder, self._prefix = root / below, f"{below}/" if below else ""
         self.names: list[str] = []
         self.remarks: dict[str, str] = {}
         self.unnamed: list[str] = []
         self._others: list[str] = []
-        for name, _ in regular_files(root / below):
+        dangling: list[str] = []
+        for name, _ in regular_files(root / below, dangling.append):
             suffix = os.path.splitext(name)[1].lower()
             if suffix in AUDIO_SUFFIXES and not is_text(name):
                 self.unnamed.append(os.fsencode(name).decode(errors="backslashreplace"))
@@ -136,6 +137,8 @@ class AudioFolder:
                 self.names.append(name)
             elif suffix in UNREAD_SUFFIXES:
                 self._others.append(name)
+        self._dangling = {x for x in dangling if os.path.splitext(x)[1].lower() in AUDIO_SUFFIXES}
+        self._others += filter(is_text, self._dangling)
         self.names.sort()
         self.unnamed.sort()
         self._others.sort()
@@ -145,16 +148,26 @@ class AudioFolder:
         """The file of a listed name, relative to `root`; empty where there is none to be read."""
         stem = composed(stem_of(listed))
         found = listed if listed in self._known else self._by_stem.get(stem)
+        if found is None and self._is_by_a_link(listed):
+            found = listed
         if found is not None:
             return self._prefix + found
         other = self._unread_by_stem.get(stem)
         if other is not None:
-            self.remarks[composed(listed)] = unread_remark(self._prefix + other)
+            remark = dangling_remark if other in self._dangling else unread_remark
+            self.remarks[composed(listed)] = remark(self._prefix + other)
         return ""
+
+    def _is_by_a_link(self, listed: str) -> bool:
+        """Whether a listed name leads by a linked folder to audio that has a name of its own."""
+        suffix = os.path.splitext(listed)[1].lower()
+        inside = "/" in listed and not listed.startswith("..")
+        return suffix in AUDIO_SUFFIXES and inside and (self._folder / listed).is_file()
 
     @property
     def unread(self) -> list[str]:
-        """Names of files in unread formats without a readable file of the same name."""
+        """Names of files in unread formats, and of links without a target, without a readable file
+        of the same name."""
         return [*self._unread_by_stem.values()]
 
     @cached_property
@@ -176,6 +189,13 @@ class AudioFolder:
 def unread_remark(path: str) -> str:
     """The remark on audio in a format that is not read."""
     return f"{path}: {os.path.splitext(path)[1]} files are not read; convert it to FLAC or WAV"
+
+
+def dangling_remark(path: str) -> str:
+    """The remark on a link to audio that is not here."""
+    return (
+        f"{path}: a link whose target is missing; fetch it (git annex get, dvc pull), or delete it"
+    )
 
 
 def unnamed_remark(path: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,10 @@ def _as_part(value: Any) -> Any:
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if number and not 0 < value < 1:
         raise ValueError(f"a share lies between 0 and 1 (got {value})")
+    if isinstance(value, str) and re.fullmatch(r"[0-9.]+ *%?", value):
+        raise ValueError(
+            f"a share is written as a number without quotes, such as 0.2 (got {value})"
+        )
     if not number and not isinstance(value, str | list | tuple):
         raise ValueError(f"give a share (0.2), names ([anna]) or a list file (got {value!r})")
     return value
@@ -81,8 +86,30 @@ def split(entries: list[Entry], splits: Splits, root: Path, where: str, problems
     rest = [entry for number, entry in enumerate(entries) if number not in assigned]
     share_of = "group" if by == "split" else by
     drawn = _drawn(rest, share_of, shares)
+    if shares:
+        _check_enough(rest, share_of, len(shares), where, problems)
     for number, entry in enumerate(entries):
         entry.split = assigned.get(number) or drawn.get(_value(entry, share_of), "train")
+
+
+def _check_enough(
+    entries: Iterable[Entry], by: str, shares: int, where: str, problems: Problems
+) -> None:
+    """Note where no share can be drawn: a class gives one only if it has more values than that."""
+    values: dict[str, set[str]] = defaultdict(set)
+    for entry in entries:
+        for label in entry.labels or ("",):
+            values[label].add(_value(entry, by))
+    most = max(map(len, values.values()), default=0)
+    if most > shares:
+        return
+    if by == "take" and not any(entry.take for entry in entries):
+        problems.add(f"{where}: by take, and no clip states one; give the pattern a {{take}}")
+        return
+    problems.add(
+        f"{where}: no class has more than {most} {by}s, and {shares} shares beside training need "
+        f"{shares + 1} of each class; add recordings, or name the groups of each split in lists"
+    )
 
 
 def _hold_told(entries: Iterable[Entry], where: str, problems: Problems) -> None:
@@ -136,8 +163,8 @@ def _take_list(
             numbers = called.get(name) or called.get(stem_of(name))  # another suffix is as good
             if numbers is None:
                 problems.add(
-                    f"{path}, line {line}: '{text}' names no clip of the data set; write it as "
-                    f"'{entries[0].clip}', or delete the line"
+                    f"{path}, line {line}: '{text}' names no clip of the data set; clips are named "
+                    f"in the form of '{entries[0].clip}': correct it, or delete the line"
                 )
             elif {assigned.setdefault(number, split) for number in numbers} != {split}:
                 problems.add(
@@ -198,14 +225,20 @@ def check_splits(
 
 
 def check_folds(
-    name: str, entries: list[Entry], classes: Collection[str], count: int, problems: Problems
+    name: str,
+    entries: list[Entry],
+    classes: Collection[str],
+    count: int,
+    called: str,
+    problems: Problems,
 ) -> None:
-    """Note recordings in two folds, clips in none, and classes in too few folds."""
+    """Note recordings in two folds, clips in none, and classes in too few folds; `called` is what
+    says the fold."""
     for entry in entries:
         if not entry.fold:
             problems.add(
-                f"{entry.where}: no fold, where other clips have one; give it one, or leave the "
-                "clip out"
+                f"{entry.where}: no {called}, where other clips have one; give it one, or leave "
+                "the clip out"
             )
     _check_groups(entries, "fold", problems)
     if count < 3:

@@ -97,10 +97,11 @@ def load(
     columns, timing, problems = columns or Columns(), event_columns or EventColumns(), Problems()
     where = f"datasets.{name}.options"
     for key, file in {"table": table, "audio": audio, "events": events}.items():
-        if file is not None and not (root / file).exists():
+        path, kind = root / (file or ""), "folder" if key == "audio" else "file"
+        if file is not None and not (path.is_dir() if key == "audio" else path.is_file()):
             problems.add(
-                f"{root / file}: no such file or folder; correct {where}.{key}, which is relative "
-                f"to datasets.{name}.root"
+                f"{path}: no such {kind}; correct {where}.{key}, which is relative to "
+                f"datasets.{name}.root"
             )
     problems.refuse()
     if event_columns is not None and events is None:
@@ -129,7 +130,7 @@ def load(
         _fit(entries, lengths, problems)
         if events is not None:
             found = _with_events(
-                timed, timing, root / audio, entries, lengths, labels, problems,
+                timed, timing, root / audio, entries, lengths, labels, problems, files.remarks,
                 told=None if columns.label is None else root / events,
             )  # fmt: skip
     return corpus_of(
@@ -166,8 +167,13 @@ def _entries(
                 raise row.error(f"no file in column {columns.path}; name one, or delete the row")
             path = listed_name(row[columns.path], folder)
             found = files.find(path)
-            start = row.number(columns.start) if columns.start else 0.0
-            end = row.number(columns.end) if columns.end else None
+            if path.startswith("../") and (folder / path).is_file():
+                raise row.error(
+                    f"'{row[columns.path]}' lies outside {folder}; set root or options.audio to a "
+                    "folder that holds all audio"
+                )
+            start = row.number(columns.start) if columns.start and row[columns.start] else 0.0
+            end = row.number(columns.end) if columns.end and row[columns.end] else None
             if start < 0 or (end is not None and end <= start):
                 last = "its end" if end is None else f"{end:g} s"
                 raise row.error(f"a clip from {start:g} s to {last}; {IN_ORDER}")
@@ -213,9 +219,9 @@ def _labels(row: Row, label: Text | Names | None, separator: str | None) -> list
     if isinstance(label, tuple):
         marks = {column: row[column] for column in label}
         for column, mark in marks.items():
-            if mark not in ("0", "1", "0.0", "1.0", ""):
+            if mark.lower() not in ("0", "1", "0.0", "1.0", "false", "true", ""):
                 raise row.error(f"'{mark}' in column {column}; write 0 or 1")
-        return [column for column, mark in marks.items() if mark[:1] == "1"]
+        return [column for column, mark in marks.items() if mark[:1] in ("1", "t", "T")]
     text = row[label]
     if separator is None:
         if not text:
@@ -252,6 +258,7 @@ def _with_events(
     lengths: dict[str, float],
     classes: Classes,
     problems: Problems,
+    remarks: dict[str, str],
     told: Path | None,
 ) -> list[Event]:
     """The events of each clip, in seconds from its beginning; clips get the labels of their events.
@@ -259,6 +266,7 @@ def _with_events(
     Args:
         folder: what the names of files are relative to, where they are absolute.
         classes: by whose new names events and the table are compared.
+        remarks: gets the events that no clip holds.
         told: the table of events where the table of clips has labels as well, so that clips
             without events keep these.
     """
@@ -302,12 +310,16 @@ def _with_events(
                 raise row.error(f"repeats line {first}; delete one of the two rows")
             if label in unknown:
                 continue
+            held = False
             for entry in clips:
                 begin, end = max(0.0, onset - entry.start_s), offset - entry.start_s
                 if not math.isnan(entry.duration_s):
                     end = min(end, entry.duration_s)
                 if begin < end:
                     heard[id(entry)].append((entry.clip, begin, end, label))
+                    held = True
+            if not held:
+                remarks[row.where] = "the event lies in no clip of its file, and is left out"
     classes.refuse(unknown, problems)
     for entry in entries:
         if id(entry) in timed or told is None:

@@ -45,9 +45,11 @@ def told(corpus: Corpus) -> Iterator[str]:
             "own (else name its `group`)"
         )
     else:
+        alone = int((clips["group"] == clips["clip"]).sum())
+        rest = f"; {alone:,} clips have none and count as recordings of their own" if alone else ""
         yield (
             f"  groups: {len(groups):,} recordings or speakers, {each} clips each; none in two "
-            "splits or folds"
+            f"splits or folds{rest}"
         )
     seconds = _seconds(corpus)
     yield f"  lengths: {_lengths(corpus, seconds)}"
@@ -60,7 +62,7 @@ def told(corpus: Corpus) -> Iterator[str]:
     if corpus.remarks:
         name, remark = next(iter(corpus.remarks.items()))
         said = remark if remark.startswith(name) else f"{name}: {remark}"
-        yield f"  not used or odd: {len(corpus.remarks):,} files, such as {said}"
+        yield f"  not used or odd: {len(corpus.remarks):,}, such as {said}"
     for number in sorted({0, len(clips) // 2, len(clips) - 1}):  # the first, middle and last
         row: Any = clips.iloc[number]
         says = f"fold {row['fold'] + 1}" if row["fold"] >= 0 else row["split"]

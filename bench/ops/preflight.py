@@ -179,19 +179,14 @@ def _own_data(settings: Config, say: Callable[[str], None] | None) -> Iterator[s
             continue
         from bench.corpora import load
         from bench.corpora.understood import told
+        from bench.data.corpus import unmet
 
         try:
             corpus = load(dataset.loader, dataset.root, name=name, **dataset.options)
-            dataset.check_labels(corpus.multilabel, f"datasets.{name}")
         except UserError as error:
             yield str(error)
             continue
-        folds = corpus.clips["fold"].max() + 1
-        if dataset.folds not in (0, folds):
-            yield (
-                f"datasets.{name}.folds: {dataset.folds}, and the data has "
-                f"{folds or 'none'}; set it to {folds}"
-            )
+        yield from unmet(settings, name, corpus)
         if say is not None:
             for line in told(corpus):
                 say(line)
