@@ -8,7 +8,7 @@ import json
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,24 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def refuse_output(path: Path, option: str, inputs: Iterable[Path]) -> None:
+    """Refuse a file that a user names for a result if writing it would destroy something.
+
+    Args:
+        option: what names it, such as --csv.
+        inputs: files that are read, or written for another option.
+
+    Raises:
+        UserError: it is one of `inputs`, a folder, or a pipe or device.
+    """
+    for other in inputs:
+        same = path == other or (path.exists() and other.exists() and path.samefile(other))
+        if same:
+            raise UserError(f"{option} {path}: would replace {other}; give another name")
+    if path.exists() and not path.is_file():
+        raise UserError(f"{option} {path}: is there and is no file; give the name of a file")
 
 
 def owner_of(folder: Path) -> str | None:

@@ -154,3 +154,20 @@ def test_other_hardware_is_a_cause_and_rounding_is_no_change(repository: Config)
     old[name]["accuracy"]["mean"] = 0.50049  # shown as 50.0; 0.0002 more is shown as 50.1
     assert shifted(0.0002) == "same, though hardware changed"
     assert not shifted(0.0006).startswith("same")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[]",
+        '{"a": 1}',
+        '{"esc50/ast/base": {"figure_of_tomorrow": {"mean": 1, "low": 0, "high": 2}}}',
+        '{"esc50/ast/base": {"mAP": {"mean": null, "low": null, "high": null}}}',
+        '{"esc50/ast/base": {"mAP": {"mean": 0.5}}}',
+    ],
+)
+def test_json_that_is_no_report_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "other.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"other\.json: not the metrics\.json of a report"):
+        read_version(str(path), path)

@@ -583,3 +583,25 @@ def test_hours_of_sound_are_read_in_parts_that_join(
     assert parts.features.shape == whole.features.shape
     apart = np.abs(parts.features.astype(np.float32) - whole.features.astype(np.float32))
     assert np.quantile(apart, 0.999) < 0.02
+
+
+def test_no_output_replaces_what_is_read(runs, tmp_path: Path, capsys) -> None:
+    audio, model = tmp_path / "in.wav", tmp_path / "model.pt"
+    soundfile.write(audio, np.zeros(1600), 16000)
+    model.write_bytes(b"weights")
+    (tmp_path / "link.csv").symlink_to(audio)
+    os.mkfifo(tmp_path / "pipe.csv")
+    before = audio.read_bytes()
+    tag = ["tag", str(audio), "--checkpoint", str(model)]
+    for output, said in (
+        (["--csv", audio], "in.wav"),
+        (["--csv", model], "model.pt"),
+        (["--csv", tmp_path / "link.csv"], "in.wav"),
+        (["--csv", tmp_path / "pipe.csv"], "is no file"),
+        (["--csv", tmp_path], "is no file"),
+        (["--csv", tmp_path / "x.png", "--picture", tmp_path / "x.png"], "x.png"),
+    ):
+        assert main([*tag, *map(str, output)]) == 2
+        assert said in capsys.readouterr().err
+    assert main(["tag", "", "--checkpoint", str(model)]) == 2
+    assert (audio.read_bytes(), model.read_bytes()) == (before, b"weights")

@@ -44,14 +44,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Entry of the verb: prints the comparison and writes it beside the report."""
-    settings = folders.load(args.config)
-    folder = Layout.of(settings).report
+    folder = Layout.of(folders.load(args.config)).report
     old = read_version(args.old, folder / NAME)
-    new = read_version(args.new, folder / NAME) if args.new else read_json(folder / NAME)
+    new = read_version(args.new or str(folder / NAME), folder / NAME)
     table = change_table(old, new, (args.old, args.new or "the present report"))
     text = to_markdown(table)
-    write_text(folder / "changes.md", text)
     print(text, end="", flush=True)
+    if folder.is_dir():
+        write_text(folder / "changes.md", text)
     return 0
 
 
@@ -86,11 +86,11 @@ def read_version(name: str, path: Path) -> dict[str, Any]:
     """The metrics of a commit, of a report's folder, or of a file.
 
     Raises:
-        UserError: neither a file nor a commit that holds one.
+        UserError: neither a file nor a commit that holds one, or something else.
     """
     file = Path(name) / path.name if Path(name).is_dir() else Path(name)
-    if file.is_file():
-        return read_json(file)
+    if file.is_file() or file == path:
+        return _checked(read_json(file), name)
     relative = path.resolve().relative_to(ROOT) if path.is_absolute() else path
     done = subprocess.run(
         ["git", "show", "--end-of-options", f"{name}:./{relative.as_posix()}"],
@@ -102,7 +102,31 @@ def read_version(name: str, path: Path) -> dict[str, Any]:
             f"{name}: neither a file nor a commit that holds {relative} "
             f"({done.stderr.strip().splitlines()[-1]}); `git add -f {relative}` with each report"
         )
-    return json.loads(done.stdout)
+    return _checked(json.loads(done.stdout), name)
+
+
+def _checked(found: Any, name: str) -> dict[str, Any]:
+    """`found`, if it has the form of `metrics`, of metrics that are known here.
+
+    Raises:
+        UserError: it has not.
+    """
+    groups = list(found.values()) if isinstance(found, dict) else [None]
+    if all(isinstance(group, dict) and all(map(_is_figure, group.items())) for group in groups):
+        return found
+    raise UserError(
+        f"{name}: not the {NAME} of a report, or of another version of this software; name a "
+        f"report's folder or its {NAME}"
+    )
+
+
+def _is_figure(item: tuple[str, Any]) -> bool:
+    """Whether an entry of a group is what made it, or the figure of a metric."""
+    name, value = item
+    if name == "made_by":
+        return isinstance(value, dict)
+    whole = isinstance(value, dict) and {"mean", "low", "high"} <= value.keys()
+    return name in METRICS and whole and isinstance(value["mean"], float | int)
 
 
 @dataclass(frozen=True)

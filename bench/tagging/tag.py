@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bench.files import UserError
+from bench.files import UserError, refuse_output
 from bench.models.card import Card
 from bench.results.record import OperatingPoint, Record
 
@@ -89,9 +89,19 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--threshold {args.threshold}: must lie between 0 and 1")
     if args.picture is not None and args.picture.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise UserError(f"--picture {args.picture}: give a name that ends in .png, .svg or .pdf")
+    if Path() in args.audio:
+        raise UserError("AUDIO '': no name; for the folder that you are in, give its path")
     audio = recordings(args.audio)
     if args.picture is not None and len(audio) > 1:
         raise UserError(f"--picture {args.picture}: give one recording for one picture")
+    read = [*audio, args.checkpoint]
+    if args.csv is not None:
+        refuse_output(args.csv, "--csv", read)
+        read.append(args.csv)
+        args.csv = args.csv.resolve()  # a link stays one
+    if args.picture is not None:
+        refuse_output(args.picture, "--picture", read)
+        args.picture = args.picture.resolve()
     tagger = Tagger.open(
         args.checkpoint, entry=args.entry, threshold=args.threshold, plugin=args.plugin
     )
