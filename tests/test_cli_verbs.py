@@ -445,3 +445,20 @@ def test_the_progress_line_tells_what_runs_how_far_and_how_long(experiment: Path
 )
 def test_durations_read_as_people_say_them(seconds: float, text: str) -> None:
     assert plan.duration(seconds) == text
+
+
+def test_a_record_in_the_folder_of_another_run_is_not_explained_as_its(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = make_config(tmp_path)
+    make_inputs(settings)
+    cell, other = (find_cell(settings, f"esc50/pann/base/fold{k}-seed{k}") for k in (0, 1))
+    make_run(settings, cell)
+    layout = Layout.of(settings)
+    layout.run(cell).rename(layout.run(other))
+    write_json(tmp_path / "small.json", settings.model_dump(mode="json"))
+    assert cli.main(["explain", str(other), "--config", str(tmp_path / "small.json")]) == 2
+    assert f"is the record of {cell}, not of {other}" in capsys.readouterr().err
+    said = "\n".join(_origins(settings, [str(other)]))
+    assert f"not of {other}" in said
+    assert f"explain KEY --config {layout.resolved_config}`" in said

@@ -316,6 +316,11 @@ class Layout:
             Path(paths.report or f"reports/{name}"),
         )
 
+    @property
+    def resolved_config(self) -> Path:
+        """The experiment as the commands read it, overrides included."""
+        return self.results / "config.json"
+
     def fetched(self, name: str) -> Path:
         """File that lists what was fetched of a data set."""
         return self.work / "fetched" / f"{name}.json"

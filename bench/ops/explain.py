@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.experiment import config
 from bench.experiment.cells import RELEASED, Layout, find_cell
-from bench.files import digest_file
+from bench.files import UserError, digest_file
 from bench.results.record import Metrics, Record
 from bench.results.words import value_words
 
@@ -36,8 +36,25 @@ def run(args: argparse.Namespace) -> int:
     if path.suffix != ".json":
         settings = config.load(args.config)
         path = Layout.of(settings).record(find_cell(settings, args.what))
+        print(explain(read_own(path, args.what), path))
+        return 0
     print(explain(Record.read(path), path))
     return 0
+
+
+def read_own(path: Path, key: str) -> Record:
+    """The record of the run `key`.
+
+    Raises:
+        UserError: as `Record.read`, or it is that of another run.
+    """
+    record = Record.read(path)
+    if record.key != key:
+        raise UserError(
+            f"{path}: is the record of {record.key}, not of {key}; delete it, and run snakemake "
+            "again to make its own"
+        )
+    return record
 
 
 def explain(record: Record, path: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.experiment.cells import Layout
 from bench.experiment.config import Config
 from bench.files import UserError
+from bench.ops.explain import read_own
 from bench.results.columns import metric_column
 from bench.results.intervals import metrics_of
 from bench.results.load import load_results
@@ -175,18 +176,19 @@ def _with_spread(row: Mapping[str, str], key: str) -> str:
 def _origins(settings: Config, keys: list[str]) -> Iterator[str]:
     """Per record: its path, the commit and the machine, and the command that repeats it."""
     layout = Layout.of(settings)
-    yield f"from {len(keys):,} records (`python -m bench explain KEY` shows one in full)"
+    own = f"--config {layout.resolved_config}"
+    yield f"from {len(keys):,} records (`python -m bench explain KEY {own}` shows one in full)"
     for key in keys:
         path = _path(layout, key)
         try:
-            found = _read(path)
+            found = _read(path, key)
         except UserError as error:
             yield f"  {key}: {error}"
             continue
         yield f"  {key}  {path}"
         yield f"    commit {found.provenance.commit}, {found.provenance.cpu}"
         yield f"    again: {_command(found)}"
-    yield "then `python -m bench report` writes the tables again"
+    yield f"then `python -m bench report {own}` writes the tables again"
 
 
 def _path(layout: Layout, key: str) -> Path:
@@ -195,9 +197,9 @@ def _path(layout: Layout, key: str) -> Path:
     return layout.results / (key if key.endswith(".json") else f"runs/{key}/record.json")
 
 
-def _read(path: Path) -> Record | Rescored | Measurement:
+def _read(path: Path, key: str) -> Record | Rescored | Measurement:
     if path.name == "record.json":
-        return Record.read(path)
+        return read_own(path, key)
     return Rescored.read(path) if path.name == RESCORED else Measurement.read(path)
 
 

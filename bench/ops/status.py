@@ -41,11 +41,6 @@ def snakemake_lock(settings: Config) -> Path:
     return Layout.of(settings).results / ".snakemake.lock"
 
 
-def resolved_path(settings: Config) -> Path:
-    """The experiment as the commands read it, overrides included."""
-    return Layout.of(settings).results / "config.json"
-
-
 def seconds_left(settings: Config, todo: Sequence[Job], running: Sequence[Running]) -> float:
     """Seconds until the jobs `todo` are done on this machine, at the pace of what has finished."""
     estimate = Estimate.of(settings)

@@ -15,14 +15,14 @@ from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from bench.experiment import folders
-from bench.experiment.cells import plan
+from bench.experiment.cells import Layout, plan
 from bench.experiment.config import Config
 from bench.experiment.jobs import Job, list_jobs
 from bench.experiment.running import Running, running_trainings
 from bench.files import UserError, write_text
 from bench.ops import preflight
 from bench.ops.plan import duration
-from bench.ops.status import resolved_path, seconds_left, snakemake_lock
+from bench.ops.status import seconds_left, snakemake_lock
 from bench.process.locks import Lock
 from bench.tracking.server import reachable, server
 
@@ -75,7 +75,7 @@ def _write_resolved(settings: Config) -> None:
 
     Its keys keep their order, which is that of tables and figures.
     """
-    path = resolved_path(settings)
+    path = Layout.of(settings).resolved_config
     text = json.dumps(settings.model_dump(mode="json"), indent=1) + "\n"
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_text(path, text)
@@ -88,7 +88,7 @@ def _show_live(settings: Config) -> None:
     """
     command = [sys.executable, "-m", "bench", "track", "--live"]
     process = subprocess.Popen(
-        [*command, "--config", str(resolved_path(settings))], stdin=subprocess.DEVNULL
+        [*command, "--config", str(Layout.of(settings).resolved_config)], stdin=subprocess.DEVNULL
     )
 
     def watch() -> None:
@@ -101,7 +101,7 @@ def _show_live(settings: Config) -> None:
 def _check_parts(settings: Config) -> None:
     """`python -m bench check` in its own process, so that this one does not hold torch for days."""
     command = [sys.executable, "-m", "bench", "check", "--parts"]
-    command += ["--config", str(resolved_path(settings))]
+    command += ["--config", str(Layout.of(settings).resolved_config)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         message = done.stderr.strip() or f"{' '.join(command)} failed"

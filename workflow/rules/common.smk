@@ -16,7 +16,6 @@ from bench.experiment.estimate import Estimate
 from bench.files import UserError
 from bench.process.locks import SUPERVISOR
 from bench.experiment.wanted import fetched_here, start_name
-from bench.ops.status import resolved_path
 from bench.experiment.triggers import Triggers
 from bench.ops.receipts import KEEP, Receipts
 from bench.experiment.trials import first_cell, pairs, path_of
@@ -38,7 +37,7 @@ triggers = Triggers(settings)
 receipts = Receipts(settings, lambda: workflow.dag_settings.forcerun)
 estimate = Estimate.of(settings)
 
-RESOLVED = resolved_path(settings)  # what the commands read: overrides included
+RESOLVED = layout.resolved_config  # what the commands read: overrides included
 RUN = layout.results / "runs" / "{cell}"
 LOGS = layout.work / "logs"
 FETCHED = fetched_here(settings)
