@@ -160,9 +160,11 @@ class AudioFolder:
 
     def _is_by_a_link(self, listed: str) -> bool:
         """Whether a listed name leads by a linked folder to audio that has a name of its own."""
-        suffix = os.path.splitext(listed)[1].lower()
-        inside = "/" in listed and not listed.startswith("..")
-        return suffix in AUDIO_SUFFIXES and inside and (self._folder / listed).is_file()
+        path = Path(listed)
+        if path.suffix.lower() not in AUDIO_SUFFIXES or any(x.startswith(".") for x in path.parts):
+            return False
+        linked = any((self._folder / folder).is_symlink() for folder in path.parents[:-1])
+        return linked and (self._folder / path).is_file()
 
     @property
     def unread(self) -> list[str]:

@@ -60,7 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a class is active above it (default: the run's own thresholds, else 0.5)",
     )
     parser.add_argument(
-        "--json", action="store_true", help="print JSON instead of tables; of several recordings, a line each"
+        "--json",
+        action="store_true",
+        help="print JSON instead of tables; of several recordings, a line each",
     )
     parser.add_argument(
         "--csv",
