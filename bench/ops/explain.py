@@ -35,8 +35,9 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if path.suffix != ".json":
         settings = config.load(args.config)
-        path = Layout.of(settings).record(find_cell(settings, args.what))
-        print(explain(read_own(path, args.what), path))
+        cell = find_cell(settings, args.what)
+        path = Layout.of(settings).record(cell)
+        print(explain(read_own(path, str(cell)), path))
         return 0
     print(explain(Record.read(path), path))
     return 0

@@ -26,7 +26,7 @@ UNKNOWN_THRESHOLD = 0.5  # where no threshold was chosen on validation data
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "audio",
-        type=Path,
+        type=_named,
         nargs="+",
         help="WAV, FLAC, Ogg, Opus or MP3 of any rate, channels and length, or folders of them",
     )
@@ -78,6 +78,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _named(text: str) -> Path:
+    """A path; an empty one, such as an unset variable gives, would be the present folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name")
+    return Path(text)
+
+
 def run(args: argparse.Namespace) -> int:
     """Tag and print; of several recordings, those that cannot be used are reported and left out.
 
@@ -91,8 +98,6 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"--threshold {args.threshold}: must lie between 0 and 1")
     if args.picture is not None and args.picture.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise UserError(f"--picture {args.picture}: give a name that ends in .png, .svg or .pdf")
-    if Path() in args.audio:
-        raise UserError("AUDIO '': no name; for the folder that you are in, give its path")
     audio = recordings(args.audio)
     if args.picture is not None and len(audio) > 1:
         raise UserError(f"--picture {args.picture}: give one recording for one picture")
