@@ -59,11 +59,13 @@ def sizes_of(embedded: config.Embedded) -> EmbeddedSizes:
 def taken_for_real(settings: config.Config) -> Iterator[str]:
     """A line for each data set that the builder made, here or for another experiment, and that this
     experiment does not call synthetic."""
-    from synth import is_ours
-
     for name, dataset in settings.datasets.items():
         kind = settings.data_kind(name)
-        if kind != "synthetic" and any(map(is_ours, Path(dataset.root).parents)):
+        if kind == "synthetic" or not Path(dataset.root).exists():
+            continue
+        from synth import is_ours  # late: it takes over a second
+
+        if any(map(is_ours, Path(dataset.root).parents)):
             yield (
                 f"datasets.{name}: {dataset.root} holds synthetic sounds, and would count as "
                 f"'{kind}'; set datasets.{name}.data_kind to synthetic"
