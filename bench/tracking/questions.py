@@ -16,6 +16,8 @@ from bench.results.names import METRICS
 from bench.tracking.views import CHANGE, REFERENCE
 
 SAVED = "mlflow.sharedViewState."
+FACTORS = {"token_semantic": "token-semantic module"}
+"""Factors of ablations whose names are no words."""
 OURS = f"{SAVED}bench-"
 """What the tags of the views that are made here begin with; others are a person's."""
 
@@ -71,7 +73,7 @@ def questions(settings: Config, dataset: str) -> Iterator[Question]:
     for factor in _factors(settings, dataset):
         columns = [f"{part}{name}" for name in shown for part in (CHANGE, "", REFERENCE)]
         yield Question(
-            f"Does the {factor.replace('_', ' ')} matter?",
+            f"Does the {FACTORS.get(factor, factor.replace('_', ' '))} matter?",
             f"tags.level = 'mean' and tags.factor LIKE '%{factor}%'",
             _metric(CHANGE + main),
             (*map(_metric, [*columns, f"{main}_sd"]),),
