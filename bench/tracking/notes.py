@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from bench.experiment.ablations import BASE
-from bench.experiment.cells import Cell, Layout
+from bench.experiment.cells import Cell
 from bench.experiment.config import Config
 from bench.results.columns import metric_column
 from bench.results.names import METRICS, dataset_name, model_name, variant_name
@@ -49,7 +49,7 @@ def of_record(settings: Config, record: Record) -> str:
             f"**{_named(settings, cell)}**, {fold}seed {cell.seed}, on "
             f"{dataset_name(settings, cell.dataset)}: {', '.join(figures) or 'no test figure'}.",
             f"{sentence(', '.join(took))}.",
-            f"Where it came from: `{_explain(settings, record.key)}`. Again: `{made.command}`.",
+            f"Where it came from: `python -m bench explain {record.key}`. Again: `{made.command}`.",
         ]
     )
 
@@ -92,12 +92,8 @@ def of_group(
             "",
         ]
     group = f"{cell.dataset}/{cell.model}/{cell.variant}"
-    lines.append(f"Where it came from: `{_explain(settings, group)}`.")
+    lines.append(f"Where it came from: `python -m bench explain {group}`.")
     return "\n".join(lines)
-
-
-def _explain(settings: Config, what: str) -> str:
-    return f"python -m bench explain {what} --config {Layout.of(settings).resolved_config}"
 
 
 def _named(settings: Config, cell: Cell) -> str:
