@@ -87,8 +87,8 @@ def refuse_output(path: Path, option: str, inputs: Iterable[Path]) -> None:
         UserError: it is one of `inputs`, a folder, or a pipe or device.
     """
     for other in inputs:
-        same = path == other or (path.exists() and other.exists() and path.samefile(other))
-        if same:
+        known = path.exists() and other.exists()
+        if path.resolve() == other.resolve() or (known and path.samefile(other)):
             raise UserError(f"{option} {path}: would replace {other}; give another name")
     if path.exists() and not path.is_file():
         raise UserError(f"{option} {path}: is there and is no file; give the name of a file")

@@ -144,7 +144,8 @@ def _listed_only(
                 listed = listed_name(text, root)
                 with suppress(Ambiguous):
                     fields = form.fields_of(listed)
-                    named = fields is not None and fields["label"] in labels
-                    if fields is not None and named and not seen & {listed, stem_of(listed)}:
+                    if fields is None or fields["label"] not in labels:
+                        continue
+                    if not seen & {listed, stem_of(listed)}:
                         seen.add(listed)
                         yield _entry(root, listed, "", fields)

@@ -93,14 +93,10 @@ def split(entries: list[Entry], splits: Splits, root: Path, where: str, problems
 
 
 def _check_enough(
-    entries: Iterable[Entry], by: str, shares: int, where: str, problems: Problems
+    entries: list[Entry], by: str, shares: int, where: str, problems: Problems
 ) -> None:
     """Note where no share can be drawn: a class gives one only if it has more values than that."""
-    values: dict[str, set[str]] = defaultdict(set)
-    for entry in entries:
-        for label in entry.labels or ("",):
-            values[label].add(_value(entry, by))
-    most = max(map(len, values.values()), default=0)
+    most = max(map(len, _by_class(entries, by).values()), default=0)
     if most > shares:
         return
     if by == "take" and not any(entry.take for entry in entries):
@@ -134,6 +130,15 @@ def _value(entry: Entry, by: str) -> str:
     """What an entry is split by."""
     value: str = getattr(entry, by)
     return value or (entry.clip if by == "group" else "")
+
+
+def _by_class(entries: Iterable[Entry], by: str) -> dict[str, set[str]]:
+    """The values of `by` that each class has; clips without a label are a class of their own."""
+    values: dict[str, set[str]] = defaultdict(set)
+    for entry in entries:
+        for label in entry.labels or ("",):
+            values[label].add(_value(entry, by))
+    return values
 
 
 def _take_list(
@@ -180,10 +185,7 @@ def _drawn(entries: list[Entry], by: str, shares: Mapping[str, float]) -> dict[s
     where there are enough; so small data has every class in every split (in the manner of
     Sechidis et al., "On the stratification of multi-label data", 2011).
     """
-    labelled: dict[str, set[str]] = defaultdict(set)
-    for entry in entries:
-        for label in entry.labels or ("",):
-            labelled[label].add(_value(entry, by))
+    labelled = _by_class(entries, by)
     chosen: dict[str, str] = {}
     for label in sorted(labelled, key=lambda x: (len(labelled[x]), x)):
         values = sorted(labelled[label], key=lambda x: hashlib.sha256(x.encode()).digest())

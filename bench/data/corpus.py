@@ -76,9 +76,8 @@ def unmet(settings: config.Config, name: str, corpus: Corpus) -> Iterator[str]:
             "add recordings of another one"
         )
     if dataset.localize:
-        yield from _without_times(corpus, where)
-    in_folds = bool((corpus.clips["fold"] >= 0).any())
-    if corpus.clips["strong"][corpus.clips["split"].eq("train") | in_folds].any():
+        yield from _without_times(corpus, where, in_folds=folds > 0)
+    if corpus.clips["strong"][corpus.clips["split"].eq("train") | (folds > 0)].any():
         return
     plans = (plan(settings, cell) for cell in list_cells(settings) if cell.dataset == name)
     for model, how in sorted({(found.cell.model, found.recipe.supervision) for found in plans}):
@@ -89,13 +88,12 @@ def unmet(settings: config.Config, name: str, corpus: Corpus) -> Iterator[str]:
             )
 
 
-def _without_times(corpus: Corpus, where: str) -> Iterator[str]:
+def _without_times(corpus: Corpus, where: str, *, in_folds: bool) -> Iterator[str]:
     """What keeps located events from being scored: clips without times would count as silent."""
     if corpus.events is None:
         yield f"{where}.localize: true, and the data has no events; give options.events"
         return
     clips = corpus.clips
-    in_folds = bool((clips["fold"] >= 0).any())
     timed = clips["clip"].isin(corpus.events["filename"])
     for split in ("test",) if in_folds else ("validation", "test"):
         own = clips["split"].eq(split) | in_folds
